@@ -1,0 +1,275 @@
+"""Frozen typed configs: one tree describes one training run completely.
+
+Every class rejects unknown keys and wrong types, and `to_yaml`/`from_yaml` round-trip without loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmsr.errors import UserError, unknown
+
+TOP_K = (5, 10, 20)
+METRICS = tuple(f"{name}@{k}" for name in ("hr", "mrr", "ndcg") for k in TOP_K)
+VALID_METRICS = tuple(f"valid/{name}" for name in METRICS)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GraphConfig(_Frozen):
+    """How the histories and modality features become graphs (design, section 4)."""
+
+    n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
+    """Clusters per modality: one number for all, or one per modality by name."""
+    links_per_item: int = Field(default=1, ge=1)
+    """Nearest codes that each item is linked to, in each modality."""
+    reduction: Literal["pca", "none"] = "pca"
+    reduced_width: int = Field(default=128, ge=1)
+    """Feature width after the reduction (not used with `reduction="none"`)."""
+    clustering: Literal["kmeans", "gmm"] = "kmeans"
+    max_history: int = Field(default=50, ge=1)
+    """Latest items of a history that enter its graph."""
+    modalities: tuple[str, ...] | None = None
+    """Modalities to use; None stands for all that the data set has."""
+
+    def codes_of(self, modality: str) -> int:
+        """Number of codes of one modality."""
+        if isinstance(self.n_codes, int):
+            return self.n_codes
+        if modality not in self.n_codes:
+            raise UserError(
+                f"graph.n_codes names {sorted(self.n_codes)} but not {modality!r}: "
+                "give one number for all modalities, or one for each"
+            )
+        return self.n_codes[modality]
+
+    @model_validator(mode="after")
+    def _links_fit(self) -> GraphConfig:
+        fewest = self.n_codes if isinstance(self.n_codes, int) else min(self.n_codes.values())
+        if self.links_per_item > fewest:
+            raise ValueError(
+                f"links_per_item={self.links_per_item} is more than n_codes={fewest}: "
+                "an item cannot be linked to more codes than there are"
+            )
+        return self
+
+
+class DualAttentionConfig(_Frozen):
+    """Homogeneous and heterogeneous attention (eqs. 12-17); the paper's HAN-GNN."""
+
+    name: Literal["dual_attention"] = "dual_attention"
+    order: Literal["gated", "synchronous", "ni_hohe", "ni_heho", "hohe", "heho", "ho", "he"] = (
+        "gated"
+    )
+    """`gated`: update gate over the two non-invasive branches (the full model); others: table 4."""
+    share_qkv: bool = True
+    """One projection serves as query, key and value."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+    negative_slope: float = Field(default=0.1, ge=0, le=1)
+    """Slope of LeakyReLU below zero."""
+
+
+class GcnConfig(_Frozen):
+    """Graph convolution over all relations alike, symmetric normalisation (eq. 8)."""
+
+    name: Literal["gcn"] = "gcn"
+
+
+AggregatorConfig = Annotated[DualAttentionConfig | GcnConfig, Field(discriminator="name")]
+
+
+class ModelConfig(_Frozen):
+    """The MMSR model (design, section 4)."""
+
+    width: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1, le=8)
+    fusion: Literal["adaptive", "early", "late"] = "adaptive"
+    aggregator: AggregatorConfig = DualAttentionConfig()
+    readout: Literal["last", "mean"] = "last"
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """Dropout on the nodes that leave each layer."""
+    position_embedding: bool = True
+    type_embedding: bool = True
+
+
+class TrainingConfig(_Frozen):
+    """Optimisation, selection and numerics."""
+
+    epochs: int = Field(default=100, ge=1)
+    """Most epochs; early stopping may end before."""
+    patience: int = Field(default=8, ge=1)
+    """Epochs without a better validation score before training stops."""
+    select_by: str = "valid/mrr@20"
+    """Validation metric that chooses the best epoch."""
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip: float = Field(default=5.0, gt=0)
+    """Largest Euclidean norm of the whole gradient."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    bf16: bool = False
+    """Forward pass in bfloat16 autocast; parameters stay float32."""
+    mask_seen: bool = False
+    """Leave the items of the history out of the ranking."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None stands for all cores. Replays to the bit need the same number."""
+
+    @model_validator(mode="after")
+    def _metric_exists(self) -> TrainingConfig:
+        if self.select_by not in VALID_METRICS:
+            raise ValueError(str(unknown("metric", self.select_by, VALID_METRICS)))
+        return self
+
+
+class Config(_Frozen):
+    """Everything that decides the outcome of one training run, but the data themselves."""
+
+    dataset: str
+    seed: int = Field(default=2023, ge=0)
+    graph: GraphConfig = GraphConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Config:
+        """Check a nested mapping; `source` names it in errors.
+
+        Raises
+        ------
+        UserError : an unknown key, a wrong type or a value out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise UserError(_explain(error, source)) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path, **overrides: Any) -> Config:
+        """Read a config file: the tree itself, or an exported one under the key `config`."""
+        return cls.from_dict({**read_yaml(path), **overrides}, source=str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, all keys, fit for YAML and JSON."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """YAML text that `from_yaml` reads back as an equal config."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def replace(self, settings: Mapping[str, Any]) -> Config:
+        """Copy with values changed by dotted key, e.g. ``{"graph.n_codes": 30}``.
+
+        Setting `model.aggregator.name` to another aggregator drops the old one's own settings.
+
+        Raises
+        ------
+        UserError : an unknown key, a wrong type or a value out of range.
+        """
+        tree = self.to_dict()
+        ordered = sorted(settings.items(), key=lambda pair: not pair[0].endswith(".name"))
+        for key, value in ordered:
+            _set(tree, key, value)
+        return Config.from_dict(tree)
+
+    def flat(self) -> dict[str, Any]:
+        """Leaves by dotted key, e.g. for tables and run parameters."""
+        return dict(_leaves(self.to_dict()))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the config tree of a YAML file; exported files hold it under `config`.
+
+    Raises
+    ------
+    UserError : the file is missing, unreadable, not YAML, or not a mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        raise UserError(f"cannot read config file {str(path)!r}: {reason}") from None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
+    if isinstance(tree, dict) and isinstance(tree.get("config"), dict) and "provenance" in tree:
+        tree = tree["config"]
+    if not isinstance(tree, dict):
+        raise UserError(f"config file {str(path)!r} holds no mapping: write `key: value` lines")
+    return tree
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Turn `KEY=VALUE` arguments into settings; values are read as YAML.
+
+    Raises
+    ------
+    UserError : an argument without `=` or with a value that is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set {pair!r}: write KEY=VALUE, e.g. --set graph.n_codes=30")
+        try:
+            settings[key.strip()] = _number(yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise UserError(f"--set {pair!r}: the value is not valid YAML") from None
+    return settings
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `2e-3` as text; take it as the number that it is."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    node = tree
+    for parent in parents:
+        if not isinstance(node.get(parent), dict):
+            raise unknown("config key", key, dict(_leaves(tree)))
+        node = node[parent]
+    if leaf == "name" and node.get("name") != value:
+        node.clear()
+    elif leaf not in node:
+        raise unknown("config key", key, dict(_leaves(tree)))
+    node[leaf] = value
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and key != "n_codes":
+            leaves += _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves.append((f"{prefix}{key}", value))
+    return leaves
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """First problem of a pydantic error in one line."""
+    first = error.errors(include_url=False)[0]
+    tags = {"dual_attention", "gcn", "int", "constrained-int"}
+    key = ".".join(str(part) for part in first["loc"] if str(part) not in tags)
+    if first["type"] == "extra_forbidden":
+        known = dict(_leaves(Config(dataset="").to_dict()))
+        return f"{source}: {unknown('config key', key, known)}"
+    if first["type"] == "missing":
+        return f"{source}: {key} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    shown = f" (given: {given!r})" if not isinstance(given, dict) else ""
+    return f"{source}: {key}: {message}{shown}"

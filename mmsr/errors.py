@@ -1,0 +1,34 @@
+"""Errors that a user can mend, worded so that they can."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input: the message says what was given, what is allowed and what to do.
+
+    The command line prints the message on one line and exits with code 2, without a traceback.
+    """
+
+
+def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> UserError:
+    """Build the error for a name that is not among the known ones.
+
+    Parameters
+    ----------
+    kind : what the name stands for, e.g. ``"dataset"``.
+    given : the name as the user wrote it.
+    known : the names that exist.
+    hint : what to do where no known name is close, e.g. ``"run `mmsr data demo`"``.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1)
+    message = f"unknown {kind} {given!r}"
+    if close:
+        message += f": did you mean {close[0]!r}?"
+    message += f" known: {', '.join(names) if names else 'none'}"
+    if hint and not close:
+        message += f"; {hint}"
+    return UserError(message)
