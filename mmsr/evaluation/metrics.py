@@ -1,0 +1,107 @@
+"""Ranking metrics with exactly one relevant item per user: HR, MRR and NDCG.
+
+Two steps: `ranks_of` turns a chunk of scores into ranks, `ranking_metrics` averages the ranks of
+all chunks; no full user × item matrix is ever needed. Always the full ranking, never sampled
+negatives.
+
+Legend: B prefixes of a chunk, I items, L longest history of the chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmsr.config import TOP_K
+from mmsr.errors import UserError
+
+
+def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
+    """Rank of each target among all items; ties are broken against the model.
+
+    The rank is the number of items that do not score below the target, itself included. So a model
+    that gives every item the same score gets the last rank, not the first, and a NaN elsewhere in
+    the row can only worsen the rank.
+
+    Parameters
+    ----------
+    scores_BI : float tensor [B, I], higher is better. Items excluded from the ranking hold -inf.
+    targets_B : integer tensor [B], index of the target item.
+
+    Returns
+    -------
+    int64 array [B], 1 is best, I is worst.
+
+    Raises
+    ------
+    FloatingPointError : a target's score is NaN: it has no rank, the model has diverged.
+    """
+    target_scores_B1 = scores_BI.gather(1, targets_B.long().unsqueeze(1))
+    if target_scores_B1.isnan().any():
+        raise FloatingPointError("a target's score is NaN: the model has diverged")
+    below_B = (scores_BI < target_scores_B1).sum(dim=1)
+    ranks: NDArray[np.int64] = (scores_BI.shape[1] - below_B).cpu().numpy()
+    return ranks
+
+
+def exclude_seen(scores_BI: Tensor, histories_BL: Tensor, targets_B: Tensor) -> Tensor:
+    """Take the items of the histories out of the ranking, in place; a target always stays in.
+
+    Parameters
+    ----------
+    scores_BI : float tensor [B, I], changed in place: seen items get -inf.
+    histories_BL : integer tensor [B, L], padded with -1 on any side.
+    targets_B : integer tensor [B]; a target that the history holds (a repeat) keeps its score.
+
+    Returns
+    -------
+    `scores_BI`.
+    """
+    targets_B1 = targets_B.long().unsqueeze(1)
+    target_scores_B1 = scores_BI.gather(1, targets_B1)
+    # The padding is pointed at the target, whose score is put back afterwards.
+    seen_BL = torch.where(histories_BL < 0, targets_B1, histories_BL.long())
+    scores_BI.scatter_(1, seen_BL, float("-inf"))
+    return scores_BI.scatter_(1, targets_B1, target_scores_B1)
+
+
+def ranking_metrics(ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K) -> dict[str, float]:
+    """Mean HR, MRR and NDCG at each cutoff.
+
+    With one relevant item at rank r: HR@k is 1 where r ≤ k, MRR@k is 1 / r where r ≤ k, NDCG@k is
+    1 / log2(r + 1) where r ≤ k; otherwise 0.
+
+    Parameters
+    ----------
+    ranks : int64 array [n], ranks of the targets, 1 is best.
+    top_k : the cutoffs.
+
+    Returns
+    -------
+    ``{"hr@5": …, "mrr@5": …, "ndcg@5": …, "hr@10": …}``, each in [0, 1].
+
+    Raises
+    ------
+    UserError : there are no ranks.
+    ValueError : a rank or a cutoff is below 1.
+    """
+    if ranks.size == 0:
+        raise UserError(
+            "no target to evaluate on: these histories are too short for the data set's protocol; "
+            "prepare the data set with another protocol, e.g. leave-one-out"
+        )
+    if ranks.min() < 1 or min(top_k) < 1:
+        raise ValueError(f"ranks and cutoffs start at 1, got {ranks.min()} and {tuple(top_k)}")
+    reciprocal = 1.0 / ranks
+    discount = 1.0 / np.log2(ranks + 1.0)
+    metrics: dict[str, float] = {}
+    for k in top_k:
+        hit = ranks <= k
+        metrics[f"hr@{k}"] = float(hit.mean())
+        metrics[f"mrr@{k}"] = float((reciprocal * hit).mean())
+        metrics[f"ndcg@{k}"] = float((discount * hit).mean())
+    return metrics
