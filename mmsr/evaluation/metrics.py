@@ -43,8 +43,9 @@ def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
     target_scores_B1 = scores_BI.gather(1, targets_B.long().unsqueeze(1))
     if target_scores_B1.isnan().any():
         raise FloatingPointError("a target's score is NaN: the model has diverged")
-    below_B = (scores_BI < target_scores_B1).sum(dim=1)
-    ranks: NDArray[np.int64] = (scores_BI.shape[1] - below_B).cpu().numpy()
+    # Summed as int32: several times faster on CPU than the default int64.
+    below_B = (scores_BI < target_scores_B1).sum(dim=1, dtype=torch.int32)
+    ranks: NDArray[np.int64] = (scores_BI.shape[1] - below_B.long()).cpu().numpy()
     return ranks
 
 
