@@ -174,9 +174,14 @@ class Config(_Frozen):
         UserError : an unknown key, a wrong type or a value out of range.
         """
         tree = self.to_dict()
-        ordered = sorted(settings.items(), key=lambda pair: not pair[0].endswith(".name"))
-        for key, value in ordered:
+        names = {key: value for key, value in settings.items() if key.endswith(".name")}
+        for key, value in names.items():
             _set(tree, key, value)
+        if names:  # another aggregator brings its own settings, which the others may then change
+            tree = Config.from_dict(tree).to_dict()
+        for key, value in settings.items():
+            if key not in names:
+                _set(tree, key, value)
         return Config.from_dict(tree)
 
     def flat(self) -> dict[str, Any]:
