@@ -1,0 +1,64 @@
+# `make demo` and `make test` work from a fresh clone: all they need is Python ≥ 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A clone keeps everything of its own inside itself, unless you say otherwise.
+MMSR_HOME ?= $(CURDIR)/.mmsr
+export MMSR_HOME
+
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+CHECKED := mmsr tests studies benchmarks
+
+.PHONY: help demo test lint format clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo    install, run the demo study, show its leaderboard"
+	@echo "make test    install, lint, check types, run all tests"
+	@echo "make lint    lint and check types only"
+	@echo "make format  let ruff format the code"
+	@echo "make clean   remove the environment and all caches; data sets and studies stay"
+
+demo: $(VENV)/installed
+	@echo "==> demo data set"
+	@$(BIN)/mmsr data demo
+	@echo "==> demo study"
+	@$(BIN)/python studies/demo.py
+
+test: lint
+	@echo "==> pytest"
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	@echo "==> ruff check"
+	@$(BIN)/ruff check $(CHECKED)
+	@echo "==> ruff format --check"
+	@$(BIN)/ruff format --check $(CHECKED)
+	@echo "==> mypy --strict"
+	@$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# The stamps rerun the installation when the requirements change.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "==> installing mmsr (some minutes)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "==> installing mmsr and the tools for its tests (some minutes)"
+	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/installed $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: mmsr needs Python 3.11 or newer, and '$(PYTHON)' is not: name one that is," \
+			"e.g. make PYTHON=python3.12 demo" >&2; exit 2; }
+	@echo "==> creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
