@@ -1,0 +1,123 @@
+"""The floors: a package imports only from those below it, and no framework leaks downwards."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mmsr
+
+PACKAGE = Path(mmsr.__file__).parent
+
+FLOORS = {
+    "__init__": 0,
+    "errors": 0,
+    "paths": 0,
+    "config": 0,
+    "data": 1,
+    "graph": 2,
+    "models": 3,
+    "evaluation": 4,
+    "training": 4,
+    "tracking": 5,
+    "study": 6,
+    "cli": 7,
+}
+"""Floor of each module and package right under `mmsr/`."""
+
+NEIGHBOURS = {("training", "evaluation")}
+"""Imports within one floor that are meant: the training loop evaluates after each epoch."""
+
+FRAMEWORKS = {"ray", "optuna", "mlflow"}
+FOREIGN = {
+    **{name: FRAMEWORKS | {"torch"} for name in ("__init__", "errors", "paths", "config", "data")},
+    **dict.fromkeys(("graph", "models", "training", "evaluation"), FRAMEWORKS),
+    "tracking": {"ray", "optuna"},
+}
+"""Libraries that a part of mmsr must know nothing of."""
+
+
+def imported_modules(source: str, package: str) -> set[str]:
+    """Absolute names of all modules that a source imports, at the top or inside functions.
+
+    `package` is the dotted package that relative imports start from.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base]).rstrip(".")
+            # `from mmsr import data` imports mmsr.data.
+            names |= {f"{base}.{alias.name}" for alias in node.names} if base == "mmsr" else {base}
+    return names
+
+
+def violations(path: str, source: str) -> list[str]:
+    """Forbidden imports of the file at `path`, relative to `mmsr/`."""
+    parts = Path(path).with_suffix("").parts
+    here = parts[0]
+    package = ".".join(["mmsr", *parts[:-1]])
+    found = []
+    for name in sorted(imported_modules(source, package)):
+        top, _, rest = name.partition(".")
+        there = rest.partition(".")[0]
+        if top == "mmsr" and there in FLOORS and there != here:
+            upwards = FLOORS[there] > FLOORS[here]
+            sideways = FLOORS[there] == FLOORS[here] > 0 and (here, there) not in NEIGHBOURS
+            if upwards or sideways:
+                found.append(f"mmsr/{path} (floor {FLOORS[here]}) imports {name}")
+        elif top in FOREIGN.get(here, set()):
+            found.append(f"mmsr/{path} imports {top}")
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_imports_go_down_only(file):
+    path = file.relative_to(PACKAGE).as_posix()
+    assert violations(path, file.read_text()) == []
+
+
+def test_every_part_has_a_floor():
+    parts = {path.stem for path in PACKAGE.glob("*.py")}
+    parts |= {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    assert parts <= FLOORS.keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("data/dataset.py", "from mmsr.graph.codes import modality_codes"),
+        ("data/dataset.py", "from mmsr import training"),
+        ("data/dataset.py", "from .. import models"),
+        ("data/dataset.py", "from ..graph import codes"),
+        ("data/dataset.py", "def f():\n    import mmsr.study.runner"),
+        ("data/dataset.py", "import torch.nn"),
+        ("models/aggregators/gcn.py", "from mmsr.training.loop import train"),
+        ("evaluation/ranking.py", "from mmsr.training import train"),
+        ("training/loop.py", "import mlflow"),
+        ("tracking/mlflow.py", "from optuna import Study"),
+        ("config.py", "from mmsr.data import Dataset"),
+    ],
+)
+def test_a_planted_violation_is_found(path, source):
+    assert len(violations(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("cli/train.py", "from mmsr.training import train\nfrom mmsr import paths"),
+        ("training/loop.py", "from mmsr.evaluation import ranks_of\nimport torch"),
+        ("models/aggregators/gcn.py", "from ..base import Aggregator\nfrom . import attention"),
+        ("tracking/mlflow.py", "import mlflow"),
+        ("config.py", "from mmsr.errors import UserError"),
+    ],
+)
+def test_allowed_imports_pass(path, source):
+    assert violations(path, source) == []
