@@ -1,0 +1,1 @@
+"""Relations, modality codes and batch graphs."""

@@ -1,0 +1,194 @@
+"""Modality codes: clusters of a modality's feature space, and the codes each item is linked to.
+
+Codes are cached by a content hash of the features and the settings, and a file lock makes sure that
+they are computed once even when many trials ask at the same moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsr import paths
+from mmsr.config import GraphConfig
+from mmsr.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from mmsr.data import Dataset, FeatureTable
+
+_CACHE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModalityCodes:
+    """Codes of one modality."""
+
+    links: NDArray[np.int64]
+    """`[n_items, links_per_item]`, nearest code first; -1 for items without this modality."""
+    centres: NDArray[np.float32]
+    """`[n_codes, width]` cluster centres in the (reduced) feature space."""
+
+
+def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
+    """The modalities that a config uses of a data set, in the data set's order.
+
+    Raises
+    ------
+    UserError : the config names a modality that the data set lacks.
+    """
+    if config.modalities is None:
+        return dataset.modalities
+    for name in config.modalities:
+        if name not in dataset.modalities:
+            raise unknown("modality", name, dataset.modalities, hint="set graph.modalities")
+    return tuple(m for m in dataset.modalities if m in config.modalities)
+
+
+def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
+    """Check a graph config against a data set without computing anything.
+
+    Raises
+    ------
+    UserError : an unknown modality, or more codes or links than the data can fill.
+    """
+    if isinstance(config.n_codes, dict):
+        for name in config.n_codes:
+            if name not in dataset.modalities:
+                raise unknown("modality in graph.n_codes", name, dataset.modalities)
+    for modality in modalities_of(dataset, config):
+        n_codes, n_have = config.codes_of(modality), len(dataset.features(modality).items)
+        if n_codes > n_have:
+            raise UserError(
+                f"graph.n_codes={n_codes} is more than the {n_have} items of {dataset.name!r} that "
+                f"have {modality} features: choose at most {n_have}"
+            )
+        if config.links_per_item > n_codes:
+            raise UserError(
+                f"graph.links_per_item={config.links_per_item} is more than the {n_codes} codes of "
+                f"{modality}: choose at most {n_codes}"
+            )
+
+
+def modality_codes(
+    dataset: Dataset, config: GraphConfig, seed: int = 0
+) -> dict[str, ModalityCodes]:
+    """Codes of every modality that the config uses, from the cache where they are known.
+
+    Features come from the catalogue alone, never from interactions, so codes tell nothing of
+    validation or test.
+
+    Raises
+    ------
+    UserError : see `check_graph_config`; or the cache folder cannot be written.
+    """
+    check_graph_config(dataset, config)
+    return {
+        modality: _cached(
+            dataset.features(modality), dataset.n_items, config, config.codes_of(modality), seed
+        )
+        for modality in modalities_of(dataset, config)
+    }
+
+
+def _cached(
+    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int, seed: int
+) -> ModalityCodes:
+    from filelock import FileLock
+    from safetensors.numpy import load_file, save_file
+
+    settings = {
+        "version": _CACHE_VERSION,
+        "items": n_items,
+        "n_codes": n_codes,
+        "links_per_item": config.links_per_item,
+        "reduction": config.reduction,
+        "reduced_width": config.reduced_width if config.reduction != "none" else None,
+        "clustering": config.clustering,
+        "seed": seed,
+    }
+    path = paths.codes_cache() / f"{_key(table, settings)}.safetensors"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                codes = compute_codes(table, n_items, config, n_codes, seed)
+                partial = path.with_suffix(f".{os.getpid()}.partial")
+                try:
+                    save_file({"links": codes.links, "centres": codes.centres}, partial)
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
+        arrays = load_file(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"cannot use the cache folder {str(path.parent)!r}: {reason}; "
+            "set MMSR_HOME to a folder that can be written"
+        ) from None
+    return ModalityCodes(links=arrays["links"], centres=arrays["centres"])
+
+
+def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(table.items).data)
+    digest.update(np.ascontiguousarray(table.vectors).data)
+    return digest.hexdigest()[:32]
+
+
+def compute_codes(
+    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int, seed: int
+) -> ModalityCodes:
+    """Reduce, cluster and link; the result does not depend on the number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        vectors = np.asarray(table.vectors, dtype=np.float32)
+        if config.reduction == "pca":
+            vectors = _pca(vectors, config.reduced_width, seed)
+        distances, centres = _cluster(vectors, config.clustering, n_codes, seed)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, : config.links_per_item]
+    links = np.full((n_items, config.links_per_item), -1, dtype=np.int64)
+    links[table.items] = nearest
+    return ModalityCodes(links=links, centres=np.ascontiguousarray(centres, dtype=np.float32))
+
+
+def _pca(vectors: NDArray[np.float32], width: int, seed: int) -> NDArray[np.float32]:
+    from sklearn.decomposition import PCA
+
+    width = min(width, *vectors.shape)
+    reduced: NDArray[np.float32] = PCA(width, random_state=seed).fit_transform(vectors)
+    return reduced
+
+
+def _cluster(
+    vectors: NDArray[np.float32], method: str, n_codes: int, seed: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Distance of every vector to every cluster (smaller is nearer), and the centres."""
+    if method == "kmeans":
+        from sklearn.cluster import MiniBatchKMeans
+
+        kmeans = MiniBatchKMeans(n_codes, random_state=seed, n_init=3).fit(vectors)
+        return kmeans.transform(vectors), kmeans.cluster_centers_
+    from sklearn.mixture import GaussianMixture
+
+    # float64 and a floor on the variances keep near-duplicate features from breaking the fit.
+    x = vectors.astype(np.float64)
+    mixture = GaussianMixture(
+        n_codes, covariance_type="diag", random_state=seed, max_iter=50, reg_covar=1e-4
+    ).fit(x)
+    # Posteriors saturate at 0 and 1 in wide spaces and tie; joint log-densities keep the order.
+    means, precisions = mixture.means_, 1 / mixture.covariances_
+    log_density = (
+        x @ (means * precisions).T
+        - 0.5 * (x**2 @ precisions.T)
+        - 0.5 * (means**2 * precisions - np.log(precisions)).sum(axis=1)
+        + np.log(mixture.weights_)
+    )
+    return -log_density, means

@@ -1,0 +1,28 @@
+"""The relation vocabulary: how two nodes of one history can be related (design, section 4).
+
+Relations within one node type come first and mean the same for every type. Across types there is
+one relation per ordered pair of types, so any number of modalities has its vocabulary.
+"""
+
+from __future__ import annotations
+
+NONE, SELF, OUT, IN, BOTH = range(5)
+WITHIN_TYPE = ("none", "self", "out", "in", "both")
+SEQUENTIAL = (OUT, IN, BOTH)
+"""Relations between different nodes of one type that follow each other in the history."""
+FIRST_CROSS = len(WITHIN_TYPE)
+ITEM = "item"
+
+
+def cross_relation(source: int, target: int, n_types: int) -> int:
+    """Relation id from a node of type `source` to one of another type, at the same position."""
+    if source == target:
+        raise ValueError(f"types are equal ({source}): relations within a type have fixed ids")
+    return FIRST_CROSS + source * (n_types - 1) + target - (target > source)
+
+
+def relation_names(modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """Names by relation id for a data set with these modalities, e.g. `item-image`."""
+    types = (ITEM, *modalities)
+    cross = [f"{a}-{b}" for a in types for b in types if a != b]
+    return (*WITHIN_TYPE, *cross)

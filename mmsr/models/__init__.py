@@ -1,0 +1,1 @@
+"""Models: MMSR, its aggregators, fusions and readouts."""

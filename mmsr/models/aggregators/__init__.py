@@ -1,0 +1,1 @@
+"""Aggregators: how nodes read their neighbours."""

@@ -1,0 +1,38 @@
+"""The interface of aggregators: how nodes read their neighbours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmsr.graph.batch import BatchGraph
+
+
+class Aggregator(nn.Module):
+    """One layer of message passing over a batch graph.
+
+    Subclasses take `(config, n_types, width)` and implement `forward`. They must treat padded nodes
+    (related to nothing but themselves) so that these change nothing elsewhere.
+    """
+
+    def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
+        """New node vectors.
+
+        Parameters
+        ----------
+        graph : the batch graph.
+        h_BND : node vectors `[B, N, D]`.
+        queries_BQ : nodes of type 0 whose new vectors are wanted, `[B, Q]` indices on the node
+            axis; None stands for all nodes. A layer may compute just these rows.
+
+        Returns
+        -------
+        `[B, Q, D]`, or `[B, N, D]` where `queries_BQ` is None.
+        """
+        raise NotImplementedError
+
+
+def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
+    """Rows of each graph: `[B, N, ...]` and `[B, Q]` to `[B, Q, ...]`."""
+    batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
+    return values_BNX[batch, rows_BQ]

@@ -1,0 +1,34 @@
+"""Graph convolution over all relations alike (eq. 8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmsr.config import GcnConfig
+from mmsr.graph.batch import BatchGraph
+from mmsr.models.aggregators.base import Aggregator, take_rows
+from mmsr.models.embedding import uniform_
+
+
+class Gcn(Aggregator):
+    """h_i' = ReLU(sum_j d(i, j) W h_j), d(i, j) = 1/√(deg_i · deg_j), self-loops included.
+
+    Kipf and Welling (2017); equal to torch-geometric's `GCNConv` on the symmetric graph of all
+    relations.
+    """
+
+    def __init__(self, config: GcnConfig, n_types: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
+        related_BNN = (graph.relation_BNN > 0).to(h_BND.dtype)
+        scale_BN = related_BNN.sum(dim=2).rsqrt()
+        rows_BQN, row_scale_BQ = related_BNN, scale_BN
+        if queries_BQ is not None:
+            rows_BQN = take_rows(related_BNN, queries_BQ)
+            row_scale_BQ = scale_BN.gather(1, queries_BQ)
+        d_BQN = row_scale_BQ[:, :, None] * rows_BQN * scale_BN[:, None, :]
+        return torch.relu(d_BQN @ (h_BND @ self.weight) + self.bias)  # eq. (8)

@@ -1,0 +1,124 @@
+"""Node input: embedding, type embedding and mean position embedding through one linear map.
+
+Shapes: B batch, N nodes, n nodes of one type, D width, C codes, L history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsr.graph.batch import BatchGraph
+from mmsr.graph.codes import ModalityCodes
+
+
+def uniform_(tensor: Tensor, width: int) -> Tensor:
+    """Fill in place from the uniform distribution on ±1/√width."""
+    bound = width**-0.5
+    return nn.init.uniform_(tensor, -bound, bound)
+
+
+def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
+    """Cluster centres `[C, width]`, scaled to the range of the item embeddings, ±1/√width.
+
+    Centres of another width are rotated into place by a seeded random orthonormal map, which
+    keeps their distances as well as a linear map of that rank can.
+    """
+    centres = torch.from_numpy(codes.centres)
+    if centres.shape[1] != width:
+        generator = torch.Generator().manual_seed(seed)
+        rows, columns = sorted((centres.shape[1], width), reverse=True)
+        basis, _ = torch.linalg.qr(torch.randn(rows, columns, generator=generator))
+        centres = centres @ (basis if centres.shape[1] == rows else basis.T)
+    low, high = centres.min(), centres.max()
+    scaled = (centres - low) / (high - low).clamp(min=1e-12)
+    return (2 * scaled - 1) * width**-0.5
+
+
+class NodeTables(nn.Module):
+    """Embedding tables of items and codes, and the codes that items are linked to."""
+
+    def __init__(
+        self, n_items: int, codes: Mapping[str, ModalityCodes], width: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.modalities = tuple(codes)
+        self.item = nn.Parameter(uniform_(torch.empty(n_items, width), width))
+        self.codes = nn.ParameterDict(
+            {name: nn.Parameter(code_embeddings(c, width, seed)) for name, c in codes.items()}
+        )
+        for name, c in codes.items():
+            self.register_buffer(_buffer(name), torch.from_numpy(c.links))
+
+    def links(self, modality: str) -> Tensor:
+        """Codes of every item `[I, K]`, -1 where it has none."""
+        return self.get_buffer(_buffer(modality))
+
+    def table(self, type_: int) -> Tensor:
+        """Embedding table of one node type; type 0 are the items."""
+        table: Tensor = self.item if type_ == 0 else self.codes[self.modalities[type_ - 1]]
+        return table
+
+    def mean_of_codes(self, modality: str, ids: Tensor) -> Tensor:
+        """Mean embedding `[..., D]` of the codes of the items `ids`; zeros where there are none."""
+        links, table = self.links(modality)[ids], self.codes[modality]
+        linked = (links >= 0).to(table.dtype)[..., None]
+        total = (F.embedding(links.clamp(min=0), table) * linked).sum(dim=-2)
+        return total / linked.sum(dim=-2).clamp(min=1)
+
+
+def _buffer(modality: str) -> str:
+    return f"links_{modality.replace('.', '_')}"
+
+
+class NodeInput(nn.Module):
+    """h = W [e ; e^ty ; mean e^po], computed part by part.
+
+    The map is applied to the small tables (codes, types, positions) before they are gathered, so
+    that only item embeddings cost a product per node; the result is the same.
+    """
+
+    def __init__(
+        self,
+        n_types: int,
+        width: int,
+        max_history: int,
+        *,
+        position_embedding: bool,
+        type_embedding: bool,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+        self.types: nn.Parameter | None = None
+        self.positions: nn.Parameter | None = None
+        if type_embedding:
+            self.types = nn.Parameter(uniform_(torch.empty(n_types, width), width))
+            self.type_weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+        if position_embedding:
+            self.positions = nn.Parameter(uniform_(torch.empty(max_history, width), width))
+            self.position_weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+
+    def map(self, embedded: Tensor) -> Tensor:
+        """The embedding's part of W: `[..., D]` to `[..., D]`."""
+        return embedded @ self.weight
+
+    def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
+        """Mapped rows of an embedding table; whichever of the two is smaller is mapped."""
+        if len(table) <= ids.numel():
+            return F.embedding(ids, self.map(table))
+        return self.map(F.embedding(ids, table))
+
+    def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
+        """Node vectors `[B, N, D]` from the mapped embeddings `[B, n, D]` of each type block."""
+        if self.types is not None:
+            types = self.types @ self.type_weight
+            mapped = [h + types[t] for t, h in enumerate(mapped)]
+        h_BND = torch.cat(mapped, dim=1)
+        if self.positions is not None:
+            occurrence_BNL = graph.occurrence_BNL
+            mean_BNL = occurrence_BNL / occurrence_BNL.sum(dim=2, keepdim=True).clamp(min=1)
+            h_BND = h_BND + mean_BNL @ (self.positions[: mean_BNL.shape[2]] @ self.position_weight)
+        return h_BND

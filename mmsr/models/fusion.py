@@ -1,0 +1,72 @@
+"""Fusion orders: where modalities meet (eqs. 3-6 and the graph).
+
+All of them run the same sequence module, so that comparing them compares the order alone.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsr.config import ModelConfig
+from mmsr.graph.batch import build_batch_graph
+from mmsr.models.embedding import NodeTables
+from mmsr.models.sequence import SequenceModule
+
+
+class AdaptiveFusion(nn.Module):
+    """One graph of items and codes; the aggregator decides what is fused when."""
+
+    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+        super().__init__()
+        self.sequence = SequenceModule(config, 1 + len(tables.modalities), max_history)
+
+    def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
+        """User vectors `[B, D]`."""
+        graph = build_batch_graph(histories_BL, [tables.links(m) for m in tables.modalities])
+        look_up = self.sequence.input.look_up
+        mapped = [look_up(tables.table(t), ids) for t, ids in enumerate(graph.ids)]
+        vectors: Tensor = self.sequence(graph, mapped)
+        return vectors
+
+
+class EarlyFusion(nn.Module):
+    """Item and code embeddings meet before the sequence module (eqs. 3, 4; σ = tanh)."""
+
+    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+        super().__init__()
+        self.join = nn.Linear((1 + len(tables.modalities)) * config.width, config.width)
+        self.sequence = SequenceModule(config, 1, max_history)
+
+    def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
+        """User vectors `[B, D]`."""
+        graph = build_batch_graph(histories_BL, [])
+        (ids,) = graph.ids
+        channels = [F.embedding(ids, tables.item)]
+        channels += [tables.mean_of_codes(m, ids) for m in tables.modalities]
+        fused = torch.tanh(self.join(torch.cat(channels, dim=2)))  # eq. (3)
+        vectors: Tensor = self.sequence(graph, [self.sequence.input.map(fused)])  # eq. (4)
+        return vectors
+
+
+class LateFusion(nn.Module):
+    """A sequence module per channel, their user vectors meet at the end (eqs. 5, 6; σ = tanh)."""
+
+    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+        super().__init__()
+        n_channels = 1 + len(tables.modalities)
+        self.sequences = nn.ModuleList(
+            SequenceModule(config, 1, max_history) for _ in range(n_channels)
+        )
+        self.join = nn.Linear(n_channels * config.width, config.width)
+
+    def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
+        """User vectors `[B, D]`."""
+        channels = []
+        for channel, sequence in enumerate(self.sequences):
+            links = [] if channel == 0 else [tables.links(tables.modalities[channel - 1])]
+            graph = build_batch_graph(histories_BL, links, with_items=channel == 0)
+            mapped = sequence.input.look_up(tables.table(channel), graph.ids[0])
+            channels.append(sequence(graph, [mapped]))  # eq. (5)
+        return torch.tanh(self.join(torch.cat(channels, dim=1)))  # eq. (6)

@@ -1,0 +1,39 @@
+"""The sequence module: node input, aggregator layers and readout over one batch graph."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsr.config import ModelConfig
+from mmsr.graph.batch import BatchGraph
+from mmsr.models.embedding import NodeInput
+from mmsr.models.registry import make_aggregator, make_readout
+
+
+class SequenceModule(nn.Module):
+    """The module that every fusion runs, on its own graph and node embeddings."""
+
+    def __init__(self, config: ModelConfig, n_types: int, max_history: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.input = NodeInput(
+            n_types,
+            config.width,
+            max_history,
+            position_embedding=config.position_embedding,
+            type_embedding=config.type_embedding,
+        )
+        self.layers = nn.ModuleList(
+            make_aggregator(config.aggregator, n_types, config.width) for _ in range(config.layers)
+        )
+        self.readout = make_readout(config.readout)
+
+    def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
+        """User vectors `[B, D]` from the mapped embeddings of each type block (see NodeInput)."""
+        h = self.input(graph, mapped)
+        for depth, layer in enumerate(self.layers, start=1):
+            queries = self.readout.queries(graph) if depth == len(self.layers) else None
+            h = F.dropout(layer(graph, h, queries), self.dropout, self.training)
+        vectors: Tensor = self.readout(graph, h)
+        return vectors

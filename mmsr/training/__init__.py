@@ -1,0 +1,22 @@
+"""Training: a generator of epoch results, and its checkpoints."""
+
+from mmsr.training.checkpoint import CheckpointState, read_checkpoint_state
+from mmsr.training.loop import (
+    EpochResult,
+    Progress,
+    TrainingDiverged,
+    choose_device,
+    load_best_model,
+    train,
+)
+
+__all__ = [
+    "CheckpointState",
+    "EpochResult",
+    "Progress",
+    "TrainingDiverged",
+    "choose_device",
+    "load_best_model",
+    "read_checkpoint_state",
+    "train",
+]

@@ -1,0 +1,304 @@
+"""The training loop: a generator that yields one result per epoch.
+
+Reporting, pruning, checkpoint upload and tracking wrap it from outside.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmsr.config import Config
+from mmsr.data import Dataset, Prefixes
+from mmsr.errors import UserError
+from mmsr.evaluation import evaluate, ranking_metrics
+from mmsr.graph.codes import modality_codes
+from mmsr.models.mmsr import MMSR
+from mmsr.training import checkpoint
+from mmsr.training.batching import bucketed_batches
+
+Part = Literal["train", "development"]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or a score became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the current epoch is."""
+
+    epoch: int
+    stage: Literal["train", "evaluate"]
+    done: int
+    """Batches while training, prefixes while evaluating."""
+    total: int
+    loss: float | None = None
+    """Mean training loss of the epoch so far."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch gave; the newest one can save a checkpoint."""
+
+    epoch: int
+    """Counted from 1; goes on after a resume."""
+    metrics: dict[str, float]
+    """`train/loss`, `valid/…` (where there is validation) and `time/…_seconds`."""
+    best_epoch: int
+    best_metrics: dict[str, float]
+    finished: bool
+    """No epoch follows: the budget is used up or patience has run out."""
+    model: MMSR
+    """The live model, as it is after the newest epoch."""
+    _run: _Run = field(repr=False)
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Write the state after this epoch, from which `train(resume=folder)` continues exactly.
+
+        Raises
+        ------
+        RuntimeError : a later epoch has been run already, the state is gone.
+        """
+        if self._run.epoch != self.epoch:
+            raise RuntimeError(f"epoch {self.epoch} is over: the run is at {self._run.epoch}")
+        self._run.save(folder, self)
+
+
+def train(
+    config: Config,
+    dataset: Dataset,
+    *,
+    part: Part = "train",
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[EpochResult]:
+    """Train one config, yielding after every epoch.
+
+    The same config on the same machine gives the same numbers to the bit, also when it is
+    interrupted and resumed; `config.training.threads` must be set for that where the number of
+    cores differs.
+
+    Parameters
+    ----------
+    config : what to train.
+    dataset : its development data; the test part is out of reach from here.
+    part : `train` validates after each epoch and stops early; `development` trains on train and
+        validation targets together for `config.training.epochs` epochs, without validation.
+    device : `auto` takes the first CUDA device where there is one; or a torch device name.
+    resume : checkpoint folder to continue from. A finished run yields nothing more.
+    progress : called after every batch.
+
+    Raises
+    ------
+    UserError : bad graph settings, device or checkpoint; or nothing to train on.
+    TrainingDiverged : the loss became NaN or infinite.
+    """
+    run = _Run(config, dataset, part, device)
+    if resume is not None and run.restore(resume):
+        return
+    while True:
+        result = run.next_epoch(progress or (lambda _: None))
+        yield result
+        if result.finished:
+            return
+
+
+class _Run:
+    """The state of one training run between two epochs."""
+
+    def __init__(self, config: Config, dataset: Dataset, part: Part, device: str) -> None:
+        self.config, self.dataset, self.part = config, dataset, part
+        self.device = choose_device(device)
+        if config.training.threads is not None:
+            torch.set_num_threads(config.training.threads)
+        self.examples, self.valid = _examples(dataset, part)
+        self.model = new_model(config, dataset).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.training.learning_rate,
+            weight_decay=config.training.weight_decay,
+            fused=True,
+        )
+        self.epoch = 0
+        self.best_epoch = 0
+        self.best_metrics: dict[str, float] = {}
+        self.best_weights: dict[str, Tensor] = {}
+
+    def restore(self, folder: Path) -> bool:
+        """Continue from a checkpoint; True if the run in it is finished."""
+        state = checkpoint.check_resumable(folder, self.config, self.dataset, self.part)
+        checkpoint.load_model(folder, checkpoint.BEST, self.model)
+        self.best_weights = _copy_weights(self.model)
+        checkpoint.load_model(folder, checkpoint.MODEL, self.model)
+        checkpoint.load_optimizer(folder, self.optimizer)
+        self.epoch, self.best_epoch = state.epoch, state.best_epoch
+        self.best_metrics = state.best_metrics
+        return state.finished
+
+    def next_epoch(self, progress: Callable[[Progress], None]) -> EpochResult:
+        """Train one epoch, validate, and judge whether it is the best so far."""
+        settings = self.config.training
+        self.epoch += 1
+        started = time.perf_counter()
+        loss = self._train_epoch(progress)
+        trained = time.perf_counter()
+        metrics = {"train/loss": loss, "time/train_seconds": trained - started}
+        if self.valid is not None:
+            metrics |= self._validate(self.valid, progress)
+            metrics["time/evaluate_seconds"] = time.perf_counter() - trained
+        if (
+            self.valid is None
+            or not self.best_metrics
+            or metrics[settings.select_by] > self.best_metrics[settings.select_by]
+        ):
+            self.best_epoch, self.best_metrics = self.epoch, metrics
+            self.best_weights = _copy_weights(self.model)
+        return EpochResult(
+            epoch=self.epoch,
+            metrics=metrics,
+            best_epoch=self.best_epoch,
+            best_metrics=self.best_metrics,
+            finished=self.epoch >= settings.epochs
+            or self.epoch - self.best_epoch >= settings.patience,
+            model=self.model,
+            _run=self,
+        )
+
+    def _train_epoch(self, progress: Callable[[Progress], None]) -> float:
+        settings = self.config.training
+        seeds = np.random.SeedSequence([self.config.seed, self.epoch])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        max_history = self.config.graph.max_history
+        batches = bucketed_batches(
+            self.examples.lengths(max_history), settings.batch_size, np.random.default_rng(seeds)
+        )
+        self.model.train()
+        total, seen = torch.zeros((), device=self.device), 0
+        for number, rows in enumerate(batches, start=1):
+            histories, targets = (
+                torch.from_numpy(array).to(self.device, non_blocking=True)
+                for array in self.examples.batch(rows, max_history)
+            )
+            loss = train_step(self.model, self.optimizer, histories, targets, self.config)
+            total += loss * len(rows)
+            seen += len(rows)
+            if number % 20 == 0 or number == len(batches):
+                progress(Progress(self.epoch, "train", number, len(batches), total.item() / seen))
+        mean = total.item() / seen
+        if not math.isfinite(mean):
+            raise TrainingDiverged(
+                f"the training loss became {mean} in epoch {self.epoch}: "
+                "lower training.learning_rate or training.gradient_clip"
+            )
+        return mean
+
+    def _validate(self, valid: Prefixes, progress: Callable[[Progress], None]) -> dict[str, float]:
+        done = 0
+
+        def report(chunk: int) -> None:
+            nonlocal done
+            done += chunk
+            progress(Progress(self.epoch, "evaluate", done, len(valid)))
+
+        try:
+            ranks = evaluate(
+                self.model,
+                valid,
+                max_history=self.config.graph.max_history,
+                mask_seen=self.config.training.mask_seen,
+                progress=report,
+            )
+        except FloatingPointError as error:
+            raise TrainingDiverged(f"epoch {self.epoch}: {error}") from None
+        return {f"valid/{name}": value for name, value in ranking_metrics(ranks).items()}
+
+    def save(self, folder: Path, result: EpochResult) -> None:
+        """Write a checkpoint of the state after `result`."""
+        state = checkpoint.CheckpointState(
+            epoch=result.epoch,
+            metrics=result.metrics,
+            best_epoch=result.best_epoch,
+            best_metrics=result.best_metrics,
+            finished=result.finished,
+            part=self.part,
+            config=self.config.to_dict(),
+            dataset_hash=self.dataset.content_hash,
+        )
+        checkpoint.write_checkpoint(folder, state, self.model, self.optimizer, self.best_weights)
+
+
+def train_step(
+    model: MMSR,
+    optimizer: torch.optim.Optimizer,
+    histories_BL: Tensor,
+    targets_B: Tensor,
+    config: Config,
+) -> Tensor:
+    """One optimisation step: full softmax cross-entropy over all items; returns the loss."""
+    settings = config.training
+    with torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16):
+        scores_BI = model.user_vectors(histories_BL) @ model.item_vectors().T  # eq. (7)
+    loss = F.cross_entropy(scores_BI.float(), targets_B, label_smoothing=settings.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+    optimizer.step()
+    return loss.detach()
+
+
+def new_model(config: Config, dataset: Dataset) -> MMSR:
+    """A model with seeded weights, on the CPU; codes come from the cache where they are known."""
+    codes = modality_codes(dataset, config.graph)
+    torch.manual_seed(config.seed)
+    return MMSR(config, dataset.n_items, codes)
+
+
+def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:
+    """The model of a checkpoint's best epoch, on the CPU."""
+    model = new_model(config, dataset)
+    checkpoint.load_model(folder, checkpoint.BEST, model)
+    return model
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a device name into a device that is there.
+
+    Raises
+    ------
+    UserError : no such device, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"device {name!r} cannot be used here: choose auto, cpu or cuda") from None
+    return device
+
+
+def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
+    examples = dataset.train() if part == "train" else dataset.development()
+    valid = dataset.valid() if part == "train" else None
+    if not len(examples) or (valid is not None and not len(valid)):
+        what = "training" if not len(examples) else "validation"
+        raise UserError(
+            f"dataset {dataset.name!r} has no {what} targets: its histories are too short for "
+            f"protocol {dataset.protocol!r}; import it with another protocol"
+        )
+    return examples, valid
+
+
+def _copy_weights(model: MMSR) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
