@@ -1,0 +1,19 @@
+"""Data sets: imported once from neutral tables, memory-mapped, the test part kept apart."""
+
+from mmsr.data.dataset import Dataset, FeatureTable, open_test
+from mmsr.data.manifest import ImportSettings, Manifest
+from mmsr.data.prepare import Prepared, Sources, prepare
+from mmsr.data.splits import PROTOCOLS, Prefixes
+
+__all__ = [
+    "PROTOCOLS",
+    "Dataset",
+    "FeatureTable",
+    "ImportSettings",
+    "Manifest",
+    "Prefixes",
+    "Prepared",
+    "Sources",
+    "open_test",
+    "prepare",
+]

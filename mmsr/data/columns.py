@@ -1,0 +1,196 @@
+"""Turning columns as users write them into ids, moments, texts and vectors, or saying why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mmsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Ids:
+    """A column of ids: `values` are the distinct ones in ascending order, `codes` their indices."""
+
+    codes: NDArray[np.int64]
+    values: pa.Array
+
+
+def as_ids(column: pa.ChunkedArray, name: str, source: str) -> Ids:
+    """Encode text or whole numbers as ids; 7 and "7" are the same id.
+
+    Raises
+    ------
+    UserError : an id is missing, or the column holds neither text nor whole numbers.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_floating(kind):
+        _require_present(column, name, source)
+        column = _whole(column, name, source)
+        kind = column.type
+    if pa.types.is_integer(kind):
+        column = column.cast(pa.large_string())
+    elif pa.types.is_null(kind):
+        raise UserError(f"{source}: row 1 has no {name}: every row needs one")
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"{source}: {name} is {kind}: ids must be text or whole numbers")
+    _require_present(column, name, source)
+    column = column.cast(pa.large_string()).unify_dictionaries().combine_chunks()
+    encoded = column.dictionary_encode()
+    order = pc.array_sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return Ids(rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order)))
+
+
+@dataclass(frozen=True)
+class Times:
+    """A column of moments: int64 or float64 `values`, microseconds since 1970 where `dated`."""
+
+    values: NDArray[np.int64 | np.float64]
+    dated: bool
+
+    def show(self, moment: float) -> str:
+        """Write a moment as it would be given."""
+        if not self.dated:
+            return f"{moment:g}" if isinstance(moment, float) else str(moment)
+        return str(np.datetime64(int(moment), "us").astype("datetime64[s]"))
+
+    def parse(self, text: str, source: str) -> float:
+        """Read a moment that is to be compared with these.
+
+        Raises
+        ------
+        UserError : it is not of the same kind as the timestamps.
+        """
+        given = as_times(pa.chunked_array([[text]]), source)
+        if given.dated != self.dated:
+            kind = "dates" if self.dated else "numbers"
+            raise UserError(f"{source} is {text!r}, but the timestamps are {kind}: give one too")
+        return float(given.values[0]) if given.values.dtype.kind == "f" else int(given.values[0])
+
+
+def as_times(column: pa.ChunkedArray, source: str) -> Times:
+    """Moments in a form that can be compared.
+
+    Numbers stay as they are; dates (ISO 8601, UTC where no zone is given) become microseconds.
+
+    Raises
+    ------
+    UserError : a moment is missing, not finite, or neither a number nor a date.
+    """
+    kind = column.type
+    if pa.types.is_null(kind):
+        raise UserError(f"{source}: row 1 has no timestamp: every row needs one")
+    _require_present(column, "timestamp", source)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _times_of_text(column, source)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return Times(
+            _numpy(column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())), dated=True
+        )
+    if pa.types.is_integer(kind):
+        try:
+            return Times(_numpy(column.cast(pa.int64())), dated=False)
+        except pa.ArrowInvalid:
+            raise UserError(
+                f"{source}: a timestamp is beyond 64 bits: use smaller numbers"
+            ) from None
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _finite(column.cast(pa.float64()), source)
+    raise UserError(f"{source}: timestamp is {kind}: use numbers or ISO dates")
+
+
+def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
+    """Text, null where there is none; lists are joined with ' > ', numbers written out.
+
+    Raises
+    ------
+    UserError : the column holds something that has no plain text.
+    """
+    kind = column.type
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = kind.value_type
+        if pa.types.is_list(inner) or pa.types.is_large_list(inner):
+            column = pa.chunked_array([_flatten_lists(column.combine_chunks())])
+        else:
+            strings = column.cast(pa.list_(pa.string()))
+            column = pc.binary_join(strings, " > ")
+        kind = column.type
+    try:
+        texts = pc.utf8_trim_whitespace(column.cast(pa.large_string())).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise UserError(f"{source}: {name} is {kind}: use text or a list of texts") from None
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.large_string()), texts)
+
+
+def _flatten_lists(column: pa.Array) -> pa.Array:
+    """Lists of lists as lists; a missing inner list counts as empty."""
+    outer = column.flatten()
+    sizes = pc.fill_null(pc.list_value_length(outer), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    bounds = np.concatenate(
+        [
+            [0],
+            np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)),
+        ]
+    )
+    offsets = pa.array(ends[bounds], pa.int32(), mask=None)
+    return pa.ListArray.from_arrays(offsets, outer.flatten())
+
+
+def _whole(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        raise UserError(
+            f"{source}: {name} is {column.type}: ids must be text or whole numbers"
+        ) from None
+
+
+def _require_present(column: pa.ChunkedArray, name: str, source: str) -> None:
+    missing = pc.is_null(column, nan_is_null=True)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(column, ""), True))
+    row = pc.index(missing, True).as_py()
+    if row >= 0:
+        raise UserError(f"{source}: row {row + 1} has no {name}: every row needs one")
+
+
+def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return _finite(column.cast(kind), source)
+        except pa.ArrowInvalid:
+            continue
+    texts = pd.Series(column.to_pylist(), dtype=object)
+    moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    bad = moments.isna().to_numpy()
+    if bad.any():
+        row = int(bad.argmax())
+        raise UserError(
+            f"{source}: row {row + 1} has timestamp {texts[row]!r}: "
+            "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"
+        )
+    values = moments.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
+    return Times(values, dated=True)
+
+
+def _finite(column: pa.ChunkedArray, source: str) -> Times:
+    times = _numpy(column)
+    bad = ~np.isfinite(times)
+    if bad.any():
+        row = int(bad.argmax())
+        raise UserError(f"{source}: row {row + 1} has timestamp {times[row]}: use finite numbers")
+    return Times(times, dated=False)
+
+
+def _numpy(column: pa.ChunkedArray) -> NDArray[np.int64 | np.float64]:
+    return np.asarray(column.to_numpy())

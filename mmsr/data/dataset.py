@@ -1,0 +1,201 @@
+"""A prepared data set: development data, memory-mapped; the test part behind one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmsr.data import catalog
+from mmsr.data.manifest import Manifest
+from mmsr.data.splits import Prefixes, prefixes_between
+from mmsr.data.storage import column, read_arrow
+from mmsr.errors import unknown
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """The feature vectors of one modality; an item may have none.
+
+    Attributes
+    ----------
+    items : int64 [n_have], indices of the items that have a vector, ascending.
+    vectors : float32 [n_have, width], read-only view of the mapped file.
+    """
+
+    items: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+
+class Ids(Sequence[str]):
+    """Original ids by index, read from the mapped file when asked for."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return list(self._array[index].to_pylist())
+        return str(self._array[int(index)].as_py())
+
+
+class Dataset:
+    """Development data (train + validation) of a prepared data set, and its features.
+
+    Nothing is read before it is used; arrays are read-only views of mapped files. Of the test
+    part it knows the file's name in the manifest and no more: see `open_test`.
+
+    Parameters
+    ----------
+    path : folder of the prepared data set; `Dataset.open` finds it by name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest = Manifest.read(path)
+
+    @classmethod
+    def open(cls, name: str) -> Dataset:
+        """Open the data set `name` under `$MMSR_HOME`.
+
+        Raises
+        ------
+        UserError : there is none of this name, or it is damaged.
+        """
+        return cls(catalog.find(name))
+
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Path]]:
+        return Dataset, (self.path,)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {self.n_users} users, {self.n_items} items)"
+
+    @property
+    def name(self) -> str:
+        """Name under `$MMSR_HOME/datasets`."""
+        return self.path.name
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return self.manifest.counts.users
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self.manifest.counts.items
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over all data, the split included."""
+        return self.manifest.content_hash
+
+    @property
+    def protocol(self) -> str:
+        """How the histories are split."""
+        return self.manifest.protocol
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities that have features, sorted."""
+        return tuple(sorted(self.manifest.modalities))
+
+    @cached_property
+    def item_table(self) -> pa.Table:
+        """Item ids and the metadata columns that the data set came with, by item index."""
+        return read_arrow(self.path / "items.arrow")
+
+    @cached_property
+    def item_ids(self) -> Ids:
+        """Original id by item index."""
+        return Ids(column(self.item_table, "item_id"))
+
+    @cached_property
+    def user_ids(self) -> Ids:
+        """Original id by user index."""
+        return Ids(column(read_arrow(self.path / "users.arrow"), "user_id"))
+
+    def features(self, modality: str) -> FeatureTable:
+        """Feature vectors of one modality.
+
+        Raises
+        ------
+        UserError : the data set has no such modality.
+        """
+        if modality not in self.modalities:
+            raise unknown(f"modality of data set {self.name!r}", modality, self.modalities)
+        table = read_arrow(self.path / "features" / f"{modality}.arrow")
+        items = column(table, "item").to_numpy().astype(np.int64)
+        vectors = column(table, "vector")
+        return FeatureTable(items, vectors.flatten().to_numpy().reshape(len(items), -1))
+
+    def train(self) -> Prefixes:
+        """Examples whose targets are training items."""
+        return self._prefixes(0, self._lengths - self._n_valid)
+
+    def valid(self) -> Prefixes:
+        """Examples whose targets are validation items."""
+        return self._prefixes(self._lengths - self._n_valid, self._lengths)
+
+    def development(self) -> Prefixes:
+        """Examples of `train` and `valid` together."""
+        return self._prefixes(0, self._lengths)
+
+    def _prefixes(self, first: NDArray[np.int64] | int, last: NDArray[np.int64]) -> Prefixes:
+        items, offsets = _flat(self._table)
+        return prefixes_between(items, offsets, np.broadcast_to(first, last.shape), last)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return read_arrow(self.path / self.manifest.development_file)
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.int64]:
+        _, offsets = _flat(self._table)
+        return offsets[1:] - offsets[:-1]
+
+    @cached_property
+    def _n_valid(self) -> NDArray[np.int64]:
+        counts: NDArray[np.int64] = column(self._table, "n_valid").to_numpy().astype(np.int64)
+        return counts
+
+
+def open_test(dataset: Dataset) -> Prefixes:
+    """Open the test part: for `finalize`, once a study has chosen its config.
+
+    No other function opens the test file. The histories of the examples go on from the
+    development data, so every test target is given all that came before it.
+
+    Raises
+    ------
+    UserError : the test file is missing or damaged.
+    """
+    test, test_offsets = _flat(read_arrow(dataset.path / dataset.manifest.test_file))
+    seen, seen_offsets = _flat(read_arrow(dataset.path / dataset.manifest.development_file))
+    n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
+    offsets = seen_offsets + test_offsets
+    items = np.empty(offsets[-1], dtype=np.int32)
+    from_test = np.arange(len(items)) - np.repeat(offsets[:-1], n_seen + n_test) >= np.repeat(
+        n_seen, n_seen + n_test
+    )
+    items[from_test], items[~from_test] = test, seen
+    return prefixes_between(items, offsets, n_seen, n_seen + n_test)
+
+
+def _flat(table: pa.Table) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Flat values and offsets of the histories, as views."""
+    histories = column(table, "items")
+    return histories.values.to_numpy(), histories.offsets.to_numpy()

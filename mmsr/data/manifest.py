@@ -1,0 +1,161 @@
+"""What a prepared data set says about itself: counts, splits, coverage and where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmsr.errors import UserError
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImportSettings(_Frozen):
+    """Every choice besides the input files that decides what a prepared data set holds."""
+
+    protocol: str = "ratio"
+    """How histories are split: a name in `mmsr.data.splits.PROTOCOLS`."""
+    core: Annotated[int, Field(ge=1)] = 5
+    """Least interactions of every user and item that stays; 1 keeps all."""
+    text: bool = True
+    """Encode text columns as modality `text` where no text features are given."""
+    text_from: tuple[str, ...] | None = None
+    """Item columns that are encoded; None stands for all known text columns."""
+    text_width: Annotated[int, Field(ge=2)] = 128
+    """Most dimensions of encoded text."""
+    test_from: str | None = None
+    """First moment of the test part (protocol `temporal`); None stands for the last 20 %."""
+    columns: dict[str, str] = {}
+    """Column names in the files by the name they stand for, e.g. ``{"user_id": "reviewerID"}``."""
+    seed: int = 2023
+    """Seed of the text encoder's randomised decomposition."""
+
+
+class InputFile(_Frozen):
+    """One table that a data set was made from."""
+
+    role: str
+    """`interactions`, `items` or `features/<modality>`."""
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Dropped(_Frozen):
+    """What the import left out, and the items that it kept without metadata."""
+
+    duplicate_interactions: int = 0
+    core_users: int = 0
+    core_items: int = 0
+    core_interactions: int = 0
+    items_without_metadata: int = 0
+    unused_metadata_rows: int = 0
+    unused_vectors: dict[str, int] = {}
+
+
+class Provenance(_Frozen):
+    """Where a data set came from."""
+
+    inputs: tuple[InputFile, ...]
+    settings: ImportSettings
+    dropped: Dropped
+    created_at: str
+    created_by: str
+    generator: str | None = None
+    """The command that generated the inputs, where they were generated."""
+
+    def same_inputs(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> bool:
+        """Whether these inputs, wherever they lie, and settings give this data set again."""
+        ours, theirs = (
+            {(file.role, file.sha256) for file in files} for files in (self.inputs, inputs)
+        )
+        return ours == theirs and self.settings == settings
+
+
+class Counts(_Frozen):
+    """Size of a data set and of its splits."""
+
+    users: int
+    items: int
+    interactions: int
+    train_targets: int
+    valid_targets: int
+    test_targets: int
+
+    @property
+    def mean_history(self) -> float:
+        """Interactions per user."""
+        return self.interactions / self.users
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the user × item matrix that is empty (repeats count)."""
+        return 1 - self.interactions / (self.users * self.items)
+
+
+class Coverage(_Frozen):
+    """One modality: how many items have a vector, how wide it is, how it was made."""
+
+    items: int
+    width: int
+    source: str
+
+
+class Manifest(_Frozen):
+    """The content of `manifest.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    content_hash: str
+    counts: Counts
+    protocol: str
+    valid_from: str | None = None
+    """First moment of validation (protocol `temporal`)."""
+    test_from: str | None = None
+    """First moment of test (protocol `temporal`)."""
+    history_lengths: dict[int, int]
+    """Number of users by length of their whole history."""
+    modalities: dict[str, Coverage]
+    development_file: str = "development.arrow"
+    test_file: str = "test.arrow"
+    provenance: Provenance
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the manifest of the data set in `folder`.
+
+        Raises
+        ------
+        UserError : it is unreadable, damaged, or of another schema version.
+        """
+        path = folder / MANIFEST_FILE
+        advice = f"import {folder.name!r} again with --overwrite"
+        try:
+            tree = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from None
+        except ValueError:
+            raise UserError(f"{path} is damaged: it is not JSON; {advice}") from None
+        version = tree.get("schema_version") if isinstance(tree, dict) else None
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"data set {folder.name!r} has schema version {version!r}, "
+                f"this mmsr reads {SCHEMA_VERSION}; {advice}"
+            )
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"{path} is damaged: {where}: {first['msg']}; {advice}") from None
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json` into `folder`."""
+        (folder / MANIFEST_FILE).write_text(self.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,197 @@
+"""Protocols that split histories, and the (history, target) examples that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsr.errors import UserError
+
+TEST_SHARE = 0.2
+"""Share of a history (`ratio`) or of all interactions (`temporal`) that a part takes."""
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A set of (history, target) examples, as views on one flat array of histories.
+
+    Attributes
+    ----------
+    items : int32 [n_interactions], all histories one after the other, item indices from 0.
+    starts : int64 [n], where the example's user begins in `items`.
+    targets : int64 [n], position of the target in `items`; its history is
+        ``items[starts:targets]`` and never empty.
+    users : int32 [n], user index of each example.
+    """
+
+    items: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    users: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def lengths(self, max_history: int) -> NDArray[np.int64]:
+        """Items of each history that a batch holds: the history's length, at most `max_history`."""
+        lengths: NDArray[np.int64] = np.minimum(self.targets - self.starts, max_history)
+        return lengths
+
+    def target_items(self) -> NDArray[np.int64]:
+        """Item index of each target."""
+        return self.items[self.targets].astype(np.int64)
+
+    def batch(
+        self, rows: NDArray[np.int64], max_history: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gather the examples `rows` as one padded matrix.
+
+        Parameters
+        ----------
+        rows : int64 [B], indices of examples.
+        max_history : latest items of each history to take.
+
+        Returns
+        -------
+        histories : int64 [B, L], oldest first, padded with -1 on the right; L is the longest here.
+        target_items : int64 [B].
+        """
+        ends = self.targets[rows]
+        begins = np.maximum(self.starts[rows], ends - max_history)
+        lengths = ends - begins
+        columns = np.arange(lengths.max(initial=0))
+        histories = self.items.take(begins[:, None] + columns, mode="clip").astype(np.int64)
+        histories[columns >= lengths[:, None]] = PADDING
+        return histories, self.items[ends].astype(np.int64)
+
+    def select(self, rows: NDArray[np.int64]) -> Prefixes:
+        """The examples `rows` alone, on the same flat array."""
+        return Prefixes(self.items, self.starts[rows], self.targets[rows], self.users[rows])
+
+
+def prefixes_between(
+    items: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> Prefixes:
+    """Examples whose targets lie at positions ``first <= position < last`` of each history.
+
+    Position 0 has no history and is never a target.
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories.
+    offsets : int64 [n_users + 1], where each history starts and ends in `items`.
+    first, last : int64 [n_users], positions within the history.
+    """
+    first = np.maximum(first, 1)
+    counts = np.maximum(last - first, 0)
+    users = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    before = np.cumsum(counts) - counts
+    starts = offsets[:-1][users]
+    within = np.arange(len(users)) - before[users]
+    return Prefixes(items, starts, starts + first[users] + within, users)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """All histories, each in the order of time.
+
+    Attributes
+    ----------
+    items : int32 [n_interactions], flat, one user after the other.
+    offsets : int64 [n_users + 1].
+    times : int64 or float64 [n_interactions], not decreasing within a user.
+    """
+
+    items: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    times: NDArray[np.int64 | np.float64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Interactions of each user, int64 [n_users]."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How many of each user's latest items are validation and test.
+
+    A history is train | validation | test, in the order of time. `valid_from` and `test_from` are
+    the moments where the parts begin, where the protocol has such.
+    """
+
+    n_valid: NDArray[np.int64]
+    n_test: NDArray[np.int64]
+    valid_from: float | None = None
+    test_from: float | None = None
+
+    def count_targets(self, lengths: NDArray[np.int64]) -> tuple[int, int, int]:
+        """Number of train, validation and test targets; a target has a non-empty history."""
+        development = lengths - self.n_test
+        train = np.maximum(development - self.n_valid - 1, 0)
+        valid = np.minimum(self.n_valid, np.maximum(development - 1, 0))
+        test = np.minimum(self.n_test, np.maximum(lengths - 1, 0))
+        return int(train.sum()), int(valid.sum()), int(test.sum())
+
+
+def split_ratio(histories: Histories, test_from: float | None = None) -> Split:
+    """Split as the paper does: per user the last int(0.2·n) are test, then again for validation.
+
+    One user's test may lie before another user's training in time: this protocol does not keep
+    a model from learning of the future through other users.
+    """
+    n_test = (TEST_SHARE * histories.lengths).astype(np.int64)
+    n_valid = (TEST_SHARE * (histories.lengths - n_test)).astype(np.int64)
+    return Split(n_valid, n_test)
+
+
+def split_leave_one_out(histories: Histories, test_from: float | None = None) -> Split:
+    """Split off each user's last item as test and the one before as validation.
+
+    A history of two has no validation item. Like `ratio`, it looks ahead across users.
+    """
+    n_valid = (histories.lengths > 2).astype(np.int64)
+    return Split(n_valid, np.ones_like(n_valid))
+
+
+def split_temporal(histories: Histories, test_from: float | None = None) -> Split:
+    """Split at one moment for all users: what happens from then on is test.
+
+    Without `test_from` the moment is the earliest that leaves at most 20 % of all interactions to
+    test; validation takes 20 % of the rest in the same way. Interactions of one moment are never
+    divided. A user who appears only after the moment has no target for the first item.
+    """
+    test_from = _moment(histories.times) if test_from is None else test_from
+    before = histories.times[histories.times < test_from]
+    valid_from = _moment(before)
+    late = np.add.reduceat(histories.times >= test_from, histories.offsets[:-1], dtype=np.int64)
+    later = np.add.reduceat(histories.times >= valid_from, histories.offsets[:-1], dtype=np.int64)
+    return Split(later - late, late, valid_from, test_from)
+
+
+def _moment(times: NDArray[np.int64 | np.float64]) -> float:
+    """Earliest moment from which on at most the test share of `times` lies."""
+    moments, counts = np.unique(times, return_counts=True)
+    if len(moments) < 2:
+        raise UserError(
+            "protocol 'temporal' needs interactions at two moments or more in every part, "
+            f"got {len(moments)}: choose --protocol ratio or another --test-from"
+        )
+    from_then_on = counts[::-1].cumsum()[::-1]
+    fitting = np.flatnonzero(from_then_on <= TEST_SHARE * len(times))
+    moment: float = moments[fitting[0] if len(fitting) else -1].item()
+    return moment
+
+
+PROTOCOLS: dict[str, Callable[[Histories, float | None], Split]] = {
+    "ratio": split_ratio,
+    "leave-one-out": split_leave_one_out,
+    "temporal": split_temporal,
+}

@@ -1,0 +1,121 @@
+"""Arrow files on disk: written uncompressed, read as memory maps, hashed by content."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mmsr.data.catalog import cannot
+from mmsr.data.progress import Advance
+from mmsr.errors import UserError
+
+_BLOCK = 1 << 20
+
+
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write a table as one uncompressed record batch, ready to be mapped."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+    except OSError as error:
+        raise cannot("write", path, error) from None
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Map an Arrow file; nothing is read until it is used.
+
+    Raises
+    ------
+    UserError : it is missing or damaged.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(
+            f"cannot read {path}: {_reason(error)}; import the data set again with --overwrite"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+def column(table: pa.Table, name: str) -> pa.Array:
+    """A column as one array, without a copy where it is one chunk already."""
+    chunks = table.column(name).chunks
+    return chunks[0] if len(chunks) == 1 else table.column(name).combine_chunks()
+
+
+def list_column(values: NDArray[np.int32], offsets: NDArray[np.int64]) -> pa.Array:
+    """Lists of int32 by their flat values and offsets."""
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def vector_column(vectors: NDArray[np.float32]) -> pa.Array:
+    """Rows of a float32 matrix as a fixed-size list column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+
+
+def file_sha256(path: Path, advance: Advance) -> str:
+    """SHA-256 of a file's bytes; `advance` hears of every block."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                advance(len(block))
+    except OSError as error:
+        raise cannot("read", path, error) from None
+    return digest.hexdigest()
+
+
+class ContentHash:
+    """SHA-256 over the values of tables, independent of chunks, padding and file format."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add_text(self, text: str) -> None:
+        """Add a string."""
+        self._add(text.encode())
+
+    def add_table(self, name: str, table: pa.Table) -> None:
+        """Add a table: names, types, order and values of all columns."""
+        self.add_text(name)
+        for field in table.schema:
+            self.add_text(f"{field.name}:{field.type}")
+            self._add_array(column(table, field.name))
+
+    def hexdigest(self) -> str:
+        """The hash of all that was added, in order."""
+        return self._digest.hexdigest()
+
+    def _add_array(self, array: pa.Array) -> None:
+        kind = array.type
+        self._add(len(array).to_bytes(8, "little"))
+        if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+            self._add_numpy(pc.list_value_length(array))
+            self._add_array(array.flatten())
+        elif pa.types.is_fixed_size_list(kind):
+            self._add_array(array.flatten())
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            self._add_numpy(pc.fill_null(pc.binary_length(array), -1))
+            self._add("".join(text for text in array.to_pylist() if text).encode())
+        else:
+            self._add_numpy(array)
+
+    def _add_numpy(self, array: Any) -> None:
+        values = np.ascontiguousarray(array.to_numpy(zero_copy_only=False))
+        self._add(values.tobytes())
+
+    def _add(self, data: bytes) -> None:
+        self._digest.update(len(data).to_bytes(8, "little"))
+        self._digest.update(data)
