@@ -189,6 +189,15 @@ class Config(_Frozen):
         return dict(_leaves(self.to_dict()))
 
 
+class Recorded(BaseModel):
+    """What an exported config says of the run that it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    dataset_hash: str | None = None
+    metrics: dict[str, float] = {}
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read the config tree of a YAML file; exported files hold it under `config`.
 
@@ -196,6 +205,33 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ------
     UserError : the file is missing, unreadable, not YAML, or not a mapping.
     """
+    tree = _read_mapping(path)
+    if _is_export(tree):
+        return dict(tree["config"])
+    return tree
+
+
+def read_export(path: Path) -> Recorded | None:
+    """Provenance of an exported config; None for a plain config file.
+
+    Raises
+    ------
+    UserError : see `read_yaml`; or the provenance is damaged.
+    """
+    tree = _read_mapping(path)
+    if not _is_export(tree):
+        return None
+    try:
+        return Recorded.model_validate(tree["provenance"])
+    except ValidationError as error:
+        raise UserError(_explain(error, f"{path}: provenance")) from None
+
+
+def _is_export(tree: Mapping[str, Any]) -> bool:
+    return isinstance(tree.get("config"), dict) and "provenance" in tree
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -204,8 +240,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
-    if isinstance(tree, dict) and isinstance(tree.get("config"), dict) and "provenance" in tree:
-        tree = tree["config"]
     if not isinstance(tree, dict):
         raise UserError(f"config file {str(path)!r} holds no mapping: write `key: value` lines")
     return tree

@@ -44,7 +44,7 @@ def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
     UserError : the config names a modality that the data set lacks.
     """
     if config.modalities is None:
-        return dataset.modalities
+        return tuple(dataset.modalities)
     for name in config.modalities:
         if name not in dataset.modalities:
             raise unknown("modality", name, dataset.modalities, hint="set graph.modalities")

@@ -5,6 +5,7 @@ Shapes: B batch, N nodes, n nodes of one type, D width, C codes, L history.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,7 @@ from mmsr.graph.codes import ModalityCodes
 
 def uniform_(tensor: Tensor, width: int) -> Tensor:
     """Fill in place from the uniform distribution on ±1/√width."""
-    bound = width**-0.5
+    bound = 1 / math.sqrt(width)
     return nn.init.uniform_(tensor, -bound, bound)
 
 
@@ -35,7 +36,7 @@ def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
         centres = centres @ (basis if centres.shape[1] == rows else basis.T)
     low, high = centres.min(), centres.max()
     scaled = (centres - low) / (high - low).clamp(min=1e-12)
-    return (2 * scaled - 1) * width**-0.5
+    return (2 * scaled - 1) / math.sqrt(width)
 
 
 class NodeTables(nn.Module):

@@ -5,6 +5,8 @@ All of them run the same sequence module, so that comparing them compares the or
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,7 +66,8 @@ class LateFusion(nn.Module):
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
         """User vectors `[B, D]`."""
         channels = []
-        for channel, sequence in enumerate(self.sequences):
+        for channel, module in enumerate(self.sequences):
+            sequence = cast(SequenceModule, module)
             links = [] if channel == 0 else [tables.links(tables.modalities[channel - 1])]
             graph = build_batch_graph(histories_BL, links, with_items=channel == 0)
             mapped = sequence.input.look_up(tables.table(channel), graph.ids[0])

@@ -251,7 +251,7 @@ def train_step(
         scores_BI = model.user_vectors(histories_BL) @ model.item_vectors().T  # eq. (7)
     loss = F.cross_entropy(scores_BI.float(), targets_B, label_smoothing=settings.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     optimizer.step()
     return loss.detach()

@@ -41,7 +41,7 @@ class DualAttention(Aggregator):
         projected = torch.cat(
             [h_BND[:, graph.block(t)] @ w for t, w in enumerate(self.projection)], dim=1
         )
-        parts = projected.split(D, dim=2)
+        parts = torch.split(projected, D, dim=2)
         query, key, value = parts if len(parts) == 3 else parts * 3
         passes = Passes(self, graph, queries_BQ)
         combined: Tensor = self.combine(passes, query, key, value)

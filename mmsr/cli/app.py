@@ -1,0 +1,51 @@
+"""The `mmsr` command. Command modules import what is slow only when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mmsr import __version__
+from mmsr.cli import train
+from mmsr.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("train")(train.train)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def mmsr(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hyperparameter studies for multi-modal sequential recommendation.
+
+    Start with `mmsr data demo` and `python studies/demo.py`. Everything is kept under $MMSR_HOME,
+    by default ~/.mmsr.
+    """
+
+
+def main() -> None:
+    """Run the command line: bad input gives one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""`mmsr train`: one config, with a live progress line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.config import Config, parse_settings, read_export, read_yaml
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.training import EpochResult, Progress
+
+SHOWN = ("valid/hr@5", "valid/mrr@5", "valid/hr@20", "valid/mrr@20")
+
+
+def train(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="Data set by name; not needed where the config names it."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="YAML config, e.g. from `mmsr best-config export`."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a config key; repeatable."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps the run after every epoch; an unfinished run in it goes on."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Train one config on a data set's training part, validating after every epoch.
+
+    The test part is never read. A config exported from a study replays that trial: the same
+    metrics come out, and both are shown side by side.
+
+    Examples: `mmsr train demo --set graph.n_codes=30`, `mmsr train --config best.yaml`.
+    """
+    full = _full_config(dataset, config, settings or [])
+    console = Console()
+
+    from mmsr.data import Dataset
+    from mmsr.graph.codes import check_graph_config
+
+    data = Dataset.open(full.dataset)
+    check_graph_config(data, full.graph)
+    recorded = read_export(config) if config else None
+    if recorded and recorded.dataset_hash not in (None, data.content_hash):
+        console.print(
+            f"[yellow]note[/]: {full.dataset} differs from the data of {config} "
+            f"({data.content_hash[:12]}, then {str(recorded.dataset_hash)[:12]}): "
+            "the metrics will differ"
+        )
+    result = _run(console, full, data, checkpoint, device)
+    if result is None:
+        return
+    exact = recorded and not settings and dataset is None
+    _show_best(console, full, result, recorded.metrics if recorded and exact else {})
+    if checkpoint is None:
+        console.print("The model was not kept; --checkpoint FOLDER keeps it.")
+    else:
+        console.print(f"Checkpoint with the best epoch's model: {checkpoint}")
+
+
+def _full_config(dataset: str | None, path: Path | None, settings: list[str]) -> Config:
+    tree: dict[str, Any] = read_yaml(path) if path else {}
+    if dataset is not None:
+        tree["dataset"] = dataset
+    if "dataset" not in tree:
+        raise UserError("which data set? name it: `mmsr train DATASET` (`mmsr data list` has them)")
+    config = Config.from_dict(tree, source=str(path or "config"))
+    return config.replace(parse_settings(settings))
+
+
+def _run(
+    console: Console, config: Config, data: Any, checkpoint: Path | None, device: str
+) -> EpochResult | None:
+    """Train to the end; None where the checkpoint holds a finished run."""
+    from mmsr.training import TrainingDiverged, read_checkpoint_state, train
+
+    resume = checkpoint if checkpoint and (checkpoint / "state.json").exists() else None
+    result = None
+    try:
+        with console.status("preparing", spinner="line") as status:
+            for result in train(
+                config,
+                data,
+                device=device,
+                resume=resume,
+                progress=lambda p: status.update(_progress_line(p)),
+            ):
+                console.print(_epoch_line(result), highlight=False)
+                if checkpoint:
+                    _save(result, checkpoint)
+    except TrainingDiverged as error:
+        raise UserError(str(error)) from None
+    except KeyboardInterrupt:
+        hint = "the same command goes on from the last epoch" if checkpoint else "nothing was kept"
+        console.print(f"interrupted: {hint}")
+        raise typer.Exit(130) from None
+    if result is None and resume:
+        state = read_checkpoint_state(resume)
+        console.print(
+            f"{resume} holds a finished run of {state.epoch} epochs; best epoch "
+            f"{state.best_epoch}, {config.training.select_by} "
+            f"{100 * state.best_metrics[config.training.select_by]:.3f} %. Nothing to do."
+        )
+    return result
+
+
+def _save(result: EpochResult, folder: Path) -> None:
+    try:
+        result.save_checkpoint(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; "
+            "the checkpoint of the epoch before is as it was"
+        ) from None
+
+
+def _progress_line(p: Progress) -> str:
+    share = 100 * p.done / p.total
+    loss = f", loss {p.loss:.4f}" if p.loss is not None else ""
+    doing = "training" if p.stage == "train" else "ranking the validation targets"
+    return f"epoch {p.epoch}: {doing}, {share:3.0f} %{loss}"
+
+
+def _epoch_line(result: EpochResult) -> str:
+    metrics = result.metrics
+    shown = "  ".join(f"{name.removeprefix('valid/')} {100 * metrics[name]:6.3f}" for name in SHOWN)
+    seconds = metrics["time/train_seconds"] + metrics["time/evaluate_seconds"]
+    best = "  [green]best[/]" if result.best_epoch == result.epoch else ""
+    return (
+        f"epoch {result.epoch:3d}  loss {metrics['train/loss']:.4f}  {shown} %"
+        f"  {seconds:6.1f} s{best}"
+    )
+
+
+def _show_best(
+    console: Console, config: Config, result: EpochResult, recorded: dict[str, float]
+) -> None:
+    table = Table(
+        title=f"Best epoch: {result.best_epoch} of {result.epoch}, by {config.training.select_by}"
+    )
+    table.add_column("validation metric")
+    table.add_column("%", justify="right")
+    if recorded:
+        table.add_column("recorded, %", justify="right")
+        table.add_column("difference", justify="right")
+    for name, value in result.best_metrics.items():
+        if not name.startswith("valid/"):
+            continue
+        row = [name, f"{100 * value:.4f}"]
+        if recorded:
+            then = recorded.get(name)
+            row += ["", ""] if then is None else [f"{100 * then:.4f}", f"{value - then:+.1e}"]
+        table.add_row(*row)
+    console.print(table)
