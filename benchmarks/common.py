@@ -194,10 +194,10 @@ def import_if_missing(name: str) -> Dataset:
     UserError : the data set is not prepared, and its tables are not in `../shared/data` either.
     """
     from mmsr import paths
-    from mmsr.data import Dataset
+    from mmsr.data import Dataset, Sources, prepare
     from mmsr.errors import UserError
 
-    if (paths.datasets() / name / "manifest.json").exists():
+    if (paths.datasets() / name).is_dir():
         return Dataset.open(name)
     tables = DATA / name
     if not tables.is_dir():
@@ -205,17 +205,12 @@ def import_if_missing(name: str) -> Dataset:
             f"data set {name!r} is neither prepared under {paths.datasets()} nor found in "
             f"{tables}: import it first with `mmsr data import {name} …`"
         )
-    options = [
-        "--interactions",
-        tables / "interactions.parquet",
-        "--items",
-        tables / "items.parquet",
-    ]
-    for file in sorted(tables.glob("*_features.parquet")):
-        options += ["--features", f"{file.name.removesuffix('_features.parquet')}={file}"]
-    mmsr = Path(sys.executable).with_name("mmsr")
-    subprocess.run([mmsr, "data", "import", name, *options], check=True)
-    return Dataset.open(name)
+    features = {
+        file.name.removesuffix("_features.parquet"): file
+        for file in tables.glob("*_features.parquet")
+    }
+    sources = Sources(tables / "interactions.parquet", tables / "items.parquet", features)
+    return prepare(name, sources).dataset
 
 
 def _cpu_name() -> str:
