@@ -1,0 +1,85 @@
+"""The language that all benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmsr.errors import UserError
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+KEYS = {"name", "command", "commit", "machine", "figures", "bars"}
+
+
+@pytest.fixture(scope="module")
+def common():
+    spec = importlib.util.spec_from_file_location("benchmarks_common", BENCHMARKS / "common.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def machine(common):
+    return common.machine(seconds=0.05)
+
+
+def test_machine_measures_its_rates(machine):
+    assert machine["gemm_fp32_gflops"] > 1
+    assert machine["gemm_bf16_gflops"] > 0.1
+    assert machine["cores"] >= 1
+    assert machine["cpu"]
+
+
+def test_bars(common):
+    assert common.at_most(3, 2.9)["met"]
+    assert not common.at_most(3, 3.1)["met"]
+    assert common.at_least(0.9, 0.95)["met"]
+    assert not common.at_least(0.9, 0.85)["met"]
+    assert not common.at_most(3, float("nan"))["met"]
+
+
+def test_written_result_has_all_keys_and_a_command_to_rerun(
+    common, machine, monkeypatch, tmp_path, capsys
+):
+    file = tmp_path / "new" / "result.json"
+    words = ["/somewhere/benchmarks/sorting.py", "--quick", "--json", str(file), "--size", "3"]
+    monkeypatch.setattr(sys, "argv", words)
+    bars = {"seconds": common.at_most(1.0, 2.0)}
+    common.write("sorting", {"seconds": 2.0, "rows": 7}, bars, file, machine)
+    result = json.loads(file.read_text())
+    assert result.keys() == KEYS
+    assert result["command"] == "python benchmarks/sorting.py --quick --size 3"
+    assert result["figures"] == {"seconds": 2.0, "rows": 7}
+    assert result["bars"] == {"seconds": {"limit": 1.0, "value": 2.0, "met": False}}
+    assert "NO" in capsys.readouterr().out
+
+
+def test_options_that_every_benchmark_has(common):
+    given = common.parser("Measure.").parse_args(["--quick", "--json", "x.json"])
+    assert given == argparse.Namespace(quick=True, json=Path("x.json"))
+
+
+def test_a_missing_data_set_says_where_it_was_looked_for(common, monkeypatch, tmp_path):
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    monkeypatch.setattr(common, "DATA", tmp_path / "tables")
+    with pytest.raises(UserError, match="mmsr data import toys"):
+        common.import_if_missing("toys")
+
+
+@pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("results/*.json")), ids=lambda f: f.stem)
+def test_kept_results_can_be_rerun(file):
+    result = json.loads(file.read_text())
+    assert result.keys() >= KEYS
+    assert result["name"] == file.stem
+    python, script, *_ = shlex.split(result["command"])
+    assert python == "python"
+    assert (BENCHMARKS.parent / script).is_file()
+    for bar in result["bars"].values():
+        assert bar.keys() == {"limit", "value", "met"}
