@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -170,6 +169,8 @@ def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
             return _finite(column.cast(kind), source)
         except pa.ArrowInvalid:
             continue
+    import pandas as pd
+
     texts = pd.Series(column.to_pylist(), dtype=object)
     moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
     bad = moments.isna().to_numpy()

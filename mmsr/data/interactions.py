@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -51,6 +50,8 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     ------
     UserError : the table cannot be used, nothing is left, or a history is shorter than two.
     """
+    import pandas as pd
+
     source = str(path)
     table = read_table(path, ("user_id", "item_id", "timestamp"), columns=columns)
     users = as_ids(table.column("user_id"), "user_id", source)

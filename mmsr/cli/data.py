@@ -1,0 +1,195 @@
+"""`mmsr data`: import, generate, list and describe data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.data import Prepared
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Import, generate, list and describe data sets.",
+    rich_markup_mode="markdown",
+)
+
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the data set if the name exists.")
+]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="How histories are split: `ratio` (the last 20 % of each are test, of the rest the "
+        "last 20 % validation), `leave-one-out` (the last item, the one before), `temporal` (one "
+        "moment for all)."
+    ),
+]
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="Name that the data set gets.")],
+    interactions: Annotated[
+        Path, typer.Option(metavar="FILE", help="Table of user_id, item_id, timestamp.")
+    ],
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of item_id and any of title, description, brand, categories, image.",
+        ),
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=FILE",
+            help="Table of item_id and vector, for a modality such as image or text; repeatable.",
+        ),
+    ] = None,
+    protocol: Protocol = "ratio",
+    test_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MOMENT",
+            help="With `temporal`: first moment of test. Default: the last 20 % of interactions.",
+        ),
+    ] = None,
+    core: Annotated[
+        int, typer.Option(min=1, help="Keep users and items with this many interactions or more.")
+    ] = 5,
+    text_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Item columns to encode as modality text where no text features are given. "
+            "Default: title, description, brand, categories, as far as they exist.",
+        ),
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Do not encode text: without features, no modality.")
+    ] = False,
+    text_width: Annotated[int, typer.Option(min=2, help="Dimensions of encoded text.")] = 128,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=COLUMN,…",
+            help="Where columns have other names in your files, e.g. "
+            "`user_id=reviewerID,item_id=asin,timestamp=unixReviewTime`; repeatable.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the text encoder.")] = 2023,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
+
+    Rules:
+
+    - Interactions that repeat user, item and timestamp of an earlier row are left out. The same
+      item at another time is a repeat, and stays.
+
+    - Then users and items with fewer than `--core` interactions go, until none is left.
+
+    - Histories follow the timestamps: numbers, or ISO dates (UTC where no zone is given). Ties
+      keep the order of the file.
+
+    - Items that the items table or a features table does not list stay, without metadata or
+      vector. Rows for items without interactions are left out.
+
+    - An item may be listed twice in a table only with the same content.
+
+    - Ids are text: 7 and "7" are the same id, "07" is another.
+
+    The same command again does nothing; other inputs under the same name need `--overwrite`.
+    """
+    from mmsr.cli.progress import ConsoleReporter
+    from mmsr.data import ImportSettings, Sources, prepare
+
+    if no_text and text_from is not None:
+        raise UserError("--text-from and --no-text contradict each other: leave one of them out")
+    settings = ImportSettings(
+        protocol=protocol,
+        test_from=test_from,
+        core=core,
+        text=not no_text,
+        text_from=None if text_from is None else _names(text_from),
+        text_width=text_width,
+        columns=_pairs("--columns", [part for text in columns or () for part in text.split(",")]),
+        seed=seed,
+    )
+    tables = _pairs("--features", features or ())
+    sources = Sources(interactions, items, {name: Path(file) for name, file in tables.items()})
+    reporter = ConsoleReporter()
+    _show(prepare(name, sources, settings, overwrite=overwrite, reporter=reporter), "imported")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the prepared data sets."""
+    from mmsr.cli.data_view import overview
+    from mmsr.data import Manifest, catalog
+
+    console = Console()
+    manifests = {}
+    for name in catalog.names():
+        try:
+            manifests[name] = Manifest.read(catalog.find(name))
+        except UserError as error:
+            Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
+    if manifests:
+        console.print(overview(manifests))
+    else:
+        console.print("no data sets yet: run `mmsr data demo`, or `mmsr data import --help`")
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(help="Data set by name.")]) -> None:
+    """Show a data set's size, histories, modalities, splits and origin.
+
+    All of it comes from the manifest; neither histories nor the test part are read.
+    """
+    from mmsr.cli.data_view import description
+    from mmsr.data import Manifest, catalog
+
+    Console().print(description(name, Manifest.read(catalog.find(name))))
+
+
+def _show(prepared: Prepared, verb: str) -> None:
+    from mmsr.cli.data_view import summary
+
+    console = Console()
+    name = prepared.dataset.name
+    if prepared.fresh:
+        console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)
+    else:
+        console.print(
+            f"{name} is up to date: the same inputs and settings made it already, nothing to do",
+            soft_wrap=True,
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise UserError(f"--text-from {text!r}: write different column names, divided by commas")
+    return names
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read NAME=VALUE arguments, each name once."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            example = {"--features": "image=image.parquet"}.get(option, "user_id=reviewerID")
+            raise UserError(f"{option} {text!r}: write NAME=VALUE, e.g. {option} {example}")
+        if name in pairs:
+            raise UserError(f"{option}: {name!r} is given twice: give it once")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,186 @@
+"""How data sets look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mmsr.data.manifest import Manifest
+
+_QUANTILES = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1}
+_BAR = 40
+
+
+def overview(manifests: Mapping[str, Manifest]) -> Table:
+    """One row a data set."""
+    table = _table("data set", ">users", ">items", ">interactions", "protocol", "modalities")
+    for name, manifest in manifests.items():
+        counts = manifest.counts
+        table.add_row(
+            name,
+            f"{counts.users:,}",
+            f"{counts.items:,}",
+            f"{counts.interactions:,}",
+            manifest.protocol,
+            ", ".join(sorted(manifest.modalities)) or "none",
+        )
+    return table
+
+
+def summary(verb: str, name: str, manifest: Manifest) -> str:
+    """What an import did, in a few lines."""
+    counts = manifest.counts
+    lines = [
+        f"[bold]{verb} {name}[/]: {counts.users:,} users, {counts.items:,} items, "
+        f"{counts.interactions:,} interactions; modalities: {_modalities(manifest)}",
+        f"{manifest.protocol}: {counts.train_targets:,} training, {counts.valid_targets:,} "
+        f"validation and {counts.test_targets:,} test targets",
+        *_left_out(manifest),
+        f"look closer: mmsr data describe {name}",
+    ]
+    return "\n".join(lines)
+
+
+def description(name: str, manifest: Manifest) -> RenderableType:
+    """All that a manifest tells."""
+    return Group(
+        Text(name, style="bold"),
+        "",
+        _size(manifest),
+        "",
+        _splits(manifest),
+        "",
+        *_histories(manifest),
+        "",
+        _coverage(manifest),
+        "",
+        *_origin(manifest),
+    )
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; columns marked with `>` are numbers and stand on the right."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left")
+    return table
+
+
+def _size(manifest: Manifest) -> Table:
+    counts = manifest.counts
+    table = _table(">users", ">items", ">interactions", ">per user", ">per item", ">sparsity")
+    table.add_row(
+        f"{counts.users:,}",
+        f"{counts.items:,}",
+        f"{counts.interactions:,}",
+        f"{counts.mean_history:.2f}",
+        f"{counts.interactions / counts.items:.2f}",
+        f"{counts.sparsity:.2%}",
+    )
+    return table
+
+
+def _splits(manifest: Manifest) -> Table:
+    counts = manifest.counts
+    table = _table(f"split by {manifest.protocol}", ">targets", "from")
+    table.add_row("train", f"{counts.train_targets:,}", "")
+    table.add_row("validation", f"{counts.valid_targets:,}", manifest.valid_from or "")
+    table.add_row("test", f"{counts.test_targets:,}", manifest.test_from or "")
+    return table
+
+
+def _histories(manifest: Manifest) -> list[RenderableType]:
+    lengths = np.array(sorted(manifest.history_lengths))
+    users = np.array([manifest.history_lengths[int(length)] for length in lengths])
+    shares = np.cumsum(users) / users.sum()
+    quantiles = _table("history length", *(f">{name}" for name in _QUANTILES))
+    at = [lengths[np.searchsorted(shares, share)] for share in _QUANTILES.values()]
+    quantiles.add_row("items", *(f"{length:,}" for length in at))
+    histogram = _table("items", ">users", "")
+    edges = _edges(int(lengths[0]), int(lengths[-1]))
+    counts = [int(users[(lengths >= a) & (lengths < b)].sum()) for a, b in edges]
+    for (first, end), count in zip(edges, counts, strict=True):
+        bar = "█" * round(_BAR * count / max(counts)) or ("▏" if count else "")
+        label = f"{first}" if end == first + 1 else f"{first}–{end - 1}"
+        histogram.add_row(label, f"{count:,}", Text(bar, style="cyan"))
+    return [quantiles, "", histogram]
+
+
+def _edges(shortest: int, longest: int) -> list[tuple[int, int]]:
+    """Half-open ranges that double in width, the last ends with the longest history."""
+    edges, first, width = [], shortest, max(1, shortest // 2)
+    while first <= longest:
+        edges.append((first, min(first + width, longest + 1)))
+        first, width = first + width, width * 2
+    return edges
+
+
+def _coverage(manifest: Manifest) -> RenderableType:
+    if not manifest.modalities:
+        return Text("no modality: items are known by their ids alone")
+    table = _table("modality", ">items with a vector", ">coverage", ">width", "made by")
+    for modality, coverage in sorted(manifest.modalities.items()):
+        table.add_row(
+            modality,
+            f"{coverage.items:,}",
+            f"{coverage.items / manifest.counts.items:.1%}",
+            f"{coverage.width}",
+            coverage.source,
+        )
+    return table
+
+
+def _origin(manifest: Manifest) -> list[RenderableType]:
+    origin = manifest.provenance
+    table = _table("made from", "file", ">size", "sha256")
+    for file in origin.inputs:
+        table.add_row(file.role, escape(file.path), _size_of(file.bytes), file.sha256[:12])
+    changed = origin.settings.model_dump(exclude_defaults=True)
+    settings = ", ".join(f"{key} {value}" for key, value in changed.items()) or "all defaults"
+    lines = [
+        *([f"generated by: {origin.generator}"] if origin.generator else []),
+        f"settings: {settings}",
+        *_left_out(manifest),
+        f"made {origin.created_at} by {origin.created_by}; content {manifest.content_hash[:12]}",
+    ]
+    return [table, "", Text("\n".join(lines))]
+
+
+def _left_out(manifest: Manifest) -> list[str]:
+    """One line on what the import left out, if it left out anything."""
+    dropped = manifest.provenance.dropped
+    core = manifest.provenance.settings.core
+    parts = {
+        "duplicate interactions": dropped.duplicate_interactions,
+        f"interactions outside the {core}-core": dropped.core_interactions,
+        f"users outside the {core}-core": dropped.core_users,
+        f"items outside the {core}-core": dropped.core_items,
+        "metadata rows of items without interactions": dropped.unused_metadata_rows,
+        **{
+            f"{modality} vectors of items without interactions": count
+            for modality, count in dropped.unused_vectors.items()
+        },
+    }
+    told = [f"{count:,} {what}" for what, count in parts.items() if count]
+    lines = [f"left out: {', '.join(told)}"] if told else []
+    if dropped.items_without_metadata:
+        lines.append(f"kept without metadata: {dropped.items_without_metadata:,} items")
+    return lines
+
+
+def _modalities(manifest: Manifest) -> str:
+    shown = (
+        f"{name} ({coverage.items / manifest.counts.items:.1%} of items, {coverage.width} wide)"
+        for name, coverage in sorted(manifest.modalities.items())
+    )
+    return ", ".join(shown) or "none"
+
+
+def _size_of(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:,.1f} kB"
