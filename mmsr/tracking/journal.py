@@ -1,0 +1,63 @@
+"""The journal: every event is a line in a file before anything else happens to it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from mmsr.tracking.base import Event
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class Journal:
+    """An append-only file of events, one JSON object a line.
+
+    One process writes it; what it has written survives that process. A line that was cut off by a
+    crash is removed when the journal is opened again.
+
+    Parameters
+    ----------
+    path : the file; it is made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file = path.open("ab+")
+        self._drop_torn_line()
+
+    @property
+    def size(self) -> int:
+        """Length in bytes: the offset behind the newest event."""
+        return self._path.stat().st_size
+
+    def append(self, event: Event) -> None:
+        """Write one event."""
+        with self._lock:
+            self._file.write(_EVENT.dump_json(event) + b"\n")
+            self._file.flush()
+
+    def read(self, offset: int, limit: int) -> list[tuple[Event, int]]:
+        """Events from `offset` on, each with the offset behind it; at most `limit`."""
+        events: list[tuple[Event, int]] = []
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if len(events) == limit or not line.endswith(b"\n"):
+                    break
+                offset += len(line)
+                events.append((_EVENT.validate_json(line), offset))
+        return events
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _drop_torn_line(self) -> None:
+        content = self._path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            self._file.truncate(whole)

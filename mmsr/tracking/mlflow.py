@@ -1,0 +1,218 @@
+"""MLflow as the place where a study's events are shipped to.
+
+Only the study's driver loads this module. One experiment stands for a study; runs carry the tag
+`mmsr.key`, by which a run is found again when the note of its id was lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsr import paths
+from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, RunState, Tags, Upload
+from mmsr.tracking.databases import reason, without_password
+from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+KEY_TAG = "mmsr.key"
+STATE_TAG = "mmsr.state"
+_STATUS = {
+    RunState.FINISHED: "FINISHED",
+    RunState.PRUNED: "KILLED",
+    RunState.INTERRUPTED: "KILLED",
+    RunState.FAILED: "FAILED",
+}
+_METRICS, _PARAMS, _TAG_LENGTH = 1000, 100, 5000
+_FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
+
+
+def prepare_environment() -> None:
+    """Keep MLflow quiet, free of helper processes, and quick to give up; before its import."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+    for logger in ("alembic", "mlflow"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+
+
+def metric_name(name: str) -> str:
+    """MLflow allows no `@`: `valid/mrr@20` is `valid/mrr_at_20` there."""
+    return name.replace("@", "_at_")
+
+
+class MlflowSink:
+    """Stores events in one MLflow experiment.
+
+    Parameters
+    ----------
+    uri : tracking server or database.
+    experiment : the experiment's name; it is made where it is missing.
+    study : id of the study, which tells its runs from those of a namesake.
+    """
+
+    def __init__(self, uri: str, experiment: str, study: str) -> None:
+        prepare_environment()
+        import mlflow  # noqa: F401  (the slow import, here rather than in the shipping thread)
+
+        prepare_environment()  # the import has set its own log levels
+        self._uri, self._experiment, self._study = uri, experiment, study
+        self._client_: MlflowClient | None = None
+        self._experiment_id = ""
+
+    @property
+    def place(self) -> str:
+        """The server's address."""
+        return without_password(self._uri)
+
+    def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
+        """Store events, metrics of one run in one request where nothing else lies between.
+
+        Raises
+        ------
+        Unavailable, Refused, Forgotten : see `mmsr.tracking.shipper`.
+        """
+        with _translated():
+            waiting: dict[str, list[Metric]] = {}
+            for event in events:
+                if isinstance(event, Metrics):
+                    waiting.setdefault(event.key, []).extend(_metrics(event))
+                    continue
+                self._send(waiting, runs, event.key)
+                match event:
+                    case RunOpened():
+                        self._open(event, runs)
+                    case Tags():
+                        self._tag(self._run(event.key, runs), event.tags)
+                    case Upload():
+                        self._upload(event, self._run(event.key, runs))
+                    case RunClosed():
+                        self._close(event, self._run(event.key, runs))
+            for key in list(waiting):
+                self._send(waiting, runs, key)
+
+    @property
+    def _client(self) -> MlflowClient:
+        if self._client_ is None:
+            from mlflow import MlflowClient
+
+            client = MlflowClient(self._uri)
+            self._experiment_id = self._find_experiment(client)
+            self._client_ = client
+        return self._client_
+
+    def _find_experiment(self, client: MlflowClient) -> str:
+        known = client.get_experiment_by_name(self._experiment)
+        if known is not None:
+            if known.lifecycle_stage != "active":
+                client.restore_experiment(known.experiment_id)
+            return str(known.experiment_id)
+        served = self._uri.startswith(("http", "databricks"))
+        # A database knows no place for files; without one MLflow takes the working directory.
+        place = None if served else (paths.home() / "mlartifacts" / self._experiment).as_uri()
+        return str(client.create_experiment(self._experiment, artifact_location=place))
+
+    def _full_key(self, key: str) -> str:
+        return f"{self._study}/{key}"
+
+    def _run(self, key: str, runs: dict[str, str]) -> str:
+        if key not in runs:
+            raise Refused(f"there is no run {key!r}")
+        return runs[key]
+
+    def _open(self, event: RunOpened, runs: dict[str, str]) -> None:
+        run = runs.get(event.key) or self._find(event.key)
+        if run is None:
+            tags = {KEY_TAG: self._full_key(event.key)}
+            if event.parent is not None:
+                tags["mlflow.parentRunId"] = self._run(event.parent, runs)
+            run = self._client.create_run(
+                self._experiment_id, start_time=event.time, tags=tags, run_name=event.name
+            ).info.run_id
+        else:
+            self._client.update_run(run, status="RUNNING", name=event.name)
+        runs[event.key] = run
+        self._log_params(run, event.params)
+        self._tag(run, {STATE_TAG: "running", **event.tags})
+
+    def _find(self, key: str) -> str | None:
+        found = self._client.search_runs(
+            [self._experiment_id], f"tags.`{KEY_TAG}` = '{self._full_key(key)}'", max_results=1
+        )
+        return str(found[0].info.run_id) if found else None
+
+    def _log_params(self, run: str, params: dict[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(key, value[:_TAG_LENGTH]) for key, value in params.items()]
+        for first in range(0, len(entries), _PARAMS):
+            self._client.log_batch(run, params=entries[first : first + _PARAMS])
+
+    def _tag(self, run: str, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        entries = [RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()]
+        for first in range(0, len(entries), _PARAMS):
+            self._client.log_batch(run, tags=entries[first : first + _PARAMS])
+
+    def _send(self, waiting: dict[str, list[Metric]], runs: dict[str, str], key: str) -> None:
+        entries = waiting.pop(key, [])
+        for first in range(0, len(entries), _METRICS):
+            batch = entries[first : first + _METRICS]
+            self._client.log_batch(self._run(key, runs), metrics=batch)
+
+    def _upload(self, event: Upload, run: str) -> None:
+        for name in event.names:
+            path = Path(event.folder) / name
+            if not path.is_file():
+                raise Refused(f"{path} is gone")
+            self._client.log_artifact(run, str(path))
+
+    def _close(self, event: RunClosed, run: str) -> None:
+        self._tag(run, {STATE_TAG: event.state.value, **event.tags})
+        self._client.set_terminated(run, _STATUS[event.state], end_time=event.time)
+
+
+def _metrics(event: Metrics) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(metric_name(name), value, event.time, event.step)
+        for name, value in event.values.items()
+    ]
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Tell errors that pass from those that stay."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        message = reason(error)[:200]
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise Forgotten(message) from error
+        if error.error_code in _FINAL:
+            raise Refused(message) from error
+        raise Unavailable(message) from error
+    except (OSError, SQLAlchemyError) as error:
+        raise Unavailable(reason(error)[:200]) from error
+    except (Unavailable, Refused, Forgotten):
+        raise
+    except Exception as error:  # whatever the client trips over must not end the shipping
+        raise Refused(f"{type(error).__name__}: {reason(error)[:200]}") from error
