@@ -99,6 +99,17 @@ class ModelConfig(_Frozen):
     position_embedding: bool = True
     type_embedding: bool = True
 
+    @model_validator(mode="after")
+    def _order_has_neighbours(self) -> ModelConfig:
+        order = getattr(self.aggregator, "order", None)
+        if self.fusion != "adaptive" and order in ("he", "ni_hohe"):
+            raise ValueError(
+                f"model.aggregator.order={order!r} reads across modalities alone, but with "
+                f"fusion={self.fusion!r} every graph has one modality: choose another order, "
+                "or fusion='adaptive'"
+            )
+        return self
+
 
 class TrainingConfig(_Frozen):
     """Optimisation, selection and numerics."""

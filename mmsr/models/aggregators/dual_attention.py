@@ -32,9 +32,10 @@ class DualAttention(Aggregator):
         self.projection = nn.Parameter(
             uniform_(torch.empty(n_types, width, n_projections * width), width)
         )
-        self.relation = nn.Parameter(uniform_(torch.empty(4, width), width))
-        """a_r of eq. (12) for self, out, in, both."""
         self.combine = ORDERS[config.order](width)
+        if self.combine.homogeneous:
+            self.relation = nn.Parameter(uniform_(torch.empty(4, width), width))
+            """a_r of eq. (12) for self, out, in, both."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         D = h_BND.shape[2]
@@ -131,6 +132,9 @@ class Passes:
 class Order(nn.Module):
     """How the two passes are combined into the layer's output."""
 
+    homogeneous = True
+    """Whether there is a homogeneous pass."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
 
@@ -148,6 +152,8 @@ class Homogeneous(Order):
 
 class Heterogeneous(Order):
     """`he`: across types alone."""
+
+    homogeneous = False
 
     def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return p.heterogeneous_of_queries(query, key, value)

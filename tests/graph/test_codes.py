@@ -1,0 +1,134 @@
+"""Modality codes: what they link, when they are computed, and what is refused."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmsr import paths
+from mmsr.config import GraphConfig
+from mmsr.data import Dataset, FeatureTable
+from mmsr.errors import UserError
+from mmsr.graph import codes as codes_module
+from mmsr.graph.codes import check_graph_config, compute_codes, modality_codes
+
+
+def blobs() -> FeatureTable:
+    """Three groups of items, far apart; item 4 has no vector."""
+    rng = np.random.default_rng(0)
+    items = np.array([i for i in range(31) if i != 4])
+    vectors = 0.01 * rng.normal(size=(30, 6)) + 10 * np.eye(6)[items % 3]
+    return FeatureTable(items=items, vectors=vectors.astype(np.float32))
+
+
+@pytest.mark.parametrize("clustering", ["kmeans", "gmm"])
+@pytest.mark.parametrize("reduction", ["pca", "none"])
+def test_groups_become_codes(clustering: str, reduction: str) -> None:
+    config = GraphConfig(
+        n_codes=3, links_per_item=2, clustering=clustering, reduction=reduction, reduced_width=4
+    )
+    codes = compute_codes(blobs(), 31, config, 3, seed=0)
+    assert codes.links.shape == (31, 2)
+    assert codes.centres.shape == (3, 4 if reduction == "pca" else 6)
+    assert (codes.links[4] == -1).all()
+    have = np.array([i for i in range(31) if i != 4])
+    for group in range(3):
+        assert len(set(codes.links[have[have % 3 == group], 0])) == 1
+    assert len(set(codes.links[have, 0])) == 3
+    assert (codes.links[have, 0] != codes.links[have, 1]).all()
+
+
+def test_links_are_the_nearest_centres() -> None:
+    table = FeatureTable(
+        items=np.arange(50),
+        vectors=np.random.default_rng(1).normal(size=(50, 5)).astype(np.float32),
+    )
+    config = GraphConfig(n_codes=7, links_per_item=3, reduction="none")
+    codes = compute_codes(table, 50, config, 7, seed=0)
+    distances = np.linalg.norm(table.vectors[:, None] - codes.centres, axis=2)
+    np.testing.assert_array_equal(codes.links, distances.argsort(axis=1)[:, :3])
+
+
+def test_computed_once_and_again_when_anything_changes(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = StubData()
+    computed = []
+
+    def counting(*arguments: object) -> codes_module.ModalityCodes:
+        computed.append(arguments)
+        return compute_codes(*arguments)
+
+    monkeypatch.setattr(codes_module, "compute_codes", counting)
+    config = GraphConfig(n_codes=3)
+    first = modality_codes(dataset, config)["image"]
+    again = modality_codes(dataset, config)["image"]
+    assert len(computed) == 1
+    np.testing.assert_array_equal(first.links, again.links)
+    np.testing.assert_array_equal(first.centres, again.centres)
+    for other in (
+        GraphConfig(n_codes=4),
+        GraphConfig(n_codes=3, links_per_item=2),
+        GraphConfig(n_codes=3, clustering="gmm"),
+        GraphConfig(n_codes=3, reduced_width=2),
+    ):
+        before = len(computed)
+        modality_codes(dataset, other)
+        assert len(computed) == before + 1
+    dataset.table.vectors[0, 0] += 1
+    modality_codes(dataset, config)
+    assert len(computed) == 6
+    # What does not concern the codes asks for nothing new.
+    modality_codes(dataset, GraphConfig(n_codes=3, max_history=7))
+    assert len(computed) == 6
+
+
+@dataclass
+class StubData:
+    """As much of a data set as codes are made from."""
+
+    name: str = "stub"
+    modalities: tuple[str, ...] = ("image",)
+    n_items: int = 31
+    table: FeatureTable = field(default_factory=blobs)
+
+    def features(self, modality: str) -> FeatureTable:
+        return self.table
+
+
+def _ask(name: str) -> bytes:
+    codes = modality_codes(Dataset.open(name), GraphConfig(n_codes=4, links_per_item=2))
+    return b"".join(c.links.tobytes() + c.centres.tobytes() for c in codes.values())
+
+
+@pytest.mark.slow
+def test_many_processes_get_the_same_codes(shop: Dataset) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        answers = pool.map(_ask, [shop.name] * 3)
+    assert len(set(answers)) == 1
+    assert not list(paths.codes_cache().glob("*.partial"))
+
+
+def test_what_the_data_cannot_fill_is_refused(shop: Dataset) -> None:
+    with pytest.raises(UserError, match=r"n_codes=39 is more than the 38 items .* image"):
+        check_graph_config(shop, GraphConfig(n_codes=39))
+    with pytest.raises(UserError, match=r"unknown modality 'imge': did you mean 'image'"):
+        check_graph_config(shop, GraphConfig(modalities=("imge",)))
+    with pytest.raises(UserError, match=r"unknown modality in graph.n_codes 'sound'"):
+        check_graph_config(shop, GraphConfig(n_codes={"image": 3, "text": 3, "sound": 3}))
+    with pytest.raises(UserError, match=r"names \['image'\] but not 'text'"):
+        check_graph_config(shop, GraphConfig(n_codes={"image": 3}))
+    check_graph_config(shop, GraphConfig(n_codes={"image": 3}, modalities=("image",)))
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="cannot use the cache folder"):
+        modality_codes(shop, GraphConfig(n_codes=3))
