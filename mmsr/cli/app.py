@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from mmsr import __version__
-from mmsr.cli import train
+from mmsr.cli import data, train
 from mmsr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 
 
