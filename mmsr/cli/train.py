@@ -47,7 +47,7 @@ def train(
     Examples: `mmsr train demo --set graph.n_codes=30`, `mmsr train --config best.yaml`.
     """
     full = _full_config(dataset, config, settings or [])
-    console = Console()
+    console = Console(soft_wrap=True)
 
     from mmsr.data import Dataset
     from mmsr.graph.codes import check_graph_config

@@ -1,0 +1,129 @@
+"""`mmsr train` as a user meets it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+
+QUICK = [
+    *("--set", "model.width=8", "--set", "graph.n_codes=4", "--set", "training.epochs=2"),
+    *("--set", "training.threads=1"),
+]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mmsr.cli.app", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_trains_resumes_and_replays(shop: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    done = run("train", "shop", *QUICK, "--checkpoint", folder)
+    assert done.returncode == 0, done.stderr
+    assert "epoch   2" in done.stdout
+    assert "valid/ndcg@20" in done.stdout
+    again = run("train", "shop", *QUICK, "--checkpoint", folder)
+    assert again.returncode == 0
+    assert "holds a finished run of 2 epochs" in again.stdout
+
+    from mmsr.training import read_checkpoint_state
+
+    state = read_checkpoint_state(folder)
+    export = tmp_path / "best.yaml"
+    export.write_text(
+        yaml.safe_dump(
+            {
+                "config": state.config,
+                "provenance": {
+                    "dataset_hash": state.dataset_hash,
+                    "metrics": state.best_metrics,
+                    "study": "any",
+                },
+            }
+        )
+    )
+    replay = run("train", "--config", export)
+    assert replay.returncode == 0, replay.stderr
+    assert "recorded" in replay.stdout
+    assert replay.stdout.count("+0.0e+00") == 9
+
+
+BAD = {
+    "no data set": ([], "which data set?"),
+    "unknown data set": (["shup"], "unknown dataset 'shup': did you mean 'shop'?"),
+    "unknown key": (["shop", "--set", "graph.n_code=3"], "did you mean 'graph.n_codes'?"),
+    "wrong type": (["shop", "--set", "model.width=wide"], "model.width: Input should be a valid"),
+    "no value": (["shop", "--set", "model.width"], "write KEY=VALUE"),
+    "metric": (["shop", "--set", "training.select_by=valid/auc"], "unknown metric 'valid/auc'"),
+    "more codes than items": (["shop", "--set", "graph.n_codes=500"], "more than the 38 items"),
+    "more links than codes": (
+        ["shop", "--set", "graph.links_per_item=21"],
+        "links_per_item=21 is more than n_codes=20",
+    ),
+    "device": (["shop", "--set", "graph.n_codes=4", "--device", "cuda:9"], "cannot be used here"),
+    "missing config": (["shop", "--config", "no.yaml"], "cannot read config file 'no.yaml'"),
+    "missing modality": (["shop", "--set", "graph.modalities=[sound]"], "unknown modality 'sound'"),
+    "nan": (["shop", "--set", "model.dropout=.nan"], "model.dropout"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    shop: Dataset, arguments: list[str], message: str
+) -> None:
+    done = run("train", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\x00\x01", ""])
+def test_a_config_file_that_is_none(shop: Dataset, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    done = run("train", "shop", "--config", path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unwritable_checkpoint_is_a_clear_error(shop: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("train", "shop", *QUICK, "--checkpoint", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert "cannot write the checkpoint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_interrupted_run_goes_on_where_it_was(shop: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    long = [*QUICK, "--set", "training.epochs=400", "--set", "training.patience=400"]
+    command = [sys.executable, "-m", "mmsr.cli.app", "train", "shop", *long, "--checkpoint", folder]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (folder / "state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in output
+
+    from mmsr.training import read_checkpoint_state, train
+
+    state = read_checkpoint_state(folder)
+    config = Config.from_dict(state.config)
+    assert next(train(config, shop, resume=folder)).epoch == state.epoch + 1
