@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import shlex
@@ -93,14 +94,13 @@ def gemm_gflops(dtype: torch.dtype, seconds: float = 2.0, device: str = "cpu") -
 
 def machine(seconds: float = 2.0) -> dict[str, Any]:
     """Describe this machine, its matrix-product rates measured now (`seconds` each)."""
-    import psutil
     import torch
 
     return {
         "cpu": _cpu_name(),
-        "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
