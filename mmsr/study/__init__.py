@@ -1,0 +1,17 @@
+"""Studies: search spaces, the runner on Ray Tune, finalize and export."""
+
+from mmsr.study.defaults import AUTHORS_SETTINGS, DEFAULT_SPACE
+from mmsr.study.dimensions import Choice, Float, Int
+from mmsr.study.methods import Halving, Tpe
+from mmsr.study.study import Study
+
+__all__ = [
+    "AUTHORS_SETTINGS",
+    "DEFAULT_SPACE",
+    "Choice",
+    "Float",
+    "Halving",
+    "Int",
+    "Study",
+    "Tpe",
+]

@@ -1,0 +1,54 @@
+"""The default search space, and the authors' settings that every study tries first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmsr.study.dimensions import Choice, Dimension, Float, Int
+
+DEFAULT_SPACE: Mapping[str, Dimension] = {
+    "graph.n_codes": Int(10, 50, step=5),
+    "graph.links_per_item": Int(1, 5),
+    "graph.reduction": Choice("pca", "none"),
+    "graph.clustering": Choice("kmeans", "gmm"),
+    "graph.max_history": Int(20, 50, step=10),
+    "model.fusion": Choice("adaptive", "early", "late"),
+    "model.aggregator.order": Choice(
+        "gated",
+        "synchronous",
+        "ni_hohe",
+        "ni_heho",
+        "hohe",
+        "heho",
+        when={"model.fusion": "adaptive"},
+    ),
+    "model.aggregator.share_qkv": Choice(True, False),
+    "model.aggregator.dropout": Float(0.0, 0.5, step=0.1),
+    "model.width": Choice(64, 128, 192),
+    "model.dropout": Float(0.0, 0.6, step=0.1),
+    "training.learning_rate": Float(5e-4, 5e-3, log=True),
+    "training.batch_size": Choice(64, 128, 256),
+}
+"""Graph construction, fusion, aggregator, width, dropout and optimisation. The order of the two
+attentions only exists where there are two: under adaptive fusion."""
+
+_AUTHORS: Mapping[str, Any] = {
+    "graph.reduction": "pca",
+    "graph.clustering": "kmeans",
+    "graph.max_history": 50,
+    "model.fusion": "adaptive",
+    "model.aggregator.order": "gated",
+    "model.aggregator.share_qkv": True,
+    "model.aggregator.dropout": 0.2,
+    "model.width": 128,
+    "model.dropout": 0.4,
+    "training.learning_rate": 2e-3,
+    "training.batch_size": 128,
+}
+
+AUTHORS_SETTINGS: tuple[Mapping[str, Any], ...] = (
+    {"graph.n_codes": 20, "graph.links_per_item": 1, **_AUTHORS},
+    {"graph.n_codes": 30, "graph.links_per_item": 3, **_AUTHORS},
+)
+"""What the paper's authors used: 20 codes and 1 link, 30 codes and 3 links per item."""

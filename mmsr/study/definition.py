@@ -1,0 +1,76 @@
+"""What makes two runs the same study: trials under another definition cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mmsr.config import Config
+from mmsr.study.space import Space
+
+
+class Definition(BaseModel):
+    """All that a study's trials have in common."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    dataset_hash: str
+    protocol: str
+    objective: str
+    pruner: str
+    space: dict[str, str]
+    config: dict[str, Any]
+    """Values of the config that the study does not vary, by dotted key."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        dataset: str,
+        dataset_hash: str,
+        protocol: str,
+        objective: str,
+        pruner: str,
+        space: Space,
+        base: Config,
+    ) -> Definition:
+        """Definition from its parts; the number of threads follows the machine and is left out."""
+        skipped = {"dataset", "training.threads", *space}
+        return cls(
+            dataset=dataset,
+            dataset_hash=dataset_hash,
+            protocol=protocol,
+            objective=objective,
+            pruner=pruner,
+            space={key: str(dimension) for key, dimension in space.items()},
+            config={key: value for key, value in base.flat().items() if key not in skipped},
+        )
+
+    def difference(self, now: Definition) -> str | None:
+        """The first thing that is not as it was, in words; None where all is."""
+        for what in ("dataset", "dataset_hash", "protocol", "objective", "pruner"):
+            then_value, now_value = getattr(self, what), getattr(now, what)
+            if then_value != now_value:
+                return f"{what} was {_short(then_value)} and is {_short(now_value)}"
+        return _difference("space", self.space, now.space) or _difference(
+            "config", self.config, now.config
+        )
+
+
+def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    for key in [*then, *(key for key in now if key not in then)]:
+        if key not in now:
+            return f"{what} had {key} ({_short(then[key])}), and has it no more"
+        if key not in then:
+            return f"{what} has {key} ({_short(now[key])}), and had it not"
+        if then[key] != now[key]:
+            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:12]}…"

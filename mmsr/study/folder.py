@@ -1,0 +1,157 @@
+"""A study's folder under `$MMSR_HOME/studies`: its record, its lock, and all that it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmsr import paths
+from mmsr.errors import UserError, unknown
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class StudyRecord(BaseModel):
+    """Where a study's state lies, for commands that only know its name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    dataset: str
+    objective: str
+    storage: str
+    """Without the password, where the URL has one."""
+    tracking: str
+    command: str
+    """What continues the study."""
+
+
+class StudyFolder:
+    """The folder of one study.
+
+    Parameters
+    ----------
+    name : the study's name.
+
+    Raises
+    ------
+    UserError : the name cannot be one.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise UserError(
+                f"bad study name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
+                "beginning with a letter or digit"
+            )
+        self.name = name
+        self.path = paths.studies() / name
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's experiment folder: checkpoints by trial."""
+        return self.path / "ray"
+
+    @property
+    def finalized(self) -> Path:
+        """What `mmsr study finalize` found, and when test was opened."""
+        return self.path / "finalized.json"
+
+    def read_record(self) -> StudyRecord | None:
+        """The record, or None where there is no such study."""
+        try:
+            return StudyRecord.model_validate_json((self.path / "study.json").read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+            raise UserError(
+                f"cannot read {self.path / 'study.json'}: {reason}; run the study again to mend it"
+            ) from None
+
+    def write_record(self, record: StudyRecord) -> None:
+        """Write the record so that it is there whole or not at all."""
+        self._write("study.json", record.model_dump_json(indent=1))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the only right to run this study.
+
+        Raises
+        ------
+        UserError : another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "lock")
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise UserError(
+                f"study {self.name!r} is being run {self._holder()}: wait for it, stop it, or "
+                "give --name for another study"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.path}: {error.strerror or error}; set MMSR_HOME to a "
+                "folder that can be written"
+            ) from None
+        try:
+            self._write("driver.json", json.dumps({"pid": os.getpid(), "host": _host()}))
+            yield
+        finally:
+            lock.release()
+
+    def is_running(self) -> bool:
+        """Whether a process holds the lock."""
+        if not (self.path / "lock").exists():
+            return False
+        try:
+            with FileLock(self.path / "lock", blocking=False):
+                return False
+        except (Timeout, OSError):
+            return True
+
+    def _holder(self) -> str:
+        try:
+            driver = json.loads((self.path / "driver.json").read_text())
+            return f"by process {driver['pid']} on {driver['host']}"
+        except (OSError, ValueError, KeyError):
+            return "by another process"
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.path / f".{name}.{os.getpid()}.draft"
+        try:
+            draft.write_text(text + "\n")
+            draft.replace(self.path / name)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path / name}: {error.strerror or error}") from None
+
+
+def study_names() -> list[str]:
+    """Names of the studies that have been run from this `$MMSR_HOME`, sorted."""
+    return sorted(path.parent.name for path in paths.studies().glob("*/study.json"))
+
+
+def find_study(name: str) -> tuple[StudyFolder, StudyRecord]:
+    """Folder and record of a study that exists.
+
+    Raises
+    ------
+    UserError : there is none of this name.
+    """
+    record = StudyFolder(name).read_record() if _NAME.fullmatch(name) else None
+    if record is None:
+        raise unknown("study", name, study_names(), hint="run `python studies/demo.py` for one")
+    return StudyFolder(name), record
+
+
+def _host() -> str:
+    return socket.gethostname()

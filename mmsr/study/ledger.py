@@ -1,0 +1,304 @@
+"""The study's bookkeeping: who was asked, what was reported, how it ended.
+
+Everything goes to Optuna's storage at once, so that a driver may die at any moment. The ledger
+knows nothing of Ray; the runner's adapters call it, and tests call it without a cluster.
+
+Rules
+-----
+- A finished trial is COMPLETE with the value of its best epoch, one that was stopped early PRUNED,
+  one that raised or whose objective is not finite FAIL. These count towards the number of trials.
+- A trial that was interrupted is FAIL as well, but a successor takes its place and counts instead
+  (see `mmsr.study.succession`).
+- A proposal that is no valid config is FAIL (`invalid`), does not count, and another is asked for.
+- When the first trials of a driver all fail with the same error, the study stops with that error;
+  they do not count, and the next driver tries them again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.study.report import Ending, Failure, Proposal, Report
+from mmsr.study.space import Space, apply, propose
+from mmsr.study.succession import newest_checkpoint, queue_again
+from mmsr.tracking import RunState
+
+SAME_FAILURES = 3
+"""So many trials failing alike at the start stop the study."""
+_MOST_INVALID = 100
+
+
+class Observer(Protocol):
+    """Watches a study's trials."""
+
+    def started(self, proposal: Proposal, runner_id: str) -> None:
+        """A trial was handed to the runner."""
+
+    def reported(self, proposal: Proposal, report: Report) -> None:
+        """A trial has finished an epoch."""
+
+    def recovered(self, proposal: Proposal, reason: str) -> None:
+        """A trial's worker died, and the trial goes on elsewhere."""
+
+    def ended(self, proposal: Proposal, ending: Ending) -> None:
+        """A trial is over."""
+
+
+@dataclass
+class _Live:
+    """A trial that the runner has."""
+
+    trial: optuna.Trial
+    proposal: Proposal
+    reported: set[int]
+    started: float = field(default_factory=time.monotonic)
+    report: Report | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.report.seconds if self.report else time.monotonic() - self.started
+
+
+class Ledger:
+    """Bookkeeping of one driver's run of a study.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    space, base : what is varied, and the config that it is varied on.
+    objective : validation metric to maximise.
+    checkpoints : folder with one sub-folder a trial.
+    startup_trials : trials that must be complete before any is stopped early.
+    driver : name of this driver, noted with each trial.
+    observers : told of everything that happens.
+    run_id : tracking server's id of a run by its key, once known.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        base: Config,
+        objective: str,
+        checkpoints: Path,
+        *,
+        startup_trials: int = 0,
+        driver: str = "",
+        observers: Sequence[Observer] = (),
+        run_id: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        self.study, self.objective = study, objective
+        self._space, self._base = space, base
+        self._checkpoints, self._startup_trials = checkpoints, startup_trials
+        self._driver, self._observers, self._run_id = driver, observers, run_id
+        self._live: dict[str, _Live] = {}
+        self._endings: list[tuple[int, Ending]] = []
+        self.stop_reason: str | None = None
+        """Why no more trials are wanted; None while they are."""
+        self.common_error: str | None = None
+        """The error that the first trials all failed with."""
+        self.broken: Exception | None = None
+        """An error of the bookkeeping itself, which the runner is to raise."""
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Runner's ids of the trials under way."""
+        return tuple(self._live)
+
+    def stop(self, reason: str) -> None:
+        """Ask for no more trials, and let the runner stop those under way."""
+        self.stop_reason = self.stop_reason or reason
+
+    def reclaim(self) -> int:
+        """Queue again what an earlier driver left under way; returns the number of trials."""
+        void = set(self.study.user_attrs.get("void", ()))
+        left = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state == TrialState.RUNNING or trial.number in void
+        ]
+        return sum(queue_again(self.study, trial) for trial in left)
+
+    def ask(self, runner_id: str) -> Proposal:
+        """Take the next trial: a queued one, or a new proposal.
+
+        Raises
+        ------
+        UserError : the space gives hardly any valid config.
+        """
+        problem = ""
+        for _ in range(_MOST_INVALID):
+            trial = self.study.ask()
+            settings = propose(trial, self._space, self._base)
+            try:
+                proposal = self._proposal(trial, settings)
+            except UserError as error:
+                problem = str(error)
+                trial.set_user_attr("invalid", problem)
+                self.study.tell(trial, state=TrialState.FAIL)
+                continue
+            entry = _Live(trial, proposal, set(self._inherit_curve(trial, proposal)))
+            self._live[runner_id] = entry
+            for name, value in {
+                "config": proposal.config.to_dict(),
+                "key": proposal.key,
+                "ray_trial_id": runner_id,
+                "driver": self._driver,
+            }.items():
+                trial.set_user_attr(name, value)
+            self._tell_observers("started", proposal, runner_id)
+            return proposal
+        raise UserError(
+            f"space: {_MOST_INVALID} proposals in a row were no valid config ({problem}): narrow "
+            "the space"
+        )
+
+    def report(self, runner_id: str, report: Report) -> bool:
+        """Note an epoch; True if the trial is over and its worker should stop."""
+        entry = self._live.get(runner_id)
+        if entry is None:
+            return True
+        value = report.metrics.get(self.objective, math.nan)
+        if not math.isfinite(value):
+            self.fail(runner_id, Failure(error=f"{self.objective} is {value}", traceback=""))
+            return True
+        fresh = report.epoch not in entry.reported
+        if fresh:
+            entry.reported.add(report.epoch)
+            entry.trial.report(value, report.epoch)
+        entry.report = report
+        if fresh:
+            self._tell_observers("reported", entry.proposal, report)
+        if report.finished:
+            self._end(runner_id, RunState.FINISHED)
+            return True
+        if entry.trial.should_prune() and self._n_complete() >= self._startup_trials:
+            self._end(runner_id, RunState.PRUNED)
+            return True
+        return False
+
+    def fail(self, runner_id: str, failure: Failure) -> None:
+        """Note that a trial raised, or that its workers died too often."""
+        if runner_id in self._live:
+            self._end(runner_id, RunState.FAILED, failure)
+
+    def recovered(self, runner_id: str, reason: str) -> None:
+        """Note that a worker died and the trial goes on from its checkpoint."""
+        if (entry := self._live.get(runner_id)) is not None:
+            self._tell_observers("recovered", entry.proposal, reason)
+
+    def release(self) -> int:
+        """Queue again what is still under way in this driver; returns the number of trials."""
+        released = list(self._live)
+        for runner_id in released:
+            entry = self._live.pop(runner_id)
+            ending = Ending(RunState.INTERRUPTED, entry.report, entry.seconds)
+            queue_again(self.study, self._frozen(entry.proposal.number))
+            self._tell_observers("ended", entry.proposal, ending)
+        return len(released)
+
+    def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
+        retry_of = trial.user_attrs.get("retry_of")
+        if retry_of is None:
+            return Proposal(
+                number=trial.number,
+                key=f"trial-{trial.number:05d}",
+                config=apply(self._base, settings),
+                settings=settings,
+                origin=trial.user_attrs.get("origin", "proposed"),
+            )
+        attrs = trial.user_attrs
+        stored = attrs.get("config")
+        checkpoint, epoch = newest_checkpoint(self.study, retry_of, self._checkpoints)
+        return Proposal(
+            number=trial.number,
+            key=attrs["key"],
+            config=Config.from_dict(stored) if stored else apply(self._base, settings),
+            settings=settings,
+            origin="retry",
+            checkpoint=checkpoint,
+            epochs_done=epoch,
+        )
+
+    def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> list[int]:
+        """Report again what was reported before the checkpoint, and note the rungs passed."""
+        if proposal.checkpoint is None:
+            return []
+        before = self._frozen(trial.user_attrs["retry_of"]).intermediate_values
+        steps = [step for step in sorted(before) if step <= proposal.epochs_done]
+        for step in steps:
+            trial.report(before[step], step)
+            trial.should_prune()
+        return steps
+
+    def _end(self, runner_id: str, state: RunState, failure: Failure | None = None) -> None:
+        entry = self._live[runner_id]
+        ending = Ending(
+            state=state,
+            report=entry.report,
+            seconds=entry.seconds,
+            error=failure.error if failure else None,
+            traceback=failure.traceback if failure else None,
+        )
+        trial = entry.trial
+        if (run := self._run_id(entry.proposal.key)) is not None:
+            trial.set_user_attr("mlflow_run_id", run)
+        trial.set_user_attr("outcome", _outcome(ending))
+        if state is RunState.FINISHED and entry.report is not None:
+            self.study.tell(trial, entry.report.best_metrics[self.objective])
+        else:
+            pruned = state is RunState.PRUNED
+            self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        del self._live[runner_id]
+        self._endings.append((entry.proposal.number, ending))
+        self._tell_observers("ended", entry.proposal, ending)
+        self._judge_failures()
+
+    def _judge_failures(self) -> None:
+        first = self._endings[:SAME_FAILURES]
+        errors = {re.sub(r"\d+", "#", ending.error or "") for _, ending in first}
+        failed = all(ending.state is RunState.FAILED for _, ending in first)
+        if len(self._endings) == SAME_FAILURES and failed and len(errors) == 1:
+            self.common_error = first[0][1].error
+            void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
+            self.study.set_user_attr("void", void)
+            self.stop(f"the first {SAME_FAILURES} trials failed alike")
+
+    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _n_complete(self) -> int:
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+    def _tell_observers(self, what: str, *arguments: Any) -> None:
+        for observer in self._observers:
+            getattr(observer, what)(*arguments)
+
+
+def _outcome(ending: Ending) -> dict[str, Any]:
+    report = ending.report
+    return {
+        "seconds": round(ending.seconds, 3),
+        "error": ending.error,
+        "traceback": ending.traceback,
+        **(
+            {
+                "epoch": report.epoch,
+                "best_epoch": report.best_epoch,
+                "best_metrics": report.best_metrics,
+            }
+            if report
+            else {}
+        ),
+    }

@@ -1,0 +1,258 @@
+"""From a study's declaration and the command line to a plan that is known to be sound.
+
+All bad input is found here, before anything is scheduled: nothing is written, Ray is not started.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsr import paths
+from mmsr.config import VALID_METRICS, Config
+from mmsr.data import Dataset
+from mmsr.data.catalog import names as dataset_names
+from mmsr.errors import UserError, unknown
+from mmsr.study.defaults import AUTHORS_SETTINGS
+from mmsr.study.definition import Definition
+from mmsr.study.folder import StudyFolder
+from mmsr.study.methods import Halving, Tpe
+from mmsr.study.space import Space, check_settings, check_space, largest
+from mmsr.study.store import default_storage
+from mmsr.tracking import check_tracking, default_uri
+from mmsr.tracking.databases import check_database, normalised
+
+if TYPE_CHECKING:
+    from mmsr.study.study import Study
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; None leaves the study's own value."""
+
+    name: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    address: str | None = None
+    storage: str | None = None
+    tracking_uri: str | None = None
+    resume: bool = False
+    dry_run: bool = False
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial gets."""
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one trial."""
+        return max(1, int(self.cpu))
+
+    def __str__(self) -> str:
+        return f"{self.cpu:g} CPU" + (f", {self.gpu:g} GPU" if self.gpu else "")
+
+    def fit(self, cpus: float, gpus: float) -> int:
+        """How many trials a node of this size runs at once."""
+        by_cpu = math.floor(cpus / self.cpu + 1e-9) if self.cpu else math.inf
+        by_gpu = math.floor(gpus / self.gpu + 1e-9) if self.gpu else math.inf
+        return int(min(by_cpu, by_gpu))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, checked and complete."""
+
+    name: str
+    folder: StudyFolder
+    dataset: Dataset
+    base: Config
+    space: Space
+    objective: str
+    known: tuple[Mapping[str, Any], ...]
+    trials: int
+    resources: Resources
+    sampler: Tpe
+    pruner: Halving | None
+    seed: int
+    storage: str
+    tracking: str
+    address: str | None
+    trainer: str
+    definition: Definition
+    resume: bool
+    home: Path
+
+
+def make_plan(study: Study, options: Options) -> Plan:
+    """Check a study and its options.
+
+    Raises
+    ------
+    UserError : the first thing that is wrong.
+    """
+    trials = _at_least_one("--trials", options.trials, study.trials)
+    objective = _objective(study.objective)
+    resources = _resources(study.resources)
+    dataset = _dataset(study.dataset)
+    base, fixed = _base(study, options, dataset.name, objective, resources)
+    space = _without_fixed(study.space, base, fixed)
+    check_space(space, base)
+    known = _known(study, space, base)
+    _check_data(dataset, space, base, known)
+    study.sampler.check()
+    if study.pruner is not None:
+        study.pruner.check()
+    seed = study.seed if options.seed is None else options.seed
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"--seed {seed!r}: give a whole number of at least 0")
+    folder = StudyFolder(options.name or study.name or dataset.name)
+    storage = normalised(options.storage or default_storage())
+    tracking = normalised(options.tracking_uri or default_uri())
+    check_database(storage, "storage")
+    check_tracking(tracking)
+    return Plan(
+        name=folder.name,
+        folder=folder,
+        dataset=dataset,
+        base=base,
+        space=space,
+        objective=objective,
+        known=known,
+        trials=trials,
+        resources=resources,
+        sampler=study.sampler,
+        pruner=study.pruner,
+        seed=seed,
+        storage=storage,
+        tracking=tracking,
+        address=options.address,
+        trainer=study.trainer,
+        definition=Definition.of(
+            dataset=dataset.name,
+            dataset_hash=dataset.content_hash,
+            protocol=dataset.protocol,
+            objective=objective,
+            pruner=str(study.pruner),
+            space=space,
+            base=base,
+        ),
+        resume=options.resume,
+        home=paths.home(),
+    )
+
+
+def _at_least_one(what: str, given: object, default: object) -> int:
+    value = default if given is None else given
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{what} {value!r}: give a whole number of at least 1")
+    return value
+
+
+def _objective(objective: str) -> str:
+    if objective not in VALID_METRICS:
+        raise unknown("objective", str(objective), VALID_METRICS)
+    return objective
+
+
+def _resources(given: Mapping[str, Any]) -> Resources:
+    for key, value in given.items():
+        if key not in ("cpu", "gpu"):
+            raise unknown("resource", str(key), ("cpu", "gpu"))
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+            raise UserError(f"resources: {key}={value!r}: give a number of at least 0")
+    resources = Resources(cpu=float(given.get("cpu", 1)), gpu=float(given.get("gpu", 0)))
+    if not resources.cpu and not resources.gpu:
+        raise UserError("resources: a trial needs some cpu or gpu, e.g. {'cpu': 1}")
+    return resources
+
+
+def _dataset(name: str) -> Dataset:
+    known = dataset_names()
+    if name not in known:
+        if name == "demo":
+            hint = "run `mmsr data demo`"
+        else:
+            hint = (
+                f"run `mmsr data import {name} --interactions FILE --items FILE "
+                "--features MODALITY=FILE`"
+            )
+        raise UserError(f"{unknown('dataset', name, known)}; {hint}")
+    return Dataset.open(name)
+
+
+def _base(
+    study: Study, options: Options, dataset: str, objective: str, resources: Resources
+) -> tuple[Config, set[str]]:
+    """The config that is varied, and the keys that --set has fixed."""
+    fixed = dict(options.settings or {})
+    for key in ("dataset", "training.select_by"):
+        if key in fixed or key in study.base:
+            instead = "dataset=" if key == "dataset" else "objective="
+            raise UserError(f"{key} cannot be set in a study: use {instead} in the study file")
+    config = Config(dataset=dataset).replace(
+        {"training.select_by": objective, "training.threads": resources.threads}
+    )
+    config = config.replace(study.base)
+    if (epochs := options.epochs if options.epochs is not None else study.epochs) is not None:
+        epochs = _at_least_one("--epochs", epochs, None)
+        config = config.replace({"training.epochs": epochs})
+    return config.replace(fixed), set(fixed)
+
+
+def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
+    """The space without what --set has fixed, and without what exists only under other values."""
+    flat = base.flat()
+    return {
+        key: dimension
+        for key, dimension in space.items()
+        if key not in fixed
+        and all(flat.get(k) == v for k, v in dimension.when.items() if k in fixed)
+    }
+
+
+def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
+    """Settings to try first; the authors' as far as the space has them, if none are given."""
+    if study.enqueue is not None:
+        dropped = study.space.keys() - space.keys()
+        own = [
+            {key: value for key, value in settings.items() if key not in dropped}
+            for settings in study.enqueue
+        ]
+        for given in own:
+            check_settings(space, base, given)
+        return tuple(own)
+    found: list[Mapping[str, Any]] = []
+    for settings in AUTHORS_SETTINGS:
+        within = {key: value for key, value in settings.items() if key in space}
+        try:
+            check_settings(space, base, within)
+        except UserError:
+            continue  # this space leaves the authors' settings out
+        if within and within not in found:
+            found.append(within)
+    return tuple(found)
+
+
+def _check_data(
+    dataset: Dataset, space: Space, base: Config, known: Sequence[Mapping[str, Any]]
+) -> None:
+    from mmsr.graph.codes import check_graph_config
+
+    for graph in largest(space, base):
+        check_graph_config(dataset, graph)
+    for settings in known:
+        check_graph_config(dataset, base.replace(settings).graph)
+    if not dataset.manifest.counts.valid_targets:
+        raise UserError(
+            f"data set {dataset.name!r} has no validation targets, a study has nothing to go by: "
+            "import it with another --protocol or more history"
+        )

@@ -1,0 +1,156 @@
+"""What a study tells the tracking server: one parent run, one nested run a trial."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import mmsr
+from mmsr.study.plan import Plan
+from mmsr.study.report import Ending, Proposal, Report
+from mmsr.study.succession import trial_folder
+from mmsr.tracking import RunState, Tracker
+
+STUDY = "study"
+FILES = ("best.safetensors", "config.yaml", "state.json")
+_PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
+
+
+class TrackedStudy:
+    """Observer that notes a study's trials with a tracker.
+
+    Parameters
+    ----------
+    plan : the study.
+    uid : its id in the storage.
+    tracker : where to note.
+    best, done : best value and number of finished trials so far, of an earlier driver.
+    """
+
+    def __init__(
+        self, plan: Plan, uid: str, tracker: Tracker, *, best: float | None, done: int
+    ) -> None:
+        self._plan, self._tracker = plan, tracker
+        self._best, self._done = best, done
+        definition = plan.definition
+        self._tags = {
+            "mmsr.study": plan.name,
+            "mmsr.dataset": definition.dataset,
+            "mmsr.dataset_hash": definition.dataset_hash,
+            "mmsr.protocol": definition.protocol,
+            "mmsr.objective": definition.objective,
+            **{f"mmsr.{name}": value for name, value in code_version().items()},
+            "mlflow.user": _user(),
+        }
+        tracker.open_run(
+            STUDY,
+            f"study {plan.name}",
+            params={
+                "dataset": definition.dataset,
+                "objective": definition.objective,
+                "pruner": definition.pruner,
+                "sampler": str(plan.sampler),
+                **{f"space.{key}": value for key, value in definition.space.items()},
+            },
+            tags={**self._tags, "mmsr.kind": "study", "mmsr.study_uid": uid},
+        )
+
+    def started(self, proposal: Proposal, runner_id: str) -> None:
+        """A trial was handed to the runner."""
+        self._tracker.open_run(
+            proposal.key,
+            f"trial {proposal.number}",
+            parent=STUDY,
+            params=proposal.config.flat(),
+            tags={
+                **self._tags,
+                "mmsr.kind": "trial",
+                "mmsr.optuna_number": str(proposal.number),
+                "mmsr.ray_trial_id": runner_id,
+                "mmsr.origin": proposal.origin,
+            },
+        )
+
+    def reported(self, proposal: Proposal, report: Report) -> None:
+        """A trial has finished an epoch."""
+        best = {f"best/{name}": value for name, value in report.best_metrics.items()}
+        kept = {name: value for name, value in best.items() if "/valid/" in name}
+        self._tracker.log(proposal.key, report.epoch, {**report.metrics, **kept})
+
+    def recovered(self, proposal: Proposal, reason: str) -> None:
+        """A trial's worker died, and the trial goes on."""
+        self._tracker.tag(proposal.key, {"mmsr.recovered": reason})
+
+    def ended(self, proposal: Proposal, ending: Ending) -> None:
+        """A trial is over."""
+        tags: dict[str, str] = {}
+        if ending.error:
+            tags |= {"mmsr.error": ending.error, "mmsr.traceback": ending.traceback or ""}
+        if ending.report is not None:
+            tags["mmsr.best_epoch"] = str(ending.report.best_epoch)
+        if ending.state in (RunState.FINISHED, RunState.PRUNED):
+            self._upload(proposal)
+        self._tracker.close_run(proposal.key, ending.state, tags)
+        if ending.state is not RunState.INTERRUPTED:
+            self._note_progress(ending)
+
+    def close(self, complete: bool) -> None:
+        """The driver ends; `complete` if all trials asked for are over."""
+        self._tracker.close_run(STUDY, RunState.FINISHED if complete else RunState.INTERRUPTED)
+
+    def _upload(self, proposal: Proposal) -> None:
+        folder = trial_folder(self._plan.folder.ray, proposal.number)
+        newest = max(folder.glob("checkpoint_*"), default=proposal.checkpoint)
+        if newest is not None:
+            names = [name for name in FILES if (newest / name).is_file()]
+            self._tracker.upload(proposal.key, newest, names)
+
+    def _note_progress(self, ending: Ending) -> None:
+        self._done += 1
+        objective = self._plan.objective
+        if ending.state is RunState.FINISHED and ending.report is not None:
+            value = ending.report.best_metrics[objective]
+            self._best = value if self._best is None else max(self._best, value)
+        metrics = {"trials": float(self._done)}
+        if self._best is not None:
+            metrics[f"best/{objective}"] = self._best
+        self._tracker.log(STUDY, self._done, metrics)
+
+
+@lru_cache(maxsize=1)
+def code_version() -> dict[str, str]:
+    """Versions of mmsr, its commit where it runs from a clone, Python and the main packages."""
+    found = {"version": mmsr.__version__, "commit": _commit(), "python": platform.python_version()}
+    for name in _PACKAGES:
+        found[f"package.{name}"] = importlib.metadata.version(name)
+    return {name: value for name, value in found.items() if value}
+
+
+def _commit() -> str:
+    """Commit of the clone that mmsr runs from; `+` marks changes since."""
+    clone = Path(mmsr.__file__).parent.parent
+    if not (clone / ".git").exists():
+        return ""
+    try:
+        commit = _git(clone, "rev-parse", "HEAD")
+        changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", "mmsr")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if changed else "")
+
+
+def _git(clone: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(clone), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

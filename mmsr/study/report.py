@@ -1,0 +1,77 @@
+"""What passes between a trial and its study: the task, one report per epoch, the ending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mmsr.config import Config
+from mmsr.tracking import RunState
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Task(_Message):
+    """What a worker needs to run a trial: names and settings, no data."""
+
+    number: int
+    config: dict[str, Any]
+    dataset_hash: str
+    device: str
+    home: str
+    trainer: str
+    """Import path of the training generator, `module:function`."""
+    checkpoint: str | None = None
+    """Checkpoint of an earlier driver's run of the same trial."""
+
+
+class Report(_Message):
+    """State of a trial after an epoch."""
+
+    epoch: int
+    metrics: dict[str, float]
+    best_epoch: int
+    best_metrics: dict[str, float]
+    finished: bool
+    seconds: float = 0.0
+    """Since the worker took the trial up."""
+
+
+class Failure(_Message):
+    """The last words of a trial that raised."""
+
+    error: str
+    """One line: type and message."""
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial as the study proposed it."""
+
+    number: int
+    key: str
+    """Names the trial's tracking run; a retried trial keeps it."""
+    config: Config
+    settings: dict[str, Any]
+    origin: str
+    """`known`, `proposed` or `retry`."""
+    checkpoint: Path | None = None
+    """Where an earlier driver left it."""
+    epochs_done: int = 0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended."""
+
+    state: RunState
+    report: Report | None
+    seconds: float
+    error: str | None = None
+    traceback: str | None = None

@@ -1,0 +1,250 @@
+"""Running a plan: Ray executes, Optuna's storage remembers, the tracker takes notes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.study import store
+from mmsr.study.cluster import capacity, check_resources, prepare_environment, ray_cluster
+from mmsr.study.display import Display
+from mmsr.study.folder import StudyRecord
+from mmsr.study.leaderboard import rows
+from mmsr.study.ledger import Ledger
+from mmsr.study.plan import Plan
+from mmsr.study.record import TrackedStudy
+from mmsr.study.report import Proposal, Task
+from mmsr.study.space import stored
+from mmsr.study.study import FAILED, INTERRUPTED, OK
+from mmsr.study.succession import counted
+from mmsr.study.views import show_end
+from mmsr.tracking.databases import without_password
+from mmsr.tracking.shipper import JournalTracker
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import RDBStorage
+
+WORKER_DEATHS = 3
+"""So often a trial's worker may die before the trial is given up."""
+_SHIP_SECONDS = 30.0
+
+
+def run_plan(plan: Plan) -> int:
+    """Run a study until all its trials are over; returns the exit code.
+
+    Raises
+    ------
+    UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
+    """
+    console = Console(highlight=False)
+    with plan.folder.locked(), store.watching(plan.storage):
+        storage = store.open_storage(plan.storage)
+        there = _check_existing(plan, storage)
+        already = len(counted(there)) if there else 0
+        if there is not None and already >= plan.trials:
+            study = _open(plan, storage)
+            console.print(f"study {plan.name}: {already} trials are over, nothing to do")
+            _ship_rest(plan, study, console)
+            show_end(plan, rows(study), console)
+            return OK
+        if there is None:
+            console.print(
+                f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}, "
+                f"{plan.resources} each; starting Ray",
+                soft_wrap=True,
+            )
+        else:
+            console.print(
+                f"study {plan.name} exists: going on after {already} of {plan.trials} trials",
+                soft_wrap=True,
+            )
+        prepare_environment()
+        with ray_cluster(plan.address):
+            check_resources(plan.resources)
+            return _run(plan, _open(plan, storage), console)
+
+
+def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
+    study = store.load_study(storage, plan.name)
+    definition = store.read_definition(study) if study else None
+    if study is None or definition is None:
+        if plan.resume:
+            raise UserError(
+                f"there is no study {plan.name!r} in this storage to resume: leave --resume out to "
+                "start it"
+            )
+        return None
+    store.check_same(plan.name, definition, plan.definition)
+    return study
+
+
+def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
+    study = store.open_study(
+        storage,
+        plan.name,
+        plan.definition,
+        known=[stored(plan.space, settings) for settings in plan.known],
+        trials=plan.trials,
+        sampler=plan.sampler.build(plan.seed, _n_trials(storage, plan.name)),
+        pruner=plan.pruner.build() if plan.pruner else None,
+    )
+    plan.folder.write_record(
+        StudyRecord(
+            name=plan.name,
+            dataset=plan.dataset.name,
+            objective=plan.objective,
+            storage=without_password(plan.storage),
+            tracking=without_password(plan.tracking),
+            command=" ".join([os.path.basename(sys.executable), *sys.argv]),
+        )
+    )
+    return study
+
+
+def _n_trials(storage: RDBStorage, name: str) -> int:
+    study = store.load_study(storage, name)
+    return len(study.get_trials(deepcopy=False)) if study else 0
+
+
+def _tracker(plan: Plan, study: optuna.Study, console_note: Display | None) -> JournalTracker:
+    from mmsr.tracking.mlflow import MlflowSink
+
+    sink = MlflowSink(plan.tracking, plan.name, store.study_uid(study))
+    notice = console_note.note if console_note else lambda message: None
+    return JournalTracker(plan.folder.path, sink, notice)
+
+
+def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
+    already = len(counted(study))
+    value = _best_value(study)
+    display = Display(console, plan.objective, total=plan.trials, done=already, best=value)
+    tracker = _tracker(plan, study, display)
+    try:
+        tracked = TrackedStudy(plan, store.study_uid(study), tracker, best=value, done=already)
+        ledger = Ledger(
+            study,
+            plan.space,
+            plan.base,
+            plan.objective,
+            plan.folder.ray,
+            startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
+            driver=f"{socket.gethostname()}:{os.getpid()}",
+            observers=(tracked, display),
+            run_id=tracker.run_id,
+        )
+        if (reclaimed := ledger.reclaim()) > 0:
+            display.note(f"{reclaimed} interrupted trials will go on from their checkpoints")
+        try:
+            with _stopping(ledger, display), display:
+                _tune(plan, ledger, plan.trials - already)
+            if ledger.broken is not None:
+                raise ledger.broken
+        finally:
+            ledger.release()
+            complete = len(counted(study)) >= plan.trials and ledger.stop_reason is None
+            tracked.close(complete)
+    finally:
+        waiting = tracker.close(_SHIP_SECONDS)
+    if waiting:
+        console.print(
+            f"{waiting} tracking events wait in {plan.folder.path}: the same command ships them",
+            soft_wrap=True,
+        )
+    show_end(plan, rows(study), console)
+    return _exit_code(study, ledger, console)
+
+
+def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
+    """Let Ray Tune run trials until the ledger wants no more."""
+    from ray import tune
+
+    from mmsr.study.search import StopWhenAsked, StudyCallback, StudyScheduler, StudySearch
+    from mmsr.study.trial import run_trial
+
+    def task(proposal: Proposal) -> Task:
+        return Task(
+            number=proposal.number,
+            config=proposal.config.to_dict(),
+            dataset_hash=plan.dataset.content_hash,
+            device="cuda" if plan.resources.gpu else "cpu",
+            home=str(plan.home),
+            trainer=plan.trainer,
+            checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
+        )
+
+    wanted = {"cpu": plan.resources.cpu, "gpu": plan.resources.gpu}
+    tuner = tune.Tuner(
+        tune.with_resources(run_trial, wanted),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearch(ledger, task, capacity(plan.resources)),
+            scheduler=StudyScheduler(ledger),
+            num_samples=n_trials,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:05d}",
+        ),
+        run_config=tune.RunConfig(
+            name=plan.folder.ray.name,
+            storage_path=str(plan.folder.path),
+            stop=StopWhenAsked(ledger),
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            callbacks=[StudyCallback(ledger)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+@contextmanager
+def _stopping(ledger: Ledger, display: Display) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the study in good order; the second Ctrl-C ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if ledger.stop_reason is not None:
+            raise KeyboardInterrupt
+        ledger.stop("interrupted")
+        display.note("stopping; Ctrl-C again stops at once")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _best_value(study: optuna.Study) -> float | None:
+    try:
+        return study.best_value
+    except ValueError:
+        return None
+
+
+def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
+    """Ship what an earlier driver could not."""
+    from mmsr.tracking.shipper import unshipped
+
+    if unshipped(plan.folder.path, without_password(plan.tracking)):
+        waiting = _tracker(plan, study, None).close(_SHIP_SECONDS)
+        console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
+
+
+def _exit_code(study: optuna.Study, ledger: Ledger, console: Console) -> int:
+    if ledger.common_error is not None:
+        error = f"stopped: {ledger.stop_reason}: {ledger.common_error}"
+        console.print(error, style="red", markup=False, soft_wrap=True)
+        return FAILED
+    if ledger.stop_reason is not None:
+        console.print("interrupted; the same command (or --resume) goes on", soft_wrap=True)
+        return INTERRUPTED
+    return OK if any(row.state == "finished" for row in rows(study)) else FAILED

@@ -1,0 +1,153 @@
+"""Ray Tune's search algorithm and scheduler: thin adapters that ask the ledger.
+
+They replace Ray's own Optuna search and ASHA, which tell pruned trials as complete, forget trials
+whose last value is NaN, and lose their rungs with the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from mmsr.study.ledger import Ledger
+from mmsr.study.report import Failure, Proposal, Report, Task
+
+
+@contextmanager
+def _kept(ledger: Ledger) -> Iterator[None]:
+    """Keep an error of the bookkeeping for the runner: Tune would swallow it, or bury its type."""
+    try:
+        yield
+    except Exception as error:
+        ledger.broken = ledger.broken or error
+        ledger.stop("the bookkeeping failed")
+
+
+class _StaysHere:
+    """Tune pickles its parts in case it is asked to restore them, which it never is here."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StudySearch(_StaysHere, Searcher):
+    """Hands the ledger's proposals to Tune, never more at once than the cluster can run.
+
+    Parameters
+    ----------
+    ledger : the study's bookkeeping.
+    make_task : turns a proposal into what the worker gets.
+    capacity : how many trials fit on the cluster now; a proposal that has to wait would be made
+        without knowing what the running trials find.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        make_task: Callable[[Proposal], Task],
+        capacity: Callable[[], int],
+    ) -> None:
+        super().__init__(metric="training_iteration", mode="max")
+        self._ledger, self._make_task, self._capacity = ledger, make_task, capacity
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """The objective is the ledger's business."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's settings, None while the cluster is full, FINISHED at the end."""
+        if self._ledger.stop_reason is not None:
+            return Searcher.FINISHED
+        if len(self._ledger.live) >= self._capacity():
+            return None
+        with _kept(self._ledger):
+            proposal = self._ledger.ask(trial_id)
+            task = self._make_task(proposal)
+            return {"number": proposal.number, "task": task.model_dump_json()}
+        return Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial that the ledger still holds has ended without a last word."""
+        self._ledger.fail(trial_id, Failure(error="the trial ended without a result", traceback=""))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the state is in Optuna's storage."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class StudyScheduler(_StaysHere, FIFOScheduler):
+    """Passes reports to the ledger, which decides whether a trial goes on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ledger = ledger
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop the trial when the ledger says that it is over."""
+        over = True
+        with _kept(self._ledger):
+            over = self._note(trial.trial_id, result)
+        decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The trial's workers have died too often."""
+        error = _last_error(trial)
+        with _kept(self._ledger):
+            self._ledger.fail(
+                trial.trial_id, Failure(error=f"worker died: {error}", traceback=error)
+            )
+
+    def _note(self, runner_id: str, result: dict[str, Any]) -> bool:
+        if "failure" in result:
+            self._ledger.fail(runner_id, Failure.model_validate_json(result["failure"]))
+            return True
+        return self._ledger.report(runner_id, Report.model_validate_json(result["report"]))
+
+
+class StopWhenAsked(_StaysHere, Stopper):
+    """Stops the whole experiment when the ledger wants no more."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Single trials are the scheduler's business."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop all trials."""
+        return self._ledger.stop_reason is not None
+
+
+class StudyCallback(_StaysHere, Callback):
+    """Tells the ledger of workers that died."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial's worker died; Tune starts it anew from its checkpoint."""
+        with _kept(self._ledger):
+            self._ledger.recovered(trial.trial_id, _last_error(trial))
+
+
+def _last_error(trial: Any) -> str:
+    """First line of the newest failure that Tune noted for a trial."""
+    try:
+        lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines()]
+    except (OSError, TypeError):
+        return "unknown reason"
+    last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
+    return next((line for line in lines[last + 1 :] if line), "unknown reason")

@@ -1,0 +1,157 @@
+"""Search spaces: what a study may vary, declared by dotted config key.
+
+A space is a mapping such as ``{"graph.n_codes": Int(10, 50, step=10)}``. A dimension with `when=`
+exists only where the named keys have the named values. A proposal never asks for more links than
+codes: `graph.links_per_item` is cut to the number of codes (see `apply`), and the trial's config
+says what was run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mmsr.config import Config, GraphConfig
+from mmsr.errors import UserError, unknown
+from mmsr.study.dimensions import Choice, Dimension, Float, Int, under
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+LINKS, CODES = "graph.links_per_item", "graph.n_codes"
+
+
+Space = Mapping[str, Dimension]
+
+
+def check_space(space: Space, base: Config) -> None:
+    """Check that every value of every dimension makes a valid config.
+
+    Raises
+    ------
+    UserError : names the first dimension that does not, and why.
+    """
+    for key, dimension in space.items():
+        if not isinstance(key, str) or not isinstance(dimension, Int | Float | Choice):
+            raise UserError(f"space: {key!r}: write a config key and Int(…), Float(…) or Choice(…)")
+        if (problem := dimension.problem()) is not None:
+            raise UserError(f"space: {key}: {dimension}: {problem}")
+    for key, dimension in _ordered(space):
+        context = _context(space, key, base)
+        for value in dimension.corners():
+            try:
+                apply(base, {**context, key: value})
+            except UserError as error:
+                raise UserError(f"space: {key}={value!r}: {_bare(error)}") from None
+
+
+def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
+    """Check known settings that are to be tried first; return their config.
+
+    Raises
+    ------
+    UserError : a key or value outside the space, or an invalid combination.
+    """
+    for key, value in settings.items():
+        if key not in space:
+            raise UserError(f"enqueue: {unknown('dimension of the space', key, space)}")
+        dimension = space[key]
+        if not dimension.contains(value):
+            raise UserError(f"enqueue: {key}={value!r} is outside the space: {dimension}")
+        if not _exists(dimension, settings, base):
+            raise UserError(f"enqueue: {key} exists only{under(dimension.when)}")
+    try:
+        return base.replace(settings)
+    except UserError as error:
+        raise UserError(f"enqueue: {_bare(error)}") from None
+
+
+def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
+    """Ask Optuna for one value of every dimension that exists."""
+    settings: dict[str, Any] = {}
+    for key, dimension in _ordered(space):
+        if _exists(dimension, settings, base):
+            settings[key] = dimension.suggest(trial, key)
+    return settings
+
+
+def apply(base: Config, settings: Mapping[str, Any]) -> Config:
+    """Config of the settings; links per item are cut to the number of codes.
+
+    Raises
+    ------
+    UserError : an unknown key, a wrong type or a value out of range.
+    """
+    links = settings.get(LINKS, base.graph.links_per_item)
+    plain = base.replace({**settings, LINKS: 1})
+    if isinstance(links, int) and not isinstance(links, bool):
+        links = min(links, _fewest_codes(plain.graph))
+    return plain.replace({LINKS: links})
+
+
+def stored(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as Optuna keeps them."""
+    return {key: space[key].stored(value) for key, value in settings.items()}
+
+
+def largest(space: Space, base: Config) -> Iterator[GraphConfig]:
+    """Graph settings that ask most of a data set: each extreme number of codes."""
+    dimensions = [space[key] for key in space if key == CODES or key.startswith(f"{CODES}.")]
+    keys = [key for key in space if key == CODES or key.startswith(f"{CODES}.")]
+    yield base.graph
+    for key, dimension in zip(keys, dimensions, strict=True):
+        for value in dimension.corners():
+            yield apply(base, {key: value}).graph
+
+
+def describe_size(space: Space) -> str:
+    """How many settings there are, in words; conditions are not subtracted."""
+    sizes = [dimension.size() for dimension in space.values()]
+    finite = math.prod(size for size in sizes if size is not None)
+    continuous = sum(size is None for size in sizes)
+    if not continuous:
+        return f"{finite:,} settings"
+    noun = "dimension" if continuous == 1 else "dimensions"
+    return f"{finite:,} settings × {continuous} continuous {noun}"
+
+
+def _ordered(space: Space) -> list[tuple[str, Dimension]]:
+    """Dimensions in the order of declaration, but each after those that its `when` names."""
+    left, ordered = dict(space), list[tuple[str, Dimension]]()
+    while left:
+        ready = [key for key, dimension in left.items() if not (dimension.when.keys() & left)]
+        if not ready:
+            raise UserError(f"space: the conditions of {', '.join(left)} go round in a circle")
+        ordered += [(key, left.pop(key)) for key in ready]
+    return ordered
+
+
+def _exists(dimension: Dimension, settings: Mapping[str, Any], base: Config) -> bool:
+    flat = base.flat()
+    return all(settings.get(key, flat.get(key)) == value for key, value in dimension.when.items())
+
+
+def _context(space: Space, key: str, base: Config) -> dict[str, Any]:
+    """Values of other keys under which the dimension exists, conditions of conditions included."""
+    context: dict[str, Any] = {}
+    for other, value in space[key].when.items():
+        if other in space:
+            if not space[other].contains(value):
+                raise UserError(f"space: {key}: {other}={value!r} is never proposed")
+            context |= _context(space, other, base)
+        elif base.flat().get(other) != value:
+            raise UserError(
+                f"space: {key} never exists: its condition {other}={value!r} is not met by the "
+                f"config, which has {base.flat().get(other)!r}"
+            )
+        context[other] = value
+    return context
+
+
+def _fewest_codes(graph: GraphConfig) -> int:
+    return graph.n_codes if isinstance(graph.n_codes, int) else min(graph.n_codes.values())
+
+
+def _bare(error: UserError) -> str:
+    return str(error).removeprefix("config: ")

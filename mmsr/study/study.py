@@ -1,0 +1,159 @@
+"""`Study`: the declaration of a study, and its command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from mmsr.config import parse_settings
+from mmsr.errors import UserError
+from mmsr.study.defaults import DEFAULT_SPACE
+from mmsr.study.dimensions import Dimension
+from mmsr.study.methods import Halving, Tpe
+from mmsr.study.plan import Options
+from mmsr.study.store import StorageLost
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A hyperparameter study of one data set.
+
+    Nothing is checked here; `main` (and `mmsr.study.plan.make_plan`) checks everything before
+    anything is scheduled.
+    """
+
+    dataset: str
+    """Prepared data set by name."""
+    name: str | None = None
+    """Default: the data set's name."""
+    space: Mapping[str, Dimension] = field(default_factory=lambda: dict(DEFAULT_SPACE))
+    """What is varied, by dotted config key."""
+    objective: str = "valid/mrr@20"
+    """Validation metric to maximise; it also chooses each trial's best epoch."""
+    trials: int = 20
+    """Trials that are over in the end: finished, stopped early or failed."""
+    epochs: int | None = None
+    """Most epochs of a trial; None leaves the config's default."""
+    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
+    """What each trial gets: `cpu` (threads follow it) and `gpu`, both may be fractions."""
+    base: Mapping[str, Any] = field(default_factory=dict)
+    """Config values that are not varied, by dotted key, where they are not the defaults."""
+    enqueue: Sequence[Mapping[str, Any]] | None = None
+    """Settings to try first; None stands for the authors', as far as the space has them."""
+    sampler: Tpe = field(default_factory=Tpe)
+    """How settings are proposed."""
+    pruner: Halving | None = field(default_factory=Halving)
+    """How weak trials are stopped; None lets all run to their end."""
+    seed: int = 2023
+    """Seed of the proposals; a trial's own seed is `seed` in its config."""
+    trainer: str = "mmsr.training:train"
+    """Import path of the training generator."""
+
+    def main(
+        self, arguments: Sequence[str] | None = None, prepare: Callable[[], object] | None = None
+    ) -> NoReturn:
+        """Run the study from the command line, and exit.
+
+        Exit codes: 0 done, 1 stopped by errors, 2 bad input (nothing was scheduled), 130
+        interrupted.
+
+        Parameters
+        ----------
+        arguments : the command line; default: the process's.
+        prepare : called first, e.g. to generate the data set.
+        """
+        try:
+            options = _parse(arguments)
+            if prepare is not None:
+                prepare()
+            code = self.run(options)
+        except UserError as error:
+            sys.stderr.write(f"error: {error}\n")
+            code = BAD_INPUT
+        except StorageLost as error:
+            sys.stderr.write(f"error: {error}; the same command goes on when it is back\n")
+            code = FAILED
+        except OSError as error:
+            sys.stderr.write(f"error: {error}; the same command goes on when that is mended\n")
+            code = FAILED
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            code = INTERRUPTED
+        sys.stdout.flush()
+        sys.exit(code)
+
+    def run(self, options: Options | None = None) -> int:
+        """Run the study, or show what would run; returns the exit code.
+
+        Raises
+        ------
+        UserError : bad input; nothing was scheduled.
+        """
+        from mmsr.study.plan import make_plan
+
+        plan = make_plan(self, options or Options())
+        if options is not None and options.dry_run:
+            from mmsr.study.views import show_plan
+
+            show_plan(plan)
+            return OK
+        from mmsr.study.runner import run_plan
+
+        return run_plan(plan)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _parse(arguments: Sequence[str] | None) -> Options:
+    parser = _Parser(
+        description="Run this study, or go on with it: finished trials stay, others continue.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
+    add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
+    add("--name", help="name of the study")
+    add("--seed", type=_whole, metavar="N", help="seed of the proposals")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix a config key, e.g. graph.n_codes=30; repeatable",
+    )
+    add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
+    add("--storage", metavar="URL", help="Optuna's database; default: SQLite in $MMSR_HOME")
+    add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
+    add("--resume", action="store_true", help="go on with a study, which must exist")
+    add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
+    given = parser.parse_args(arguments)
+    return Options(
+        name=given.name,
+        trials=given.trials,
+        epochs=given.epochs,
+        seed=given.seed,
+        address=given.address,
+        storage=given.storage,
+        tracking_uri=given.tracking_uri,
+        resume=given.resume,
+        dry_run=given.dry_run,
+        settings=parse_settings(given.set),
+    )
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None

@@ -1,0 +1,112 @@
+"""How a trial that was cut off goes on: a successor in Optuna takes its place.
+
+The successor (`retry_of`) has the same settings and config, inherits the learning curve up to the
+newest whole checkpoint, that checkpoint, and the tracking run. The trial it follows is FAIL and no
+longer counts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from optuna.pruners import BasePruner
+from optuna.trial import TrialState
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that are over and count towards the number asked for."""
+    return [
+        trial
+        for trial in current(study.get_trials(deepcopy=False))
+        if trial.state.is_finished() and "invalid" not in trial.user_attrs
+    ]
+
+
+def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials without those that a successor has followed."""
+    followed = {trial.user_attrs.get("retry_of") for trial in trials}
+    return [trial for trial in trials if trial.number not in followed]
+
+
+def trial_folder(checkpoints: Path, number: int) -> Path:
+    """Folder of a trial's checkpoints."""
+    return checkpoints / f"trial-{number:05d}"
+
+
+def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Enqueue a successor, then end the trial; False if it had one already.
+
+    Being cut off in between does no harm: the next call ends the trial and enqueues nothing.
+    """
+    trials = study.get_trials(deepcopy=False)
+    followed = any(other.user_attrs.get("retry_of") == trial.number for other in trials)
+    if not followed:
+        attrs = {
+            "retry_of": trial.number,
+            "key": trial.user_attrs.get("key", f"trial-{trial.number:05d}"),
+            "origin": "retry",
+        }
+        if "config" in trial.user_attrs:
+            attrs["config"] = trial.user_attrs["config"]
+        study.enqueue_trial(trial.params, user_attrs=attrs)
+    if trial.state == TrialState.RUNNING:
+        study.tell(trial.number, state=TrialState.FAIL)
+    return not followed
+
+
+def newest_checkpoint(
+    study: optuna.Study, number: int, checkpoints: Path
+) -> tuple[Path | None, int]:
+    """Newest whole checkpoint of a trial or those before it, and its epoch.
+
+    A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole.
+    """
+    trials = study.get_trials(deepcopy=False)
+    following: int | None = number
+    while following is not None:
+        trial = trials[following]
+        reported = max(trial.intermediate_values, default=0)
+        folders = trial_folder(checkpoints, following).glob("checkpoint_*")
+        for folder in sorted(folders, reverse=True):
+            epoch = _epoch_of(folder)
+            if epoch is not None and epoch <= reported:
+                return folder, epoch
+        following = trial.user_attrs.get("retry_of")
+    return None, 0
+
+
+class AmongCurrent(BasePruner):
+    """Another pruner that does not see trials twice: those with a successor are left out."""
+
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner = pruner
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Ask the other pruner."""
+        return self._pruner.prune(cast("optuna.Study", _CurrentTrials(study)), trial)
+
+
+class _CurrentTrials:
+    """A study of current trials only."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        return current(self._study.get_trials(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+
+def _epoch_of(checkpoint: Path) -> int | None:
+    try:
+        return int(json.loads((checkpoint / "state.json").read_text())["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

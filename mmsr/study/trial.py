@@ -1,0 +1,124 @@
+"""A trial, as it runs on a worker: train one config, report each epoch with a checkpoint.
+
+The worker opens the development data by itself (memory-mapped, so processes of one node share it)
+and knows neither Optuna nor the tracking server.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError
+from mmsr.study.report import Failure, Report, Task
+
+CONFIG_FILE = "config.yaml"
+
+
+class _Epoch(Protocol):
+    """What the training generator yields (see `mmsr.training.EpochResult`)."""
+
+    epoch: int
+    metrics: dict[str, float]
+    best_epoch: int
+    best_metrics: dict[str, float]
+    finished: bool
+
+    def save_checkpoint(self, folder: Path) -> None: ...
+
+
+def run_trial(settings: dict[str, Any]) -> None:
+    """Run one trial; the function that Ray Tune calls.
+
+    An exception ends in a report of the failure rather than in Ray's hands: the same again would
+    raise again. Only a worker that dies is started anew, from the newest checkpoint.
+
+    Parameters
+    ----------
+    settings : `task`, a `Task` as JSON.
+    """
+    from ray import tune
+
+    task = Task.model_validate_json(settings["task"])
+    try:
+        own = tune.get_checkpoint()
+        _train(task, Path(own.path) if own else None, tune)
+    except Exception as error:
+        message = str(error).strip().partition("\n")[0]
+        failure = Failure(
+            error=f"{type(error).__name__}: {message}", traceback=traceback.format_exc()
+        )
+        tune.report({"failure": failure.model_dump_json()})
+
+
+def _train(task: Task, own: Path | None, tune: Any) -> None:
+    os.environ["MMSR_HOME"] = task.home
+    config = Config.from_dict(task.config)
+    dataset = _open(config.dataset, task.dataset_hash, task.home)
+    resume = own or (Path(task.checkpoint) if task.checkpoint else None)
+    train = _load(task.trainer)
+    started = time.monotonic()
+    yielded = False
+    for result in train(config, dataset, device=task.device, resume=resume):
+        yielded = True
+        _report(result, config, time.monotonic() - started, tune)
+    if not yielded and resume is not None:
+        tune.report({"report": _read_report(resume).model_dump_json()})
+
+
+def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
+    report = Report(
+        epoch=result.epoch,
+        metrics=result.metrics,
+        best_epoch=result.best_epoch,
+        best_metrics=result.best_metrics,
+        finished=result.finished,
+        seconds=seconds,
+    )
+    with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
+        folder = Path(scratch) / "checkpoint"
+        result.save_checkpoint(folder)
+        (folder / CONFIG_FILE).write_text(config.to_yaml())
+        checkpoint = tune.Checkpoint.from_directory(str(folder))
+        tune.report({"report": report.model_dump_json()}, checkpoint=checkpoint)
+
+
+def _read_report(checkpoint: Path) -> Report:
+    """The last report of a run that had finished before its driver could note it."""
+    from mmsr.training import read_checkpoint_state
+
+    state = read_checkpoint_state(checkpoint)
+    return Report(
+        epoch=state.epoch,
+        metrics=state.metrics,
+        best_epoch=state.best_epoch,
+        best_metrics=state.best_metrics,
+        finished=state.finished,
+    )
+
+
+@lru_cache(maxsize=1)
+def _open(name: str, content_hash: str, home: str) -> Dataset:
+    """Open the data set, once for all trials of a worker that is used again."""
+    dataset = Dataset.open(name)
+    if dataset.content_hash != content_hash:
+        raise UserError(
+            f"data set {name!r} under {home} is not the one the study was made with "
+            f"({dataset.content_hash[:12]}, not {content_hash[:12]}): copy that one to every node"
+        )
+    return dataset
+
+
+def _load(path: str) -> Callable[..., Iterator[_Epoch]]:
+    module, _, name = path.partition(":")
+    found: Callable[..., Iterator[_Epoch]] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,97 @@
+"""What a study shows before it runs (`--dry-run`) and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.errors import UserError
+from mmsr.study.cluster import capacity, check_resources, cores, ray_cluster
+from mmsr.study.leaderboard import TrialRow, best, leaderboard, settings_text, summary
+from mmsr.study.plan import Plan
+from mmsr.study.space import describe_size
+from mmsr.tracking.databases import without_password
+
+_TOP = 5
+
+
+def show_plan(plan: Plan) -> None:
+    """Show what would run; nothing is scheduled or written.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial.
+    """
+    console = Console(highlight=False)
+    counts = plan.dataset.manifest.counts
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    modalities = ", ".join(plan.dataset.modalities) or "no modality"
+    for what, text in {
+        "study": f"{plan.name}: {plan.trials} trials of at most "
+        f"{plan.base.training.epochs} epochs, maximising {plan.objective}",
+        "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
+        f"{counts.interactions:,} interactions; {modalities}",
+        "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
+        f"({plan.dataset.protocol}); content {plan.dataset.content_hash[:12]}",
+        "space": describe_size(plan.space),
+        "proposals": f"{plan.sampler}, seed {plan.seed}",
+        "early stop": str(plan.pruner or "none"),
+        "resources": f"{plan.resources} a trial ({plan.base.training.threads} threads); "
+        + _fit(plan),
+        "storage": without_password(plan.storage),
+        "tracking": without_password(plan.tracking),
+        "folder": str(plan.folder.path),
+    }.items():
+        facts.add_row(what, text)
+    console.print(facts)
+    space = Table(title="search space", title_justify="left", title_style="bold")
+    space.add_column("key", no_wrap=True)
+    space.add_column("values", overflow="fold")
+    for key, dimension in plan.space.items():
+        space.add_row(key, str(dimension))
+    console.print(space)
+    for place, settings in enumerate(plan.known, start=1):
+        console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
+    console.print("dry run: nothing was scheduled")
+
+
+def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show the leaderboard, what failed, and where to look next."""
+    console.print(f"\nstudy {plan.name}: {summary(found)}")
+    for row in found:
+        if row.state == "failed":
+            console.print(f"  trial {row.number} failed: {row.error}", markup=False, soft_wrap=True)
+    try:
+        top, _ = best(found, plan.name)
+    except UserError:
+        return
+    console.print(leaderboard(found, plan.objective, "leaderboard (validation, %)", _TOP))
+    console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
+    console.print("where to look next", style="bold")
+    for what, command in {
+        "all trials": f"mmsr study leaderboard {plan.name}",
+        "curves": _ui_command(plan),
+        "best config": f"mmsr best-config export {plan.name} -o best.yaml",
+        "test, once": f"mmsr study finalize {plan.name} --seeds 3",
+    }.items():
+        console.print(f"  {what:<12} {command}", markup=False, soft_wrap=True)
+
+
+def _fit(plan: Plan) -> str:
+    if plan.address is None and not plan.resources.gpu:
+        at_once = plan.resources.fit(cores(), 0)
+        if at_once:
+            return f"{at_once} at once on this machine's {cores()} cores"
+    with ray_cluster(plan.address):
+        check_resources(plan.resources)
+        return f"{capacity(plan.resources)()} at once on this cluster"
+
+
+def _ui_command(plan: Plan) -> str:
+    if plan.tracking.startswith("http"):
+        return plan.tracking
+    return f"mlflow ui --backend-store-uri {without_password(plan.tracking)}"

@@ -1,0 +1,18 @@
+"""Toys: the authors' settings first, then the default space.
+
+Import the data once, from neutral tables:
+    mmsr data import toys --interactions FILE --items FILE --features image=FILE
+"""
+
+from mmsr.study import Study
+
+study = Study(
+    dataset="toys",
+    objective="valid/mrr@20",
+    trials=60,
+    epochs=60,
+    resources={"cpu": 1, "gpu": 0},
+)
+
+if __name__ == "__main__":
+    study.main()
