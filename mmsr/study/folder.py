@@ -79,7 +79,7 @@ class StudyFolder:
 
     def write_record(self, record: StudyRecord) -> None:
         """Write the record so that it is there whole or not at all."""
-        self._write("study.json", record.model_dump_json(indent=1))
+        self.write("study.json", record.model_dump_json(indent=1))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class StudyFolder:
                 "folder that can be written"
             ) from None
         try:
-            self._write("driver.json", json.dumps({"pid": os.getpid(), "host": _host()}))
+            self.write("driver.json", json.dumps({"pid": os.getpid(), "host": _host()}))
             yield
         finally:
             lock.release()
@@ -126,7 +126,8 @@ class StudyFolder:
         except (OSError, ValueError, KeyError):
             return "by another process"
 
-    def _write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the folder so that it is there whole or not at all."""
         draft = self.path / f".{name}.{os.getpid()}.draft"
         try:
             draft.write_text(text + "\n")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,7 +80,7 @@ class Ledger:
     objective : validation metric to maximise.
     checkpoints : folder with one sub-folder a trial.
     startup_trials : trials that must be complete before any is stopped early.
-    driver : name of this driver, noted with each trial.
+    driver, code : name and code versions of this driver, noted with each trial.
     observers : told of everything that happens.
     run_id : tracking server's id of a run by its key, once known.
     """
@@ -95,13 +95,15 @@ class Ledger:
         *,
         startup_trials: int = 0,
         driver: str = "",
+        code: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         run_id: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.study, self.objective = study, objective
         self._space, self._base = space, base
         self._checkpoints, self._startup_trials = checkpoints, startup_trials
-        self._driver, self._observers, self._run_id = driver, observers, run_id
+        self._driver, self._code = driver, dict(code or {})
+        self._observers, self._run_id = observers, run_id
         self._live: dict[str, _Live] = {}
         self._endings: list[tuple[int, Ending]] = []
         self.stop_reason: str | None = None
@@ -155,6 +157,7 @@ class Ledger:
                 "key": proposal.key,
                 "ray_trial_id": runner_id,
                 "driver": self._driver,
+                "code": self._code,
             }.items():
                 trial.set_user_attr(name, value)
             self._tell_observers("started", proposal, runner_id)

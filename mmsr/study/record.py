@@ -10,12 +10,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import mmsr
+from mmsr.config import Config
+from mmsr.study.finalize import FinalRecord
+from mmsr.study.lookup import KnownStudy
 from mmsr.study.plan import Plan
 from mmsr.study.report import Ending, Proposal, Report
+from mmsr.study.store import study_uid
 from mmsr.study.succession import trial_folder
 from mmsr.tracking import RunState, Tracker
 
 STUDY = "study"
+SHIP_SECONDS = 30.0
+"""How long the end of a run waits for the tracking server."""
 FILES = ("best.safetensors", "config.yaml", "state.json")
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
@@ -119,6 +125,44 @@ class TrackedStudy:
         if self._best is not None:
             metrics[f"best/{objective}"] = self._best
         self._tracker.log(STUDY, self._done, metrics)
+
+
+def record_final(known: KnownStudy, record: FinalRecord) -> int:
+    """Note the result of `finalize` as a nested run; returns the events that could not be shipped.
+
+    Test metrics are the mean over seeds, `…_std` their standard deviation.
+    """
+    from mmsr.tracking.mlflow import MlflowSink
+    from mmsr.tracking.shipper import JournalTracker
+
+    result = record.result
+    if result is None:
+        return 0
+    uid = study_uid(known.study)
+    tracker = JournalTracker(known.folder.path, MlflowSink(known.tracking, known.name, uid))
+    key = f"finalize-{len(record.opened)}"
+    tracker.open_run(STUDY, f"study {known.name}")
+    tracker.open_run(
+        key,
+        "finalize",
+        parent=STUDY,
+        params=Config.from_dict(result.config).flat() | {"epochs": result.epochs},
+        tags={
+            "mmsr.kind": "finalize",
+            "mmsr.study": known.name,
+            "mmsr.optuna_number": str(result.trial),
+            "mmsr.dataset_hash": result.dataset_hash,
+            "mmsr.protocol": result.protocol,
+            "mmsr.seeds": " ".join(str(seed.seed) for seed in result.seeds),
+            "mmsr.test_opened": str(len(record.opened)),
+            **{f"mmsr.{name}": value for name, value in code_version().items()},
+        },
+    )
+    tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
+    tracker.upload(key, known.folder.path, [known.folder.finalized.name])
+    tracker.close_run(key, RunState.FINISHED)
+    tracker.close_run(STUDY, RunState.FINISHED, {"mmsr.test_opened": str(len(record.opened))})
+    return tracker.close(SHIP_SECONDS)
 
 
 @lru_cache(maxsize=1)

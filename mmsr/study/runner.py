@@ -21,7 +21,7 @@ from mmsr.study.folder import StudyRecord
 from mmsr.study.leaderboard import rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.plan import Plan
-from mmsr.study.record import TrackedStudy
+from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
 from mmsr.study.report import Proposal, Task
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 WORKER_DEATHS = 3
 """So often a trial's worker may die before the trial is given up."""
-_SHIP_SECONDS = 30.0
 
 
 def run_plan(plan: Plan) -> int:
@@ -138,6 +137,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
             plan.objective,
             plan.folder.ray,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
+            code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
             observers=(tracked, display),
             run_id=tracker.run_id,
@@ -154,7 +154,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
             complete = len(counted(study)) >= plan.trials and ledger.stop_reason is None
             tracked.close(complete)
     finally:
-        waiting = tracker.close(_SHIP_SECONDS)
+        waiting = tracker.close(SHIP_SECONDS)
     if waiting:
         console.print(
             f"{waiting} tracking events wait in {plan.folder.path}: the same command ships them",
@@ -235,7 +235,7 @@ def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
     from mmsr.tracking.shipper import unshipped
 
     if unshipped(plan.folder.path, without_password(plan.tracking)):
-        waiting = _tracker(plan, study, None).close(_SHIP_SECONDS)
+        waiting = _tracker(plan, study, None).close(SHIP_SECONDS)
         console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
 
 

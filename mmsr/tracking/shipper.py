@@ -216,5 +216,17 @@ class JournalTracker:
         draft.replace(self._state_path)
 
 
+def unshipped(folder: Path, place: str) -> bool:
+    """Whether a folder's journal holds events that this place has not got."""
+    try:
+        size = (folder / "tracking.jsonl").stat().st_size
+        state = _Shipped.model_validate_json((folder / "tracking.state.json").read_text())
+    except FileNotFoundError:
+        return (folder / "tracking.jsonl").exists()
+    except ValidationError:
+        return True
+    return state.place != place or state.offset < size
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000

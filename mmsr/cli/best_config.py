@@ -1,0 +1,51 @@
+"""`mmsr best-config`: a study's best config as a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsr.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, help="A study's best config as a file that replays.")
+
+
+@app.callback()
+def best_config() -> None:
+    """A study's best config as a file that replays."""
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Study by name.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="File to write; - is stdout.")
+    ] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
+    ] = None,
+) -> None:
+    """Write the best finished trial's config and where it comes from.
+
+    `mmsr train --config FILE` replays it and shows both results side by side.
+    """
+    path = Path(output)
+    if output != "-" and path.exists() and not force:
+        raise UserError(f"{output} exists: name another file, or replace it with --force")
+    from mmsr.study.export import export_best
+    from mmsr.study.lookup import look_up
+
+    text = export_best(look_up(name, storage))
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from None
+    typer.echo(f"wrote {output}; replay it with: mmsr train --config {output}")

@@ -1,0 +1,203 @@
+"""`mmsr study`: look at studies, and finalize one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.study.finalize import FinalRecord
+
+app = typer.Typer(no_args_is_help=True, help="List, inspect and finalize studies.")
+
+Name = Annotated[str, typer.Argument(help="Study by name.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
+]
+TrackingUri = Annotated[
+    str | None, typer.Option(metavar="URI", help="MLflow; default: where the study was run.")
+]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the studies that were run from this $MMSR_HOME."""
+    from mmsr.study.folder import find_study, study_names
+
+    console = Console()
+    names = study_names()
+    if not names:
+        console.print("no studies yet: run `python studies/demo.py`")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("study", "data set", "objective", "state", "trials", "best, %"):
+        table.add_column(column, justify="right" if column == "best, %" else "left")
+    for name in names:
+        folder, record = find_study(name)
+        state, trials, value = _overview(name)
+        state = "running" if folder.is_running() else state
+        table.add_row(name, record.dataset, record.objective, state, trials, value)
+    console.print(table)
+
+
+@app.command()
+def status(name: Name, storage: Storage = None) -> None:
+    """Show how far a study is, and every trial's state."""
+    from mmsr.study.leaderboard import STYLES, rows, seconds, summary
+    from mmsr.study.lookup import look_up
+    from mmsr.study.store import target
+    from mmsr.study.succession import counted
+    from mmsr.tracking.databases import without_password
+
+    console = Console()
+    known = look_up(name, storage)
+    found = rows(known.study)
+    running = known.folder.is_running()
+    over, wanted = len(counted(known.study)), target(known.study) or 0
+    state = "running" if running else "finished" if over >= wanted else "stopped"
+    console.print(f"study {name}: {state}, {over} of {wanted} trials are over; {summary(found)}")
+    definition = known.definition
+    console.print(
+        f"{definition.objective} on {definition.dataset} ({definition.protocol}), "
+        f"storage {without_password(known.storage)}, tracking {without_password(known.tracking)}",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
+        table.add_column(column, justify="left" if column in ("state", "error") else "right")
+    for row in found:
+        shown = row.state
+        if shown == "running" and not running:
+            shown = "interrupted"
+        table.add_row(
+            str(row.number),
+            f"[{STYLES.get(shown, 'dim')}]{shown}[/]",
+            str(row.epochs or ""),
+            _percent(row.value),
+            seconds(row.seconds),
+            row.error or "",
+        )
+    console.print(table)
+    record = known.folder.read_record()
+    if state == "stopped" and record is not None:
+        console.print(f"go on with: {record.command}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def leaderboard(
+    name: Name,
+    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 10,
+    storage: Storage = None,
+) -> None:
+    """Show the best trials of a study by its objective, with their settings."""
+    from mmsr.study.leaderboard import leaderboard, ranked, rows, settings_text
+    from mmsr.study.lookup import look_up
+
+    console = Console(highlight=False)
+    known = look_up(name, storage)
+    found = rows(known.study)
+    objective = known.definition.objective
+    if not ranked(found):
+        console.print(f"study {name} has no finished trial yet")
+        return
+    console.print(leaderboard(found, objective, f"{name}: {objective} (validation, %)", top))
+    for row in ranked(found)[:top]:
+        text = f"trial {row.number}: {settings_text(row.settings)}"
+        console.print(text, markup=False, soft_wrap=True)
+
+
+@app.command()
+def finalize(
+    name: Name,
+    seeds: Annotated[int, typer.Option(min=1, help="Refits, each with its own seed.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    again: Annotated[
+        bool, typer.Option("--again", help="Open test though it was opened before; it is counted.")
+    ] = False,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Refit the best config on train + validation with several seeds, and open test once.
+
+    The first call opens test and records it; later calls show that result.
+    """
+    from mmsr.study.finalize import finalize
+    from mmsr.study.lookup import look_up
+    from mmsr.study.record import record_final
+    from mmsr.tracking import check_tracking
+
+    console = Console(highlight=False)
+    known = look_up(name, storage, tracking_uri)
+    check_tracking(known.tracking)
+    with console.status("refitting", spinner="line") as spinner:
+        record, fresh = finalize(
+            known,
+            n_seeds=seeds,
+            device=device,
+            again=again,
+            progress=lambda text: spinner.update(text),
+        )
+    if not fresh:
+        console.print(
+            f"test was opened already, on {record.opened[-1]}: this is that result "
+            "(--again opens it once more, which is counted)",
+            soft_wrap=True,
+        )
+    _show_final(console, record)
+    if fresh and (waiting := record_final(known, record)):
+        console.print(
+            f"{waiting} tracking events wait in {known.folder.path}: they are shipped when the "
+            "study is run again",
+            soft_wrap=True,
+        )
+
+
+def _overview(name: str) -> tuple[str, str, str]:
+    """State, trials and best value of a study, or why they are not known."""
+    from mmsr.study.leaderboard import ranked, rows
+    from mmsr.study.lookup import look_up
+    from mmsr.study.store import target
+    from mmsr.study.succession import counted
+
+    try:
+        known = look_up(name)
+    except UserError:
+        return "storage away", "", ""
+    over, wanted = len(counted(known.study)), target(known.study) or 0
+    best = next((row.value for row in ranked(rows(known.study)) if row.state == "finished"), None)
+    state = "finished" if over >= wanted else "stopped"
+    return state, f"{over} of {wanted}", _percent(best)
+
+
+def _show_final(console: Console, record: FinalRecord) -> None:
+    result = record.result
+    if result is None:
+        return
+    times = f"{len(record.opened)} time" + ("s" if len(record.opened) > 1 else "")
+    table = Table(
+        title=f"{result.study}: test of trial {result.trial}, {len(result.seeds)} seeds, "
+        f"{result.epochs} epochs each (test opened {times})",
+        title_justify="left",
+        title_style="bold",
+    )
+    for column in ("metric", "test, %", "± std", "validation, %"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for metric, value in result.mean.items():
+        bare = metric.removeprefix("test/")
+        table.add_row(
+            bare,
+            f"{100 * value:.3f}",
+            f"{100 * result.std[metric]:.3f}" if metric in result.std else "",
+            _percent(result.validation.get(f"valid/{bare}")),
+        )
+    console.print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.3f}"

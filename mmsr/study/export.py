@@ -1,0 +1,67 @@
+"""The best config as a file that replays, with all that tells where it comes from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from mmsr.study.finalize import FinalRecord, read_final
+from mmsr.study.leaderboard import best, rows
+from mmsr.study.lookup import KnownStudy
+from mmsr.study.store import study_uid
+from mmsr.tracking.databases import without_password
+
+
+def export_best(known: KnownStudy) -> str:
+    """YAML text: the best trial's config, and its provenance.
+
+    `mmsr train --config` replays it: the same metrics come out on the same data and machine.
+
+    Raises
+    ------
+    UserError : no trial has finished.
+    """
+    row, config = best(rows(known.study), known.name)
+    definition = known.definition
+    attrs = known.study.get_trials(deepcopy=False)[row.number].user_attrs
+    provenance: dict[str, Any] = {
+        "study": known.name,
+        "study_uid": study_uid(known.study),
+        "trial": row.number,
+        "dataset": definition.dataset,
+        "dataset_hash": definition.dataset_hash,
+        "protocol": definition.protocol,
+        "objective": definition.objective,
+        "objective_value": row.value,
+        "best_epoch": row.best_epoch,
+        "epochs": row.epochs,
+        "metrics": {k: v for k, v in row.metrics.items() if k.startswith("valid/")},
+        "code": attrs.get("code", {}),
+        "mlflow_run_id": row.mlflow_run_id,
+        "storage": without_password(known.storage),
+        "tracking": without_password(known.tracking),
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finalized": _finalized(read_final(known.folder.finalized), row.number),
+    }
+    head = (
+        f"# Best config of study {known.name}; run it again with\n"
+        "#   mmsr train --config THIS_FILE\n"
+    )
+    tree = {"config": config.to_dict(), "provenance": provenance}
+    return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:
+    """The test result, where test was opened for this very trial."""
+    result = record.result
+    if result is None or result.trial != trial:
+        return None
+    return {
+        "opened": list(record.opened),
+        "seeds": [seed.seed for seed in result.seeds],
+        "epochs": result.epochs,
+        "mean": result.mean,
+        "std": result.std,
+    }

@@ -1,0 +1,71 @@
+"""Finding a study by name, for the commands that look at one afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmsr.errors import UserError, unknown
+from mmsr.study import store
+from mmsr.study.definition import Definition
+from mmsr.study.folder import StudyFolder, study_names
+from mmsr.tracking import default_uri
+from mmsr.tracking.databases import normalised, without_password
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class KnownStudy:
+    """A study that exists."""
+
+    folder: StudyFolder
+    study: optuna.Study
+    definition: Definition
+    storage: str
+    tracking: str
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.folder.name
+
+
+def look_up(name: str, storage: str | None = None, tracking: str | None = None) -> KnownStudy:
+    """Open the study `name`.
+
+    Parameters
+    ----------
+    name : the study's name.
+    storage, tracking : where its state and its runs are; by default where it was run with.
+
+    Raises
+    ------
+    UserError : there is no such study, or its storage cannot be used.
+    """
+    folder = StudyFolder(name)
+    record = folder.read_record()
+    if record is None and storage is None:
+        hint = "run `python studies/demo.py` for one, or name its --storage"
+        raise unknown("study", name, study_names(), hint=hint)
+    url = normalised(storage or (record.storage if record else store.default_storage()))
+    if storage is None and ":***@" in url:
+        raise UserError(
+            f"study {name!r} is in {url}, whose password is not kept: give the whole URL by "
+            "--storage"
+        )
+    study = store.load_study(store.open_storage(url), name)
+    definition = store.read_definition(study) if study else None
+    if study is None or definition is None:
+        raise UserError(
+            f"there is no study {name!r} in {without_password(url)}: name another --storage, "
+            "or run the study again"
+        )
+    return KnownStudy(
+        folder=folder,
+        study=study,
+        definition=definition,
+        storage=url,
+        tracking=normalised(tracking or (record.tracking if record else default_uri())),
+    )
