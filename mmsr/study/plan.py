@@ -20,7 +20,7 @@ from mmsr.study.defaults import AUTHORS_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
-from mmsr.study.space import Space, check_settings, check_space, largest
+from mmsr.study.space import Space, check_settings, check_space, extreme_graphs
 from mmsr.study.store import default_storage
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database, normalised
@@ -247,7 +247,7 @@ def _check_data(
 ) -> None:
     from mmsr.graph.codes import check_graph_config
 
-    for graph in largest(space, base):
+    for graph in extreme_graphs(space, base):
         check_graph_config(dataset, graph)
     for settings in known:
         check_graph_config(dataset, base.replace(settings).graph)

@@ -39,7 +39,7 @@ class Report(_Message):
     best_metrics: dict[str, float]
     finished: bool
     seconds: float = 0.0
-    """Since the worker took the trial up."""
+    """In training, over all workers that had the trial."""
 
 
 class Failure(_Message):

@@ -19,7 +19,7 @@ from mmsr.study.dimensions import Choice, Dimension, Float, Int, under
 if TYPE_CHECKING:
     from optuna import Trial
 
-LINKS, CODES = "graph.links_per_item", "graph.n_codes"
+LINKS = "graph.links_per_item"
 
 
 Space = Mapping[str, Dimension]
@@ -95,14 +95,14 @@ def stored(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: space[key].stored(value) for key, value in settings.items()}
 
 
-def largest(space: Space, base: Config) -> Iterator[GraphConfig]:
-    """Graph settings that ask most of a data set: each extreme number of codes."""
-    dimensions = [space[key] for key in space if key == CODES or key.startswith(f"{CODES}.")]
-    keys = [key for key in space if key == CODES or key.startswith(f"{CODES}.")]
+def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
+    """Graph settings to check against a data set: every one at each of its ends."""
     yield base.graph
-    for key, dimension in zip(keys, dimensions, strict=True):
-        for value in dimension.corners():
-            yield apply(base, {key: value}).graph
+    for key, dimension in space.items():
+        if key.startswith("graph."):
+            context = _context(space, key, base)
+            for value in dimension.corners():
+                yield apply(base, {**context, key: value}).graph
 
 
 def describe_size(space: Space) -> str:

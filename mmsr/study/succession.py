@@ -107,6 +107,6 @@ class _CurrentTrials:
 
 def _epoch_of(checkpoint: Path) -> int | None:
     try:
-        return int(json.loads((checkpoint / "state.json").read_text())["epoch"])
+        return int(json.loads((checkpoint / "report.json").read_text())["epoch"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

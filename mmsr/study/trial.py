@@ -21,7 +21,7 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study.report import Failure, Report, Task
 
-CONFIG_FILE = "config.yaml"
+CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
 
 
 class _Epoch(Protocol):
@@ -66,13 +66,14 @@ def _train(task: Task, own: Path | None, tune: Any) -> None:
     dataset = _open(config.dataset, task.dataset_hash, task.home)
     resume = own or (Path(task.checkpoint) if task.checkpoint else None)
     train = _load(task.trainer)
-    started = time.monotonic()
+    before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
+    started = time.monotonic() - (before.seconds if before else 0.0)
     yielded = False
     for result in train(config, dataset, device=task.device, resume=resume):
         yielded = True
         _report(result, config, time.monotonic() - started, tune)
-    if not yielded and resume is not None:
-        tune.report({"report": _read_report(resume).model_dump_json()})
+    if not yielded and before is not None:  # it had finished before its driver could note it
+        tune.report({"report": before.model_dump_json()})
 
 
 def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
@@ -88,22 +89,9 @@ def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
         folder = Path(scratch) / "checkpoint"
         result.save_checkpoint(folder)
         (folder / CONFIG_FILE).write_text(config.to_yaml())
+        (folder / REPORT_FILE).write_text(report.model_dump_json())
         checkpoint = tune.Checkpoint.from_directory(str(folder))
         tune.report({"report": report.model_dump_json()}, checkpoint=checkpoint)
-
-
-def _read_report(checkpoint: Path) -> Report:
-    """The last report of a run that had finished before its driver could note it."""
-    from mmsr.training import read_checkpoint_state
-
-    state = read_checkpoint_state(checkpoint)
-    return Report(
-        epoch=state.epoch,
-        metrics=state.metrics,
-        best_epoch=state.best_epoch,
-        best_metrics=state.best_metrics,
-        finished=state.finished,
-    )
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,16 @@
+"""Beauty: the authors' settings first, then the default space."""
+
+from mmsr.study import DEFAULT_SPACE, Halving, Study
+
+study = Study(
+    dataset="beauty",
+    objective="valid/mrr@20",
+    space=DEFAULT_SPACE,
+    trials=60,
+    epochs=60,
+    pruner=Halving(first_rung=4, factor=3, startup_trials=6),
+    resources={"cpu": 1, "gpu": 0},
+)
+
+if __name__ == "__main__":
+    study.main()

@@ -1,0 +1,104 @@
+"""What tests of studies share: a fake training function, and a small study of `shop`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmsr.study import Float, Halving, Int, Study
+
+FAKE_TRAINING = '''
+"""Training that takes no time: the objective follows from the config, and all epochs are logged."""
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+METRICS = [f"valid/{m}@{k}" for m in ("hr", "mrr", "ndcg") for k in (5, 10, 20)]
+
+
+def value_of(config, epoch):
+    """Better with more width, less so at first; in [0, 1]."""
+    return config.model.width / 1000 * (1 - 0.5**epoch)
+
+
+@dataclass
+class Result:
+    epoch: int
+    metrics: dict
+    best_epoch: int
+    best_metrics: dict
+    finished: bool
+
+    def save_checkpoint(self, folder):
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text(json.dumps({"epoch": self.epoch}))
+        (folder / "best.safetensors").write_bytes(b"weights")
+
+
+def train(config, dataset, *, device="auto", resume=None, **_):
+    width = config.model.width
+    done = json.loads((Path(resume) / "state.json").read_text())["epoch"] if resume else 0
+    for epoch in range(done + 1, config.training.epochs + 1):
+        if width == 13:
+            raise ValueError(f"width 13 brings bad luck, attempt {os.getpid()}")
+        time.sleep(float(os.environ.get("FAKE_EPOCH_SECONDS", "0")))
+        if width == 14 and epoch == 2 and not resume:
+            os.kill(os.getpid(), 9)
+        value = math.nan if width == 15 else value_of(config, epoch)
+        metrics = dict.fromkeys(METRICS, value) | {"train/loss": 1 / epoch}
+        if "FAKE_LOG" in os.environ:
+            with open(os.environ["FAKE_LOG"], "a") as log:
+                log.write(f"{width} {epoch}\\n")
+        yield Result(epoch, metrics, epoch, metrics, epoch == config.training.epochs)
+'''
+
+
+@pytest.fixture
+def study_home(shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `$MMSR_HOME` with the data set `shop`, which a test may change."""
+    home = tmp_path / "home"
+    shutil.copytree(shop_home / "datasets", home / "datasets")
+    monkeypatch.setenv("MMSR_HOME", str(home))
+    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def fake_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Import path of a training function that takes no time, also on workers."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "fake_training.py").write_text(FAKE_TRAINING)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return "fake_training:train"
+
+
+@pytest.fixture
+def small_study() -> Study:
+    """A study that trains for real, in seconds."""
+    return Study(
+        dataset="shop",
+        trials=4,
+        epochs=3,
+        space={
+            "graph.n_codes": Int(4, 8, step=2),
+            "graph.links_per_item": Int(1, 6),
+            "training.learning_rate": Float(1e-3, 1e-1, log=True),
+        },
+        base={"model.width": 8, "training.batch_size": 32},
+        enqueue=[
+            {
+                "graph.n_codes": 6,
+                "graph.links_per_item": 2,
+                "training.learning_rate": 1e-2,
+            }
+        ],
+        pruner=Halving(first_rung=1, factor=2, startup_trials=2),
+    )

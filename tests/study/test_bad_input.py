@@ -1,0 +1,245 @@
+"""Bad input to a study: one line that says what to do, exit code 2, nothing scheduled."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from mmsr.study import Choice, Float, Halving, Int, Tpe
+from mmsr.study.folder import StudyFolder
+from mmsr.study.plan import Options, Resources, make_plan
+
+
+@pytest.fixture
+def refused(small_study, study_home, capsys, monkeypatch):
+    """Run a study that is to be refused; returns what it said."""
+
+    def run(*arguments, **changes):
+        with monkeypatch.context() as patch:
+            # Whatever would be written or started from here on is a failure of the test.
+            patch.setattr("mmsr.study.runner.ray_cluster", lambda _: pytest.fail("scheduled"))
+            with pytest.raises(SystemExit) as stop:
+                dataclasses.replace(small_study, **changes).main(arguments)
+        assert stop.value.code == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1
+        assert not (study_home / "optuna.db").exists()
+        return said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"dataset": "shopp"}, "did you mean 'shop'"),
+        ({"dataset": "toys"}, "mmsr data import toys"),
+        ({"dataset": "demo"}, "mmsr data demo"),
+        ({"objective": "valid/mrr@21"}, "valid/mrr@20"),
+        ({"objective": "test/mrr@20"}, "unknown objective"),
+        ({"trials": 0}, "at least 1"),
+        ({"epochs": 0}, "at least 1"),
+        ({"epochs": 2.5}, "at least 1"),
+        ({"seed": -1}, "at least 0"),
+        ({"name": "../up"}, "bad study name"),
+        ({"resources": {"gpus": 1}}, "unknown resource"),
+        ({"resources": {"cpu": -1}}, "at least 0"),
+        ({"resources": {"cpu": 0}}, "some cpu or gpu"),
+        ({"resources": {"cpu": "1"}}, "at least 0"),
+        ({"base": {"model.widht": 8}}, "did you mean 'model.width'"),
+        ({"base": {"model.width": "wide"}}, "model.width"),
+        ({"base": {"training.select_by": "valid/hr@5"}}, "objective="),
+        ({"base": {"dataset": "other"}}, "dataset="),
+        ({"space": {"graph.n_codes": Int(4, 1000)}, "enqueue": ()}, "1000"),
+        ({"space": {"model.depth": Int(1, 2)}, "enqueue": ()}, "unknown config key"),
+        ({"space": {"model.dropout": Float(0, 2)}, "enqueue": ()}, "model.dropout"),
+        ({"space": {"graph.modalities": Choice(["sound"])}, "enqueue": ()}, "sound"),
+        ({"enqueue": [{"graph.n_codes": 5}]}, "outside the space"),
+        ({"enqueue": [{"graph.n_codes": 4, "graph.links_per_item": 5}]}, "more than n_codes"),
+        ({"pruner": Halving(factor=1)}, "at least 2"),
+        ({"sampler": Tpe(startup_trials=-1)}, "at least 0"),
+    ],
+)
+def test_a_wrong_study_file(refused, changes, told):
+    assert told in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--trials", "0"], "at least 1"),
+        (["--trials", "many"], "'many' is not a whole number"),
+        (["--epochs", "-3"], "at least 1"),
+        (["--epochs"], "--epochs"),
+        (["--trails", "3"], "--trails"),
+        (["--set", "graph.n_codes"], "KEY=VALUE"),
+        (["--set", "graph.n_codes=ten"], "graph.n_codes"),
+        (["--set", "graph.n_codes=0"], "graph.n_codes"),
+        (["--set", "graph.codes=3"], "unknown config key"),
+        (["--set", "dataset=toys"], "dataset="),
+        (["--set", "training.learning_rate=-1"], "training.learning_rate"),
+        (["--seed", "-1"], "at least 0"),
+        (["--name", "a/b"], "bad study name"),
+        (["--storage", "optuna.db"], "no database URL"),
+        (["--storage", "sqlite://"], "keeps nothing"),
+        (["--storage", "nosuch://x/y"], "no database URL"),
+        (["--storage", "sqlite:////proc/x/optuna.db"], "cannot be"),
+        (["--storage", "postgresql://u:secret@127.0.0.1:9/db"], "--storage"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "cannot be reached"),
+        (["--tracking-uri", "http://no.such.host.invalid"], "cannot be reached"),
+        (["--tracking-uri", "mlruns"], "http://HOST:PORT"),
+        (["--tracking-uri", "file:///tmp/mlruns"], "http://HOST:PORT"),
+    ],
+)
+def test_a_wrong_command_line(refused, arguments, told):
+    said = refused(*arguments)
+    if "secret" not in str(arguments):
+        assert told in said
+    assert "secret" not in said
+
+
+def test_a_damaged_database_is_refused(refused, tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_text("no database at all, " * 100)
+    assert "cannot be used" in refused("--storage", f"sqlite:///{path}")
+    assert "cannot be used" in refused("--tracking-uri", f"sqlite:///{path}")
+
+
+def test_another_server_than_mlflow_is_refused(refused):
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        said = refused("--tracking-uri", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "does not answer as an MLflow server" in said
+
+
+def test_a_data_set_without_validation_is_refused(refused, study_home):
+    path = study_home / "datasets" / "shop" / "manifest.json"
+    text = path.read_text()
+    start = text.index('"valid_targets"')
+    path.write_text(text[:start] + '"valid_targets": 0,' + text[text.index(",", start) + 1 :])
+    assert "no validation targets" in refused()
+
+
+def test_resume_needs_a_study(small_study, study_home, capsys):
+    with pytest.raises(SystemExit) as stop:
+        small_study.main(["--resume"])
+    assert stop.value.code == 2
+    assert "no study 'shop'" in capsys.readouterr().err
+
+
+def test_two_drivers_on_one_study(small_study, study_home, capsys):
+    with StudyFolder("shop").locked(), pytest.raises(SystemExit) as stop:
+        small_study.main([])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "is being run by process" in said
+    assert said.count("\n") == 1
+    with StudyFolder("shop").locked():
+        pass
+
+
+def test_a_home_that_cannot_be_written(small_study, study_home, capsys):
+    (study_home / "studies").write_text("a file is in the way")
+    with pytest.raises(SystemExit) as stop:
+        small_study.main([])
+    assert stop.value.code == 2
+    assert "cannot write to" in capsys.readouterr().err
+
+
+def test_set_fixes_a_key_and_takes_it_out_of_the_space(small_study, study_home):
+    plan = make_plan(small_study, Options(settings={"graph.n_codes": 5}, epochs=7))
+    assert plan.base.graph.n_codes == 5
+    assert "graph.n_codes" not in plan.space
+    assert plan.known == ({"graph.links_per_item": 2, "training.learning_rate": 1e-2},)
+    assert plan.base.training.epochs == 7
+
+
+def test_set_takes_out_what_exists_only_under_another_value(small_study, study_home):
+    space = {
+        "model.fusion": Choice("adaptive", "early"),
+        "model.aggregator.order": Choice("he", "ho", when={"model.fusion": "adaptive"}),
+        "model.width": Int(4, 8),
+    }
+    study = dataclasses.replace(small_study, space=space, base={}, enqueue=None)
+    assert set(make_plan(study, Options()).space) == set(space)
+    fixed = make_plan(study, Options(settings={"model.fusion": "early"}))
+    assert set(fixed.space) == {"model.width"}
+
+
+def test_definition_tells_what_is_another_study(small_study, study_home):
+    first = make_plan(small_study, Options()).definition
+    assert first.difference(make_plan(small_study, Options(trials=99, seed=1)).definition) is None
+    many = dataclasses.replace(small_study, resources={"cpu": 2})
+    assert first.difference(make_plan(many, Options()).definition) is None
+    for changes, told in {
+        ("objective", "valid/hr@20"): "objective was valid/mrr@20 and is valid/hr@20",
+        ("epochs", 4): "training.epochs was 3 and is 4",
+        ("pruner", None): "pruner",
+    }.items():
+        other = dataclasses.replace(small_study, **dict([changes]))
+        assert told in first.difference(make_plan(other, Options()).definition)
+    narrow = {**small_study.space, "graph.n_codes": Int(4, 6, step=2)}
+    other = dataclasses.replace(small_study, space=narrow)
+    assert "graph.n_codes was 4 … 8 step 2" in first.difference(
+        make_plan(other, Options()).definition
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "node", "fit"),
+    [
+        (1, 0, (2, 0), 2),
+        (2, 0, (3, 0), 1),
+        (1, 0.5, (8, 1), 2),
+        (0.1, 0, (1, 0), 10),
+        (4, 0, (2, 8), 0),
+    ],
+)
+def test_how_many_trials_fit_on_a_node(cpu, gpu, node, fit):
+    assert Resources(cpu, gpu).fit(*node) == fit
+
+
+def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import sys\n"
+        "from mmsr.study import Study\n"
+        "try:\n"
+        "    Study(dataset='nope').main(sys.argv[1:])\n"
+        "finally:\n"
+        "    loaded = {'torch', 'ray', 'mlflow', 'sklearn'} & set(sys.modules)\n"
+        "    assert not loaded, loaded\n"
+    )
+    for arguments, code in (["--help"], 0), ([], 2), (["--trials", "x"], 2):
+        command = [sys.executable, str(script), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["demo", "toys", "beauty"])
+def test_the_study_files_are_studies(name):
+    path = Path(__file__).parents[2] / "studies" / f"{name}.py"
+    space: dict[str, object] = {"__name__": "read"}
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    assert space["study"].dataset == name

@@ -1,0 +1,180 @@
+"""Search spaces: what is proposed is valid, what is wrong is refused with a reason."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.study import AUTHORS_SETTINGS, DEFAULT_SPACE, Choice, Float, Int
+from mmsr.study.space import (
+    apply,
+    check_settings,
+    check_space,
+    describe_size,
+    extreme_graphs,
+    propose,
+    stored,
+)
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+BASE = Config(dataset="shop")
+
+ints = st.builds(
+    lambda low, steps, step: Int(low, low + steps * step, step=step),
+    st.integers(1, 30),
+    st.integers(0, 5),
+    st.integers(1, 5),
+)
+steps = st.builds(
+    lambda low, n: Float(low / 10, (low + n) / 10, step=0.1), st.integers(0, 4), st.integers(0, 5)
+)
+spaces = st.fixed_dictionaries(
+    {},
+    optional={
+        "graph.n_codes": ints,
+        "graph.links_per_item": ints,
+        "graph.modalities": st.just(Choice(None, ["image"], ["image", "text"])),
+        "model.aggregator.name": st.just(Choice("dual_attention", "gcn")),
+        "model.aggregator.share_qkv": st.just(
+            Choice(True, False, when={"model.aggregator.name": "dual_attention"})
+        ),
+        "model.dropout": steps,
+        "training.learning_rate": st.just(Float(1e-4, 1e-1, log=True)),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def sampler() -> optuna.samplers.BaseSampler:
+    return optuna.samplers.RandomSampler(seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(space=spaces)
+def test_every_proposal_is_a_valid_config_inside_the_space(space, sampler):
+    check_space(space, BASE)
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(3):
+        proposed = propose(study.ask(), space, BASE)
+        config = apply(BASE, proposed)
+        flat = config.flat()
+        for key, dimension in space.items():
+            active = all(flat.get(k) == v for k, v in dimension.when.items())
+            assert (key in proposed) == active
+            if active:
+                assert dimension.contains(proposed[key])
+        assert config.graph.links_per_item <= config.graph.n_codes
+        links = proposed.get("graph.links_per_item", 1)
+        assert config.graph.links_per_item == min(links, config.graph.n_codes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(space=spaces)
+def test_enqueued_settings_come_back_as_they_were(space, sampler):
+    study = optuna.create_study(sampler=sampler)
+    first = propose(study.ask(), space, BASE)
+    study.enqueue_trial(stored(space, first))
+    again = propose(study.ask(), space, BASE)
+    assert again == first
+    assert [type(value) for value in again.values()] == [type(v) for v in first.values()]
+
+
+def test_default_space_holds_the_authors_settings():
+    check_space(DEFAULT_SPACE, BASE)
+    for authors in AUTHORS_SETTINGS:
+        config = check_settings(DEFAULT_SPACE, BASE, authors)
+        assert set(authors) == set(DEFAULT_SPACE)
+        assert config.model == BASE.model
+    graphs = [check_settings(DEFAULT_SPACE, BASE, authors).graph for authors in AUTHORS_SETTINGS]
+    assert [(g.n_codes, g.links_per_item) for g in graphs] == [(20, 1), (30, 3)]
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ({"graph.n_code": Int(1, 2)}, "did you mean 'graph.n_codes'"),
+        ({"model.dropout": Float(0.0, 1.5)}, "model.dropout=1.5"),
+        ({"model.width": Int(0, 8)}, "model.width=0"),
+        ({"model.width": Int(8, 4)}, "low is above high"),
+        ({"model.width": Int(8, 13, step=2)}, "step"),
+        ({"model.width": Int("8", 13)}, "whole numbers"),
+        ({"model.width": Int(True, 13)}, "whole numbers"),
+        ({"model.width": 8}, "write a config key and Int"),
+        ({3: Int(1, 2)}, "write a config key and Int"),
+        ({"model.width": Choice()}, "no options"),
+        ({"model.width": Choice(8, 8)}, "the same"),
+        ({"model.width": Choice({1})}, "plain values"),
+        ({"model.fusion": Choice("adaptive", "sideways")}, "model.fusion='sideways'"),
+        ({"training.learning_rate": Float(0.0, 0.1, log=True)}, "log needs low > 0"),
+        ({"training.learning_rate": Float(0.1, float("nan"))}, "finite"),
+        ({"training.learning_rate": Float(0.1, 0.2, step=0.07)}, "step"),
+        ({"model.aggregator.order": Choice("he", when={"model.fusion": "late"})}, "never exists"),
+        (
+            {
+                "model.fusion": Choice("adaptive", "early"),
+                "model.aggregator.order": Choice("he", when={"model.fusion": "late"}),
+            },
+            "never proposed",
+        ),
+        (
+            {
+                "model.width": Int(4, 8, when={"model.layers": 1}),
+                "model.layers": Int(1, 2, when={"model.width": 4}),
+            },
+            "circle",
+        ),
+    ],
+)
+def test_a_wrong_space_is_refused_with_the_reason(space, told):
+    with pytest.raises(UserError, match="space") as error:
+        check_space(space, BASE)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "told"),
+    [
+        ({"graph.n_codes": 7}, "outside the space"),
+        ({"graph.n_codes": "10"}, "outside the space"),
+        ({"graph.n_codes": 10.0}, "outside the space"),
+        ({"graph.n_code": 10}, "did you mean 'graph.n_codes'"),
+        ({"model.width": 8}, "unknown dimension"),
+        ({"model.aggregator.share_qkv": True, "model.aggregator.name": "gcn"}, "exists only"),
+        ({"graph.n_codes": 4, "graph.links_per_item": 5}, "more than n_codes"),
+    ],
+)
+def test_wrong_known_settings_are_refused_with_the_reason(given_settings, told):
+    space = {
+        "graph.n_codes": Int(4, 10, step=2),
+        "graph.links_per_item": Int(1, 5),
+        "model.aggregator.name": Choice("dual_attention", "gcn"),
+        "model.aggregator.share_qkv": Choice(
+            True, False, when={"model.aggregator.name": "dual_attention"}
+        ),
+    }
+    with pytest.raises(UserError, match="enqueue") as error:
+        check_settings(space, BASE, given_settings)
+    assert told in str(error.value)
+
+
+def test_codes_of_one_modality_can_be_a_dimension():
+    base = BASE.replace({"graph.n_codes": {"image": 20, "text": 10}})
+    space = {"graph.n_codes.text": Int(2, 40), "graph.links_per_item": Int(1, 30)}
+    check_space(space, base)
+    config = apply(base, {"graph.n_codes.text": 3, "graph.links_per_item": 9})
+    assert config.graph.n_codes == {"image": 20, "text": 3}
+    assert config.graph.links_per_item == 3
+    assert {"image": 20, "text": 40} in [graph.n_codes for graph in extreme_graphs(space, base)]
+
+
+def test_size_in_words():
+    space = {"graph.n_codes": Int(10, 50, step=10), "graph.reduction": Choice("pca", "none")}
+    assert describe_size(space) == "10 settings"
+    assert describe_size({**space, "training.learning_rate": Float(1e-3, 1e-2)}) == (
+        "10 settings × 1 continuous dimension"
+    )
