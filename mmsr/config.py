@@ -96,6 +96,8 @@ class ModelConfig(_Frozen):
     readout: Literal["last", "mean"] = "last"
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
+    input_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Dropout on the nodes that enter the first layer; the paper has none."""
     position_embedding: bool = True
     type_embedding: bool = True
 

@@ -17,8 +17,18 @@ from mmsr.graph.codes import ModalityCodes
 
 
 def uniform_(tensor: Tensor, width: int) -> Tensor:
-    """Fill in place from the uniform distribution on ±1/√width."""
+    """Fill in place from the uniform distribution on ±1/√width: vectors and embeddings."""
     bound = 1 / math.sqrt(width)
+    return nn.init.uniform_(tensor, -bound, bound)
+
+
+def preserving_(tensor: Tensor, width: int) -> Tensor:
+    """Fill in place from the uniform distribution on ±√(3/width): maps of `width` inputs.
+
+    Such a map keeps the variance of what it maps. With ±1/√width every map shrinks it to a third,
+    and the first epochs pass in growing the weights.
+    """
+    bound = math.sqrt(3 / width)
     return nn.init.uniform_(tensor, -bound, bound)
 
 
@@ -92,15 +102,15 @@ class NodeInput(nn.Module):
         type_embedding: bool,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+        self.weight = nn.Parameter(preserving_(torch.empty(width, width), width))
         self.types: nn.Parameter | None = None
         self.positions: nn.Parameter | None = None
         if type_embedding:
             self.types = nn.Parameter(uniform_(torch.empty(n_types, width), width))
-            self.type_weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+            self.type_weight = nn.Parameter(preserving_(torch.empty(width, width), width))
         if position_embedding:
             self.positions = nn.Parameter(uniform_(torch.empty(max_history, width), width))
-            self.position_weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+            self.position_weight = nn.Parameter(preserving_(torch.empty(width, width), width))
 
     def map(self, embedded: Tensor) -> Tensor:
         """The embedding's part of W: `[..., D]` to `[..., D]`."""

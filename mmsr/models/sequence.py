@@ -16,7 +16,7 @@ class SequenceModule(nn.Module):
 
     def __init__(self, config: ModelConfig, n_types: int, max_history: int) -> None:
         super().__init__()
-        self.dropout = config.dropout
+        self.dropout, self.input_dropout = config.dropout, config.input_dropout
         self.input = NodeInput(
             n_types,
             config.width,
@@ -31,7 +31,7 @@ class SequenceModule(nn.Module):
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
         """User vectors `[B, D]` from the mapped embeddings of each type block (see NodeInput)."""
-        h = self.input(graph, mapped)
+        h = F.dropout(self.input(graph, mapped), self.input_dropout, self.training)
         for depth, layer in enumerate(self.layers, start=1):
             queries = self.readout.queries(graph) if depth == len(self.layers) else None
             h = F.dropout(layer(graph, h, queries), self.dropout, self.training)

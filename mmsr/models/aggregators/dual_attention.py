@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmsr.config import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.models.aggregators.base import Aggregator, take_rows
-from mmsr.models.embedding import uniform_
+from mmsr.models.embedding import preserving_, uniform_
 
 
 class DualAttention(Aggregator):
@@ -30,7 +30,7 @@ class DualAttention(Aggregator):
         self.config = config
         n_projections = 1 if config.share_qkv else 3
         self.projection = nn.Parameter(
-            uniform_(torch.empty(n_types, width, n_projections * width), width)
+            preserving_(torch.empty(n_types, width, n_projections * width), width)
         )
         self.combine = ORDERS[config.order](width)
         if self.combine.homogeneous:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmsr.config import GcnConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.models.aggregators.base import Aggregator, take_rows
-from mmsr.models.embedding import uniform_
+from mmsr.models.embedding import preserving_
 
 
 class Gcn(Aggregator):
@@ -20,7 +20,7 @@ class Gcn(Aggregator):
 
     def __init__(self, config: GcnConfig, n_types: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(uniform_(torch.empty(width, width), width))
+        self.weight = nn.Parameter(preserving_(torch.empty(width, width), width))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
