@@ -1,0 +1,141 @@
+"""The MLflow sink against a real store in SQLite."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from mmsr.tracking import RunState, default_uri
+from mmsr.tracking.base import Metrics, RunClosed, RunOpened, Tags, Upload
+from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, metric_name
+from mmsr.tracking.shipper import JournalTracker, Refused, Unavailable
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A store whose tables are made, which takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    sink = MlflowSink(f"sqlite:///{folder / 'mlflow.db'}", "warm-up", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSR_HOME", str(folder))
+        sink.deliver([RunOpened(key="x", time=1, name="x")], {})
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(home, empty_store):
+    home.mkdir()
+    shutil.copy(empty_store, home / "mlflow.db")
+    return default_uri()
+
+
+@pytest.fixture
+def runs_of(store):
+    """All runs of an experiment, by key."""
+
+    def read(experiment="study"):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(store)
+        found = client.get_experiment_by_name(experiment)
+        runs = client.search_runs([found.experiment_id])
+        return {run.data.tags[KEY_TAG].partition("/")[2]: run for run in runs}, client
+
+    return read
+
+
+def open_run(key, **more):
+    return RunOpened(key=key, time=1_000, name=f"run {key}", **more)
+
+
+def test_a_study_as_mlflow_sees_it(store, runs_of, tmp_path):
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    events = [
+        open_run("study", params={"dataset": "shop"}),
+        open_run("a", parent="study", params={f"p{n}": str(n) for n in range(130)}),
+        Metrics(key="a", time=1_500, step=1, values={"valid/mrr@20": 0.25, "train/loss": 2.0}),
+        Metrics(key="a", time=1_600, step=2, values={"valid/mrr@20": 0.5, "train/loss": 1.0}),
+        Tags(key="a", time=1_700, tags={"mmsr.recovered": "yes", "long": "x" * 9000}),
+        Upload(key="a", time=1_800, folder=str(tmp_path), names=["best.safetensors"]),
+        RunClosed(key="a", time=2_000, state=RunState.PRUNED, tags={"mmsr.best_epoch": "2"}),
+        open_run("b", parent="study"),
+        RunClosed(key="b", time=2_000, state=RunState.FAILED, tags={"mmsr.error": "boom"}),
+        RunClosed(key="study", time=2_500, state=RunState.FINISHED),
+    ]
+    runs: dict[str, str] = {}
+    MlflowSink(store, "study", "uid").deliver(events, runs)
+    found, client = runs_of()
+    assert {key: run.info.run_id for key, run in found.items()} == runs
+    assert {key: run.info.status for key, run in found.items()} == {
+        "study": "FINISHED",
+        "a": "KILLED",
+        "b": "FAILED",
+    }
+    a = found["a"]
+    assert a.data.tags["mlflow.parentRunId"] == runs["study"]
+    assert a.data.tags[STATE_TAG] == "pruned"
+    assert len(a.data.params) == 130
+    history = client.get_metric_history(runs["a"], metric_name("valid/mrr@20"))
+    assert [(m.step, m.value, m.timestamp) for m in history] == [(1, 0.25, 1500), (2, 0.5, 1600)]
+    assert [file.path for file in client.list_artifacts(runs["a"])] == ["best.safetensors"]
+    assert found["b"].data.tags["mmsr.error"] == "boom"
+
+
+def test_delivering_twice_stores_once(store, runs_of):
+    events = [
+        open_run("study"),
+        open_run("a", parent="study", params={"width": "8"}),
+        *(Metrics(key="a", time=step, step=step, values={"loss": 1.0}) for step in range(5)),
+        RunClosed(key="a", time=9, state=RunState.FINISHED),
+    ]
+    first: dict[str, str] = {}
+    MlflowSink(store, "study", "uid").deliver(events, first)
+    second: dict[str, str] = {}  # the notes of the first driver were lost
+    MlflowSink(store, "study", "uid").deliver(events, second)
+    assert first == second
+    found, client = runs_of()
+    assert len(found) == 2
+    assert len(client.get_metric_history(first["a"], "loss")) == 5
+    assert found["a"].info.status == "FINISHED"
+    other: dict[str, str] = {}
+    MlflowSink(store, "study", "namesake").deliver(events[:1], other)
+    assert other["study"] != first["study"]
+
+
+def test_a_deleted_experiment_is_taken_up_again(store, runs_of):
+    MlflowSink(store, "study", "uid").deliver([open_run("study")], {})
+    _, client = runs_of()
+    client.delete_experiment(client.get_experiment_by_name("study").experiment_id)
+    MlflowSink(store, "study", "uid").deliver([open_run("a")], {})
+    assert "a" in runs_of()[0]
+
+
+def test_errors_are_told_apart(store, tmp_path):
+    sink = MlflowSink(store, "study", "uid")
+    runs: dict[str, str] = {}
+    sink.deliver([open_run("a", params={"width": "8"})], runs)
+    with pytest.raises(Refused, match="gone"):
+        sink.deliver([Upload(key="a", time=1, folder=str(tmp_path), names=["none"])], runs)
+    with pytest.raises(Refused):
+        sink.deliver([open_run("a", params={"width": "9"})], runs)
+    with pytest.raises(Refused, match="no run"):
+        sink.deliver([Tags(key="b", time=1, tags={})], runs)
+    with pytest.raises(Unavailable):
+        MlflowSink("http://127.0.0.1:9", "study", "uid").deliver([open_run("a")], {})
+
+
+def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    tracker = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
+    tracker.open_run("study", "study")
+    tracker.log("study", 1, {"loss": 1.0})
+    assert tracker.close(10) == 0
+    shutil.copy(empty_store, home / "mlflow.db")
+    later = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
+    later.log("study", 2, {"loss": 0.5})
+    assert later.close(10) == 0
+    found, client = runs_of()
+    history = client.get_metric_history(found["study"].info.run_id, "loss")
+    assert [metric.step for metric in history] == [1, 2]
