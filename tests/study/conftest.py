@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +106,55 @@ def small_study() -> Study:
         ],
         pruner=Halving(first_rung=1, factor=2, startup_trials=2),
     )
+
+
+class Driver:
+    """Runs a study file by path, as a user does.
+
+    Parameters
+    ----------
+    script : the study file.
+    environment : environment of the process.
+    """
+
+    def __init__(self, script: Path, environment: dict[str, str]) -> None:
+        self.script, self.environment = script, environment
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the study; its output goes to pipes."""
+        return subprocess.Popen(
+            [sys.executable, str(self.script), *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """Run the study to its end; returns what it said."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in out + err
+        return out, err
+
+
+@pytest.fixture(scope="session")
+def driver_class() -> type[Driver]:
+    """`Driver`, for tests that cannot import this file."""
+    return Driver
+
+
+@pytest.fixture(scope="session")
+def tracked_runs() -> Callable[[Path, str], list[Any]]:
+    """Reads the trials' runs of a study in the local MLflow store."""
+
+    def read(home: Path, experiment: str) -> list[Any]:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+        found = client.get_experiment_by_name(experiment)
+        only = "tags.`mmsr.kind` = 'trial'"
+        return list(client.search_runs([found.experiment_id], only, max_results=500))
+
+    return read

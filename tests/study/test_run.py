@@ -1,0 +1,207 @@
+"""One real study on Ray, from a study file to its export and final test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError
+from mmsr.study.export import export_best
+from mmsr.study.finalize import finalize, read_final
+from mmsr.study.leaderboard import best, ranked, rows
+from mmsr.study.lookup import look_up
+from mmsr.study.record import record_final
+from mmsr.training import train
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+from mmsr.study import Choice, Float, Halving, Int, Study
+
+study = Study(
+    dataset="shop",
+    name="small",
+    trials=5,
+    epochs=3,
+    space={
+        "graph.n_codes": Int(4, 8, step=2),
+        "graph.links_per_item": Int(1, 6),
+        "model.aggregator.name": Choice("dual_attention", "gcn"),
+        "model.aggregator.order": Choice(
+            "gated", "he", when={"model.aggregator.name": "dual_attention"}
+        ),
+        "training.learning_rate": Float(1e-3, 1e-1, log=True),
+    },
+    base={"model.width": 8, "training.batch_size": 32},
+    enqueue=[{"graph.n_codes": 6, "graph.links_per_item": 2, "training.learning_rate": 1e-2}],
+    pruner=Halving(first_rung=1, factor=2, startup_trials=3),
+)
+
+if __name__ == "__main__":
+    study.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(shop_home, tmp_path_factory, driver_class):
+    """The study, run while the test file was away."""
+    folder = tmp_path_factory.mktemp("run")
+    home = folder / "home"
+    shutil.copytree(shop_home / "datasets", home / "datasets")
+    test_file = home / "datasets" / "shop" / "test.arrow"
+    test_file.rename(folder / "test.arrow")
+    script = folder / "small.py"
+    script.write_text(STUDY)
+    driver = driver_class(script, {**os.environ, "MMSR_HOME": str(home)})
+    out, err = driver.run()
+    assert not test_file.exists()
+    shutil.copy(folder / "test.arrow", test_file)
+    return SimpleNamespace(home=home, out=out, err=err, driver=driver)
+
+
+@pytest.fixture
+def known(finished, monkeypatch):
+    monkeypatch.setenv("MMSR_HOME", str(finished.home))
+    return look_up("small")
+
+
+def test_a_study_needs_no_test_file_and_says_what_it_did(finished):
+    assert finished.err == ""
+    lines = finished.out.splitlines()
+    assert len([line for line in lines if line.startswith("[")]) == 5
+    assert "leaderboard" in finished.out
+    assert f"mlflow ui --backend-store-uri sqlite:///{finished.home}/mlflow.db" in finished.out
+    assert "mmsr best-config export small" in finished.out
+
+
+def test_optuna_holds_every_trial(known):
+    found = rows(known.study)
+    assert len(found) == 5
+    assert {row.state for row in found} <= {"finished", "pruned"}
+    assert found[0].settings["graph.n_codes"] == 6
+    assert found[0].settings["graph.links_per_item"] == 2
+    for row in found:
+        trial = known.study.trials[row.number]
+        assert row.config.training.threads == 1
+        assert row.config.training.select_by == "valid/mrr@20"
+        assert len(trial.intermediate_values) == row.epochs
+        if row.state == "finished":
+            assert row.value == row.metrics["valid/mrr@20"]
+            assert row.value == max(trial.intermediate_values.values())
+        assert trial.user_attrs["code"]["version"]
+
+
+def test_mlflow_holds_every_trial(finished, known, tracked_runs):
+    runs = {
+        int(run.data.tags["mmsr.optuna_number"]): run
+        for run in tracked_runs(finished.home, "small")
+    }
+    found = rows(known.study)
+    assert set(runs) == {row.number for row in found}
+    for row in found:
+        run = runs[row.number]
+        assert run.info.status == ("FINISHED" if row.state == "finished" else "KILLED")
+        assert run.data.params == {k: str(v) for k, v in row.config.flat().items()}
+        assert run.data.tags["mmsr.dataset_hash"] == known.definition.dataset_hash
+        assert run.data.tags["mmsr.protocol"] == "ratio"
+        assert run.data.metrics["best/valid/mrr_at_20"] == row.metrics["valid/mrr@20"]
+        artifacts = finished.home / "mlartifacts" / "small" / run.info.run_id / "artifacts"
+        assert Config.from_yaml(artifacts / "config.yaml") == row.config
+        assert (artifacts / "best.safetensors").stat().st_size > 0
+
+
+def test_export_replays_to_the_digit(known, tmp_path):
+    path = tmp_path / "best.yaml"
+    path.write_text(export_best(known))
+    config = Config.from_yaml(path)
+    row, expected = best(rows(known.study), "small")
+    assert config == expected
+    provenance = yaml.safe_load(path.read_text())["provenance"]
+    assert provenance["trial"] == row.number
+    assert provenance["dataset_hash"] == known.definition.dataset_hash
+    assert provenance["finalized"] is None
+    *_, last = train(config, Dataset.open("shop"), device="cpu")
+    for name, value in provenance["metrics"].items():
+        assert last.best_metrics[name] == pytest.approx(value, abs=1e-6)
+    assert last.best_epoch == provenance["best_epoch"]
+
+
+def test_the_same_command_again_runs_nothing(finished):
+    out, _ = finished.driver.run()
+    assert "nothing to do" in out
+    assert "starting Ray" not in out
+
+
+def test_another_definition_is_refused(finished):
+    _, err = finished.driver.run("--epochs", "4", code=2)
+    assert "training.epochs was 3 and is 4" in err
+    assert err.count("\n") == 1
+    _, err = finished.driver.run("--set", "graph.n_codes=4", code=2)
+    assert "exists and is another one" in err
+
+
+def test_dry_run_shows_and_schedules_nothing(finished):
+    before = sorted(path for path in finished.home.rglob("*"))
+    out, _ = finished.driver.run("--dry-run", "--name", "other")
+    assert "5 trials of at most 3 epochs" in out
+    assert "at once on this machine" in out
+    assert "graph.n_codes" in out
+    assert sorted(path for path in finished.home.rglob("*")) == before
+
+
+def test_finalize_opens_test_once_and_records_it(finished, known, monkeypatch):
+    opened = []
+    from mmsr.data import open_test
+
+    monkeypatch.setattr("mmsr.data.open_test", lambda d: opened.append(1) or open_test(d))
+    path = known.folder.finalized
+    record, fresh = finalize(known, n_seeds=2, device="cpu")
+    assert fresh
+    assert (len(opened), len(record.opened)) == (1, 1)
+    result = record.result
+    row, config = best(rows(known.study), "small")
+    assert (result.trial, result.epochs) == (row.number, row.best_epoch)
+    assert [seed.seed for seed in result.seeds] == [config.seed, config.seed + 1]
+    values = [seed.metrics["test/mrr@20"] for seed in result.seeds]
+    assert result.mean["test/mrr@20"] == pytest.approx(sum(values) / 2)
+    assert record_final(known, record) == 0
+    assert yaml.safe_load(export_best(known))["provenance"]["finalized"]["mean"] == result.mean
+
+    again, fresh = finalize(known, n_seeds=3)
+    assert (again, fresh, len(opened)) == (record, False, 1)
+    counted, fresh = finalize(known, n_seeds=2, device="cpu", again=True)
+    assert (fresh, len(counted.opened)) == (True, 2)
+    assert counted.result == result, "refits repeat to the digit"
+
+    path.write_text(json.dumps({"opened": ["2026-01-01"], "result": None}))
+    with pytest.raises(UserError, match="cut off"):
+        finalize(known, n_seeds=1)
+    path.write_text("{")
+    with pytest.raises(UserError, match="restore"):
+        finalize(known, n_seeds=1)
+    path.unlink()
+    assert read_final(path).opened == ()
+
+
+def test_finalize_refuses_other_data_and_a_running_study(known):
+    with known.folder.locked(), pytest.raises(UserError, match="is being run"):
+        finalize(known, n_seeds=1)
+    other = known.definition.model_copy(update={"dataset_hash": "0" * 64})
+    with pytest.raises(UserError, match="is not the one"):
+        finalize(dataclasses.replace(known, definition=other), n_seeds=1)
+
+
+def test_the_leaderboard_puts_the_best_first(known):
+    order = ranked(rows(known.study))
+    states = [row.state for row in order]
+    assert states == sorted(states, key=["finished", "pruned"].index)
+    values = [row.value for row in order if row.state == "finished"]
+    assert values == sorted(values, reverse=True)
