@@ -25,6 +25,7 @@ demo: $(VENV)/installed
 	@$(BIN)/mmsr data demo
 	@echo "==> demo study"
 	@$(BIN)/python studies/demo.py
+	@echo "in a shell with:  source $(BIN)/activate; export MMSR_HOME=$(MMSR_HOME)"
 
 test: lint
 	@echo "==> pytest"
