@@ -115,14 +115,8 @@ def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
     UserError : the column holds something that has no plain text.
     """
     kind = column.type
-    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = kind.value_type
-        if pa.types.is_list(inner) or pa.types.is_large_list(inner):
-            column = pa.chunked_array([_flatten_lists(column.combine_chunks())])
-        else:
-            strings = column.cast(pa.list_(pa.string()))
-            column = pc.binary_join(strings, " > ")
-        kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        column = pa.chunked_array([pa.array(map(_joined, column.to_pylist()), pa.large_string())])
     try:
         texts = pc.utf8_trim_whitespace(column.cast(pa.large_string())).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -130,19 +124,11 @@ def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.large_string()), texts)
 
 
-def _flatten_lists(column: pa.Array) -> pa.Array:
-    """Lists of lists as lists; a missing inner list counts as empty."""
-    outer = column.flatten()
-    sizes = pc.fill_null(pc.list_value_length(outer), 0).to_numpy(zero_copy_only=False)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    bounds = np.concatenate(
-        [
-            [0],
-            np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)),
-        ]
-    )
-    offsets = pa.array(ends[bounds], pa.int32(), mask=None)
-    return pa.ListArray.from_arrays(offsets, outer.flatten())
+def _joined(value: object) -> str | None:
+    """Write out a list, in which there may be lists; null where nothing is left."""
+    if not isinstance(value, list):
+        return None if value is None else str(value)
+    return " > ".join(text for text in map(_joined, value) if text) or None
 
 
 def _whole(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:

@@ -92,8 +92,9 @@ def _equal(left: pa.Array, right: pa.Array) -> np.ndarray[tuple[int], np.dtype[n
 
 
 def _join(columns: list[pa.Array], n_items: int) -> list[str | None]:
+    """The texts of each item, one a line; None where it has none at all."""
     if not columns:
         return [None] * n_items
-    newline = pa.scalar("\n", pa.large_string())
-    joined = pc.binary_join_element_wise(*columns, newline, null_handling="skip").to_pylist()
-    return [text or None for text in joined]
+    # Not by pyarrow's binary_join_element_wise: when it skips nulls it drops rows that are all null.
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    return ["\n".join(text for text in row if text) or None for row in rows]
