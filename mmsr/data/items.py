@@ -95,6 +95,6 @@ def _join(columns: list[pa.Array], n_items: int) -> list[str | None]:
     """The texts of each item, one a line; None where it has none at all."""
     if not columns:
         return [None] * n_items
-    # Not by pyarrow's binary_join_element_wise: when it skips nulls it drops rows that are all null.
+    # pyarrow's binary_join_element_wise would drop rows without any text and shift the others.
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
     return ["\n".join(text for text in row if text) or None for row in rows]
