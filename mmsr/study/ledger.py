@@ -22,14 +22,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.report import Ending, Failure, Proposal, Report
+from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space, apply, propose
 from mmsr.study.succession import newest_checkpoint, queue_again
 from mmsr.tracking import RunState
@@ -37,22 +37,6 @@ from mmsr.tracking import RunState
 SAME_FAILURES = 3
 """So many trials failing alike at the start stop the study."""
 _MOST_INVALID = 100
-
-
-class Observer(Protocol):
-    """Watches a study's trials."""
-
-    def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
-
-    def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
-
-    def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on elsewhere."""
-
-    def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
 
 
 @dataclass
@@ -64,6 +48,7 @@ class _Live:
     reported: set[int]
     started: float = field(default_factory=time.monotonic)
     report: Report | None = None
+    deaths: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -186,20 +171,32 @@ class Ledger:
         if report.finished:
             self._end(runner_id, RunState.FINISHED)
             return True
-        if entry.trial.should_prune() and self._n_complete() >= self._startup_trials:
+        if entry.trial.should_prune() and self._enough_complete():
             self._end(runner_id, RunState.PRUNED)
             return True
         return False
 
     def fail(self, runner_id: str, failure: Failure) -> None:
-        """Note that a trial raised, or that its workers died too often."""
+        """Note that a trial raised."""
         if runner_id in self._live:
             self._end(runner_id, RunState.FAILED, failure)
 
-    def recovered(self, runner_id: str, reason: str) -> None:
-        """Note that a worker died and the trial goes on from its checkpoint."""
+    def died(self, runner_id: str, reason: str) -> None:
+        """Note that a trial's worker died; the runner may start another."""
         if (entry := self._live.get(runner_id)) is not None:
-            self._tell_observers("recovered", entry.proposal, reason)
+            entry.deaths.append(reason)
+
+    def recovered(self, runner_id: str) -> None:
+        """Note that the trial goes on from its checkpoint on another worker."""
+        if (entry := self._live.get(runner_id)) is not None:
+            self._tell_observers("recovered", entry.proposal, entry.deaths[-1])
+
+    def gone(self, runner_id: str) -> None:
+        """Note that the runner has given a trial up, if it had no last word."""
+        if (entry := self._live.get(runner_id)) is not None:
+            deaths = entry.deaths
+            error = f"worker died {len(deaths)} times: {deaths[-1]}" if deaths else "no result"
+            self.fail(runner_id, Failure(error=error, traceback="\n".join(deaths)))
 
     def release(self) -> int:
         """Queue again what is still under way in this driver; returns the number of trials."""
@@ -257,7 +254,7 @@ class Ledger:
         trial = entry.trial
         if (run := self._run_id(entry.proposal.key)) is not None:
             trial.set_user_attr("mlflow_run_id", run)
-        trial.set_user_attr("outcome", _outcome(ending))
+        trial.set_user_attr("outcome", ending.outcome())
         if state is RunState.FINISHED and entry.report is not None:
             self.study.tell(trial, entry.report.best_metrics[self.objective])
         else:
@@ -281,27 +278,10 @@ class Ledger:
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]
 
-    def _n_complete(self) -> int:
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    def _enough_complete(self) -> bool:
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return len(complete) >= self._startup_trials
 
     def _tell_observers(self, what: str, *arguments: Any) -> None:
         for observer in self._observers:
             getattr(observer, what)(*arguments)
-
-
-def _outcome(ending: Ending) -> dict[str, Any]:
-    report = ending.report
-    return {
-        "seconds": round(ending.seconds, 3),
-        "error": ending.error,
-        "traceback": ending.traceback,
-        **(
-            {
-                "epoch": report.epoch,
-                "best_epoch": report.best_epoch,
-                "best_metrics": report.best_metrics,
-            }
-            if report
-            else {}
-        ),
-    }

@@ -1,10 +1,10 @@
-"""What passes between a trial and its study: the task, one report per epoch, the ending."""
+"""What passes between a trial, its study, and whoever watches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +13,7 @@ from mmsr.tracking import RunState
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
 
 class Task(_Message):
@@ -75,3 +75,30 @@ class Ending:
     seconds: float
     error: str | None = None
     traceback: str | None = None
+
+    def outcome(self) -> dict[str, Any]:
+        """What the storage keeps of it."""
+        kept: dict[str, Any] = {
+            "seconds": round(self.seconds, 3),
+            "error": self.error,
+            "traceback": self.traceback,
+        }
+        if self.report is not None:
+            kept |= self.report.model_dump(include={"epoch", "best_epoch", "best_metrics"})
+        return kept
+
+
+class Observer(Protocol):
+    """Watches a study's trials."""
+
+    def started(self, proposal: Proposal, runner_id: str) -> None:
+        """A trial was handed to the runner."""
+
+    def reported(self, proposal: Proposal, report: Report) -> None:
+        """A trial has finished an epoch."""
+
+    def recovered(self, proposal: Proposal, reason: str) -> None:
+        """A trial's worker died, and the trial goes on elsewhere."""
+
+    def ended(self, proposal: Proposal, ending: Ending) -> None:
+        """A trial is over."""

@@ -102,12 +102,9 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The trial's workers have died too often."""
-        error = _last_error(trial)
+        """The trial's worker has died; Tune may start another."""
         with _kept(self._ledger):
-            self._ledger.fail(
-                trial.trial_id, Failure(error=f"worker died: {error}", traceback=error)
-            )
+            self._ledger.died(trial.trial_id, _last_error(trial))
 
     def _note(self, runner_id: str, result: dict[str, Any]) -> bool:
         if "failure" in result:
@@ -132,7 +129,7 @@ class StopWhenAsked(_StaysHere, Stopper):
 
 
 class StudyCallback(_StaysHere, Callback):
-    """Tells the ledger of workers that died."""
+    """Tells the ledger of trials that go on on another worker."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -140,7 +137,7 @@ class StudyCallback(_StaysHere, Callback):
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""
         with _kept(self._ledger):
-            self._ledger.recovered(trial.trial_id, _last_error(trial))
+            self._ledger.recovered(trial.trial_id)
 
 
 def _last_error(trial: Any) -> str:

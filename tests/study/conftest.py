@@ -74,14 +74,10 @@ def study_home(shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return home
 
 
-@pytest.fixture
-def fake_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Import path of a training function that takes no time, also on workers."""
-    folder = tmp_path / "code"
-    folder.mkdir()
-    (folder / "fake_training.py").write_text(FAKE_TRAINING)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    return "fake_training:train"
+@pytest.fixture(scope="session")
+def fake_training_code() -> str:
+    """Source of the module `fake_training`, whose `train` takes no time."""
+    return FAKE_TRAINING
 
 
 @pytest.fixture

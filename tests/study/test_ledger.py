@@ -142,6 +142,21 @@ def test_a_failure_is_kept_with_its_words(study, ledger_of):
     assert len(study.trials) == 1
 
 
+def test_a_dead_worker_is_no_failure_until_the_runner_gives_up(study, ledger_of):
+    watcher = Recorder()
+    ledger = ledger_of(observers=[watcher])
+    ledger.ask("a")
+    ledger.died("a", "killed")
+    ledger.recovered("a")
+    assert ledger.live == ("a",)
+    assert ("recovered", 0) in watcher.events
+    ledger.died("a", "killed again")
+    ledger.gone("a")
+    outcome = study.trials[0].user_attrs["outcome"]
+    assert outcome["error"] == "worker died 2 times: killed again"
+    assert ledger.live == ()
+
+
 def test_three_equal_failures_at_the_start_stop_the_study_and_are_tried_again(study, ledger_of):
     ledger = ledger_of()
     for number in range(3):

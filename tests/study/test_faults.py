@@ -1,0 +1,199 @@
+"""Whatever dies, every trial is accounted for exactly once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from mmsr.study.leaderboard import rows
+from mmsr.study.lookup import look_up
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 4
+FAILING, DYING, NAN = 13, 14, 15
+WIDTHS = [DYING, 30, 31, FAILING, 32, NAN, 33, 34, 35]
+
+STUDY = f"""
+from mmsr.study import Int, Study
+
+study = Study(
+    dataset="shop",
+    name="faults",
+    trials={len(WIDTHS)},
+    epochs={EPOCHS},
+    space={{"model.width": Int(10, 60)}},
+    enqueue=[{{"model.width": width}} for width in {WIDTHS}],
+    pruner=None,
+    trainer="fake_training:train",
+)
+
+if __name__ == "__main__":
+    study.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def place(shop_home, tmp_path_factory, fake_training_code, driver_class):
+    """A home of its own and a driver whose trials log their epochs."""
+    folder = tmp_path_factory.mktemp("faults")
+    home = folder / "home"
+    shutil.copytree(shop_home / "datasets", home / "datasets")
+    (folder / "fake_training.py").write_text(fake_training_code)
+    script = folder / "faults.py"
+    script.write_text(STUDY)
+    log = folder / "epochs.log"
+    environment = {
+        **os.environ,
+        "MMSR_HOME": str(home),
+        "PYTHONPATH": str(folder),
+        "FAKE_LOG": str(log),
+        "FAKE_EPOCH_SECONDS": "0.3",
+    }
+    return SimpleNamespace(
+        home=home, log=log, driver=driver_class(script, environment), folder=folder
+    )
+
+
+def epochs_logged(place):
+    """How often each (width, epoch) was trained."""
+    lines = place.log.read_text().splitlines() if place.log.exists() else []
+    return Counter(tuple(map(int, line.split())) for line in lines)
+
+
+def wait_for_finished(place, count, process):
+    """Wait until so many trials have logged their last epoch."""
+    deadline = time.monotonic() + 120
+    while sum(epoch == EPOCHS for _, epoch in epochs_logged(place)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.3)  # into the next epoch
+
+
+def end_with_children(process, number):
+    """Send a signal to the driver alone, and wait until all that it started is gone."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    _, left = psutil.wait_procs(children, timeout=30)
+    for child in left:
+        child.kill()
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def survived(place):
+    """The study after SIGKILL, then Ctrl-C, then a run to the end."""
+    process = place.driver.start()
+    wait_for_finished(place, 2, process)
+    end_with_children(process, signal.SIGKILL)
+    after_kill = epochs_logged(place)
+
+    process = place.driver.start("--resume")
+    wait_for_finished(place, 4, process)
+    out, err = end_with_children(process, signal.SIGINT)
+    interrupted = SimpleNamespace(code=process.returncode, out=out, err=err)
+
+    out, err = place.driver.run()
+    return SimpleNamespace(after_kill=after_kill, interrupted=interrupted, out=out, err=err)
+
+
+@pytest.fixture
+def known(place, survived, monkeypatch):
+    monkeypatch.setenv("MMSR_HOME", str(place.home))
+    return look_up("faults")
+
+
+def test_ctrl_c_ends_in_good_order(survived):
+    assert survived.interrupted.code == 130
+    assert "the same command (or --resume) goes on" in survived.interrupted.out
+    assert "Traceback" not in survived.interrupted.out + survived.interrupted.err
+    assert survived.interrupted.err == ""
+
+
+def test_every_trial_is_accounted_for_once(known):
+    found = rows(known.study)
+    assert sorted(row.config.model.width for row in found) == sorted(WIDTHS)
+    states = {row.config.model.width: row.state for row in found}
+    assert {w for w, state in states.items() if state == "failed"} == {FAILING, NAN}
+    assert set(states.values()) == {"finished", "failed"}
+    for row in found:
+        if row.state == "finished":
+            expected = row.config.model.width / 1000 * (1 - 0.5**EPOCHS)
+            assert row.value == pytest.approx(expected)
+            curve = known.study.trials[row.number].intermediate_values
+            assert sorted(curve) == list(range(1, EPOCHS + 1))
+
+
+def test_finished_trials_never_run_twice_and_others_continue(place, survived):
+    logged = epochs_logged(place)
+    for width in set(WIDTHS) - {FAILING, NAN}:
+        times = [logged[width, epoch] for epoch in range(1, EPOCHS + 1)]
+        assert all(times), "every epoch was trained"
+        # Of an interrupted trial no more than the epochs after its newest checkpoint run again.
+        assert sum(times) <= EPOCHS + 4
+    done = {width for width, epoch in survived.after_kill if epoch == EPOCHS}
+    finished_twice = [w for w in done if logged[w, 1] > 1]
+    assert not finished_twice
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(place, known):
+    assert epochs_logged(place)[DYING, 1] == 1
+    (row,) = [row for row in rows(known.study) if row.config.model.width == DYING]
+    assert row.state == "finished"
+
+
+def test_mlflow_agrees_with_optuna(place, known, tracked_runs):
+    runs = tracked_runs(place.home, "faults")
+    assert len(runs) == len(WIDTHS)
+    by_width = {int(run.data.params["model.width"]): run for run in runs}
+    assert sorted(by_width) == sorted(WIDTHS)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{place.home / 'mlflow.db'}")
+    for row in rows(known.study):
+        run = by_width[row.config.model.width]
+        assert run.info.status == ("FINISHED" if row.state == "finished" else "FAILED")
+        assert run.data.tags["mmsr.optuna_number"] == str(row.number)
+        if row.state == "finished":
+            history = client.get_metric_history(run.info.run_id, "valid/mrr_at_20")
+            assert sorted({metric.step for metric in history}) == list(range(1, EPOCHS + 1))
+    assert "bad luck" in by_width[FAILING].data.tags["mmsr.error"]
+    assert "valid/mrr@20 is nan" in by_width[NAN].data.tags["mmsr.error"]
+
+
+def test_failures_are_told_at_the_end(survived):
+    assert "2 failed" in survived.out
+    assert "bad luck" in survived.out
+
+
+def test_a_bug_that_hits_the_first_trials_stops_the_study(place):
+    script = place.folder / "bug.py"
+    text = STUDY.replace('"faults"', '"bug"').replace(str(WIDTHS), "[]")
+    script.write_text(text.replace("Int(10, 60)", f"Int({FAILING}, {FAILING})"))
+    driver = type(place.driver)(script, place.driver.environment)
+    out, _ = driver.run(code=1)
+    assert "the first 3 trials failed alike: ValueError: width 13 brings bad luck" in out
+
+
+def test_resources_that_no_node_has_are_refused(place):
+    script = place.folder / "huge.py"
+    text = STUDY.replace('"faults"', '"huge"')
+    script.write_text(text.replace("pruner=None", 'pruner=None, resources={"cpu": 999}'))
+    driver = type(place.driver)(script, place.driver.environment)
+    begun = time.monotonic()
+    _, err = driver.run(code=2)
+    assert time.monotonic() - begun < 30
+    assert "999 CPU" in err
+    assert "no node of the cluster has that" in err
+    assert err.count("\n") == 1
+    _, err = driver.run("--resume", code=2)
+    assert "no study 'huge'" in err, "nothing was made"
