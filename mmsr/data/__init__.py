@@ -1,6 +1,7 @@
 """Data sets: imported once from neutral tables, memory-mapped, the test part kept apart."""
 
 from mmsr.data.dataset import Dataset, FeatureTable, open_test
+from mmsr.data.demo import DemoShop, write_tables
 from mmsr.data.manifest import ImportSettings, Manifest
 from mmsr.data.prepare import Prepared, Sources, prepare
 from mmsr.data.splits import PROTOCOLS, Prefixes
@@ -8,6 +9,7 @@ from mmsr.data.splits import PROTOCOLS, Prefixes
 __all__ = [
     "PROTOCOLS",
     "Dataset",
+    "DemoShop",
     "FeatureTable",
     "ImportSettings",
     "Manifest",
@@ -16,4 +18,5 @@ __all__ = [
     "Sources",
     "open_test",
     "prepare",
+    "write_tables",
 ]
