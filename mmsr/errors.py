@@ -26,8 +26,7 @@ def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> User
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1)
     message = f"unknown {kind} {given!r}"
-    if close:
-        message += f": did you mean {close[0]!r}?"
+    message += f": did you mean {close[0]!r}?" if close else ";"
     message += f" known: {', '.join(names) if names else 'none'}"
     if hint and not close:
         message += f"; {hint}"

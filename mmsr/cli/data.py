@@ -62,7 +62,7 @@ def import_(
         ),
     ] = None,
     core: Annotated[
-        int, typer.Option(min=1, help="Keep users and items with this many interactions or more.")
+        int, typer.Option(help="Keep users and items with this many interactions or more.")
     ] = 5,
     text_from: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def import_(
     no_text: Annotated[
         bool, typer.Option("--no-text", help="Do not encode text: without features, no modality.")
     ] = False,
-    text_width: Annotated[int, typer.Option(min=2, help="Dimensions of encoded text.")] = 128,
+    text_width: Annotated[int, typer.Option(help="Dimensions of encoded text.")] = 128,
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,7 +84,7 @@ def import_(
             "`user_id=reviewerID,item_id=asin,timestamp=unixReviewTime`; repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the text encoder.")] = 2023,
+    seed: Annotated[int, typer.Option(help="Seed of the text encoder.")] = 2023,
     overwrite: Overwrite = False,
 ) -> None:
     """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
@@ -113,7 +113,7 @@ def import_(
 
     if no_text and text_from is not None:
         raise UserError("--text-from and --no-text contradict each other: leave one of them out")
-    settings = ImportSettings(
+    settings = ImportSettings.checked(
         protocol=protocol,
         test_from=test_from,
         core=core,
@@ -132,7 +132,7 @@ def import_(
 @app.command()
 def demo(
     name: Annotated[str, typer.Option(help="Name that the data set gets.")] = "demo",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another shop.")] = 7,
+    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 7,
     users: Annotated[int, typer.Option(help="Users of the shop.")] = 1200,
     items: Annotated[int, typer.Option(help="Items of the shop.")] = 800,
     image: Annotated[float, typer.Option(help="Pull of a fitting look; 0 for none.")] = 3.0,

@@ -3,7 +3,8 @@
 from mmsr.data.dataset import Dataset, FeatureTable, open_test
 from mmsr.data.demo import DemoShop, write_tables
 from mmsr.data.manifest import ImportSettings, Manifest
-from mmsr.data.prepare import Prepared, Sources, prepare
+from mmsr.data.prepare import Prepared, prepare
+from mmsr.data.sources import Sources
 from mmsr.data.splits import PROTOCOLS, Prefixes
 
 __all__ = [

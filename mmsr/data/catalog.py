@@ -85,7 +85,15 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `target` if the block ends well.
 
     Whoever has the old files mapped keeps them. To be used under `locked`.
+
+    Raises
+    ------
+    UserError : the folder cannot be written, or `target` is something else than a data set.
     """
+    if target.exists() and not (target / MANIFEST_FILE).is_file():
+        raise UserError(
+            f"{target} is in the way and is no data set: move it, or choose another name"
+        )
     try:
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.draft-", dir=target.parent))
     except OSError as error:

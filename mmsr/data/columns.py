@@ -161,7 +161,8 @@ def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
     moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
     bad = moments.isna().to_numpy()
     if bad.any():
-        row = int(bad.argmax())
+        is_text = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
+        row = int((is_text if is_text.mean() < 0.5 else bad).argmax())
         raise UserError(
             f"{source}: row {row + 1} has timestamp {texts[row]!r}: "
             "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"

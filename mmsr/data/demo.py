@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmsr.data.catalog import cannot
 from mmsr.data.demo_words import ADJECTIVES, TOPICS
-from mmsr.data.prepare import Sources
+from mmsr.data.sources import Sources
 from mmsr.errors import UserError
 
 _DAY = 86_400

@@ -69,13 +69,13 @@ def read_features(
 
 def check_varied(vectors: NDArray[np.float32], modality: str, source: str) -> None:
     """Raise UserError if all vectors are the same."""
+    if len(vectors) == 1:
+        raise UserError(f"{source}: only one item has a vector of {modality}: give more, or none")
     if (vectors == vectors[0]).all():
-        count = (
-            f"all {len(vectors)} {modality} vectors are equal"
-            if len(vectors) > 1
-            else (f"only one item has a {modality} vector")
+        raise UserError(
+            f"{source}: all {len(vectors)} {modality} vectors are equal, so they tell nothing: "
+            "mend the table or leave it out"
         )
-        raise UserError(f"{source}: {count}, so they tell nothing: mend the table or leave it out")
 
 
 def _without_blanks(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -93,12 +93,12 @@ def _matrix(
     lists = _lists(column, modality, source)
     widths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     width = int(np.bincount(widths).argmax())
-    wrong = np.flatnonzero(widths != width)
-    if len(wrong) or width == 0:
-        row = int(wrong[0]) if len(wrong) else 0
+    wrong = np.flatnonzero(widths != width) if width else np.flatnonzero(widths == 0)
+    if len(wrong):
+        row = int(wrong[0])
         raise UserError(
             f"{source}: the {modality} vector of item {item_of_row[row].as_py()!r} has "
-            f"{widths[row]} numbers, the others have {width}: all must have the same, at least one"
+            f"{widths[row]} numbers, expected {width or 'one or more'}: give all the same number"
         )
     values = lists.flatten()
     try:

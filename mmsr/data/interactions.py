@@ -72,7 +72,7 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     if lengths.min() < 2:
         short = lengths < 2
         raise UserError(
-            f"{source}: {int(short.sum())} users have a history shorter than two, e.g. "
+            f"{source}: {short.sum()} of {len(short)} users have a history shorter than two, e.g. "
             f"{user_ids[int(short.argmax())].as_py()!r}: use --core 2 or more, or leave them out"
         )
     order = np.lexsort((times.values[kept], user_codes))

@@ -35,8 +35,25 @@ class ImportSettings(_Frozen):
     """First moment of the test part (protocol `temporal`); None stands for the last 20 %."""
     columns: dict[str, str] = {}
     """Column names in the files by the name they stand for, e.g. ``{"user_id": "reviewerID"}``."""
-    seed: int = 2023
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 2023
     """Seed of the text encoder's randomised decomposition."""
+
+    @classmethod
+    def checked(cls, **values: object) -> ImportSettings:
+        """Make settings of what a user gave.
+
+        Raises
+        ------
+        UserError : a value is out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0])
+            option = name.replace("_", "-")
+            reason = first["msg"].replace("Input", "it", 1)
+            raise UserError(f"--{option} is {values[name]!r}: {reason}") from None
 
 
 class InputFile(_Frozen):
@@ -72,12 +89,17 @@ class Provenance(_Frozen):
     generator: str | None = None
     """The command that generated the inputs, where they were generated."""
 
-    def same_inputs(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> bool:
-        """Whether these inputs, wherever they lie, and settings give this data set again."""
+    def differences(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> list[str]:
+        """What of these inputs, wherever they lie, and settings is not what made this data set."""
         ours, theirs = (
-            {(file.role, file.sha256) for file in files} for files in (self.inputs, inputs)
+            {file.role: file.sha256 for file in files} for files in (self.inputs, inputs)
         )
-        return ours == theirs and self.settings == settings
+        roles = sorted(role for role in ours | theirs if ours.get(role) != theirs.get(role))
+        names = ImportSettings.model_fields
+        changed = [
+            name for name in names if getattr(self.settings, name) != getattr(settings, name)
+        ]
+        return [*roles, *changed]
 
 
 class Counts(_Frozen):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 from mmsr import __version__
 from mmsr.data.catalog import check_name, locked, replacing
 from mmsr.data.dataset import Dataset, FeatureTable
-from mmsr.data.features import check_varied, read_features
+from mmsr.data.features import read_features
 from mmsr.data.interactions import Interactions, read_interactions
 from mmsr.data.items import Metadata, read_metadata
 from mmsr.data.manifest import (
@@ -28,50 +27,17 @@ from mmsr.data.manifest import (
     Provenance,
 )
 from mmsr.data.progress import Reporter, Silent
+from mmsr.data.sources import Sources, check_sources, hash_inputs
 from mmsr.data.splits import PROTOCOLS, Split
 from mmsr.data.storage import (
     ContentHash,
-    file_sha256,
     list_column,
     vector_column,
     write_arrow,
 )
-from mmsr.data.tables import check_format
 from mmsr.data.text import SOURCE as TEXT_SOURCE
 from mmsr.data.text import encode_texts
-from mmsr.errors import UserError, unknown
-
-COLUMNS = (
-    "user_id", "item_id", "timestamp",
-    "title", "description", "brand", "categories", "image", "vector",
-)  # fmt: skip
-"""Columns of the neutral tables."""
-_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The tables that a data set is made from.
-
-    Attributes
-    ----------
-    interactions : table of user_id, item_id and timestamp.
-    items : table of item_id and any of title, description, brand, categories, image.
-    features : table of item_id and vector, by modality.
-    generator : the command that generated the tables, where they were generated.
-    """
-
-    interactions: Path
-    items: Path | None = None
-    features: Mapping[str, Path] = field(default_factory=dict)
-    generator: str | None = None
-
-    def by_role(self) -> dict[str, Path]:
-        """All files by what they are."""
-        roles = {"interactions": self.interactions}
-        if self.items is not None:
-            roles["items"] = self.items
-        return roles | {f"features/{name}": path for name, path in sorted(self.features.items())}
+from mmsr.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -112,57 +78,21 @@ def prepare(
     settings = settings or ImportSettings()
     reporter = reporter or Silent()
     check_name(name)
-    _check(sources, settings)
+    check_sources(sources, settings)
     with locked(name, reporter) as target:
-        inputs = _hash_inputs(sources, reporter)
+        inputs = hash_inputs(sources, reporter)
         if (target / MANIFEST_FILE).exists() and not overwrite:
             dataset = Dataset(target)
-            if dataset.manifest.provenance.same_inputs(inputs, settings):
+            differences = dataset.manifest.provenance.differences(inputs, settings)
+            if not differences:
                 return Prepared(dataset, fresh=False)
             raise UserError(
-                f"data set {name!r} exists, made from other inputs or settings: "
+                f"data set {name!r} exists and was made differently ({', '.join(differences)}): "
                 "use --overwrite to replace it, or choose another name"
             )
         with replacing(target) as draft:
             _write(draft, sources, settings, inputs, reporter)
         return Prepared(Dataset(target), fresh=True)
-
-
-def _check(sources: Sources, settings: ImportSettings) -> None:
-    """Refuse what can be refused before any table is read."""
-    if settings.protocol not in PROTOCOLS:
-        raise unknown("protocol", settings.protocol, PROTOCOLS)
-    if settings.test_from is not None and settings.protocol != "temporal":
-        raise UserError("--test-from is for --protocol temporal alone: leave one of them out")
-    for column in settings.columns:
-        if column not in COLUMNS:
-            raise unknown("column", column, COLUMNS)
-    for modality in sources.features:
-        if not _MODALITY.fullmatch(modality) or modality == "item":
-            raise UserError(
-                f"bad modality name {modality!r}: use up to 32 letters, digits, '_' and '-', "
-                "beginning with a letter, and not 'item'"
-            )
-    if settings.text_from is not None and (sources.items is None or "text" in sources.features):
-        reason = "there is no items table" if sources.items is None else "text features are given"
-        raise UserError(f"--text-from cannot be used: {reason}; leave it out")
-    for path in sources.by_role().values():
-        check_format(path)
-
-
-def _hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
-    roles = sources.by_role()
-    sizes = {role: path.stat().st_size for role, path in roles.items()}
-    with reporter.stage("hashing inputs", sum(sizes.values())) as advance:
-        return tuple(
-            InputFile(
-                role=role,
-                path=path.name if sources.generator else str(path.absolute()),
-                sha256=file_sha256(path, advance),
-                bytes=sizes[role],
-            )
-            for role, path in roles.items()
-        )
 
 
 def _write(
@@ -187,11 +117,12 @@ def _write(
 
     lengths = kept.histories.lengths
     train, valid, test = split.count_targets(lengths)
-    if train == 0:
-        raise UserError(
-            f"{sources.interactions}: protocol {settings.protocol!r} leaves no target to train on: "
-            "give longer histories, or choose another protocol"
-        )
+    for part, n_targets in (("training", train), ("validation", valid), ("test", test)):
+        if n_targets == 0:
+            raise UserError(
+                f"{sources.interactions}: protocol {settings.protocol!r} leaves no {part} target: "
+                "give longer histories, or choose another protocol"
+            )
     tables = _tables(kept, split, metadata, features)
     content = ContentHash()
     content.add_text(settings.protocol)
@@ -255,7 +186,6 @@ def _features(
     if settings.text and "text" not in features and any(metadata.texts):
         with reporter.stage("encoding text"):
             features["text"] = encode_texts(metadata.texts, settings.text_width, settings.seed)
-        check_varied(features["text"].vectors, "text", str(sources.items))
         made_by["text"] = TEXT_SOURCE
     coverage = {
         modality: Coverage(

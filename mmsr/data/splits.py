@@ -170,6 +170,11 @@ def split_temporal(histories: Histories, test_from: float | None = None) -> Spli
     """
     test_from = _moment(histories.times) if test_from is None else test_from
     before = histories.times[histories.times < test_from]
+    if len(before) == 0 or before.min() == before.max():
+        raise UserError(
+            "protocol 'temporal' needs two moments or more before test begins, to train and to "
+            "validate: give later interactions or --test-from, or choose another protocol"
+        )
     valid_from = _moment(before)
     late = np.add.reduceat(histories.times >= test_from, histories.offsets[:-1], dtype=np.int64)
     later = np.add.reduceat(histories.times >= valid_from, histories.offsets[:-1], dtype=np.int64)
@@ -179,11 +184,6 @@ def split_temporal(histories: Histories, test_from: float | None = None) -> Spli
 def _moment(times: NDArray[np.int64 | np.float64]) -> float:
     """Earliest moment from which on at most the test share of `times` lies."""
     moments, counts = np.unique(times, return_counts=True)
-    if len(moments) < 2:
-        raise UserError(
-            "protocol 'temporal' needs interactions at two moments or more in every part, "
-            f"got {len(moments)}: choose --protocol ratio or another --test-from"
-        )
     from_then_on = counts[::-1].cumsum()[::-1]
     fitting = np.flatnonzero(from_then_on <= TEST_SHARE * len(times))
     moment: float = moments[fitting[0] if len(fitting) else -1].item()

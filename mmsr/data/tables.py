@@ -21,6 +21,8 @@ _PARQUET = (".parquet", ".pq")
 FORMATS = (*_DELIMITERS, *_JSON, *_PARQUET)
 """Endings of the files that can be read; all but Parquet also with `.gz` behind."""
 _BLOCK = 1 << 24
+_SHARED = ("item_id", "vector")
+"""Columns that several tables have, perhaps under several names."""
 
 
 def read_table(
@@ -35,8 +37,8 @@ def read_table(
     ----------
     path : the file; its ending tells the format.
     required, optional : names of the columns to read; optional ones may be missing.
-    columns : column names in the file by mmsr's names, where they differ. A name that this file
-        does not have is left to the others: mmsr's own name is looked for instead.
+    columns : column names in the file by mmsr's names, where they differ. `item_id` and `vector`
+        may have their own names in some of the files only: the others are read by mmsr's names.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def read_table(
             raise _damaged(path, ending, error) from None
         raise cannot("read", path, error) from None
     if table.num_rows == 0:
-        raise UserError(f"{path} has no rows: give a table with at least one")
+        raise _empty(path)
     return pa.table({name: table.column(given) for name, given in chosen.items()})
 
 
@@ -100,12 +102,13 @@ def _choose(
     chosen = {}
     for name in (*required, *optional):
         given = columns.get(name, name)
-        given = given if given in names else name
+        if given not in names and name in _SHARED:
+            given = name
         if given in names:
             if names.count(given) > 1:
                 raise UserError(f"{path} has two columns named {given!r}: rename one")
             chosen[name] = given
-        elif name in required:
+        elif name in required or name in columns:
             missing = unknown("column", columns.get(name, name), names)
             raise UserError(
                 f"{path} lacks a column: {missing}; say which one it is with --columns {name}=NAME"
@@ -125,6 +128,8 @@ def _scan(path: Path, ending: str) -> tuple[list[str], Callable[[list[str]], pa.
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file, delimiter=_DELIMITERS[ending]), [])
+    if not names:
+        raise _empty(path)
     return names, lambda chosen: _read_delimited(path, _DELIMITERS[ending], chosen)
 
 
@@ -140,11 +145,17 @@ def _read_delimited(path: Path, delimiter: str, chosen: list[str]) -> pa.Table:
     )
 
 
+def _empty(path: Path) -> UserError:
+    return UserError(f"{path} is empty: give a table with at least one row")
+
+
 def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     """Explain why a file is not what its ending says."""
     reason = " ".join(str(error).split())[:200]
-    if reason.startswith("Empty "):
-        return UserError(f"{path} is empty: give a table with at least one row")
+    if reason.startswith("Empty ") or path.stat().st_size == 0:
+        return _empty(path)
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in reason:
+        return UserError(f"{path} is not UTF-8 text: convert it")
     if path.suffix.lower() == ".gz" and isinstance(error, OSError | EOFError):
         return UserError(f"{path} is not a whole gzip file: {reason}")
     hint = ": write one JSON object per line" if ending in _JSON else ""

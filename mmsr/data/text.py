@@ -12,15 +12,17 @@ from mmsr.errors import UserError
 
 SOURCE = "tf-idf + svd"
 _MAX_TERMS = 20_000
+_ZERO = 1e-6
+"""Lengths and differences below this are rounding."""
 
 
 def encode_texts(texts: Sequence[str | None], width: int, seed: int) -> FeatureTable:
     """Encode the texts of items as vectors of unit length.
 
     Terms are lower-cased words of two letters or more with logarithmic counts; those of one item
-    only are left out (unless there are no others), and so are all but the 20,000 most frequent.
-    Items without text, or without any known term, have no vector. One thread does the work, so
-    that the result does not depend on the number of cores.
+    only are left out (unless the others do not tell items apart), and so are all but the 20,000
+    most frequent. Items without text, or without any term that is left, have no vector. One thread
+    does the work, so that the result does not depend on the number of cores.
 
     Parameters
     ----------
@@ -30,39 +32,40 @@ def encode_texts(texts: Sequence[str | None], width: int, seed: int) -> FeatureT
 
     Raises
     ------
-    UserError : the texts hold no words, or all items have the same.
+    UserError : the texts hold no words, or do not tell items apart.
     """
+    items = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
+    documents = [text for text in texts if text]
+    for min_items in (2, 1):
+        vectors = _latent(documents, width, seed, min_items)
+        norms = np.linalg.norm(vectors, axis=1)
+        known = norms > _ZERO
+        unit = np.ascontiguousarray(vectors[known] / norms[known, None], dtype=np.float32)
+        if len(unit) > 1 and np.ptp(unit, axis=0).max() > _ZERO:
+            return FeatureTable(items[known], unit)
+    raise UserError(
+        "the items' texts have no words that tell them apart: choose other columns by --text-from, "
+        "or use --no-text"
+    )
+
+
+def _latent(documents: list[str], width: int, seed: int, min_items: int) -> NDArray[np.float32]:
+    """Vectors of the documents, float32 [n_documents, at most width]; zeros where none is known."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from threadpoolctl import threadpool_limits
 
-    items = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
-    documents = [text for text in texts if text]
-    counts = None
-    for least in (2, 1):
-        encoder = TfidfVectorizer(
-            sublinear_tf=True, min_df=least, max_features=_MAX_TERMS, dtype=np.float32
-        )
-        try:
-            counts = encoder.fit_transform(documents)
-        except ValueError:  # an empty vocabulary has no error of its own
-            continue
-        break
-    if counts is None:
-        raise UserError(
-            "the text columns hold no words: choose others by --text-from, or --no-text"
-        )
-    with threadpool_limits(1):
-        rank = min(width, *(size - 1 for size in counts.shape))
-        if rank >= 2:
-            decomposition = TruncatedSVD(rank, random_state=seed)
-            vectors = decomposition.fit_transform(counts).astype(np.float32)
-        else:
-            vectors = counts.toarray()
-    norms = np.linalg.norm(vectors, axis=1)
-    known = norms > 1e-6
-    return FeatureTable(items[known], _unit(vectors[known], norms[known]))
-
-
-def _unit(vectors: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(vectors / norms[:, None], dtype=np.float32)
+    encoder = TfidfVectorizer(
+        sublinear_tf=True, min_df=min_items, max_features=_MAX_TERMS, dtype=np.float32
+    )
+    try:
+        weights = encoder.fit_transform(documents)
+    except ValueError:  # an empty vocabulary, or fewer documents than min_items
+        return np.zeros((len(documents), 1), dtype=np.float32)
+    rank = min(width, *(size - 1 for size in weights.shape))
+    if rank < 2:
+        return np.asarray(weights.toarray(), dtype=np.float32)[:, :width]
+    # Documents that are all the same divide by zero in a ratio that is not used here.
+    with threadpool_limits(1), np.errstate(invalid="ignore", divide="ignore"):
+        vectors = TruncatedSVD(rank, random_state=seed).fit_transform(weights)
+    return np.asarray(vectors, dtype=np.float32)
