@@ -1,5 +1,7 @@
 """The demo shop: a small study that shows all parts at work, in about two minutes."""
 
+from mmsr.cli.data import demo
+from mmsr.data import catalog
 from mmsr.study import Choice, Float, Halving, Int, Study, Tpe
 
 study = Study(
@@ -12,17 +14,25 @@ study = Study(
         "model.aggregator.order": Choice(
             "gated", "ni_hohe", "ni_heho", "hohe", when={"model.fusion": "adaptive"}
         ),
-        "model.width": Choice(32, 64, 128),
+        "model.width": Choice(32, 64),
+        "model.aggregator.share_qkv": Choice(False, True),
         "model.dropout": Float(0.0, 0.5, step=0.1),
-        "training.learning_rate": Float(1e-3, 1e-2, log=True),
+        "training.learning_rate": Float(2e-3, 2e-2, log=True),
         "training.batch_size": Choice(64, 128),
     },
-    base={"training.patience": 4},
-    trials=12,
-    epochs=9,
+    base={"training.patience": 4, "model.input_dropout": 0.1},
+    trials=10,
+    epochs=6,
     sampler=Tpe(startup_trials=6),
-    pruner=Halving(first_rung=3, factor=3, startup_trials=8),
+    pruner=Halving(first_rung=2, factor=3, startup_trials=8),
 )
 
+
+def generate() -> None:
+    """Generate the shop where it is missing, as `mmsr data demo` does."""
+    if study.dataset not in catalog.names():
+        demo()
+
+
 if __name__ == "__main__":
-    study.main()
+    study.main(prepare=generate)
