@@ -175,7 +175,7 @@ def list_() -> None:
     from mmsr.cli.data_view import overview
     from mmsr.data import Manifest, catalog
 
-    console = Console()
+    console = Console(highlight=False)
     manifests = {}
     for name in catalog.names():
         try:
@@ -197,13 +197,13 @@ def describe(name: Annotated[str, typer.Argument(help="Data set by name.")]) -> 
     from mmsr.cli.data_view import description
     from mmsr.data import Manifest, catalog
 
-    Console().print(description(name, Manifest.read(catalog.find(name))))
+    Console(highlight=False).print(description(name, Manifest.read(catalog.find(name))))
 
 
 def _show(prepared: Prepared, verb: str) -> None:
     from mmsr.cli.data_view import summary
 
-    console = Console()
+    console = Console(highlight=False)
     name = prepared.dataset.name
     if prepared.fresh:
         console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -114,7 +115,15 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def cannot(action: str, path: Path, error: OSError) -> UserError:
     """Build the error for a file or folder that the system refuses."""
-    return UserError(f"cannot {action} {path}: {error.strerror or error}")
+    message = f"cannot {action} {path}: {reason_of(error)}"
+    if path.is_relative_to(paths.home()):
+        message += f"; MMSR_HOME ({paths.home()}) must be a folder with space that you can write to"
+    return UserError(message)
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, in its own words where it has some."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _backup(folder: Path, name: str) -> Path:

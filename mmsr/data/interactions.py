@@ -107,5 +107,6 @@ def k_core(users: NDArray[np.int64], items: NDArray[np.int64], core: int) -> NDA
 
 def _renumber(ids: Ids, kept: NDArray[np.int64]) -> tuple[NDArray[np.int64], pa.Array]:
     """Codes and values of the ids that are still in use."""
-    used, codes = np.unique(ids.codes[kept], return_inverse=True)
-    return codes, ids.values.take(pa.array(used))
+    codes = ids.codes[kept]
+    is_used = np.bincount(codes, minlength=len(ids.values)) > 0
+    return (is_used.cumsum() - 1)[codes], ids.values.filter(pa.array(is_used))

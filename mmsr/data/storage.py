@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmsr.data.catalog import cannot
+from mmsr.data.catalog import cannot, reason_of
 from mmsr.data.progress import Advance
 from mmsr.errors import UserError
 
@@ -39,13 +39,10 @@ def read_arrow(path: Path) -> pa.Table:
         with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all()
     except (OSError, pa.ArrowException) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise UserError(
-            f"cannot read {path}: {_reason(error)}; import the data set again with --overwrite"
+            f"cannot read {path}: {reason}; import the data set again with --overwrite"
         ) from None
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def column(table: pa.Table, name: str) -> pa.Array:
