@@ -161,8 +161,9 @@ def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
     moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
     bad = moments.isna().to_numpy()
     if bad.any():
-        is_text = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
-        row = int((is_text if is_text.mean() < 0.5 else bad).argmax())
+        no_number = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
+        neither = bad & no_number
+        row = int((neither if neither.any() else min(bad, no_number, key=np.sum)).argmax())
         raise UserError(
             f"{source}: row {row + 1} has timestamp {texts[row]!r}: "
             "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"

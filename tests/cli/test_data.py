@@ -1,0 +1,130 @@
+"""`mmsr data` as a user types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmsr.cli import app
+
+
+@pytest.fixture
+def rows_file(tmp_path: Path) -> Path:
+    """A CSV of 240 interactions."""
+    path = tmp_path / "rows.csv"
+    lines = [f"u{u},i{(u * 5 + t * t) % 12},{t}" for u in range(30) for t in range(8)]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    return path
+
+
+def mmsr_data(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run `mmsr data …` in this process; the exit code."""
+    monkeypatch.setattr(sys, "argv", ["mmsr", "data", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    return int(caught.value.code or 0)
+
+
+def test_import_list_describe(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = rows_file.with_name("items.tsv")
+    items.write_text("item_id\ttitle\n" + "".join(f"i{i}\tred x{i % 3}y\n" for i in range(12)))
+    command = ("import", "shop", "--interactions", rows_file, "--items", items)
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "imported shop: 30 users, 12 items, 240 interactions" in out
+    assert "ratio: 150 training, 30 validation and 30 test targets" in out
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    assert "shop is up to date" in capsys.readouterr().out
+    # Neither command needs the histories, let alone the test part.
+    for file in ("development.arrow", "test.arrow"):
+        (home / "datasets" / "shop" / file).unlink()
+    assert mmsr_data("list", monkeypatch=monkeypatch) == 0
+    assert "shop" in capsys.readouterr().out
+    assert mmsr_data("describe", "shop", monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    for shown in ("240", "33.33%", "validation", "longest", "tf-idf + svd", "100.0%", "sha256"):
+        assert shown in out
+
+
+def test_empty_home_says_what_to_do(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mmsr_data("list", monkeypatch=monkeypatch) == 0
+    assert "run `mmsr data demo`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "shop"], "unknown dataset 'shop'"),
+        (["import", "a/b", "--interactions", "ROWS"], "bad dataset name 'a/b'"),
+        (["import", "a", "--interactions", "nothing.csv"], "no such file: nothing.csv"),
+        (["import", "a", "--interactions", "ROWS", "--protocol", "ration"], "did you mean 'ratio'"),
+        (["import", "a", "--interactions", "ROWS", "--core", "0"], "--core is 0"),
+        (["import", "a", "--interactions", "ROWS", "--features", "image"], "--features 'image'"),
+        (["import", "a", "--interactions", "ROWS", "--features", "=x.csv"], "write NAME=VALUE"),
+        (
+            ["import", "a", "--interactions", "ROWS", "--features", "x=a.csv", "--features", "x=b"],
+            "'x' is given twice",
+        ),
+        (["import", "a", "--interactions", "ROWS", "--columns", "user_id"], "--columns 'user_id'"),
+        (["import", "a", "--interactions", "ROWS", "--text-from", "a,,b"], "--text-from 'a,,b'"),
+        (
+            ["import", "a", "--interactions", "ROWS", "--no-text", "--text-from", "title"],
+            "contradict each other",
+        ),
+        (["demo", "--users", "3"], "users is 3"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    rows_file: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(rows_file) if part == "ROWS" else part for part in arguments]
+    assert mmsr_data(*arguments, monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_errors_load_no_heavy_library(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mmsr.cli import app\n"
+        "sys.argv = ['mmsr', 'data', 'describe', 'nothing']\n"
+        "try: app.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'mlflow', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"MMSR_HOME": str(tmp_path), "PATH": ""},
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_demo_is_generated_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("demo", "--name", "little", "--users", 60, "--items", 200, "--noise")
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    assert "generated little" in capsys.readouterr().out
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    assert "little is up to date" in capsys.readouterr().out
+    assert mmsr_data("describe", "little", monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "generated by: mmsr data demo" in out
+    assert "noise" in out
