@@ -25,6 +25,8 @@ class StudyRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    uid: str
+    """Id of the study in its storage: tells it from a namesake in another."""
     dataset: str
     objective: str
     storage: str

@@ -20,6 +20,7 @@ from mmsr.study.defaults import AUTHORS_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
+from mmsr.study.options import Options
 from mmsr.study.space import Space, check_settings, check_space, extreme_graphs
 from mmsr.study.store import default_storage
 from mmsr.tracking import check_tracking, default_uri
@@ -27,22 +28,6 @@ from mmsr.tracking.databases import check_database, normalised
 
 if TYPE_CHECKING:
     from mmsr.study.study import Study
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says; None leaves the study's own value."""
-
-    name: str | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    seed: int | None = None
-    address: str | None = None
-    storage: str | None = None
-    tracking_uri: str | None = None
-    resume: bool = False
-    dry_run: bool = False
-    settings: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

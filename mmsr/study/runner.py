@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,6 +14,7 @@ from mmsr.study import store
 from mmsr.study.cluster import capacity, check_resources, prepare_environment, ray_cluster
 from mmsr.study.display import Display
 from mmsr.study.folder import StudyRecord
+from mmsr.study.interrupt import StopRequest, stop_requests
 from mmsr.study.leaderboard import rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.plan import Plan
@@ -46,7 +43,11 @@ def run_plan(plan: Plan) -> int:
     UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
     """
     console = Console(highlight=False)
-    with plan.folder.locked(), store.watching(plan.storage):
+    with (
+        plan.folder.locked(),
+        store.watching(plan.storage),
+        stop_requests(console.print) as stop,
+    ):
         storage = store.open_storage(plan.storage)
         there = _check_existing(plan, storage)
         already = len(counted(there)) if there else 0
@@ -67,15 +68,25 @@ def run_plan(plan: Plan) -> int:
                 f"study {plan.name} exists: going on after {already} of {plan.trials} trials",
                 soft_wrap=True,
             )
+        stop.check()
         prepare_environment()
         with ray_cluster(plan.address):
+            stop.install()  # Ray has taken SIGTERM
+            stop.check()
             check_resources(plan.resources)
-            return _run(plan, _open(plan, storage), console)
+            return _run(plan, _open(plan, storage), console, stop)
 
 
 def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
     study = store.load_study(storage, plan.name)
     definition = store.read_definition(study) if study else None
+    record = plan.folder.read_record()
+    if record is not None and (not definition or not study or record.uid != store.study_uid(study)):
+        raise UserError(
+            f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
+            "give that --storage to go on with it, another --name for a new study, or remove the "
+            "folder"
+        )
     if study is None or definition is None:
         if plan.resume:
             raise UserError(
@@ -100,6 +111,7 @@ def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
     plan.folder.write_record(
         StudyRecord(
             name=plan.name,
+            uid=store.study_uid(study),
             dataset=plan.dataset.name,
             objective=plan.objective,
             storage=without_password(plan.storage),
@@ -123,7 +135,7 @@ def _tracker(plan: Plan, study: optuna.Study, console_note: Display | None) -> J
     return JournalTracker(plan.folder.path, sink, notice)
 
 
-def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
+def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -> int:
     already = len(counted(study))
     value = _best_value(study)
     display = Display(console, plan.objective, total=plan.trials, done=already, best=value)
@@ -145,7 +157,8 @@ def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
         if (reclaimed := ledger.reclaim()) > 0:
             display.note(f"{reclaimed} interrupted trials will go on from their checkpoints")
         try:
-            with _stopping(ledger, display), display:
+            stop.listen(lambda: ledger.stop("interrupted"))
+            with display:
                 _tune(plan, ledger, plan.trials - already)
             if ledger.broken is not None:
                 raise ledger.broken
@@ -154,7 +167,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console) -> int:
             complete = len(counted(study)) >= plan.trials and ledger.stop_reason is None
             tracked.close(complete)
     finally:
-        waiting = tracker.close(SHIP_SECONDS)
+        waiting = tracker.close(1.0 if stop.urgent else SHIP_SECONDS)
     if waiting:
         console.print(
             f"{waiting} tracking events wait in {plan.folder.path}: the same command ships them",
@@ -203,24 +216,6 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
         ),
     )
     tuner.fit()
-
-
-@contextmanager
-def _stopping(ledger: Ledger, display: Display) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the study in good order; the second Ctrl-C ends it at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if ledger.stop_reason is not None:
-            raise KeyboardInterrupt
-        ledger.stop("interrupted")
-        display.note("stopping; Ctrl-C again stops at once")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _best_value(study: optuna.Study) -> float | None:

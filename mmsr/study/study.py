@@ -13,7 +13,7 @@ from mmsr.errors import UserError
 from mmsr.study.defaults import DEFAULT_SPACE
 from mmsr.study.dimensions import Dimension
 from mmsr.study.methods import Halving, Tpe
-from mmsr.study.plan import Options
+from mmsr.study.options import Options
 from mmsr.study.store import StorageLost
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -13,7 +13,8 @@ import pytest
 
 from mmsr.study import Choice, Float, Halving, Int, Tpe
 from mmsr.study.folder import StudyFolder
-from mmsr.study.plan import Options, Resources, make_plan
+from mmsr.study.options import Options
+from mmsr.study.plan import Resources, make_plan
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""What a study's command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of one run; None leaves the study's own value."""
+
+    name: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    address: str | None = None
+    storage: str | None = None
+    tracking_uri: str | None = None
+    resume: bool = False
+    dry_run: bool = False
+    settings: Mapping[str, Any] | None = None
+    """Config keys fixed by --set."""
