@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -84,6 +84,9 @@ class GcnConfig(_Frozen):
 
 
 AggregatorConfig = Annotated[DualAttentionConfig | GcnConfig, Field(discriminator="name")]
+AGGREGATOR_NAMES = tuple(
+    variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
+)
 
 
 class ModelConfig(_Frozen):
@@ -314,8 +317,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _explain(error: ValidationError, source: str) -> str:
     """First problem of a pydantic error in one line."""
     first = error.errors(include_url=False)[0]
-    tags = {"dual_attention", "gcn", "int", "constrained-int"}
-    key = ".".join(str(part) for part in first["loc"] if str(part) not in tags)
+    unions = {*AGGREGATOR_NAMES, "int", "constrained-int"}
+    key = ".".join(str(part) for part in first["loc"] if str(part) not in unions)
     if first["type"] == "extra_forbidden":
         known = dict(_leaves(Config(dataset="").to_dict()))
         return f"{source}: {unknown('config key', key, known)}"

@@ -1,0 +1,150 @@
+"""Configs: nothing is lost on the way to YAML and back, and nothing unknown gets in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmsr.config import (
+    AGGREGATOR_NAMES,
+    VALID_METRICS,
+    Config,
+    parse_settings,
+    read_export,
+    read_yaml,
+)
+from mmsr.errors import UserError
+from mmsr.models.registry import AGGREGATORS
+
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 2**31),
+        "graph.n_codes": st.integers(5, 99)
+        | st.dictionaries(st.sampled_from(["image", "text"]), st.integers(5, 99), min_size=1),
+        "graph.links_per_item": st.integers(1, 5),
+        "graph.clustering": st.sampled_from(["kmeans", "gmm"]),
+        "graph.modalities": st.none() | st.lists(st.sampled_from(["image", "text"]), unique=True),
+        "model.aggregator.name": st.sampled_from(AGGREGATOR_NAMES),
+        "model.fusion": st.sampled_from(["adaptive", "early", "late"]),
+        "model.dropout": st.floats(0, 0.99),
+        "model.type_embedding": st.booleans(),
+        "training.learning_rate": st.floats(1e-9, 1e3),
+        "training.select_by": st.sampled_from(VALID_METRICS),
+        "training.threads": st.none() | st.integers(1, 64),
+    },
+)
+
+
+@given(SETTINGS)
+def test_yaml_and_back_is_the_same_config(tmp_path_factory, settings):
+    config = Config(dataset="shop").replace(settings)
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert Config.from_yaml(file) == config
+    assert Config.from_dict(config.to_dict()) == config
+
+
+@given(SETTINGS)
+def test_replace_sets_what_was_asked_and_nothing_else(settings):
+    before, after = Config(dataset="shop").flat(), Config(dataset="shop").replace(settings).flat()
+    for key, value in settings.items():
+        assert after[key] == value
+    changed = {key for key in before.keys() & after.keys() if before[key] != after[key]}
+    assert changed <= settings.keys()
+
+
+def test_every_aggregator_of_the_configs_is_registered_and_the_reverse():
+    assert set(AGGREGATOR_NAMES) == set(AGGREGATORS)
+
+
+@pytest.mark.parametrize("name", AGGREGATOR_NAMES)
+def test_another_aggregator_brings_its_own_settings(name):
+    config = Config(dataset="shop").replace({"model.aggregator.name": name})
+    assert config.model.aggregator.name == name
+    assert Config.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"graph.n_coeds": 3}, "did you mean 'graph.n_codes'?"),
+        ({"grph.n_codes": 3}, "did you mean 'graph.n_codes'?"),
+        ({"model.width.more": 3}, "unknown config key 'model.width.more'"),
+        ({"model.aggregator.drop": 0.1}, "did you mean 'model.aggregator.dropout'?"),
+        ({"model.aggregator.dropout": 2}, "model.aggregator.dropout: .*less than 1 .given: 2"),
+        ({"model.aggregator.name": "gcnn"}, "model.aggregator: .*gcnn.*gcn"),
+        ({"graph.n_codes": 0}, "graph.n_codes: .*greater than or equal to 1"),
+        ({"graph.n_codes": "many"}, "graph.n_codes: .*integer"),
+        ({"graph.links_per_item": 21}, "links_per_item=21 is more than n_codes=20"),
+        ({"training.select_by": "valid/mr@20"}, "did you mean 'valid/mrr@20'?"),
+        ({"training.select_by": "test/mrr@20"}, "unknown metric 'test/mrr@20'"),
+        ({"training.learning_rate": float("nan")}, "training.learning_rate"),
+        ({"training.learning_rate": float("inf")}, "training.learning_rate"),
+    ],
+    ids=str,
+)
+def test_a_bad_setting_is_one_line(settings, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Config(dataset="shop").replace(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_codes_by_modality_name_the_one_that_is_missing():
+    graph = Config(dataset="shop").replace({"graph.n_codes": {"image": 30}}).graph
+    assert graph.codes_of("image") == 30
+    with pytest.raises(UserError, match="'text'"):
+        graph.codes_of("text")
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("k=30", 30),
+        ("k=2e-3", 2e-3),
+        ("k=0.5", 0.5),
+        ("k=true", True),
+        ("k=null", None),
+        ("k=kmeans", "kmeans"),
+        ("k={image: 30, text: 20}", {"image": 30, "text": 20}),
+        ("k=[image]", ["image"]),
+        ("k=a=b", "a=b"),
+    ],
+)
+def test_settings_are_read_as_yaml(pair, value):
+    assert parse_settings([pair]) == {"k": value}
+
+
+@pytest.mark.parametrize("pair", ["graph.n_codes", "=3", "k=[1", ""])
+def test_a_bad_pair_is_named(pair):
+    with pytest.raises(UserError, match="--set"):
+        parse_settings([pair])
+
+
+@pytest.mark.parametrize("content", [b"- a\n- b\n", b"a: [1\n", b"\xff\xfe\x00", b""])
+def test_a_file_without_a_config_is_refused(tmp_path, content):
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        read_yaml(file)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        Config.from_yaml(tmp_path / "none.yaml")
+
+
+def test_an_exported_file_holds_config_and_provenance(tmp_path):
+    config = Config(dataset="shop", seed=7)
+    text = "config:\n" + "".join(f"  {line}\n" for line in config.to_yaml().splitlines())
+    file = tmp_path / "best.yaml"
+    file.write_text(text + "provenance:\n  dataset_hash: abc\n  metrics: {valid/hr@5: 0.25}\n")
+    assert Config.from_yaml(file) == config
+    recorded = read_export(file)
+    assert recorded is not None
+    assert recorded.dataset_hash == "abc"
+    assert recorded.metrics == {"valid/hr@5": 0.25}
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(config.to_yaml())
+    assert read_export(plain) is None

@@ -1,0 +1,19 @@
+"""Error messages that a user can act on."""
+
+from __future__ import annotations
+
+from mmsr.errors import unknown
+
+
+def test_a_close_name_is_suggested():
+    text = str(unknown("dataset", "beuty", ["toys", "beauty"], hint="run `mmsr data demo`"))
+    assert text == "unknown dataset 'beuty': did you mean 'beauty'? known: beauty, toys"
+
+
+def test_the_hint_helps_where_no_name_is_close():
+    text = str(unknown("dataset", "xyz", ["toys"], hint="run `mmsr data demo`"))
+    assert text == "unknown dataset 'xyz'; known: toys; run `mmsr data demo`"
+
+
+def test_nothing_is_known():
+    assert "known: none" in str(unknown("study", "xyz", []))
