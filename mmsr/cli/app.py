@@ -11,7 +11,12 @@ from mmsr import __version__
 from mmsr.cli import best_config, data, study, train
 from mmsr.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 app.add_typer(best_config.app, name="best-config")
