@@ -1,6 +1,6 @@
 """Studies: search spaces, the runner on Ray Tune, finalize and export."""
 
-from mmsr.study.defaults import AUTHORS_SETTINGS, DEFAULT_SPACE
+from mmsr.study.defaults import AUTHORS_SETTINGS, DEFAULT_SPACE, KNOWN_SETTINGS
 from mmsr.study.dimensions import Choice, Float, Int
 from mmsr.study.methods import Halving, Tpe
 from mmsr.study.study import Study
@@ -8,6 +8,7 @@ from mmsr.study.study import Study
 __all__ = [
     "AUTHORS_SETTINGS",
     "DEFAULT_SPACE",
+    "KNOWN_SETTINGS",
     "Choice",
     "Float",
     "Halving",

@@ -11,7 +11,7 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "graph.n_codes": Int(10, 50, step=5),
     "graph.links_per_item": Int(1, 5),
     "graph.reduction": Choice("pca", "none"),
-    "graph.clustering": Choice("kmeans", "gmm"),
+    "graph.clustering": Choice("kmeans", "gmm", when={"graph.reduction": "pca"}),
     "graph.max_history": Int(20, 50, step=10),
     "model.fusion": Choice("adaptive", "early", "late"),
     "model.aggregator.order": Choice(
@@ -26,12 +26,14 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "model.aggregator.share_qkv": Choice(True, False),
     "model.aggregator.dropout": Float(0.0, 0.5, step=0.1),
     "model.width": Choice(64, 128, 192),
+    "model.input_dropout": Float(0.0, 0.5, step=0.1),
     "model.dropout": Float(0.0, 0.6, step=0.1),
     "training.learning_rate": Float(5e-4, 5e-3, log=True),
     "training.batch_size": Choice(64, 128, 256),
 }
 """Graph construction, fusion, aggregator, width, dropout and optimisation. The order of the two
-attentions only exists where there are two: under adaptive fusion."""
+attentions only exists where there are two, under adaptive fusion; mixtures are fitted to reduced
+features alone, the full ones would take gigabytes."""
 
 _AUTHORS: Mapping[str, Any] = {
     "graph.reduction": "pca",
@@ -42,6 +44,7 @@ _AUTHORS: Mapping[str, Any] = {
     "model.aggregator.share_qkv": True,
     "model.aggregator.dropout": 0.2,
     "model.width": 128,
+    "model.input_dropout": 0.0,
     "model.dropout": 0.4,
     "training.learning_rate": 2e-3,
     "training.batch_size": 128,
@@ -52,3 +55,6 @@ AUTHORS_SETTINGS: tuple[Mapping[str, Any], ...] = (
     {"graph.n_codes": 30, "graph.links_per_item": 3, **_AUTHORS},
 )
 """What the paper's authors used: 20 codes and 1 link, 30 codes and 3 links per item."""
+
+KNOWN_SETTINGS = (*AUTHORS_SETTINGS, {**AUTHORS_SETTINGS[1], "model.input_dropout": 0.3})
+"""What a study tries first: the authors' settings, and one with dropout on the input as well."""

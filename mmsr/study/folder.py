@@ -76,8 +76,8 @@ class StudyFolder:
         except (OSError, ValidationError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is damaged"
             raise UserError(
-                f"cannot read {self.path / 'study.json'}: {reason}; restore it, or remove the folder "
-                "(finished trials stay in the storage, checkpoints go)"
+                f"cannot read {self.path / 'study.json'}: {reason}; restore it, or remove the "
+                "folder (finished trials stay in the storage, checkpoints go)"
             ) from None
 
     def write_record(self, record: StudyRecord) -> None:

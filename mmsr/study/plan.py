@@ -16,7 +16,7 @@ from mmsr.config import VALID_METRICS, Config
 from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
-from mmsr.study.defaults import AUTHORS_SETTINGS
+from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
@@ -216,7 +216,7 @@ def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any],
             check_settings(space, base, given)
         return tuple(own)
     found: list[Mapping[str, Any]] = []
-    for settings in AUTHORS_SETTINGS:
+    for settings in KNOWN_SETTINGS:
         within = {key: value for key, value in settings.items() if key in space}
         try:
             check_settings(space, base, within)

@@ -45,7 +45,7 @@ class Study:
     base: Mapping[str, Any] = field(default_factory=dict)
     """Config values that are not varied, by dotted key, where they are not the defaults."""
     enqueue: Sequence[Mapping[str, Any]] | None = None
-    """Settings to try first; None stands for the authors', as far as the space has them."""
+    """Settings to try first; None stands for `KNOWN_SETTINGS`, as far as the space has them."""
     sampler: Tpe = field(default_factory=Tpe)
     """How settings are proposed."""
     pruner: Halving | None = field(default_factory=Halving)
