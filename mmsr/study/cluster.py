@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mmsr.errors import UserError
-from mmsr.study.plan import Resources
+from mmsr.study.resources import Resources
 
 _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100_000_000
@@ -45,8 +45,6 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     """
     prepare_environment()
     address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is not None:
-        _check_address(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
@@ -120,8 +118,13 @@ def _nodes() -> list[tuple[float, float]]:
     return [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in found]
 
 
-def _check_address(address: str) -> None:
-    """Find out in seconds whether anything listens; Ray would try for a minute."""
+def check_address(address: str) -> None:
+    """Find out in seconds whether anything listens; Ray would try for a minute.
+
+    Raises
+    ------
+    UserError : it is no address, or nothing answers there.
+    """
     if address in ("auto", "local"):
         return
     host, colon, port = address.removeprefix("ray://").rpartition(":")

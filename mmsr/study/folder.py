@@ -119,8 +119,10 @@ class StudyFolder:
         try:
             with FileLock(self.path / "lock", blocking=False):
                 return False
-        except (Timeout, OSError):
+        except Timeout:
             return True
+        except OSError:  # a folder that cannot be written; whoever runs a study must write to it
+            return False
 
     def _holder(self) -> str:
         try:

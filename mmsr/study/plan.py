@@ -5,7 +5,6 @@ All bad input is found here, before anything is scheduled: nothing is written, R
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,13 @@ from mmsr.config import VALID_METRICS, Config
 from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
+from mmsr.study.cluster import check_address
 from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
 from mmsr.study.options import Options
+from mmsr.study.resources import Resources, read_resources
 from mmsr.study.space import Space, check_settings, check_space, extreme_graphs
 from mmsr.study.store import default_storage
 from mmsr.tracking import check_tracking, default_uri
@@ -28,28 +29,6 @@ from mmsr.tracking.databases import check_database, normalised
 
 if TYPE_CHECKING:
     from mmsr.study.study import Study
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial gets."""
-
-    cpu: float = 1.0
-    gpu: float = 0.0
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of one trial."""
-        return max(1, int(self.cpu))
-
-    def __str__(self) -> str:
-        return f"{self.cpu:g} CPU" + (f", {self.gpu:g} GPU" if self.gpu else "")
-
-    def fit(self, cpus: float, gpus: float) -> int:
-        """How many trials a node of this size runs at once."""
-        by_cpu = math.floor(cpus / self.cpu + 1e-9) if self.cpu else math.inf
-        by_gpu = math.floor(gpus / self.gpu + 1e-9) if self.gpu else math.inf
-        return int(min(by_cpu, by_gpu))
 
 
 @dataclass(frozen=True)
@@ -86,7 +65,7 @@ def make_plan(study: Study, options: Options) -> Plan:
     """
     trials = _at_least_one("--trials", options.trials, study.trials)
     objective = _objective(study.objective)
-    resources = _resources(study.resources)
+    resources = read_resources(study.resources)
     dataset = _dataset(study.dataset)
     base, fixed = _base(study, options, dataset.name, objective, resources)
     space = _without_fixed(study.space, base, fixed)
@@ -104,6 +83,8 @@ def make_plan(study: Study, options: Options) -> Plan:
     tracking = normalised(options.tracking_uri or default_uri())
     check_database(storage, "storage")
     check_tracking(tracking)
+    if options.address is not None:
+        check_address(options.address)
     return Plan(
         name=folder.name,
         folder=folder,
@@ -146,18 +127,6 @@ def _objective(objective: str) -> str:
     if objective not in VALID_METRICS:
         raise unknown("objective", str(objective), VALID_METRICS)
     return objective
-
-
-def _resources(given: Mapping[str, Any]) -> Resources:
-    for key, value in given.items():
-        if key not in ("cpu", "gpu"):
-            raise unknown("resource", str(key), ("cpu", "gpu"))
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
-            raise UserError(f"resources: {key}={value!r}: give a number of at least 0")
-    resources = Resources(cpu=float(given.get("cpu", 1)), gpu=float(given.get("gpu", 0)))
-    if not resources.cpu and not resources.gpu:
-        raise UserError("resources: a trial needs some cpu or gpu, e.g. {'cpu': 1}")
-    return resources
 
 
 def _dataset(name: str) -> Dataset:

@@ -93,7 +93,7 @@ def _check_file(path: Path, what: str) -> bool:
     """
     if path.exists():
         if not path.is_file() or not os.access(path, os.W_OK):
-            raise UserError(f"{what} {str(path)!r} is no file that can be written: name another")
+            raise UserError(f"{what} {str(path)!r} is not a file that can be written: name another")
         return True
     folder = path.absolute().parent
     while not folder.exists():

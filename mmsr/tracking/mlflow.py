@@ -40,13 +40,14 @@ def prepare_environment() -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "GIT_PYTHON_REFRESH": "quiet",
     }.items():
         os.environ.setdefault(name, value)
-    for logger in ("alembic", "mlflow"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    for logger in ("alembic", "mlflow"):  # their errors come as exceptions, and are told then
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
 def metric_name(name: str) -> str:
@@ -204,7 +205,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        message = reason(error)[:200]
+        message = reason(error).partition(" failed with exception")[0][:200]
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise Forgotten(message) from error
         if error.error_code in _FINAL:

@@ -14,7 +14,8 @@ import pytest
 from mmsr.study import Choice, Float, Halving, Int, Tpe
 from mmsr.study.folder import StudyFolder
 from mmsr.study.options import Options
-from mmsr.study.plan import Resources, make_plan
+from mmsr.study.plan import make_plan
+from mmsr.study.resources import Resources
 
 
 @pytest.fixture
@@ -88,6 +89,8 @@ def test_a_wrong_study_file(refused, changes, told):
         (["--set", "training.learning_rate=-1"], "training.learning_rate"),
         (["--seed", "-1"], "at least 0"),
         (["--name", "a/b"], "bad study name"),
+        (["--address", "here"], "HOST:PORT"),
+        (["--address", "127.0.0.1:9"], "nothing answers there"),
         (["--storage", "optuna.db"], "no database URL"),
         (["--storage", "sqlite://"], "keeps nothing"),
         (["--storage", "nosuch://x/y"], "no database URL"),
