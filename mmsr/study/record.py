@@ -138,31 +138,32 @@ def record_final(known: KnownStudy, record: FinalRecord) -> int:
     result = record.result
     if result is None:
         return 0
-    uid = study_uid(known.study)
-    tracker = JournalTracker(known.folder.path, MlflowSink(known.tracking, known.name, uid))
-    key = f"finalize-{len(record.opened)}"
-    tracker.open_run(STUDY, f"study {known.name}")
-    tracker.open_run(
-        key,
-        "finalize",
-        parent=STUDY,
-        params=Config.from_dict(result.config).flat() | {"epochs": result.epochs},
-        tags={
-            "mmsr.kind": "finalize",
-            "mmsr.study": known.name,
-            "mmsr.optuna_number": str(result.trial),
-            "mmsr.dataset_hash": result.dataset_hash,
-            "mmsr.protocol": result.protocol,
-            "mmsr.seeds": " ".join(str(seed.seed) for seed in result.seeds),
-            "mmsr.test_opened": str(len(record.opened)),
-            **{f"mmsr.{name}": value for name, value in code_version().items()},
-        },
-    )
-    tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
-    tracker.upload(key, known.folder.path, [known.folder.finalized.name])
-    tracker.close_run(key, RunState.FINISHED)
-    tracker.close_run(STUDY, RunState.FINISHED, {"mmsr.test_opened": str(len(record.opened))})
-    return tracker.close(SHIP_SECONDS)
+    with known.folder.locked():
+        uid = study_uid(known.study)
+        tracker = JournalTracker(known.folder.path, MlflowSink(known.tracking, known.name, uid))
+        key = f"finalize-{len(record.opened)}"
+        tracker.open_run(STUDY, f"study {known.name}")
+        tracker.open_run(
+            key,
+            "finalize",
+            parent=STUDY,
+            params=Config.from_dict(result.config).flat() | {"epochs": result.epochs},
+            tags={
+                "mmsr.kind": "finalize",
+                "mmsr.study": known.name,
+                "mmsr.optuna_number": str(result.trial),
+                "mmsr.dataset_hash": result.dataset_hash,
+                "mmsr.protocol": result.protocol,
+                "mmsr.seeds": " ".join(str(seed.seed) for seed in result.seeds),
+                "mmsr.test_opened": str(len(record.opened)),
+                **{f"mmsr.{name}": value for name, value in code_version().items()},
+            },
+        )
+        tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
+        tracker.upload(key, known.folder.path, [known.folder.finalized.name])
+        tracker.close_run(key, RunState.FINISHED)
+        tracker.close_run(STUDY, RunState.FINISHED, {"mmsr.test_opened": str(len(record.opened))})
+        return tracker.close(SHIP_SECONDS)
 
 
 @lru_cache(maxsize=1)

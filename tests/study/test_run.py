@@ -205,3 +205,75 @@ def test_the_leaderboard_puts_the_best_first(known):
     assert states == sorted(states, key=["finished", "pruned"].index)
     values = [row.value for row in order if row.state == "finished"]
     assert values == sorted(values, reverse=True)
+
+
+@pytest.fixture
+def mmsr(finished, monkeypatch, capsys):
+    """Run the `mmsr` command in this process; returns its exit code and what it said."""
+    from mmsr.cli.app import main
+
+    monkeypatch.setenv("MMSR_HOME", str(finished.home))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["mmsr", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run
+
+
+def test_the_commands_that_look_at_a_study(mmsr):
+    code, out, _ = mmsr("study", "list")
+    assert code == 0
+    assert "small" in out
+    assert "5 of 5" in out
+    code, out, _ = mmsr("study", "status", "small")
+    assert code == 0
+    assert "finished, 5 of 5 trials are over" in out
+    code, out, _ = mmsr("study", "leaderboard", "small", "--top", "2")
+    assert code == 0
+    assert out.count("n_codes") == 2
+
+
+def test_the_commands_refuse_what_is_not_there(mmsr, tmp_path):
+    for arguments, told in {
+        ("study", "status", "smal"): "did you mean 'small'",
+        ("study", "leaderboard", "../x"): "bad study name",
+        ("study", "finalize", "nope"): "unknown study",
+        ("best-config", "export", "nope"): "unknown study",
+        ("study", "status", "small", "--storage", f"sqlite:///{tmp_path / 'x.db'}"): "no study",
+    }.items():
+        code, _, err = mmsr(*arguments)
+        assert code == 2
+        assert told in err
+        assert err.count("\n") == 1
+
+
+def test_export_and_finalize_from_the_command_line(mmsr, known, tmp_path):
+    code, printed, _ = mmsr("best-config", "export", "small")
+    assert code == 0
+    path = tmp_path / "best.yaml"
+    assert mmsr("best-config", "export", "small", "-o", str(path))[0] == 0
+    written = yaml.safe_load(path.read_text())
+    assert written["config"] == yaml.safe_load(printed)["config"]
+    code, _, err = mmsr("best-config", "export", "small", "-o", str(path))
+    assert (code, "--force" in err) == (2, True)
+    assert mmsr("best-config", "export", "small", "-o", str(path), "--force")[0] == 0
+    code, _, err = mmsr("best-config", "export", "small", "-o", str(tmp_path / "no" / "x"))
+    assert (code, "cannot write" in err) == (2, True)
+
+    code, out, _ = mmsr("study", "finalize", "small", "--seeds", "1", "--device", "cpu")
+    assert (code, "test opened 1 time" in out) == (0, True)
+    code, out, _ = mmsr("study", "finalize", "small", "--seeds", "1")
+    assert (code, "opened already" in out) == (0, True)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(known.tracking)
+    experiment = client.get_experiment_by_name("small").experiment_id
+    runs = client.search_runs([experiment], "tags.`mmsr.kind` = 'finalize'")
+    result = read_final(known.folder.finalized).result
+    assert runs[0].data.metrics["test/mrr_at_20"] == pytest.approx(result.mean["test/mrr@20"])
+    known.folder.finalized.unlink()
