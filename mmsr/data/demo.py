@@ -81,10 +81,13 @@ class DemoShop:
         if not 0 < self.bestseller_share < 1 or not 0 < self.bestsellers < self.items:
             raise UserError(
                 f"bestsellers is {self.bestsellers} of {self.items} items with a share of "
-                f"{self.bestseller_share}: use fewer bestsellers than items and a share in (0, 1)"
+                f"{self.bestseller_share}: use more items than bestsellers and a share in (0, 1)"
             )
-        if min(self.image, self.text) < 0:
-            raise UserError("image and text are strengths: use 0 or more")
+        if not (0 <= self.image < np.inf and 0 <= self.text < np.inf):
+            raise UserError(
+                f"image is {self.image} and text is {self.text}: they are strengths, use finite "
+                "numbers from 0"
+            )
 
 
 @dataclass(frozen=True)

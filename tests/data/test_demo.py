@@ -60,7 +60,8 @@ def test_nobody_buys_twice_and_histories_have_five_items_or_more() -> None:
         ({"users": 3}, "users is 3"),
         ({"items": 60}, "bestsellers is 100 of 60"),
         ({"order": 1.5}, "order is 1.5"),
-        ({"image": -1}, "image and text are strengths"),
+        ({"image": -1}, "image is -1 .* they are strengths"),
+        ({"text": float("nan")}, "text is nan: they are strengths"),
         ({"mean_history": 300}, "mean_history is 300"),
     ],
 )
