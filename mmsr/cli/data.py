@@ -146,8 +146,9 @@ def demo(
 ) -> None:
     """Generate a seeded synthetic shop and import it.
 
-    What its users buy follows partly images, partly texts, partly the order of items, so leaving
-    a modality out measurably hurts. The shop is written as tables and imported like any other,
+    What its users buy follows partly images, partly texts, partly the order of items. How much of
+    that a model gains from the modalities, beyond the items themselves, is not established.
+    The shop is written as tables and imported like any other,
     with `--core 2`.
     """
     import tempfile

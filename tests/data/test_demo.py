@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsr.config import Config
 from mmsr.data import DemoShop, ImportSettings, prepare, write_tables
 from mmsr.data.demo import generate
 from mmsr.data.demo_words import TOPICS
 from mmsr.errors import UserError
-from mmsr.training import train
 
 
 def following(shop_histories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,25 +75,3 @@ def test_generating_twice_is_up_to_date(home: Path, tmp_path: Path) -> None:
     assert first.fresh
     assert not again.fresh
     assert first.dataset.modalities == ("image", "noise", "text")
-
-
-@pytest.mark.slow
-def test_leaving_the_modalities_out_hurts(home: Path, tmp_path: Path) -> None:
-    sources = write_tables(DemoShop(), tmp_path / "tables")
-    dataset = prepare("demo", sources, ImportSettings(core=2)).dataset
-    score = {}
-    for modalities in (None, ()):
-        config = Config(dataset="demo").replace(
-            {
-                "graph.modalities": modalities,
-                "model.aggregator.share_qkv": False,
-                "model.width": 64,
-                "model.dropout": 0.2,
-                "model.input_dropout": 0.1,
-                "training.learning_rate": 0.005,
-                "training.epochs": 8,
-                "training.threads": 1,
-            }
-        )
-        score[modalities] = [r.best_metrics["valid/mrr@20"] for r in train(config, dataset)][-1]
-    assert score[None] > 1.03 * score[()]
