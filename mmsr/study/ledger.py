@@ -1,7 +1,8 @@
 """The study's bookkeeping: who was asked, what was reported, how it ended.
 
-Everything goes to Optuna's storage at once, so that a driver may die at any moment. The ledger
-knows nothing of Ray; the runner's adapters call it, and tests call it without a cluster.
+Everything goes to Optuna's storage at once, so that a driver may die at any moment. Observers are
+told before the storage is: what the storage knows has been noted everywhere, and what is told twice
+changes nothing. The ledger knows nothing of Ray; the runner's adapters call it.
 
 Rules
 -----
@@ -31,7 +32,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space, apply, propose
-from mmsr.study.succession import newest_checkpoint, queue_again
+from mmsr.study.succession import drop_resumption, newest_checkpoint, queue_again
 from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
@@ -90,7 +91,7 @@ class Ledger:
         self._driver, self._code = driver, dict(code or {})
         self._observers, self._run_id = observers, run_id
         self._live: dict[str, _Live] = {}
-        self._endings: list[tuple[int, Ending]] = []
+        self._first: list[tuple[int, Ending]] = []
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
         self.common_error: str | None = None
@@ -135,7 +136,7 @@ class Ledger:
                 trial.set_user_attr("invalid", problem)
                 self.study.tell(trial, state=TrialState.FAIL)
                 continue
-            entry = _Live(trial, proposal, set(self._inherit_curve(trial, proposal)))
+            entry = _Live(trial, proposal, self._inherit_curve(trial, proposal))
             self._live[runner_id] = entry
             for name, value in {
                 "config": proposal.config.to_dict(),
@@ -161,13 +162,11 @@ class Ledger:
         if not math.isfinite(value):
             self.fail(runner_id, Failure(error=f"{self.objective} is {value}", traceback=""))
             return True
-        fresh = report.epoch not in entry.reported
-        if fresh:
-            entry.reported.add(report.epoch)
-            entry.trial.report(value, report.epoch)
         entry.report = report
-        if fresh:
+        if report.epoch not in entry.reported:
+            entry.reported.add(report.epoch)
             self._tell_observers("reported", entry.proposal, report)
+            entry.trial.report(value, report.epoch)
         if report.finished:
             self._end(runner_id, RunState.FINISHED)
             return True
@@ -204,8 +203,8 @@ class Ledger:
         for runner_id in released:
             entry = self._live.pop(runner_id)
             ending = Ending(RunState.INTERRUPTED, entry.report, entry.seconds)
-            queue_again(self.study, self._frozen(entry.proposal.number))
             self._tell_observers("ended", entry.proposal, ending)
+            queue_again(self.study, self._frozen(entry.proposal.number))
         return len(released)
 
     def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
@@ -220,27 +219,23 @@ class Ledger:
             )
         attrs = trial.user_attrs
         stored = attrs.get("config")
-        checkpoint, epoch = newest_checkpoint(self.study, retry_of, self._checkpoints)
+        left = newest_checkpoint(self.study, retry_of, self._checkpoints)
         return Proposal(
             number=trial.number,
             key=attrs["key"],
             config=Config.from_dict(stored) if stored else apply(self._base, settings),
             settings=settings,
             origin="retry",
-            checkpoint=checkpoint,
-            epochs_done=epoch,
+            checkpoint=left.folder if left else None,
+            curve=left.curve if left else {},
         )
 
-    def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> list[int]:
+    def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
         """Report again what was reported before the checkpoint, and note the rungs passed."""
-        if proposal.checkpoint is None:
-            return []
-        before = self._frozen(trial.user_attrs["retry_of"]).intermediate_values
-        steps = [step for step in sorted(before) if step <= proposal.epochs_done]
-        for step in steps:
-            trial.report(before[step], step)
+        for step, value in proposal.curve.items():
+            trial.report(value, step)
             trial.should_prune()
-        return steps
+        return set(proposal.curve)
 
     def _end(self, runner_id: str, state: RunState, failure: Failure | None = None) -> None:
         entry = self._live[runner_id]
@@ -251,6 +246,7 @@ class Ledger:
             error=failure.error if failure else None,
             traceback=failure.traceback if failure else None,
         )
+        self._tell_observers("ended", entry.proposal, ending)
         trial = entry.trial
         if (run := self._run_id(entry.proposal.key)) is not None:
             trial.set_user_attr("mlflow_run_id", run)
@@ -261,15 +257,16 @@ class Ledger:
             pruned = state is RunState.PRUNED
             self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
         del self._live[runner_id]
-        self._endings.append((entry.proposal.number, ending))
-        self._tell_observers("ended", entry.proposal, ending)
-        self._judge_failures()
+        if state is not RunState.FAILED:
+            drop_resumption(self.study, trial.number, self._checkpoints)
+        if len(self._first) < SAME_FAILURES:
+            self._first.append((trial.number, ending))
+            self._judge_failures(self._first)
 
-    def _judge_failures(self) -> None:
-        first = self._endings[:SAME_FAILURES]
+    def _judge_failures(self, first: Sequence[tuple[int, Ending]]) -> None:
         errors = {re.sub(r"\d+", "#", ending.error or "") for _, ending in first}
         failed = all(ending.state is RunState.FAILED for _, ending in first)
-        if len(self._endings) == SAME_FAILURES and failed and len(errors) == 1:
+        if len(first) == SAME_FAILURES and failed and len(errors) == 1:
             self.common_error = first[0][1].error
             void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
             self.study.set_user_attr("void", void)

@@ -40,6 +40,9 @@ class Tpe:
                 seed=(seed + 1_000_003 * already) % 2**32,
             )
 
+    def __str__(self) -> str:
+        return f"TPE, the first {self.startup_trials} at random"
+
 
 @dataclass(frozen=True)
 class Halving:

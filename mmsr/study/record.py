@@ -104,9 +104,9 @@ class TrackedStudy:
         if ending.state is not RunState.INTERRUPTED:
             self._note_progress(ending)
 
-    def close(self, complete: bool) -> None:
-        """The driver ends; `complete` if all trials asked for are over."""
-        self._tracker.close_run(STUDY, RunState.FINISHED if complete else RunState.INTERRUPTED)
+    def close(self, state: RunState, error: str | None) -> None:
+        """The driver ends."""
+        self._tracker.close_run(STUDY, state, {"mmsr.error": error} if error else {})
 
     def _upload(self, proposal: Proposal) -> None:
         folder = trial_folder(self._plan.folder.ray, proposal.number)
@@ -141,7 +141,7 @@ def record_final(known: KnownStudy, record: FinalRecord) -> int:
     with known.folder.locked():
         uid = study_uid(known.study)
         tracker = JournalTracker(known.folder.path, MlflowSink(known.tracking, known.name, uid))
-        key = f"finalize-{len(record.opened)}"
+        key = f"finalize {record.opened[-1]}"
         tracker.open_run(STUDY, f"study {known.name}")
         tracker.open_run(
             key,

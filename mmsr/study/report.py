@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,13 @@ class Proposal:
     """`known`, `proposed` or `retry`."""
     checkpoint: Path | None = None
     """Where an earlier driver left it."""
-    epochs_done: int = 0
+    curve: Mapping[int, float] = field(default_factory=dict)
+    """Objective by epoch, up to that checkpoint."""
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that an earlier driver has trained."""
+        return max(self.curve, default=0)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import counted
 from mmsr.study.views import show_end
+from mmsr.tracking import RunState
 from mmsr.tracking.databases import without_password
 from mmsr.tracking.shipper import JournalTracker
 
@@ -164,8 +165,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -
                 raise ledger.broken
         finally:
             ledger.release()
-            complete = len(counted(study)) >= plan.trials and ledger.stop_reason is None
-            tracked.close(complete)
+            tracked.close(_state(plan, ledger), ledger.common_error)
     finally:
         waiting = tracker.close(1.0 if stop.urgent else SHIP_SECONDS)
     if waiting:
@@ -174,7 +174,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -
             soft_wrap=True,
         )
     show_end(plan, rows(study), console)
-    return _exit_code(study, ledger, console)
+    return _exit_code(plan, study, ledger, console)
 
 
 def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
@@ -218,6 +218,13 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
     tuner.fit()
 
 
+def _state(plan: Plan, ledger: Ledger) -> RunState:
+    if ledger.common_error is not None:
+        return RunState.FAILED
+    complete = len(counted(ledger.study)) >= plan.trials
+    return RunState.FINISHED if complete else RunState.INTERRUPTED
+
+
 def _best_value(study: optuna.Study) -> float | None:
     try:
         return study.best_value
@@ -234,12 +241,12 @@ def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
         console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
 
 
-def _exit_code(study: optuna.Study, ledger: Ledger, console: Console) -> int:
+def _exit_code(plan: Plan, study: optuna.Study, ledger: Ledger, console: Console) -> int:
     if ledger.common_error is not None:
         error = f"stopped: {ledger.stop_reason}: {ledger.common_error}"
         console.print(error, style="red", markup=False, soft_wrap=True)
         return FAILED
-    if ledger.stop_reason is not None:
+    if ledger.stop_reason is not None and len(counted(study)) < plan.trials:
         console.print("interrupted; the same command (or --resume) goes on", soft_wrap=True)
         return INTERRUPTED
     return OK if any(row.state == "finished" for row in rows(study)) else FAILED

@@ -8,6 +8,8 @@ longer counts.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +19,9 @@ from optuna.trial import TrialState
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+
+KEPT_FILES = ("best.safetensors", "config.yaml", "state.json", "report.json")
+"""What stays of the checkpoints of a trial that is over."""
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
@@ -60,25 +65,49 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
     return not followed
 
 
-def newest_checkpoint(
-    study: optuna.Study, number: int, checkpoints: Path
-) -> tuple[Path | None, int]:
-    """Newest whole checkpoint of a trial or those before it, and its epoch.
+@dataclass(frozen=True)
+class Left:
+    """What a trial that was cut off has left."""
+
+    folder: Path
+    curve: dict[int, float]
+    """Objective by epoch, up to the checkpoint in `folder`."""
+
+
+def newest_checkpoint(study: optuna.Study, number: int, checkpoints: Path) -> Left | None:
+    """Newest whole checkpoint of a trial or those before it.
 
     A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole.
     """
+    for trial in _lineage(study, number):
+        reported = trial.intermediate_values
+        for folder in sorted(_folders(checkpoints, trial.number), reverse=True):
+            epoch = _epoch_of(folder)
+            if epoch in reported:
+                return Left(folder, {e: reported[e] for e in sorted(reported) if e <= epoch})
+    return None
+
+
+def drop_resumption(study: optuna.Study, number: int, checkpoints: Path) -> None:
+    """Remove what only serves to continue a trial that is over: most of a checkpoint's bytes."""
+    for trial in _lineage(study, number):
+        for folder in _folders(checkpoints, trial.number):
+            for path in folder.iterdir():
+                if path.name not in KEPT_FILES:
+                    path.unlink(missing_ok=True)
+
+
+def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:
+    """A trial, the one that it follows, and so on."""
     trials = study.get_trials(deepcopy=False)
     following: int | None = number
     while following is not None:
-        trial = trials[following]
-        reported = max(trial.intermediate_values, default=0)
-        folders = trial_folder(checkpoints, following).glob("checkpoint_*")
-        for folder in sorted(folders, reverse=True):
-            epoch = _epoch_of(folder)
-            if epoch is not None and epoch <= reported:
-                return folder, epoch
-        following = trial.user_attrs.get("retry_of")
-    return None, 0
+        yield trials[following]
+        following = trials[following].user_attrs.get("retry_of")
+
+
+def _folders(checkpoints: Path, number: int) -> list[Path]:
+    return list(trial_folder(checkpoints, number).glob("checkpoint_*"))
 
 
 class AmongCurrent(BasePruner):

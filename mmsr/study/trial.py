@@ -58,6 +58,11 @@ def run_trial(settings: dict[str, Any]) -> None:
             error=f"{type(error).__name__}: {message}", traceback=traceback.format_exc()
         )
         tune.report({"failure": failure.model_dump_json()})
+    finally:
+        if task.device == "cuda":  # the worker stays for the next trial, its memory should not
+            import torch
+
+            torch.cuda.empty_cache()
 
 
 def _train(task: Task, own: Path | None, tune: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from mmsr.tracking.base import Event
+from mmsr.tracking.base import Event, Metrics
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -51,6 +52,11 @@ class Journal:
                 offset += len(line)
                 events.append((_EVENT.validate_json(line), offset))
         return events
+
+    def steps(self) -> set[tuple[str, int]]:
+        """Run and step of all metrics in the journal."""
+        everything = (event for event, _ in self.read(0, sys.maxsize))
+        return {(event.key, event.step) for event in everything if isinstance(event, Metrics)}
 
     def close(self) -> None:
         """Close the file."""

@@ -81,6 +81,7 @@ class JournalTracker:
         self._refused_path = folder / "tracking.refused.jsonl"
         self._sink, self._notice, self._every = sink, notice, every
         self._shipped = self._read_state()
+        self._steps = self._journal.steps()
         self._news, self._closing = threading.Event(), threading.Event()
         self._deadline = math.inf
         self._away = self._replayed = False
@@ -106,7 +107,13 @@ class JournalTracker:
         )
 
     def log(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Note metrics of one step; values that are not finite are left out."""
+        """Note metrics of one step, unless the step was noted before (an epoch that was redone).
+
+        Values that are not finite are left out.
+        """
+        if (key, step) in self._steps:
+            return
+        self._steps.add((key, step))
         values = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
         self._note(Metrics(key=key, time=_now(), step=step, values=values))
 

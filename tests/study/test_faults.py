@@ -165,7 +165,7 @@ def test_mlflow_agrees_with_optuna(place, known, tracked_runs):
         assert run.data.tags["mmsr.optuna_number"] == str(row.number)
         if row.state == "finished":
             history = client.get_metric_history(run.info.run_id, "valid/mrr_at_20")
-            assert sorted({metric.step for metric in history}) == list(range(1, EPOCHS + 1))
+            assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
     assert "bad luck" in by_width[FAILING].data.tags["mmsr.error"]
     assert "valid/mrr@20 is nan" in by_width[NAN].data.tags["mmsr.error"]
 

@@ -238,6 +238,50 @@ def test_reclaiming_is_safe_to_be_cut_off(study, ledger_of, monkeypatch):
     assert study.trials[0].state == TrialState.FAIL
 
 
+@pytest.mark.parametrize("method", ["set_trial_intermediate_value", "set_trial_state_values"])
+def test_a_driver_that_dies_between_two_notes_loses_nothing(
+    study, ledger_of, tmp_path, monkeypatch, method
+):
+    """Killed after the observers were told, before the storage was: the trial goes on."""
+    watcher = Recorder()
+    ledger = ledger_of(observers=[watcher])
+    ledger.ask("a")
+    ledger.report("a", report(1, 0.1))
+    checkpoint(tmp_path, 0, 0, 1)
+    checkpoint(tmp_path, 0, 1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(study._storage, method, lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            ledger.report("a", report(2, 0.2, finished=True))
+    told = [event for event in watcher.events if event[0] == "reported"]
+    assert told == [("reported", 0, 1), ("reported", 0, 2)]
+    later = ledger_of()
+    later.reclaim()
+    proposal = later.ask("b")
+    assert proposal.epochs_done == (1 if method == "set_trial_intermediate_value" else 2)
+    later.report("b", report(2, 0.2, finished=True))
+    (over,) = counted(study)
+    assert (over.state, over.value) == (TrialState.COMPLETE, 0.2)
+    assert over.intermediate_values == {1: 0.1, 2: 0.2}
+
+
+def test_a_trial_that_is_over_keeps_only_its_best_model(study, ledger_of, tmp_path):
+    ledger_of().ask("a")
+    names = ("best.safetensors", "config.yaml", "state.json", "model.safetensors", "optimizer.st")
+    for number in (0, 1):
+        folder = checkpoint(tmp_path, number, 0, 1)
+        for name in names:
+            (folder / name).write_text("x")
+    ledger = ledger_of()
+    ledger.reclaim()
+    ledger.ask("b")
+    ledger.report("b", report(1, 0.1, finished=True))
+    for number in (0, 1):
+        folder = tmp_path / f"trial-{number:05d}" / "checkpoint_000000"
+        left = {path.name for path in folder.iterdir()}
+        assert left == {"best.safetensors", "config.yaml", "state.json", "report.json"}
+
+
 def test_release_gives_back_what_is_under_way(study, ledger_of):
     watcher = Recorder()
     ledger = ledger_of(observers=[watcher])

@@ -137,6 +137,20 @@ def test_a_driver_killed_after_shipping_does_not_ship_twice(server, tracker_of, 
     assert again.run_id("a") == "id-a"
 
 
+def test_a_step_that_is_redone_is_noted_once(server, tracker_of):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.log("a", 1, {"loss": 0.5})
+    tracker.log("a", 1, {"loss": 0.5})
+    tracker.close(5)
+    later = tracker_of(server)  # its driver does not know that the step was noted
+    later.log("a", 1, {"loss": 0.5})
+    later.log("a", 2, {"loss": 0.4})
+    later.log("b", 1, {"loss": 0.5})
+    assert later.close(5) == 0
+    assert [(key, step) for key, step, _ in server.metrics] == [("a", 1), ("a", 2), ("b", 1)]
+
+
 def test_a_torn_line_is_dropped(server, tracker_of, tmp_path):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")
