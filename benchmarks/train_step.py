@@ -34,7 +34,7 @@ from mmsr.graph.batch import build_batch_graph
 from mmsr.graph.codes import ModalityCodes, compute_codes
 from mmsr.models.mmsr import MMSR
 from mmsr.training.batching import bucketed_batches
-from mmsr.training.loop import train_step
+from mmsr.training.loop import new_optimizer, train_step
 
 SEED = 2023
 GRAPHS = {"20x1": (20, 1), "30x3": (30, 3)}
@@ -58,9 +58,7 @@ class Bench:
         )
         torch.manual_seed(SEED)
         model = MMSR(config, dataset.n_items, _codes(dataset, config.graph)).train()
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.training.learning_rate, weight_decay=0, fused=True
-        )
+        optimizer = new_optimizer(config, model)
         examples = dataset.development()
         batches = bucketed_batches(
             examples.lengths(config.graph.max_history),

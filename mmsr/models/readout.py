@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
 
 
-class Readout(nn.Module):
+class Readout(nn.Module, ABC):
     """Names the nodes it reads, so that the last layer computes no others."""
 
     def queries(self, graph: BatchGraph) -> Tensor | None:
         """Nodes of type 0 that are read, `[B, Q]`; None for all nodes."""
         return None
 
+    @abstractmethod
     def forward(self, graph: BatchGraph, h: Tensor) -> Tensor:
         """User vectors `[B, D]` from the queries' vectors `[B, Q, D]` (all: `[B, N, D]`)."""
-        raise NotImplementedError
 
 
 class Last(Readout):

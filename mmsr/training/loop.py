@@ -124,12 +124,7 @@ class _Run:
             torch.set_num_threads(config.training.threads)
         self.examples, self.valid = _examples(dataset, part)
         self.model = new_model(config, dataset).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
-            fused=True,
-        )
+        self.optimizer = new_optimizer(config, self.model)
         self.epoch = 0
         self.best_epoch = 0
         self.best_metrics: dict[str, float] = {}
@@ -262,6 +257,16 @@ def new_model(config: Config, dataset: Dataset) -> MMSR:
     codes = modality_codes(dataset, config.graph)
     torch.manual_seed(config.seed)
     return MMSR(config, dataset.n_items, codes)
+
+
+def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
+    """Adam, fused; weight decay is decoupled."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=config.training.learning_rate,
+        weight_decay=config.training.weight_decay,
+        fused=True,
+    )
 
 
 def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:

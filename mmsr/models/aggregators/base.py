@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
 
 
-class Aggregator(nn.Module):
+class Aggregator(nn.Module, ABC):
     """One layer of message passing over a batch graph.
 
     Subclasses take `(config, n_types, width)` and implement `forward`. They must treat padded nodes
     (related to nothing but themselves) so that these change nothing elsewhere.
     """
 
+    @abstractmethod
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         """New node vectors.
 
@@ -29,7 +32,6 @@ class Aggregator(nn.Module):
         -------
         `[B, Q, D]`, or `[B, N, D]` where `queries_BQ` is None.
         """
-        raise NotImplementedError
 
 
 def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ asynchronous order therefore needs no further product with a weight matrix.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -129,7 +130,7 @@ class Passes:
         return F.dropout(weights, self.layer.config.dropout, self.layer.training)
 
 
-class Order(nn.Module):
+class Order(nn.Module, ABC):
     """How the two passes are combined into the layer's output."""
 
     homogeneous = True
@@ -138,9 +139,9 @@ class Order(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Output for the queries of `p` from the projections of all nodes `[B, N, D]`."""
-        raise NotImplementedError
 
 
 class Homogeneous(Order):
