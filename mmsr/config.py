@@ -1,6 +1,6 @@
 """Frozen typed configs: one tree describes one training run completely.
 
-Every class rejects unknown keys and wrong types; `to_yaml` and `read_yaml` round-trip without loss.
+Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
 """
 
 from __future__ import annotations
@@ -167,12 +167,17 @@ class Config(_Frozen):
         except ValidationError as error:
             raise UserError(_explain(error, source)) from None
 
+    @classmethod
+    def from_yaml(cls, path: Path, **overrides: Any) -> Config:
+        """Read a config file: the tree itself, or an exported one under the key `config`."""
+        return cls.from_dict({**read_yaml(path), **overrides}, source=str(path))
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, all keys, fit for YAML and JSON."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """YAML text; `from_dict(read_yaml(path))` gives an equal config."""
+        """YAML text that `from_yaml` reads back as an equal config."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
     def replace(self, settings: Mapping[str, Any]) -> Config:

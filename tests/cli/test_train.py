@@ -113,7 +113,13 @@ def test_interrupted_run_goes_on_where_it_was(shop: Dataset, tmp_path: Path) -> 
     folder = tmp_path / "run"
     long = [*QUICK, "--set", "training.epochs=400", "--set", "training.patience=400"]
     command = [sys.executable, "-m", "mmsr.cli.app", "train", "shop", *long, "--checkpoint", folder]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT, and so would its children; a terminal's does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not (folder / "state.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
