@@ -1,29 +1,52 @@
 """Frozen typed configs: one tree describes one training run completely.
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
+The model's part of the tree stands in `mmsr.model_config`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmsr.errors import UserError, unknown
+from mmsr.model_config import (
+    AGGREGATOR_NAMES,
+    AggregatorConfig,
+    DualAttentionConfig,
+    Frozen,
+    GcnConfig,
+    ModelConfig,
+)
+
+__all__ = [
+    "AGGREGATOR_NAMES",
+    "METRICS",
+    "TOP_K",
+    "VALID_METRICS",
+    "AggregatorConfig",
+    "Config",
+    "DualAttentionConfig",
+    "GcnConfig",
+    "GraphConfig",
+    "ModelConfig",
+    "Recorded",
+    "TrainingConfig",
+    "parse_settings",
+    "read_export",
+    "read_yaml",
+]
 
 TOP_K = (5, 10, 20)
 METRICS = tuple(f"{name}@{k}" for name in ("hr", "mrr", "ndcg") for k in TOP_K)
 VALID_METRICS = tuple(f"valid/{name}" for name in METRICS)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GraphConfig(_Frozen):
+class GraphConfig(Frozen):
     """How the histories and modality features become graphs (design, section 4)."""
 
     n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
@@ -61,62 +84,7 @@ class GraphConfig(_Frozen):
         return self
 
 
-class DualAttentionConfig(_Frozen):
-    """Homogeneous and heterogeneous attention (eqs. 12-17); the paper's HAN-GNN."""
-
-    name: Literal["dual_attention"] = "dual_attention"
-    order: Literal["gated", "synchronous", "ni_hohe", "ni_heho", "hohe", "heho", "ho", "he"] = (
-        "gated"
-    )
-    """`gated`: update gate over the two non-invasive branches (the full model); others: table 4."""
-    share_qkv: bool = True
-    """One projection serves as query, key and value."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Dropout on attention weights."""
-    negative_slope: float = Field(default=0.1, ge=0, le=1)
-    """Slope of LeakyReLU below zero."""
-
-
-class GcnConfig(_Frozen):
-    """Graph convolution over all relations alike, symmetric normalisation (eq. 8)."""
-
-    name: Literal["gcn"] = "gcn"
-
-
-AggregatorConfig = Annotated[DualAttentionConfig | GcnConfig, Field(discriminator="name")]
-AGGREGATOR_NAMES = tuple(
-    variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
-)
-
-
-class ModelConfig(_Frozen):
-    """The MMSR model (design, section 4)."""
-
-    width: int = Field(default=128, ge=1)
-    layers: int = Field(default=1, ge=1, le=8)
-    fusion: Literal["adaptive", "early", "late"] = "adaptive"
-    aggregator: AggregatorConfig = DualAttentionConfig()
-    readout: Literal["last", "mean"] = "last"
-    dropout: float = Field(default=0.4, ge=0, lt=1)
-    """Dropout on the nodes that leave each layer."""
-    input_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout on the nodes that enter the first layer; the paper has none."""
-    position_embedding: bool = True
-    type_embedding: bool = True
-
-    @model_validator(mode="after")
-    def _order_has_neighbours(self) -> ModelConfig:
-        order = getattr(self.aggregator, "order", None)
-        if self.fusion != "adaptive" and order in ("he", "ni_hohe"):
-            raise ValueError(
-                f"model.aggregator.order={order!r} reads across modalities alone, but with "
-                f"fusion={self.fusion!r} every graph has one modality: choose another order, "
-                "or fusion='adaptive'"
-            )
-        return self
-
-
-class TrainingConfig(_Frozen):
+class TrainingConfig(Frozen):
     """Optimisation, selection and numerics."""
 
     epochs: int = Field(default=100, ge=1)
@@ -145,7 +113,7 @@ class TrainingConfig(_Frozen):
         return self
 
 
-class Config(_Frozen):
+class Config(Frozen):
     """Everything that decides the outcome of one training run, but the data themselves."""
 
     dataset: str

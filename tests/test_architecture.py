@@ -16,6 +16,7 @@ FLOORS = {
     "errors": 0,
     "paths": 0,
     "config": 0,
+    "model_config": 0,
     "data": 1,
     "graph": 2,
     "models": 3,
@@ -32,7 +33,10 @@ NEIGHBOURS = {("training", "evaluation")}
 
 FRAMEWORKS = {"ray", "optuna", "mlflow"}
 FOREIGN = {
-    **{name: FRAMEWORKS | {"torch"} for name in ("__init__", "errors", "paths", "config", "data")},
+    **{
+        name: FRAMEWORKS | {"torch"}
+        for name in ("__init__", "errors", "paths", "config", "model_config", "data")
+    },
     **dict.fromkeys(("graph", "models", "training", "evaluation"), FRAMEWORKS),
     "tracking": {"ray", "optuna"},
 }

@@ -1,7 +1,7 @@
 """The one place where names in configs become objects.
 
-To add an aggregator: a config class in `mmsr.config`, a module in `mmsr.models.aggregators`, and a
-line here. The contract tests pick it up by themselves.
+To add an aggregator: a config class in `mmsr.model_config`, a module in `mmsr.models.aggregators`,
+and a line here. The contract tests pick it up by themselves.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Configs of the model: its aggregators, fusion, readout and sizes.
+
+To add an aggregator, add its config class to the union `AggregatorConfig`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frozen(BaseModel):
+    """Base of all configs: cannot be changed, rejects unknown keys and infinite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DualAttentionConfig(Frozen):
+    """Homogeneous and heterogeneous attention (eqs. 12-17); the paper's HAN-GNN."""
+
+    name: Literal["dual_attention"] = "dual_attention"
+    order: Literal["gated", "synchronous", "ni_hohe", "ni_heho", "hohe", "heho", "ho", "he"] = (
+        "gated"
+    )
+    """`gated`: update gate over the two non-invasive branches (the full model); others: table 4."""
+    share_qkv: bool = True
+    """One projection serves as query, key and value."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+    negative_slope: float = Field(default=0.1, ge=0, le=1)
+    """Slope of LeakyReLU below zero."""
+
+
+class GcnConfig(Frozen):
+    """Graph convolution over all relations alike, symmetric normalisation (eq. 8)."""
+
+    name: Literal["gcn"] = "gcn"
+
+
+AggregatorConfig = Annotated[DualAttentionConfig | GcnConfig, Field(discriminator="name")]
+AGGREGATOR_NAMES = tuple(
+    variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
+)
+
+
+class ModelConfig(Frozen):
+    """The MMSR model (design, section 4)."""
+
+    width: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1, le=8)
+    fusion: Literal["adaptive", "early", "late"] = "adaptive"
+    aggregator: AggregatorConfig = DualAttentionConfig()
+    readout: Literal["last", "mean"] = "last"
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """Dropout on the nodes that leave each layer."""
+    input_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Dropout on the nodes that enter the first layer; the paper has none."""
+    position_embedding: bool = True
+    type_embedding: bool = True
+
+    @model_validator(mode="after")
+    def _order_has_neighbours(self) -> ModelConfig:
+        order = getattr(self.aggregator, "order", None)
+        if self.fusion != "adaptive" and order in ("he", "ni_hohe"):
+            raise ValueError(
+                f"model.aggregator.order={order!r} reads across modalities alone, but with "
+                f"fusion={self.fusion!r} every graph has one modality: choose another order, "
+                "or fusion='adaptive'"
+            )
+        return self
