@@ -95,14 +95,35 @@ def ranking_metrics(ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K) -> d
             "no target to evaluate on: these histories are too short for the data set's protocol; "
             "prepare the data set with another protocol, e.g. leave-one-out"
         )
-    if ranks.min() < 1 or min(top_k) < 1:
+    return {name: float(values.mean()) for name, values in contributions(ranks, top_k).items()}
+
+
+def contributions(
+    ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K
+) -> dict[str, NDArray[np.float64]]:
+    """What each target adds to HR, MRR and NDCG, before the mean is taken.
+
+    Parameters
+    ----------
+    ranks : int64 array [n], ranks of the targets, 1 is best.
+    top_k : the cutoffs.
+
+    Returns
+    -------
+    ``{"hr@5": …, "mrr@5": …, "ndcg@5": …, "hr@10": …}``, float64 arrays [n] in [0, 1].
+
+    Raises
+    ------
+    ValueError : a rank or a cutoff is below 1.
+    """
+    if ranks.min(initial=1) < 1 or min(top_k) < 1:
         raise ValueError(f"ranks and cutoffs start at 1, got {ranks.min()} and {tuple(top_k)}")
     reciprocal = 1.0 / ranks
     discount = 1.0 / np.log2(ranks + 1.0)
-    metrics: dict[str, float] = {}
+    found: dict[str, NDArray[np.float64]] = {}
     for k in top_k:
-        hit = ranks <= k
-        metrics[f"hr@{k}"] = float(hit.mean())
-        metrics[f"mrr@{k}"] = float((reciprocal * hit).mean())
-        metrics[f"ndcg@{k}"] = float((discount * hit).mean())
-    return metrics
+        hit = (ranks <= k).astype(np.float64)
+        found[f"hr@{k}"] = hit
+        found[f"mrr@{k}"] = reciprocal * hit
+        found[f"ndcg@{k}"] = discount * hit
+    return found

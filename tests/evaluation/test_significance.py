@@ -1,0 +1,147 @@
+"""Significance tests against their definitions, written the slow way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mmsr.evaluation.significance import holm, paired_bootstrap, paired_wilcoxon, per_user_means
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def rejected_by_holm(p_values, level):
+    """Holm's procedure itself: smallest first, until one misses its own level."""
+    rejected = set()
+    left = sorted(range(len(p_values)), key=lambda i: (p_values[i], i))
+    while left and p_values[left[0]] <= level / len(left):
+        rejected.add(left.pop(0))
+    return rejected
+
+
+def exact_wilcoxon(differences):
+    """Two-sided p over all 2^n signs of the ranks; no zeros, no ties."""
+    order = sorted(range(len(differences)), key=lambda i: abs(differences[i]))
+    ranks = {place: rank for rank, place in enumerate(order, start=1)}
+    observed = sum(ranks[i] for i, d in enumerate(differences) if d > 0)
+    total = sum(ranks.values())
+    extreme = min(observed, total - observed)
+    sums = [
+        sum(rank for rank, positive in zip(ranks.values(), signs, strict=True) if positive)
+        for signs in itertools.product((False, True), repeat=len(ranks))
+    ]
+    return sum(min(s, total - s) <= extreme for s in sums) / len(sums)
+
+
+def approximate_wilcoxon(differences):
+    """Two-sided p by the normal approximation with tie correction, from the textbook formula."""
+    d = [x for x in differences if x != 0]
+    sizes = [abs(x) for x in d]
+    ranks = [sum(s < x for s in sizes) + (sizes.count(x) + 1) / 2 for x in sizes]
+    n = len(d)
+    plus = sum(rank for rank, x in zip(ranks, d, strict=True) if x > 0)
+    ties = sum(c**3 - c for c in map(sizes.count, set(sizes)))
+    variance = n * (n + 1) * (2 * n + 1) / 24 - ties / 48
+    z = (plus - n * (n + 1) / 4) / math.sqrt(variance)
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
+@given(P_VALUES, st.floats(0.001, 0.999))
+def test_holm_rejects_as_its_procedure_does(p_values, level):
+    corrected = holm(p_values)
+    # A p-value right at its level may fall on either side of it by rounding.
+    for i in rejected_by_holm(p_values, level * (1 - 1e-9)):
+        assert corrected[i] <= level
+    for i in set(range(len(p_values))) - rejected_by_holm(p_values, level * (1 + 1e-9)):
+        assert corrected[i] > level
+
+
+@given(P_VALUES, st.randoms())
+def test_holm_corrects_upwards_in_any_order(p_values, random):
+    corrected = holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    order = list(range(len(p_values)))
+    random.shuffle(order)
+    assert holm([p_values[i] for i in order]) == [corrected[i] for i in order]
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@given(st.lists(st.sampled_from((-1, 1)), min_size=1, max_size=9), st.randoms())
+def test_wilcoxon_equals_all_signs_of_the_ranks(signs, random):
+    sizes = list(range(1, len(signs) + 1))
+    random.shuffle(sizes)
+    differences = [sign * size / 16 for sign, size in zip(signs, sizes, strict=True)]
+    first = np.linspace(0, 1, len(signs))
+    second = first - np.array(differences)
+    assert paired_wilcoxon(first, second) == pytest.approx(exact_wilcoxon(differences))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_wilcoxon_of_many_users_with_ties_and_zeros(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 5, size=(2, 300)) / 4
+    expected = approximate_wilcoxon((first - second).tolist())
+    assert paired_wilcoxon(first, second) == pytest.approx(expected, rel=1e-6)
+    assert paired_wilcoxon(second, first) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_models_differ_nowhere():
+    values = np.array([0.0, 0.5, 1.0])
+    assert paired_wilcoxon(values, values) == 1.0
+    assert paired_wilcoxon(np.array([0.1 + 0.2, 1.0]), np.array([0.3, 1.0])) == 1.0
+    assert paired_bootstrap(values, values) == (0.0, 0.0)
+
+
+@given(arrays(np.float64, 30, elements=st.floats(-1, 1)), st.floats(-1, 1))
+def test_the_interval_moves_with_a_shift_and_turns_with_the_sign(values, shift):
+    zeros = np.zeros(30)
+    low, high = paired_bootstrap(values, zeros, n_resamples=200)
+    assert low <= high
+    shifted = paired_bootstrap(values + shift, zeros, n_resamples=200)
+    assert shifted == pytest.approx((low + shift, high + shift), abs=1e-12)
+    turned = paired_bootstrap(zeros, values, n_resamples=200)
+    assert turned == pytest.approx((-high, -low), abs=1e-12)
+
+
+def test_the_interval_is_that_of_the_central_limit():
+    rng = np.random.default_rng(3)
+    values = rng.exponential(size=5000)
+    low, high = paired_bootstrap(values, np.zeros(5000), n_resamples=3000, confidence=0.9)
+    error = values.std(ddof=1) / math.sqrt(5000)
+    assert low == pytest.approx(values.mean() - 1.645 * error, abs=0.1 * error)
+    assert high == pytest.approx(values.mean() + 1.645 * error, abs=0.1 * error)
+
+
+def test_the_interval_repeats_with_its_seed():
+    values, zeros = np.random.default_rng(0).normal(size=40), np.zeros(40)
+    assert paired_bootstrap(values, zeros, seed=1) == paired_bootstrap(values, zeros, seed=1)
+    assert paired_bootstrap(values, zeros, seed=1) != paired_bootstrap(values, zeros, seed=2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=40))
+def test_means_of_users(pairs):
+    users, values = (np.array(column) for column in zip(*pairs, strict=True))
+    expected = [
+        math.fsum(v for u, v in pairs if u == user) / sum(u == user for u, _ in pairs)
+        for user in sorted({u for u, _ in pairs})
+    ]
+    assert per_user_means(values, users).tolist() == pytest.approx(expected)
+
+
+def test_values_that_do_not_pair_up():
+    with pytest.raises(ValueError, match="pair up"):
+        paired_wilcoxon(np.zeros(2), np.zeros(3))
+    with pytest.raises(ValueError, match="pair up"):
+        paired_bootstrap(np.zeros((2, 2)), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="no users"):
+        paired_bootstrap(np.zeros(0), np.zeros(0))
