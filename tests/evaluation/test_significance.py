@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -52,6 +52,7 @@ def approximate_wilcoxon(differences):
     return math.erfc(abs(z) / math.sqrt(2))
 
 
+@settings(deadline=None)
 @given(P_VALUES, st.floats(0.001, 0.999))
 def test_holm_rejects_as_its_procedure_does(p_values, level):
     corrected = holm(p_values)
@@ -62,6 +63,7 @@ def test_holm_rejects_as_its_procedure_does(p_values, level):
         assert corrected[i] > level
 
 
+@settings(deadline=None)
 @given(P_VALUES, st.randoms())
 def test_holm_corrects_upwards_in_any_order(p_values, random):
     corrected = holm(p_values)
@@ -76,6 +78,7 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from((-1, 1)), min_size=1, max_size=9), st.randoms())
 def test_wilcoxon_equals_all_signs_of_the_ranks(signs, random):
     sizes = list(range(1, len(signs) + 1))
@@ -102,6 +105,7 @@ def test_equal_models_differ_nowhere():
     assert paired_bootstrap(values, values) == (0.0, 0.0)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, 30, elements=st.floats(-1, 1)), st.floats(-1, 1))
 def test_the_interval_moves_with_a_shift_and_turns_with_the_sign(values, shift):
     zeros = np.zeros(30)
@@ -128,6 +132,7 @@ def test_the_interval_repeats_with_its_seed():
     assert paired_bootstrap(values, zeros, seed=1) != paired_bootstrap(values, zeros, seed=2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=40))
 def test_means_of_users(pairs):
     users, values = (np.array(column) for column in zip(*pairs, strict=True))
