@@ -15,6 +15,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from mmsr.graph.distances import shortest_paths
 from mmsr.graph.relations import BOTH, IN, NONE, OUT, SELF, cross_relation
 
 _ABSENT = torch.iinfo(torch.int64).max
@@ -90,6 +91,55 @@ class BatchGraph:
             relation[:, self.block(a), self.block(b)] = (shared * id_).to(torch.uint8)
         relation.diagonal(dim1=1, dim2=2).fill_(SELF)
         return relation
+
+    @cached_property
+    def neighbours_BNN(self) -> Tensor:
+        """0/1: the two nodes are related in any way; no node is its own neighbour."""
+        neighbours = self.shares_BNN.clone()
+        for t, after in enumerate(self.follows):
+            within = (after + after.transpose(1, 2)).clamp_(max=1)
+            neighbours[:, self.block(t), self.block(t)] = within
+        neighbours.diagonal(dim1=1, dim2=2).zero_()
+        return neighbours
+
+    @cached_property
+    def related_BNN(self) -> Tensor:
+        """0/1: the same, but every node is related to itself."""
+        related = self.neighbours_BNN.clone()
+        related.diagonal(dim1=1, dim2=2).fill_(1)
+        return related
+
+    @cached_property
+    def related_bias_BNN(self) -> Tensor:
+        """0 where nodes are related in any way (itself included), -inf elsewhere."""
+        return _bias(self.neighbours_BNN)
+
+    @cached_property
+    def relation_mean_BNN(self) -> Tensor:
+        """1 over the number of the row node's neighbours in the same relation, 0 elsewhere."""
+        mean = self.shares_BNN.clone()
+        for a, b in permutations(range(len(self.sizes)), 2):
+            mean[:, self.block(a), self.block(b)] = _normalised(
+                self.shares_BNN[:, self.block(a), self.block(b)]
+            )
+        for t, mask in enumerate(self.sequential):
+            mean[:, self.block(t), self.block(t)] = _normalised(mask).sum(dim=2)
+        mean.diagonal(dim1=1, dim2=2).fill_(1)
+        return mean
+
+    def distances(self, limit: int) -> Tensor:
+        """uint8 `[B, N, N]` steps from node to node: see `shortest_paths`; made once per limit."""
+        if limit not in self._distances:
+            self._distances[limit] = shortest_paths(self.related_BNN, limit)
+        return self._distances[limit]
+
+    @cached_property
+    def _distances(self) -> dict[int, Tensor]:
+        return {}
+
+
+def _normalised(mask: Tensor) -> Tensor:
+    return mask / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def _bias(related_Bnn: Tensor) -> Tensor:

@@ -21,6 +21,11 @@ def cross_relation(source: int, target: int, n_types: int) -> int:
     return FIRST_CROSS + source * (n_types - 1) + target - (target > source)
 
 
+def n_relations(n_types: int) -> int:
+    """Number of relation ids, `NONE` included."""
+    return FIRST_CROSS + n_types * (n_types - 1)
+
+
 def relation_names(modalities: tuple[str, ...]) -> tuple[str, ...]:
     """Names by relation id for a data set with these modalities, e.g. `item-image`."""
     types = (ITEM, *modalities)
