@@ -38,7 +38,75 @@ class GcnConfig(Frozen):
     name: Literal["gcn"] = "gcn"
 
 
-AggregatorConfig = Annotated[DualAttentionConfig | GcnConfig, Field(discriminator="name")]
+class GraphSageConfig(Frozen):
+    """Own vector and mean of the neighbours, a weight matrix each (Hamilton et al., 2017)."""
+
+    name: Literal["graphsage"] = "graphsage"
+
+
+class GatConfig(Frozen):
+    """Graph attention over all relations alike (eqs. 9-11; Veličković et al., 2018)."""
+
+    name: Literal["gat"] = "gat"
+    heads: int = Field(default=1, ge=1)
+    """Attention heads, which divide the width among them."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+    negative_slope: float = Field(default=0.2, ge=0, le=1)
+    """Slope of LeakyReLU below zero."""
+
+
+class GraphormerConfig(Frozen):
+    """Attention over all nodes, biased by relation, distance and degree (Ying et al., 2021)."""
+
+    name: Literal["graphormer"] = "graphormer"
+    heads: int = Field(default=4, ge=1)
+    """Attention heads, which divide the width among them."""
+    max_distance: int = Field(default=5, ge=1, le=50)
+    """Shortest paths of this length and longer ones share one bias."""
+    max_degree: int = Field(default=32, ge=1)
+    """Nodes with this many neighbours and more share one embedding."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+
+
+class RgatConfig(Frozen):
+    """Graph attention with weights per relation (Busbridge et al., 2019)."""
+
+    name: Literal["rgat"] = "rgat"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+    negative_slope: float = Field(default=0.2, ge=0, le=1)
+    """Slope of LeakyReLU below zero."""
+
+
+class HgnnConfig(Frozen):
+    """Mean of the neighbours per relation, a weight matrix each (Schlichtkrull et al., 2018)."""
+
+    name: Literal["hgnn"] = "hgnn"
+
+
+class HgatConfig(Frozen):
+    """Graph attention with projections per node type and attention vectors per relation."""
+
+    name: Literal["hgat"] = "hgat"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights."""
+    negative_slope: float = Field(default=0.2, ge=0, le=1)
+    """Slope of LeakyReLU below zero."""
+
+
+AggregatorConfig = Annotated[
+    DualAttentionConfig
+    | GcnConfig
+    | GraphSageConfig
+    | GatConfig
+    | GraphormerConfig
+    | RgatConfig
+    | HgnnConfig
+    | HgatConfig,
+    Field(discriminator="name"),
+]
 AGGREGATOR_NAMES = tuple(
     variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
 )
@@ -67,5 +135,15 @@ class ModelConfig(Frozen):
                 f"model.aggregator.order={order!r} reads across modalities alone, but with "
                 f"fusion={self.fusion!r} every graph has one modality: choose another order, "
                 "or fusion='adaptive'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModelConfig:
+        heads = getattr(self.aggregator, "heads", 1)
+        if self.width % heads:
+            raise ValueError(
+                f"model.aggregator.heads={heads} does not divide model.width={self.width}: "
+                "the heads share the width in equal parts; choose a divisor"
             )
         return self

@@ -10,10 +10,25 @@ from typing import Any
 
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.dual_attention import DualAttention
+from mmsr.models.aggregators.gat import Gat
 from mmsr.models.aggregators.gcn import Gcn
+from mmsr.models.aggregators.graphormer import Graphormer
+from mmsr.models.aggregators.graphsage import GraphSage
+from mmsr.models.aggregators.hgat import Hgat
+from mmsr.models.aggregators.hgnn import Hgnn
+from mmsr.models.aggregators.rgat import Rgat
 from mmsr.models.readout import Last, Mean, Readout
 
-AGGREGATORS: dict[str, type[Aggregator]] = {"dual_attention": DualAttention, "gcn": Gcn}
+AGGREGATORS: dict[str, type[Aggregator]] = {
+    "dual_attention": DualAttention,
+    "gcn": Gcn,
+    "graphsage": GraphSage,
+    "gat": Gat,
+    "graphormer": Graphormer,
+    "rgat": Rgat,
+    "hgnn": Hgnn,
+    "hgat": Hgat,
+}
 READOUTS: dict[str, type[Readout]] = {"last": Last, "mean": Mean}
 
 

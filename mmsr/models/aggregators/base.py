@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
@@ -38,3 +39,13 @@ def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
     """Rows of each graph: `[B, N, ...]` and `[B, Q]` to `[B, Q, ...]`."""
     batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
     return values_BNX[batch, rows_BQ]
+
+
+def rows_of(values_BNX: Tensor, queries_BQ: Tensor | None) -> Tensor:
+    """The queries' rows; all of them where there are no queries."""
+    return values_BNX if queries_BQ is None else take_rows(values_BNX, queries_BQ)
+
+
+def attention_weights(scores: Tensor, dropout: float, training: bool) -> Tensor:
+    """Softmax over the last axis, with dropout on the weights."""
+    return F.dropout(torch.softmax(scores, dim=-1), dropout, training)

@@ -1,0 +1,58 @@
+"""Graph attention typed by nodes and relations.
+
+Shapes: B batch, N nodes, Q query nodes, D width, T node types, R relations from `SELF` on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmsr.graph.batch import BatchGraph
+from mmsr.graph.relations import SELF, n_relations
+from mmsr.model_config import HgatConfig
+from mmsr.models.aggregators.base import Aggregator, attention_weights, take_rows
+from mmsr.models.aggregators.relational import relation_scores
+from mmsr.models.embedding import preserving_, uniform_
+
+
+class Hgat(Aggregator):
+    """h_i' = sum_j softmax_j(LeakyReLU(a_r · [W_{t_i} h_i ; W_{t_j} h_j])) W_{t_j} h_j.
+
+    Graph attention (eqs. 9-11) with a projection per node type t and an attention vector per
+    relation r from i to j; one softmax over the neighbours of all types, i itself included. With
+    one type and the same vector for every relation it is `Gat` with one head.
+    """
+
+    def __init__(self, config: HgatConfig, n_types: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(preserving_(torch.empty(n_types, width, width), width))
+        n_real = n_relations(n_types) - SELF
+        self.own = nn.Parameter(uniform_(torch.empty(n_real, width), width))
+        """First half of a_r by relation id, from `SELF` on."""
+        self.other = nn.Parameter(uniform_(torch.empty(n_real, width), width))
+        """Second half of a_r."""
+
+    def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
+        own_BQR = _by_type(graph, self.weight @ self.own.T, h_BND, queries_BQ)
+        other_BNR = _by_type(graph, self.weight @ self.other.T, h_BND, None)
+        scores_BQN = relation_scores(
+            graph, own_BQR, other_BNR, queries_BQ, self.config.negative_slope
+        )
+        weights_BQN = attention_weights(scores_BQN, self.config.dropout, self.training)
+        if queries_BQ is None:
+            return weights_BQN @ _by_type(graph, self.weight, h_BND, None)
+        # Summed per type first: few rows are left to project.
+        blocks = [graph.block(t) for t in range(len(graph.sizes))]
+        summed_BQTD = torch.cat([weights_BQN[:, :, b] @ h_BND[:, b] for b in blocks], dim=2)
+        return summed_BQTD @ self.weight.flatten(0, 1)
+
+
+def _by_type(
+    graph: BatchGraph, weight_TDX: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
+) -> Tensor:
+    """Each node's vector times its type's matrix; queries are of type 0."""
+    if queries_BQ is not None:
+        return take_rows(h_BND, queries_BQ) @ weight_TDX[0]
+    return torch.cat([h_BND[:, graph.block(t)] @ w for t, w in enumerate(weight_TDX)], dim=1)
