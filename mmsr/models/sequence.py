@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.config import ModelConfig
 from mmsr.graph.batch import BatchGraph
+from mmsr.models.dropout import dropout
 from mmsr.models.embedding import NodeInput
 from mmsr.models.registry import make_aggregator, make_readout
 
@@ -31,9 +31,9 @@ class SequenceModule(nn.Module):
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
         """User vectors `[B, D]` from the mapped embeddings of each type block (see NodeInput)."""
-        h = F.dropout(self.input(graph, mapped), self.input_dropout, self.training)
+        h = dropout(self.input(graph, mapped), self.input_dropout, self.training)
         for depth, layer in enumerate(self.layers, start=1):
             queries = self.readout.queries(graph) if depth == len(self.layers) else None
-            h = F.dropout(layer(graph, h, queries), self.dropout, self.training)
+            h = dropout(layer(graph, h, queries), self.dropout, self.training)
         vectors: Tensor = self.readout(graph, h)
         return vectors

@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmsr.config import Config
@@ -25,6 +24,7 @@ from mmsr.graph.codes import modality_codes
 from mmsr.models.mmsr import MMSR
 from mmsr.training import checkpoint
 from mmsr.training.batching import bucketed_batches
+from mmsr.training.loss import softmax_cross_entropy
 
 Part = Literal["train", "development"]
 
@@ -243,8 +243,12 @@ def train_step(
     """One optimisation step: full softmax cross-entropy over all items; returns the loss."""
     settings = config.training
     with torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16):
-        scores_BI = model.user_vectors(histories_BL) @ model.item_vectors().T  # eq. (7)
-    loss = F.cross_entropy(scores_BI.float(), targets_B, label_smoothing=settings.label_smoothing)
+        loss = softmax_cross_entropy(
+            model.user_vectors(histories_BL),
+            model.item_vectors(),
+            targets_B,
+            settings.label_smoothing,
+        )
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mmsr.config import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.models.aggregators.base import Aggregator, take_rows
+from mmsr.models.dropout import dropout
 from mmsr.models.embedding import preserving_, uniform_
 
 
@@ -127,7 +128,7 @@ class Passes:
 
     def _weights(self, scores: Tensor) -> Tensor:
         weights = torch.softmax(scores, dim=-1)
-        return F.dropout(weights, self.layer.config.dropout, self.layer.training)
+        return dropout(weights, self.layer.config.dropout, self.layer.training)
 
 
 class Order(nn.Module, ABC):

@@ -1,0 +1,107 @@
+"""Full softmax cross-entropy over all items that holds one matrix of scores, never two.
+
+Legend: B prefixes of a batch, I items, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CACHED = 2**17
+"""Scores that are turned into weights at a time; so many stay in a core's cache."""
+
+
+def softmax_cross_entropy(
+    users_BD: Tensor, items_ID: Tensor, targets_B: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy of the softmax over ⟨user, item⟩ (eq. 7) for all items.
+
+    Equal to `torch.nn.functional.cross_entropy(users_BD @ items_ID.T, targets_B)`. The gradients
+    are computed together with the loss, while the scores are there: these are overwritten by the
+    softmax weights, and no second matrix of that size exists. Under autocast the three products
+    run in its type; sums, exponentials and the target's part are float32.
+
+    Parameters
+    ----------
+    users_BD, items_ID : float32.
+    targets_B : int64, item index of each target.
+    label_smoothing : share of the target distribution that is spread evenly over all items.
+
+    Returns
+    -------
+    The loss, a scalar. Differentiable once, with respect to users and items.
+    """
+    device = users_BD.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        users_BD.float(), items_ID, targets_B, label_smoothing, dtype
+    )
+    return loss
+
+
+class _SoftmaxCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        dtype: torch.dtype | None,
+    ) -> Tensor:
+        with torch.autocast(users.device.type, enabled=False):
+            return _forward(ctx, users, items, targets, smoothing, dtype or users.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (scale,) = gradients
+        d_users, d_items = ctx.saved_tensors
+        return d_users * scale, d_items * scale, None, None, None
+
+
+def _forward(
+    ctx: Any, users: Tensor, items: Tensor, targets: Tensor, smoothing: float, dtype: torch.dtype
+) -> Tensor:
+    B, I = len(users), len(items)  # noqa: E741
+    users_cast, items_cast = users.to(dtype), items.to(dtype)
+    scores_BI = users_cast @ items_cast.T
+    log_sum_B, sum_B = _exponentiate_(scores_BI)
+    own_BD = items[targets]
+    loss = log_sum_B - (1 - smoothing) * (users * own_BD).sum(dim=1)
+    # d loss / d score = softmax - (1 - smoothing) · one-hot - smoothing / I, each over B. The
+    # softmax's sums are divided out after the products, where that is little to do.
+    share_B1 = (1 / (B * sum_B))[:, None]
+    d_users = (scores_BI @ items_cast).float() * share_B1 - own_BD * ((1 - smoothing) / B)
+    d_items = (scores_BI.T @ (users * share_B1).to(dtype)).float()
+    d_items.index_add_(0, targets, users, alpha=-(1 - smoothing) / B)
+    if smoothing > 0:
+        mean_item = items.mean(dim=0)
+        loss = loss - smoothing * (users @ mean_item)
+        d_users -= mean_item * (smoothing / B)
+        d_items -= users.sum(dim=0) * (smoothing / (B * I))
+    ctx.save_for_backward(d_users, d_items)
+    return loss.mean()
+
+
+def _exponentiate_(scores_BI: Tensor) -> tuple[Tensor, Tensor]:
+    """Replace scores by exp(score - largest of the row).
+
+    Returns
+    -------
+    float32 `[B]` each: the logarithm of the sum of exponentials, and the sum of what stands now.
+    """
+    rows = max(_CACHED // scores_BI.shape[1], 1)
+    log_sums, sums = [], []
+    for part in scores_BI.split(rows) if scores_BI.device.type == "cpu" else (scores_BI,):
+        wide = part.float()  # `part` itself, where that is float32 already
+        largest = wide.amax(dim=1, keepdim=True)
+        wide.sub_(largest).exp_()
+        total = wide.sum(dim=1)
+        if wide.dtype != part.dtype:
+            part.copy_(wide)
+        log_sums.append(total.log() + largest[:, 0])
+        sums.append(total)
+    return torch.cat(log_sums), torch.cat(sums)
