@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config import GcnConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.models.aggregators.base import Aggregator, take_rows
+from mmsr.model_config import GcnConfig
+from mmsr.models.aggregators.base import Aggregator, rows_of
 from mmsr.models.embedding import preserving_
 
 
@@ -24,11 +24,7 @@ class Gcn(Aggregator):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        related_BNN = (graph.relation_BNN > 0).to(h_BND.dtype)
-        scale_BN = related_BNN.sum(dim=2).rsqrt()
-        rows_BQN, row_scale_BQ = related_BNN, scale_BN
-        if queries_BQ is not None:
-            rows_BQN = take_rows(related_BNN, queries_BQ)
-            row_scale_BQ = scale_BN.gather(1, queries_BQ)
-        d_BQN = row_scale_BQ[:, :, None] * rows_BQN * scale_BN[:, None, :]
-        return torch.relu(d_BQN @ (h_BND @ self.weight) + self.bias)  # eq. (8)
+        scale_BN1 = graph.related_BNN.sum(dim=2, keepdim=True).rsqrt()
+        rows_BQN = rows_of(graph.related_BNN, queries_BQ)
+        d_BQN = rows_of(scale_BN1, queries_BQ) * rows_BQN * scale_BN1.mT
+        return torch.relu((d_BQN @ h_BND) @ self.weight + self.bias)  # eq. (8)
