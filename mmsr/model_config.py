@@ -119,7 +119,9 @@ class ModelConfig(Frozen):
     layers: int = Field(default=1, ge=1, le=8)
     fusion: Literal["adaptive", "early", "late"] = "adaptive"
     aggregator: AggregatorConfig = DualAttentionConfig()
-    readout: Literal["last", "mean"] = "last"
+    readout: Literal["last", "mean", "attention", "last_n_attention"] = "last"
+    last_n: int = Field(default=5, ge=1)
+    """Latest positions that the readout `last_n_attention` reads."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)

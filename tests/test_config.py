@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,12 +12,14 @@ from mmsr.config import (
     AGGREGATOR_NAMES,
     VALID_METRICS,
     Config,
+    ModelConfig,
     parse_settings,
     read_export,
     read_yaml,
 )
 from mmsr.errors import UserError
-from mmsr.models.registry import AGGREGATORS
+from mmsr.models.mmsr import FUSIONS
+from mmsr.models.registry import AGGREGATORS, READOUTS
 
 SETTINGS = st.fixed_dictionaries(
     {},
@@ -57,8 +61,11 @@ def test_replace_sets_what_was_asked_and_nothing_else(settings):
     assert changed <= settings.keys()
 
 
-def test_every_aggregator_of_the_configs_is_registered_and_the_reverse():
+def test_every_variant_of_the_configs_is_registered_and_the_reverse():
+    fields = ModelConfig.model_fields
     assert set(AGGREGATOR_NAMES) == set(AGGREGATORS)
+    assert set(get_args(fields["readout"].annotation)) == set(READOUTS)
+    assert set(get_args(fields["fusion"].annotation)) == set(FUSIONS)
 
 
 @pytest.mark.parametrize("name", AGGREGATOR_NAMES)

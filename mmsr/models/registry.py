@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmsr.model_config import ModelConfig
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.dual_attention import DualAttention
 from mmsr.models.aggregators.gat import Gat
@@ -17,7 +18,7 @@ from mmsr.models.aggregators.graphsage import GraphSage
 from mmsr.models.aggregators.hgat import Hgat
 from mmsr.models.aggregators.hgnn import Hgnn
 from mmsr.models.aggregators.rgat import Rgat
-from mmsr.models.readout import Last, Mean, Readout
+from mmsr.models.readout import Attention, Last, LastNAttention, Mean, Readout
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "dual_attention": DualAttention,
@@ -29,7 +30,12 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "hgnn": Hgnn,
     "hgat": Hgat,
 }
-READOUTS: dict[str, type[Readout]] = {"last": Last, "mean": Mean}
+READOUTS: dict[str, type[Readout]] = {
+    "last": Last,
+    "mean": Mean,
+    "attention": Attention,
+    "last_n_attention": LastNAttention,
+}
 
 
 def make_aggregator(config: Any, n_types: int, width: int) -> Aggregator:
@@ -37,6 +43,6 @@ def make_aggregator(config: Any, n_types: int, width: int) -> Aggregator:
     return AGGREGATORS[config.name](config, n_types, width)
 
 
-def make_readout(name: str) -> Readout:
-    """Build a readout by name."""
-    return READOUTS[name]()
+def make_readout(config: ModelConfig) -> Readout:
+    """Build the readout that a model's config names."""
+    return READOUTS[config.readout](config)

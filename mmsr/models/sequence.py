@@ -27,7 +27,7 @@ class SequenceModule(nn.Module):
         self.layers = nn.ModuleList(
             make_aggregator(config.aggregator, n_types, config.width) for _ in range(config.layers)
         )
-        self.readout = make_readout(config.readout)
+        self.readout = make_readout(config)
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
         """User vectors `[B, D]` from the mapped embeddings of each type block (see NodeInput)."""
