@@ -95,7 +95,8 @@ def _exponentiate_(scores_BI: Tensor) -> tuple[Tensor, Tensor]:
     """
     rows = max(_CACHED // scores_BI.shape[1], 1)
     log_sums, sums = [], []
-    for part in scores_BI.split(rows) if scores_BI.device.type == "cpu" else (scores_BI,):
+    parts = torch.split(scores_BI, rows) if scores_BI.device.type == "cpu" else (scores_BI,)
+    for part in parts:
         wide = part.float()  # `part` itself, where that is float32 already
         largest = wide.amax(dim=1, keepdim=True)
         wide.sub_(largest).exp_()
