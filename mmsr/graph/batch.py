@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import permutations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmsr.graph.distances import shortest_paths
@@ -36,14 +37,12 @@ class BatchGraph:
     """Per type `[B, n]`: row in the type's embedding table, 0 where padded."""
     real_BN: Tensor
     """Whether a node is one (True) or padding."""
-    occurrence_BNL: Tensor
-    """Node occurs at this position, counted back from the end of the history."""
-    follows: tuple[Tensor, ...]
-    """Per type `[B, n, n]`: the column node comes right after the row node somewhere."""
-    shares_BNN: Tensor
-    """Both nodes occur at one position (of any types, a node with itself included)."""
-    last_BK: Tensor
-    """Nodes of type 0 at the history's last position; -1 where there are fewer than K."""
+    occurrences: tuple[Tensor, ...]
+    """Per type `[B, n, L]`: node occurs at this position, counted back from the history's end."""
+    slots: tuple[Tensor, ...]
+    """Per type `[B, L, K]`: nodes at each position, oldest first; -1 where there are fewer."""
+    lengths: Tensor
+    """`[B]`, positions of each history."""
 
     def block(self, type_: int) -> slice:
         """Slice of one type's nodes on the node axis."""
@@ -51,22 +50,68 @@ class BatchGraph:
         return slice(start, start + self.sizes[type_])
 
     @cached_property
+    def occurrence_BNL(self) -> Tensor:
+        """The occurrences of all types side by side."""
+        return torch.cat(self.occurrences, dim=1)
+
+    @cached_property
+    def last_BK(self) -> Tensor:
+        """Nodes of type 0 at the history's last position; -1 where there are fewer than K."""
+        return take_rows(self.slots[0], self.lengths[:, None] - 1)[:, 0]
+
+    @cached_property
+    def follows(self) -> tuple[Tensor, ...]:
+        """Per type `[B, n, n]`: the column node comes right after the row node somewhere."""
+        return tuple(_after(o, o) for o in self.occurrences)
+
+    @cached_property
+    def shares_BNN(self) -> Tensor:
+        """Both nodes occur at one position (of any types, a node with itself included)."""
+        return _any(self.occurrence_BNL, self.occurrence_BNL)
+
+    def linked(self, type_: int, items_BQ: Tensor) -> Tensor:
+        """Nodes of type `type_` that item nodes are linked to: `[B, Q, K]`, -1 where fewer.
+
+        Places within the block. An item has the same links wherever it occurs.
+        """
+        back_BQ = take_rows(self.occurrences[0], items_BQ).argmax(dim=2)
+        return take_rows(self.slots[type_], (self.lengths[:, None] - 1 - back_BQ).clamp(min=0))
+
+    def sequential_of(self, type_: int, rows_BR: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of `sequential` and `within_bias`, for some nodes of one type alone.
+
+        Returns
+        -------
+        `[B, R, 3, n]` and `[B, R, n]`.
+        """
+        occurrence = self.occurrences[type_]
+        rows_BRL = take_rows(occurrence, rows_BR)
+        itself = F.one_hot(rows_BR, self.sizes[type_]).to(rows_BRL.dtype)
+        return _steps(_after(rows_BRL, occurrence), _before(rows_BRL, occurrence), itself)
+
+    @cached_property
     def sequential(self) -> tuple[Tensor, ...]:
         """Per type `[B, n, 3, n]`: relation out, in or both, as 0/1, from row to column node."""
-        masks = []
-        for after in self.follows:
-            before = after.transpose(1, 2)
-            both = after * before
-            mask = torch.stack((after - both, before - both, both), dim=2)
-            # A node that follows itself is related by `self` alone.
-            mask.diagonal(dim1=1, dim2=3).zero_()
-            masks.append(mask)
-        return tuple(masks)
+        return tuple(mask for mask, _ in self._steps)
 
     @cached_property
     def within_bias(self) -> tuple[Tensor, ...]:
         """Per type `[B, n, n]`: 0 where homogeneous attention may look, -inf elsewhere."""
-        return tuple(_bias(after + after.transpose(1, 2)) for after in self.follows)
+        return tuple(bias for _, bias in self._steps)
+
+    @cached_property
+    def _steps(self) -> list[tuple[Tensor, Tensor]]:
+        return [
+            _steps(after, after.transpose(1, 2), torch.eye(size, device=after.device))
+            for after, size in zip(self.follows, self.sizes, strict=True)
+        ]
+
+    @cached_property
+    def item_cross_bias(self) -> tuple[Tensor, ...]:
+        """Rows of `cross_bias_BNN` for the nodes of type 0: per type `[B, n, m]`."""
+        items, *others = self.occurrences
+        itself = torch.eye(self.sizes[0], device=items.device).expand(len(items), -1, -1)
+        return (_bias(itself), *(_bias(_any(items, other)) for other in others))
 
     @cached_property
     def cross_bias_BNN(self) -> Tensor:
@@ -74,6 +119,7 @@ class BatchGraph:
         shares = self.shares_BNN.clone()
         for t in range(len(self.sizes)):
             shares[:, self.block(t), self.block(t)] = 0
+        shares.diagonal(dim1=1, dim2=2).fill_(1)
         return _bias(shares)
 
     @cached_property
@@ -112,7 +158,7 @@ class BatchGraph:
     @cached_property
     def related_bias_BNN(self) -> Tensor:
         """0 where nodes are related in any way (itself included), -inf elsewhere."""
-        return _bias(self.neighbours_BNN)
+        return _bias(self.related_BNN)
 
     @cached_property
     def relation_mean_BNN(self) -> Tensor:
@@ -143,10 +189,16 @@ def _normalised(mask: Tensor) -> Tensor:
 
 
 def _bias(related_Bnn: Tensor) -> Tensor:
-    """Additive attention mask: 0 on the diagonal and where related, -inf elsewhere."""
-    bias = torch.zeros_like(related_Bnn).masked_fill_(related_Bnn == 0, -torch.inf)
-    bias.diagonal(dim1=1, dim2=2).zero_()
-    return bias
+    """Additive attention mask: 0 where related, -inf elsewhere."""
+    return torch.zeros_like(related_Bnn).masked_fill_(related_Bnn == 0, -torch.inf)
+
+
+def _steps(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks `[B, R, 3, n]` of out, in and both, and the bias `[B, R, n]` over them and itself."""
+    both = after * before
+    mask = torch.stack((after - both, before - both, both), dim=2)
+    # A node that follows itself is related by `self` alone.
+    return mask * (1 - itself).unsqueeze(-2), _bias(after + before + itself)
 
 
 def build_batch_graph(
@@ -177,22 +229,20 @@ def build_batch_graph(
     occurrences = [
         _occurrence(at, lengths, size) for (_, _, at), size in zip(located, sizes, strict=True)
     ]
-    occurrence_BNL = torch.cat(occurrences, dim=1)
     return BatchGraph(
         sizes=sizes,
         ids=tuple(ids for ids, _, _ in located),
         real_BN=real_BN,
-        occurrence_BNL=occurrence_BNL,
-        # Position 0 is the last, so what follows position p + 1 stands at position p.
-        follows=tuple(_any(o[:, :, 1:], o[:, :, :-1]) for o in occurrences),
-        shares_BNN=_any(occurrence_BNL, occurrence_BNL),
-        last_BK=_slots_at(located[0][2], lengths - 1),
+        occurrences=tuple(occurrences),
+        slots=tuple(at for _, _, at in located),
+        lengths=lengths,
     )
 
 
-def _slots_at(slots_BLK: Tensor, position_B: Tensor) -> Tensor:
-    """Slots `[B, K]` of one position of each history."""
-    return slots_BLK[torch.arange(len(slots_BLK), device=slots_BLK.device), position_B]
+def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
+    """Rows of each graph: `[B, N, ...]` and `[B, Q]` to `[B, Q, ...]`."""
+    batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
+    return values_BNX[batch, rows_BQ]
 
 
 def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,3 +277,14 @@ def _occurrence(at_BLK: Tensor, lengths: Tensor, n_nodes: int) -> Tensor:
 def _any(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:
     """0/1 `[B, n, m]`: whether the two occur together at any position."""
     return torch.bmm(first_BnL, second_BmL.transpose(1, 2)).clamp_(max=1)
+
+
+def _after(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:
+    """0/1 `[B, n, m]`: whether the second comes right after the first anywhere."""
+    # Position 0 is the last, so what follows position p + 1 stands at position p.
+    return _any(first_BnL[:, :, 1:], second_BmL[:, :, :-1])
+
+
+def _before(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:
+    """0/1 `[B, n, m]`: whether the second comes right before the first anywhere."""
+    return _any(first_BnL[:, :, :-1], second_BmL[:, :, 1:])

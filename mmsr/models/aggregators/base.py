@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.graph.batch import BatchGraph
+from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.models.dropout import dropout
 
 
 class Aggregator(nn.Module, ABC):
@@ -35,17 +35,11 @@ class Aggregator(nn.Module, ABC):
         """
 
 
-def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
-    """Rows of each graph: `[B, N, ...]` and `[B, Q]` to `[B, Q, ...]`."""
-    batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
-    return values_BNX[batch, rows_BQ]
-
-
 def rows_of(values_BNX: Tensor, queries_BQ: Tensor | None) -> Tensor:
     """The queries' rows; all of them where there are no queries."""
     return values_BNX if queries_BQ is None else take_rows(values_BNX, queries_BQ)
 
 
-def attention_weights(scores: Tensor, dropout: float, training: bool) -> Tensor:
-    """Softmax over the last axis, with dropout on the weights."""
-    return F.dropout(torch.softmax(scores, dim=-1), dropout, training)
+def attention_weights(scores: Tensor, probability: float, training: bool) -> Tensor:
+    """Softmax over the last axis, with dropout of this probability on the weights."""
+    return dropout(torch.softmax(scores, dim=-1), probability, training)

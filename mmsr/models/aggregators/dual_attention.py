@@ -1,6 +1,6 @@
 """Dual attention: homogeneous and heterogeneous attention over one graph (eqs. 12-17).
 
-Shapes: B batch, N nodes, n nodes of one type block, Q query nodes, D width.
+Shapes: B batch, N nodes, n nodes of one type block, Q query nodes, R rows, S slots, D width.
 
 A homogeneous pass mixes nodes of one type, which share their projections, so it commutes with
 them: projecting the result of the pass equals passing the projections. The second pass of an
@@ -10,18 +10,18 @@ asynchronous order therefore needs no further product with a weight matrix.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config import DualAttentionConfig
-from mmsr.graph.batch import BatchGraph
-from mmsr.models.aggregators.base import Aggregator, take_rows
-from mmsr.models.dropout import dropout
+from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.model_config import DualAttentionConfig
+from mmsr.models.aggregators.base import Aggregator, attention_weights
 from mmsr.models.embedding import preserving_, uniform_
+
+Blocks = tuple[Tensor, ...]
+"""Vectors by node type, `[B, n, D]` each."""
 
 
 class DualAttention(Aggregator):
@@ -30,9 +30,9 @@ class DualAttention(Aggregator):
     def __init__(self, config: DualAttentionConfig, n_types: int, width: int) -> None:
         super().__init__()
         self.config = config
-        n_projections = 1 if config.share_qkv else 3
+        self.n_projections = 1 if config.share_qkv else 3
         self.projection = nn.Parameter(
-            preserving_(torch.empty(n_types, width, n_projections * width), width)
+            preserving_(torch.empty(n_types, width, self.n_projections * width), width)
         )
         self.combine = ORDERS[config.order](width)
         if self.combine.homogeneous:
@@ -40,95 +40,154 @@ class DualAttention(Aggregator):
             """a_r of eq. (12) for self, out, in, both."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        D = h_BND.shape[2]
-        projected = torch.cat(
-            [h_BND[:, graph.block(t)] @ w for t, w in enumerate(self.projection)], dim=1
-        )
-        parts = torch.split(projected, D, dim=2)
+        projected = [
+            (h @ w).chunk(self.n_projections, dim=2)
+            for h, w in zip(torch.split(h_BND, graph.sizes, dim=1), self.projection, strict=True)
+        ]
+        parts = [tuple(blocks) for blocks in zip(*projected, strict=True)]
         query, key, value = parts if len(parts) == 3 else parts * 3
-        passes = Passes(self, graph, queries_BQ)
+        passes = (
+            AllPasses(self, graph)
+            if queries_BQ is None
+            else QueryPasses(self, graph, queries_BQ)
+        )
         combined: Tensor = self.combine(passes, query, key, value)
         return combined
 
 
-@dataclass(frozen=True)
-class Passes:
-    """The two attention passes over one batch graph, with one layer's parameters."""
+class Passes(ABC):
+    """The two attention passes over one batch graph, with one layer's parameters.
 
-    layer: DualAttention
-    graph: BatchGraph
-    queries_BQ: Tensor | None
+    A pass that is the second one is wanted for the output nodes alone. What it reads of the first
+    is called *near*: vectors of the nodes that heterogeneous attention of output nodes looks at.
+    """
 
-    def homogeneous(self, x_BND: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-        """Mix `values` by the scores of eq. (12) between the nodes `x_BND`, for all nodes."""
-        mixed = []
-        for t, (mask, bias) in enumerate(
-            zip(self.graph.sequential, self.graph.within_bias, strict=True)
-        ):
-            block = self.graph.block(t)
-            x = x_BND[:, block]
-            weights = self._within_weights(x, x, mask, bias, torch.diag_embed)
-            mixed.append([weights @ v[:, block] for v in values])
-        return tuple(torch.cat(blocks, dim=1) for blocks in zip(*mixed, strict=True))
+    def __init__(self, layer: DualAttention, graph: BatchGraph) -> None:
+        self.layer, self.graph = layer, graph
 
-    def homogeneous_of_queries(self, x_BND: Tensor, value_BND: Tensor) -> Tensor:
-        """The same for the queries alone; `x_BND` must hold at least the nodes of type 0."""
-        if self.queries_BQ is None:
-            return self.homogeneous(x_BND, value_BND)[0]
-        rows, block = self.queries_BQ, self.graph.block(0)
-        x = x_BND[:, block]
-        place = F.one_hot(rows, x.shape[1]).to(x.dtype)
-        weights = self._within_weights(
-            take_rows(x, rows),
-            x,
-            take_rows(self.graph.sequential[0], rows),
-            take_rows(self.graph.within_bias[0], rows),
-            lambda own: own[:, :, None] * place,
-        )
-        return weights @ value_BND[:, block]
+    @abstractmethod
+    def near(self, x: Blocks) -> Blocks:
+        """The near nodes' rows of `x`."""
 
-    def heterogeneous(
-        self, query: Tensor, key: Tensor, value: Tensor, *, items_only: bool = False
-    ) -> Tensor:
-        """Mix `value` by the scores of eq. (13), for all nodes or those of type 0."""
-        bias = self.graph.cross_bias_BNN
-        if items_only:
-            query, bias = query[:, self.graph.block(0)], bias[:, self.graph.block(0)]
-        return self._cross(query, key, value, bias)
+    @abstractmethod
+    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+        """Homogeneous pass: `values` mixed by the scores of eq. (12) between `x`, near nodes."""
 
-    def heterogeneous_of_queries(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """The same for the queries alone."""
-        if self.queries_BQ is None:
-            return self.heterogeneous(query, key, value)
-        bias = take_rows(self.graph.cross_bias_BNN, self.queries_BQ)
-        return self._cross(take_rows(query, self.queries_BQ), key, value, bias)
+    @abstractmethod
+    def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
+        """Heterogeneous pass for all nodes that homogeneous attention of output nodes looks at."""
 
-    @property
-    def queries_only(self) -> bool:
-        """Whether the result is wanted for some nodes of type 0 alone."""
-        return self.queries_BQ is not None
+    @abstractmethod
+    def within(self, x: Blocks, value: Blocks) -> Tensor:
+        """Homogeneous pass for the output nodes."""
+
+    @abstractmethod
+    def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        """Heterogeneous pass (eq. 13) for the output nodes, from vectors of the near ones."""
 
     def _within_weights(
-        self,
-        rows_BQD: Tensor,
-        x_BnD: Tensor,
-        mask_BQ3n: Tensor,
-        bias_BQn: Tensor,
-        at_self: Callable[[Tensor], Tensor],
+        self, rows_BRD: Tensor, x_BnD: Tensor, mask_BR3n: Tensor, bias_BRn: Tensor, itself: Tensor
     ) -> Tensor:
-        own, *others = self.layer.relation  # eq. (12): a_r · (v_i ⊙ v_j)
-        B, Q, D = rows_BQD.shape
-        scaled = (rows_BQD[:, :, None] * torch.stack(others)).reshape(B, Q * 3, D)
-        scores_BQ3n = (scaled @ x_BnD.transpose(1, 2)).view(B, Q, 3, -1)
-        scores = (scores_BQ3n * mask_BQ3n).sum(dim=2) + at_self((rows_BQD * rows_BQD) @ own)
-        return self._weights(F.leaky_relu(scores, self.layer.config.negative_slope) + bias_BQn)
-
-    def _cross(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        return self._weights(query @ key.transpose(1, 2) + bias) @ value  # eqs. (13), (14)
+        """Softmax over eq. (12): a_r · (v_i ⊙ v_j); `itself` holds 1 where row and column meet."""
+        own, *others = self.layer.relation
+        B, R, D = rows_BRD.shape
+        scaled = (rows_BRD[:, :, None] * torch.stack(others)).view(B, R * 3, D)
+        scores_BR3n = (scaled @ x_BnD.transpose(1, 2)).view(B, R, 3, -1)
+        scores = (scores_BR3n * mask_BR3n).sum(dim=2)
+        scores = scores + ((rows_BRD * rows_BRD) @ own)[:, :, None] * itself
+        return self._weights(F.leaky_relu(scores, self.layer.config.negative_slope) + bias_BRn)
 
     def _weights(self, scores: Tensor) -> Tensor:
-        weights = torch.softmax(scores, dim=-1)
-        return dropout(weights, self.layer.config.dropout, self.layer.training)
+        return attention_weights(scores, self.layer.config.dropout, self.layer.training)
+
+
+def _mixed(weights_BRn: Tensor, values: list[Tensor]) -> list[Tensor]:
+    """Weighted sums of each value `[B, n, D]`; one that is given twice is summed once."""
+    sums = {id(v): weights_BRn @ v for v in {id(v): v for v in values}.values()}
+    return [sums[id(v)] for v in values]
+
+
+class AllPasses(Passes):
+    """Every node is an output node."""
+
+    def near(self, x: Blocks) -> Blocks:
+        return x
+
+    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+        mixed = []
+        for t, x_BnD in enumerate(x):
+            weights = self._within_weights(
+                x_BnD,
+                x_BnD,
+                self.graph.sequential[t],
+                self.graph.within_bias[t],
+                torch.eye(x_BnD.shape[1], dtype=x_BnD.dtype, device=x_BnD.device),
+            )
+            mixed.append(_mixed(weights, [v[t] for v in values]))
+        return tuple(zip(*mixed, strict=True))
+
+    def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
+        return torch.split(self.across(query, key, value), self.graph.sizes, dim=1)
+
+    def within(self, x: Blocks, value: Blocks) -> Tensor:
+        return torch.cat(self.within_near(x, value)[0], dim=1)
+
+    def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        q, k, v = (torch.cat(blocks, dim=1) for blocks in (query, key, value))
+        scores = q @ k.transpose(1, 2) + self.graph.cross_bias_BNN  # eq. (13)
+        return self._weights(scores) @ v  # eq. (14)
+
+
+class QueryPasses(Passes):
+    """Some nodes of type 0 are the output nodes.
+
+    Near them are they themselves and, an item having the same codes wherever it occurs, the nodes
+    they are linked to: a few slots S for each, so no row of any other node is computed.
+    """
+
+    def __init__(self, layer: DualAttention, graph: BatchGraph, queries_BQ: Tensor) -> None:
+        super().__init__(layer, graph)
+        linked = [graph.linked(t, queries_BQ) for t in range(1, len(graph.sizes))]
+        slots = [queries_BQ[:, :, None], *linked]
+        self.rows = [slot.clamp(min=0).flatten(1) for slot in slots]
+        self.bias_BQS = torch.cat(slots, dim=2).lt(0) * torch.finfo(torch.float32).min
+
+    def near(self, x: Blocks) -> Blocks:
+        return tuple(take_rows(block, rows) for block, rows in zip(x, self.rows, strict=True))
+
+    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+        mixed = []
+        for t, (x_BnD, rows) in enumerate(zip(x, self.rows, strict=True)):
+            weights = self._row_weights(t, x_BnD, rows)
+            mixed.append(_mixed(weights, [v[t] for v in values]))
+        return tuple(zip(*mixed, strict=True))
+
+    def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
+        scores = [  # eq. (13)
+            query[0] @ k.transpose(1, 2) + bias
+            for k, bias in zip(key, self.graph.item_cross_bias, strict=True)
+        ]
+        weights = torch.split(self._weights(torch.cat(scores, dim=2)), self.graph.sizes, dim=2)
+        parts = [w @ v for w, v in zip(weights, value, strict=True)]  # eq. (14)
+        return (torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0],)
+
+    def within(self, x: Blocks, value: Blocks) -> Tensor:
+        return self._row_weights(0, x[0], self.rows[0]) @ value[0]
+
+    def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        key_BQSD, value_BQSD = self._by_slot(key), self._by_slot(value)
+        scores_BQS = (key_BQSD @ query[0][:, :, :, None])[:, :, :, 0]  # eq. (13)
+        weights_BQS = self._weights(scores_BQS + self.bias_BQS)
+        return (weights_BQS[:, :, None] @ value_BQSD)[:, :, 0]  # eq. (14)
+
+    def _row_weights(self, type_: int, x_BnD: Tensor, rows_BR: Tensor) -> Tensor:
+        mask, bias = self.graph.sequential_of(type_, rows_BR)
+        itself = F.one_hot(rows_BR, x_BnD.shape[1]).to(x_BnD.dtype)
+        return self._within_weights(take_rows(x_BnD, rows_BR), x_BnD, mask, bias, itself)
+
+    def _by_slot(self, near: Blocks) -> Tensor:
+        B, Q, D = near[0].shape
+        return torch.cat([block.view(B, Q, -1, D) for block in near], dim=2)
 
 
 class Order(nn.Module, ABC):
@@ -141,15 +200,15 @@ class Order(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Output for the queries of `p` from the projections of all nodes `[B, N, D]`."""
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        """Vectors of the output nodes of `p` from the projections of all nodes."""
 
 
 class Homogeneous(Order):
     """`ho`: within types alone."""
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return p.homogeneous_of_queries(value, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        return p.within(value, value)
 
 
 class Heterogeneous(Order):
@@ -157,8 +216,8 @@ class Heterogeneous(Order):
 
     homogeneous = False
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return p.heterogeneous_of_queries(query, key, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        return p.across(p.near(query), p.near(key), p.near(value))
 
 
 class Synchronous(Order):
@@ -168,9 +227,9 @@ class Synchronous(Order):
         super().__init__(width)
         self.join = nn.Linear(2 * width, width)
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        ho = p.homogeneous_of_queries(value, value)
-        he = p.heterogeneous_of_queries(query, key, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        ho = p.within(value, value)
+        he = p.across(p.near(query), p.near(key), p.near(value))
         joined: Tensor = self.join(torch.cat((ho, he), dim=2))
         return joined
 
@@ -178,33 +237,30 @@ class Synchronous(Order):
 class HomogeneousFirst(Order):
     """`hohe`: heterogeneous attention over the result of homogeneous attention."""
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        query, key, value = _mix(p, value, query, key, value)
-        return p.heterogeneous_of_queries(query, key, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        return p.across(*p.within_near(value, query, key, value))
 
 
 class HeterogeneousFirst(Order):
     """`heho`: homogeneous attention over the result of heterogeneous attention."""
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed = p.heterogeneous(query, key, value, items_only=p.queries_only)
-        return p.homogeneous_of_queries(mixed, mixed)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        mixed = p.across_sources(query, key, value)
+        return p.within(mixed, mixed)
 
 
 class NonInvasiveHomogeneousFirst(Order):
     """`NI(hohe)`: the first pass changes the scores of the second, the values stay V."""
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        query, key = _mix(p, value, query, key)
-        return p.heterogeneous_of_queries(query, key, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        return p.across(*p.within_near(value, query, key), p.near(value))
 
 
 class NonInvasiveHeterogeneousFirst(Order):
     """`NI(heho)`: the first pass changes the scores of the second, the values stay V."""
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed = p.heterogeneous(query, key, value, items_only=p.queries_only)
-        return p.homogeneous_of_queries(mixed, value)
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
+        return p.within(p.across_sources(query, key, value), value)
 
 
 class Gated(Order):
@@ -216,7 +272,7 @@ class Gated(Order):
         self.heho = NonInvasiveHeterogeneousFirst(width)
         self.gate = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 2))
 
-    def forward(self, p: Passes, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         hohe = self.hohe(p, query, key, value)
         heho = self.heho(p, query, key, value)
         beta = torch.softmax(self.gate(torch.cat((hohe, heho), dim=2)), dim=2)  # eq. (16)
@@ -234,10 +290,3 @@ ORDERS: dict[str, type[Order]] = {
     "ho": Homogeneous,
     "he": Heterogeneous,
 }
-
-
-def _mix(p: Passes, x: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-    """Homogeneous pass over several values; one that is given twice is mixed once."""
-    distinct = list(dict.fromkeys(values))
-    mixed = dict(zip(distinct, p.homogeneous(x, *distinct), strict=True))
-    return tuple(mixed[v] for v in values)

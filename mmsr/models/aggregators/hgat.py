@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.graph.batch import BatchGraph
+from mmsr.graph.batch import BatchGraph, take_rows
 from mmsr.graph.relations import SELF, n_relations
 from mmsr.model_config import HgatConfig
-from mmsr.models.aggregators.base import Aggregator, attention_weights, take_rows
+from mmsr.models.aggregators.base import Aggregator, attention_weights
 from mmsr.models.aggregators.relational import relation_scores
 from mmsr.models.embedding import preserving_, uniform_
 
