@@ -14,6 +14,9 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "graph.clustering": Choice("kmeans", "gmm", when={"graph.reduction": "pca"}),
     "graph.max_history": Int(20, 50, step=10),
     "model.fusion": Choice("adaptive", "early", "late"),
+    "model.aggregator.name": Choice(
+        "dual_attention", "hgat", "hgnn", "rgat", "graphormer", "gat", "graphsage", "gcn"
+    ),
     "model.aggregator.order": Choice(
         "gated",
         "synchronous",
@@ -21,28 +24,52 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
         "ni_heho",
         "hohe",
         "heho",
-        when={"model.fusion": "adaptive"},
+        when={"model.aggregator.name": "dual_attention", "model.fusion": "adaptive"},
     ),
-    "model.aggregator.share_qkv": Choice(True, False),
-    "model.aggregator.dropout": Float(0.0, 0.5, step=0.1),
+    "model.aggregator.share_qkv": Choice(
+        True, False, when={"model.aggregator.name": "dual_attention"}
+    ),
+    "model.aggregator.heads": Choice(
+        1, 2, 4, 8, when={"model.aggregator.name": ("gat", "graphormer")}
+    ),
+    "model.aggregator.max_distance": Int(2, 8, when={"model.aggregator.name": "graphormer"}),
+    "model.aggregator.max_degree": Choice(8, 16, 32, when={"model.aggregator.name": "graphormer"}),
+    "model.aggregator.negative_slope": Float(
+        0.0,
+        0.3,
+        step=0.1,
+        when={"model.aggregator.name": ("dual_attention", "gat", "rgat", "hgat")},
+    ),
+    "model.aggregator.dropout": Float(
+        0.0,
+        0.5,
+        step=0.1,
+        when={"model.aggregator.name": ("dual_attention", "gat", "graphormer", "rgat", "hgat")},
+    ),
+    "model.readout": Choice("last", "mean", "attention", "last_n_attention"),
+    "model.last_n": Int(2, 10, when={"model.readout": "last_n_attention"}),
     "model.width": Choice(64, 128, 192),
     "model.input_dropout": Float(0.0, 0.5, step=0.1),
     "model.dropout": Float(0.0, 0.6, step=0.1),
     "training.learning_rate": Float(5e-4, 5e-3, log=True),
     "training.batch_size": Choice(64, 128, 256),
 }
-"""Graph construction, fusion, aggregator, width, dropout and optimisation. The order of the two
-attentions only exists where there are two, under adaptive fusion; mixtures are fitted to reduced
-features alone, the full ones would take gigabytes."""
+"""Graph construction, fusion, aggregator, readout, width, dropout and optimisation. The knobs of an
+aggregator exist under it alone, and the order of dual attention's two passes only where there are
+two, under adaptive fusion; mixtures are fitted to reduced features alone, the full ones would take
+gigabytes."""
 
 _AUTHORS: Mapping[str, Any] = {
     "graph.reduction": "pca",
     "graph.clustering": "kmeans",
     "graph.max_history": 50,
     "model.fusion": "adaptive",
+    "model.aggregator.name": "dual_attention",
     "model.aggregator.order": "gated",
     "model.aggregator.share_qkv": True,
+    "model.aggregator.negative_slope": 0.1,
     "model.aggregator.dropout": 0.2,
+    "model.readout": "last",
     "model.width": 128,
     "model.input_dropout": 0.0,
     "model.dropout": 0.4,

@@ -17,7 +17,7 @@ class Dimension(Protocol):
 
     @property
     def when(self) -> Mapping[str, Any]:
-        """Values of other keys under which the dimension exists."""
+        """Values of other keys under which the dimension exists; a tuple stands for any of them."""
 
     def problem(self) -> str | None:
         """What is wrong with the declaration, or None."""
@@ -190,9 +190,18 @@ class Choice:
         return " | ".join(str(option) for option in self.options) + under(self.when)
 
 
+def meets(value: Any, condition: Any) -> bool:
+    """Whether a key's value is the one that a condition names, or one of a tuple of them."""
+    return value in condition if isinstance(condition, tuple) else bool(value == condition)
+
+
 def under(when: Mapping[str, Any]) -> str:
     """The condition in words, or nothing."""
-    return " under " + ", ".join(f"{key}={value}" for key, value in when.items()) if when else ""
+    words = [
+        f"{key}={' or '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for key, value in when.items()
+    ]
+    return " under " + ", ".join(words) if words else ""
 
 
 def _is_int(value: Any) -> bool:

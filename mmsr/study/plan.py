@@ -18,6 +18,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.study.cluster import check_address
 from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
+from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
 from mmsr.study.options import Options
@@ -169,7 +170,7 @@ def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
         key: dimension
         for key, dimension in space.items()
         if key not in fixed
-        and all(flat.get(k) == v for k, v in dimension.when.items() if k in fixed)
+        and all(meets(flat.get(k), v) for k, v in dimension.when.items() if k in fixed)
     }
 
 

@@ -1,20 +1,21 @@
 """Search spaces: what a study may vary, declared by dotted config key.
 
 A space is a mapping such as ``{"graph.n_codes": Int(10, 50, step=10)}``. A dimension with `when=`
-exists only where the named keys have the named values. A proposal never asks for more links than
-codes: `graph.links_per_item` is cut to the number of codes (see `apply`), and the trial's config
-says what was run.
+exists only where the named keys have the named values; a tuple names several, any of which will
+do. A proposal never asks for more links than codes: `graph.links_per_item` is cut to the number of
+codes (see `apply`), and the trial's config says what was run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config, GraphConfig
 from mmsr.errors import UserError, unknown
-from mmsr.study.dimensions import Choice, Dimension, Float, Int, under
+from mmsr.study.dimensions import Choice, Dimension, Float, Int, meets, under
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,8 +39,7 @@ def check_space(space: Space, base: Config) -> None:
         if (problem := dimension.problem()) is not None:
             raise UserError(f"space: {key}: {dimension}: {problem}")
     for key, dimension in _ordered(space):
-        context = _context(space, key, base)
-        for value in dimension.corners():
+        for context, value in product(_contexts(space, key, base), dimension.corners()):
             try:
                 apply(base, {**context, key: value})
             except UserError as error:
@@ -100,8 +100,7 @@ def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
     yield base.graph
     for key, dimension in space.items():
         if key.startswith("graph."):
-            context = _context(space, key, base)
-            for value in dimension.corners():
+            for context, value in product(_contexts(space, key, base), dimension.corners()):
                 yield apply(base, {**context, key: value}).graph
 
 
@@ -129,24 +128,40 @@ def _ordered(space: Space) -> list[tuple[str, Dimension]]:
 
 def _exists(dimension: Dimension, settings: Mapping[str, Any], base: Config) -> bool:
     flat = base.flat()
-    return all(settings.get(key, flat.get(key)) == value for key, value in dimension.when.items())
+    return all(meets(settings.get(k, flat.get(k)), value) for k, value in dimension.when.items())
 
 
-def _context(space: Space, key: str, base: Config) -> dict[str, Any]:
-    """Values of other keys under which the dimension exists, conditions of conditions included."""
-    context: dict[str, Any] = {}
-    for other, value in space[key].when.items():
-        if other in space:
-            if not space[other].contains(value):
-                raise UserError(f"space: {key}: {other}={value!r} is never proposed")
-            context |= _context(space, other, base)
-        elif base.flat().get(other) != value:
+def _contexts(space: Space, key: str, base: Config) -> list[dict[str, Any]]:
+    """All values of other keys under which the dimension exists, their own conditions included."""
+    contexts: list[dict[str, Any]] = [{}]
+    for other, condition in space[key].when.items():
+        met = _contexts_of_condition(space, key, other, condition, base)
+        contexts = [{**context, **more} for context, more in product(contexts, met)]
+    return contexts
+
+
+def _contexts_of_condition(
+    space: Space, key: str, other: str, condition: Any, base: Config
+) -> list[dict[str, Any]]:
+    if other not in space:
+        value = base.flat().get(other)
+        if not meets(value, condition):
             raise UserError(
-                f"space: {key} never exists: its condition {other}={value!r} is not met by the "
-                f"config, which has {base.flat().get(other)!r}"
+                f"space: {key} never exists: its condition {other}={condition!r} is not met by the "
+                f"config, which has {value!r}"
             )
-        context[other] = value
-    return context
+        return [{other: value}]
+    outer = _contexts(space, other, base)
+    values = condition if isinstance(condition, tuple) else (condition,)
+    proposed = [value for value in values if space[other].contains(value)]
+    if not proposed:
+        raise UserError(f"space: {key}: {other}={condition!r} is never proposed")
+    for value in values:  # one that is not proposed may be there for other spaces, but not misspelt
+        try:
+            apply(base, {**outer[0], other: value})
+        except UserError as error:
+            raise UserError(f"space: {key}: under {other}={value!r}: {_bare(error)}") from None
+    return [{**context, other: value} for context, value in product(outer, proposed)]
 
 
 def _fewest_codes(graph: GraphConfig) -> int:

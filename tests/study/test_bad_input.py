@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mmsr.study import Choice, Float, Halving, Int, Tpe
+from mmsr.config import AGGREGATOR_NAMES
+from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Tpe
 from mmsr.study.folder import StudyFolder
 from mmsr.study.options import Options
 from mmsr.study.plan import make_plan
@@ -188,6 +189,17 @@ def test_set_takes_out_what_exists_only_under_another_value(small_study, study_h
     assert set(make_plan(study, Options()).space) == set(space)
     fixed = make_plan(study, Options(settings={"model.fusion": "early"}))
     assert set(fixed.space) == {"model.width"}
+
+
+@pytest.mark.parametrize("name", AGGREGATOR_NAMES)
+def test_set_can_choose_any_aggregator_in_the_default_space(small_study, study_home, name):
+    space = {key: value for key, value in DEFAULT_SPACE.items() if key.startswith("model.")}
+    study = dataclasses.replace(small_study, space=space, base={}, enqueue=None)
+    plan = make_plan(study, Options(settings={"model.aggregator.name": name}))
+    knobs = {key for key in plan.base.flat() if key.startswith("model.aggregator.")}
+    assert {key for key in plan.space if key.startswith("model.aggregator.")} == knobs - {
+        "model.aggregator.name"
+    }
 
 
 def test_definition_tells_what_is_another_study(small_study, study_home):

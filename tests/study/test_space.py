@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsr.config import Config
+from mmsr.config import AGGREGATOR_NAMES, Config
 from mmsr.errors import UserError
+from mmsr.models.registry import READOUTS
 from mmsr.study import AUTHORS_SETTINGS, DEFAULT_SPACE, Choice, Float, Int
 from mmsr.study.space import (
     apply,
@@ -38,9 +39,12 @@ spaces = st.fixed_dictionaries(
         "graph.n_codes": ints,
         "graph.links_per_item": ints,
         "graph.modalities": st.just(Choice(None, ["image"], ["image", "text"])),
-        "model.aggregator.name": st.just(Choice("dual_attention", "gcn")),
+        "model.aggregator.name": st.just(Choice("dual_attention", "gat", "gcn")),
         "model.aggregator.share_qkv": st.just(
             Choice(True, False, when={"model.aggregator.name": "dual_attention"})
+        ),
+        "model.aggregator.dropout": st.just(
+            Float(0.0, 0.5, when={"model.aggregator.name": ("dual_attention", "gat")})
         ),
         "model.dropout": steps,
         "training.learning_rate": st.just(Float(1e-4, 1e-1, log=True)),
@@ -61,9 +65,8 @@ def test_every_proposal_is_a_valid_config_inside_the_space(space, sampler):
     for _ in range(3):
         proposed = propose(study.ask(), space, BASE)
         config = apply(BASE, proposed)
-        flat = config.flat()
         for key, dimension in space.items():
-            active = all(flat.get(k) == v for k, v in dimension.when.items())
+            active = _holds(dimension, config)
             assert (key in proposed) == active
             if active:
                 assert dimension.contains(proposed[key])
@@ -87,11 +90,46 @@ def test_default_space_holds_the_authors_settings():
     check_space(DEFAULT_SPACE, BASE)
     for authors in AUTHORS_SETTINGS:
         config = check_settings(DEFAULT_SPACE, BASE, authors)
-        assert set(authors) == set(DEFAULT_SPACE), "nothing is left to chance"
+        exists = {key for key, dimension in DEFAULT_SPACE.items() if _holds(dimension, config)}
+        assert set(authors) == exists, "nothing is left to chance"
         assert config.model.width == 128
         assert config.model.input_dropout == 0
     graphs = [check_settings(DEFAULT_SPACE, BASE, authors).graph for authors in AUTHORS_SETTINGS]
     assert [(g.n_codes, g.links_per_item) for g in graphs] == [(20, 1), (30, 3)]
+
+
+def test_default_space_holds_every_knob_of_every_aggregator_and_readout():
+    names = DEFAULT_SPACE["model.aggregator.name"].options
+    assert set(names) == set(AGGREGATOR_NAMES)
+    assert set(DEFAULT_SPACE["model.readout"].options) == set(READOUTS)
+    for name in names:
+        config = BASE.replace({"model.aggregator.name": name})
+        knobs = {
+            key
+            for key, dimension in DEFAULT_SPACE.items()
+            if key.startswith("model.aggregator.") and _holds(dimension, config)
+        }
+        assert knobs == {key for key in config.flat() if key.startswith("model.aggregator.")}
+
+
+def _holds(dimension, config):
+    """Whether a config meets all conditions of a dimension."""
+    flat = config.flat()
+    return all(
+        flat.get(key) in (value if isinstance(value, tuple) else (value,))
+        for key, value in dimension.when.items()
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_every_proposal_of_the_default_space_is_valid(seed):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    config = apply(BASE, proposed := propose(study.ask(), DEFAULT_SPACE, BASE))
+    flat = config.flat()
+    for key, value in proposed.items():
+        if key != "graph.links_per_item":
+            assert flat[key] == value
 
 
 @pytest.mark.parametrize(
@@ -120,6 +158,37 @@ def test_default_space_holds_the_authors_settings():
                 "model.aggregator.order": Choice("he", when={"model.fusion": "late"}),
             },
             "never proposed",
+        ),
+        (
+            {"model.aggregator.order": Choice("he", when={"model.fusion": ("late", "early")})},
+            "never exists",
+        ),
+        (
+            {
+                "model.aggregator.name": Choice("gcn", "gat"),
+                "model.aggregator.dropout": Float(
+                    0.0, 0.5, when={"model.aggregator.name": ("hgat", "rgat")}
+                ),
+            },
+            "never proposed",
+        ),
+        (
+            {
+                "model.aggregator.name": Choice("gcn", "gat"),
+                "model.aggregator.dropout": Float(
+                    0.0, 0.5, when={"model.aggregator.name": ("gat", "gatt")}
+                ),
+            },
+            "under model.aggregator.name='gatt'",
+        ),
+        (
+            {
+                "model.aggregator.name": Choice("gcn", "gat"),
+                "model.aggregator.dropout": Float(
+                    0.0, 0.5, when={"model.aggregator.name": ("gat", "gcn")}
+                ),
+            },
+            "model.aggregator.dropout=0.0: unknown config key",
         ),
         (
             {
@@ -179,3 +248,18 @@ def test_size_in_words():
     assert describe_size({**space, "training.learning_rate": Float(1e-3, 1e-2)}) == (
         "10 settings × 1 continuous dimension"
     )
+
+
+def test_a_condition_on_several_values_is_told_in_words():
+    dimension = Int(1, 3, when={"model.aggregator.name": ("gat", "rgat"), "model.layers": 1})
+    assert str(dimension) == "1 … 3 under model.aggregator.name=gat or rgat, model.layers=1"
+
+
+def test_a_condition_may_name_values_that_this_space_leaves_out():
+    space = {
+        "model.aggregator.name": Choice("gcn", "gat"),
+        "model.aggregator.dropout": Float(
+            0.0, 0.5, when={"model.aggregator.name": ("gat", "rgat")}
+        ),
+    }
+    check_space(space, BASE)
