@@ -2,81 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from mmsr.config import Config, DualAttentionConfig, ModelConfig
+from mmsr.config import Config, ModelConfig
 from mmsr.errors import UserError
-from mmsr.graph.codes import ModalityCodes
-from mmsr.models.mmsr import FUSIONS, MMSR
-from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.graph.batch import build_batch_graph
+from mmsr.models.mmsr import MMSR
+from mmsr.models.registry import make_aggregator
+from mmsr.training import checkpoint
+from mmsr.training.loop import new_optimizer
 
-N_ITEMS, WIDTH = 30, 8
-ORDERS = get_args(DualAttentionConfig.model_fields["order"].annotation)
-LAYERS: list[dict[str, Any]] = [{"name": name} for name in AGGREGATORS]
-LAYERS += [{"name": "dual_attention", "order": order} for order in ORDERS]
-LAYERS += [{"name": "dual_attention", "share_qkv": False}]
-
-
-def name_of(layer: dict[str, Any], *others: object) -> str:
-    return "-".join(map(str, (*layer.values(), *others)))
-
-
-def is_allowed(layer: dict[str, Any], fusion: str) -> bool:
-    """Orders that read across types alone are refused where there is one type."""
-    return fusion == "adaptive" or layer.get("order") not in ("he", "ni_hohe")
-
-
-VARIANTS = [
-    pytest.param(*variant, id=name_of(*variant))
-    for layer in LAYERS
-    for variant in (
-        *((layer, fusion, "last", 1) for fusion in FUSIONS),
-        *((layer, "adaptive", readout, 1) for readout in READOUTS if readout != "last"),
-        (layer, "adaptive", "last", 2),
-    )
-    if is_allowed(layer, variant[1])
-]
+from .variants import (
+    CONFIGS,
+    N_ITEMS,
+    WIDTH,
+    Layer,
+    every_variant,
+    histories,
+    make,
+    model_config,
+    padded,
+    shaken,
+    some_codes,
+)
 
 
-def some_codes(seed: int = 0) -> dict[str, ModalityCodes]:
-    rng = np.random.default_rng(seed)
-    codes = {}
-    for name, n_codes, k in (("image", 5, 2), ("text", 6, 3)):
-        links = np.stack([rng.permutation(n_codes)[:k] for _ in range(N_ITEMS)])
-        links[rng.random(N_ITEMS) < 0.2] = -1
-        codes[name] = ModalityCodes(links, rng.normal(size=(n_codes, 4)).astype(np.float32))
-    return codes
-
-
-def make(layer: dict[str, Any], fusion: str, readout: str, depth: int, codes: Any = None) -> MMSR:
-    torch.manual_seed(0)
-    config = Config(
-        dataset="x",
-        model=ModelConfig(
-            width=WIDTH, fusion=fusion, readout=readout, layers=depth, aggregator=layer
-        ),
-    )
-    return MMSR(config, N_ITEMS, some_codes() if codes is None else codes)
-
-
-def histories(seed: int = 0) -> list[list[int]]:
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, N_ITEMS, length).tolist() for length in (1, 2, 5, 9, 3, 7)]
-
-
-def padded(rows: list[list[int]], extra: int = 0) -> torch.Tensor:
-    width = max(map(len, rows)) + extra
-    return torch.tensor([row + [-1] * (width - len(row)) for row in rows])
-
-
-@pytest.mark.parametrize(("layer", "fusion", "readout", "depth"), VARIANTS)
+@every_variant
 class TestContract:
     def test_company_order_and_padding_change_nothing(
-        self, layer: dict[str, Any], fusion: str, readout: str, depth: int
+        self, layer: Layer, fusion: str, readout: str, depth: int
     ) -> None:
         model = make(layer, fusion, readout, depth).eval()
         rows = histories()
@@ -87,22 +44,28 @@ class TestContract:
         torch.testing.assert_close(together, backwards, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
-    def test_renaming_codes_changes_nothing(
-        self, layer: dict[str, Any], fusion: str, readout: str, depth: int
+    def test_renaming_items_and_codes_changes_nothing(
+        self, layer: Layer, fusion: str, readout: str, depth: int
     ) -> None:
         model = make(layer, fusion, readout, depth).eval()
         rows = padded(histories())
+        tables, generator = model.tables, torch.Generator().manual_seed(1)
         with torch.no_grad():
             before = model.user_vectors(rows)
-            table, links = model.tables.codes["text"], model.tables.links("text")
-            order = torch.randperm(len(table), generator=torch.Generator().manual_seed(1))
-            table.copy_(table[order].clone())
-            links.copy_(torch.where(links >= 0, order.argsort()[links.clamp(min=0)], links))
-            after = model.user_vectors(rows)
+            for table, modality in zip(tables.codes.values(), tables.modalities, strict=True):
+                order = torch.randperm(len(table), generator=generator)
+                table.copy_(table[order].clone())
+                links = tables.links(modality)
+                links.copy_(torch.where(links >= 0, order.argsort()[links.clamp(min=0)], links))
+            order = torch.randperm(N_ITEMS, generator=generator)
+            for table in (tables.item, *map(tables.links, tables.modalities)):
+                table.copy_(table[order].clone())
+            renamed = torch.where(rows >= 0, order.argsort()[rows.clamp(min=0)], rows)
+            after = model.user_vectors(renamed)
         torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
 
     def test_gradients_reach_every_parameter(
-        self, layer: dict[str, Any], fusion: str, readout: str, depth: int
+        self, layer: Layer, fusion: str, readout: str, depth: int
     ) -> None:
         model = make(layer, fusion, readout, depth).eval()  # dropout would hide some
         rows = torch.tensor([[i % N_ITEMS for i in range(j, j + 12)] for j in range(0, 60, 3)])
@@ -117,9 +80,47 @@ class TestContract:
             assert parameter.grad.isfinite().all(), name
             assert parameter.grad.abs().sum() > 0, name
 
+    def test_a_checkpoint_gives_the_same_model(
+        self, layer: Layer, fusion: str, readout: str, depth: int, tmp_path: Path
+    ) -> None:
+        config = Config(dataset="x", model=model_config(layer, fusion, readout, depth))
+        model = shaken(make(layer, fusion, readout, depth)).eval()
+        state = checkpoint.CheckpointState(
+            epoch=1,
+            metrics={},
+            best_epoch=1,
+            best_metrics={},
+            finished=False,
+            part="train",
+            config=config.to_dict(),
+            dataset_hash="",
+        )
+        folder, optimizer = tmp_path / "checkpoint", new_optimizer(config, model)
+        checkpoint.write_checkpoint(folder, state, model, optimizer, model.state_dict())
+        again = make(layer, fusion, readout, depth, seed=1).eval()
+        rows = padded(histories())
+        with torch.no_grad():
+            saved = model.user_vectors(rows)
+            assert not torch.equal(saved, again.user_vectors(rows))
+            checkpoint.load_model(folder, checkpoint.MODEL, again)
+            assert torch.equal(saved, again.user_vectors(rows))
+        stored = checkpoint.read_checkpoint_state(folder).config
+        assert Config.from_dict(stored) == config
+
+    def test_bfloat16_comes_close(
+        self, layer: Layer, fusion: str, readout: str, depth: int
+    ) -> None:
+        model = make(layer, fusion, readout, depth).eval()
+        rows = padded(histories())
+        with torch.no_grad():
+            exact = model.user_vectors(rows)
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = model.user_vectors(rows).float()
+        assert (rounded - exact).norm() < 0.03 * exact.norm()
+
     @pytest.mark.parametrize("missing", ["image", "text", "both"])
     def test_works_without_a_modality(
-        self, layer: dict[str, Any], fusion: str, readout: str, depth: int, missing: str
+        self, layer: Layer, fusion: str, readout: str, depth: int, missing: str
     ) -> None:
         codes = {m: c for m, c in some_codes().items() if missing not in (m, "both")}
         model = make(layer, fusion, readout, depth, codes)
@@ -128,7 +129,7 @@ class TestContract:
         assert vectors.isfinite().all()
 
     def test_an_item_without_any_code_is_fine(
-        self, layer: dict[str, Any], fusion: str, readout: str, depth: int
+        self, layer: Layer, fusion: str, readout: str, depth: int
     ) -> None:
         codes = some_codes()
         for c in codes.values():
@@ -161,3 +162,15 @@ def test_code_embeddings_start_in_the_range_of_item_embeddings() -> None:
         for table in model.tables.codes.values():
             assert table.shape[1] == width
             assert table.abs().max().item() == pytest.approx(width**-0.5)
+
+
+@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if "dropout" in c.model_fields])
+def test_attention_dropout_acts_in_training_alone(name: str) -> None:
+    torch.manual_seed(0)
+    links = [torch.from_numpy(codes.links) for codes in some_codes().values()]
+    graph = build_batch_graph(padded(histories()), links)
+    layer = make_aggregator(CONFIGS[name](dropout=0.5), 3, WIDTH)
+    h = torch.randn(len(graph.real_BN), graph.real_BN.shape[1], WIDTH)
+    assert not torch.equal(layer(graph, h, None), layer(graph, h, None))
+    layer.eval()
+    assert torch.equal(layer(graph, h, None), layer(graph, h, None))

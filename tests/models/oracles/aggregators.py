@@ -1,0 +1,143 @@
+"""Aggregators, node by node.
+
+Each takes the layer (for its parameters), a graph and the node vectors `[N, D]`, and returns the
+new ones. Vectors are rows; weights multiply from the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmsr.graph.relations import SELF
+from mmsr.models.aggregators.base import Aggregator
+
+from .dual_attention import dual_attention
+from .graph import Graph
+from .numbers import exact, leaky, mean, relu, softmax, weighted
+
+Oracle = Callable[[Aggregator, Graph, np.ndarray], np.ndarray]
+
+
+def gcn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    weight, bias = exact(layer.weight), exact(layer.bias)
+    degree = [len(graph.related(i)) for i in range(len(h))]
+    rows = []
+    for i in range(len(h)):
+        total = bias.copy()
+        for j in graph.related(i):
+            total += h[j] @ weight / np.sqrt(degree[i] * degree[j])  # eq. (8)
+        rows.append(relu(total))
+    return np.stack(rows)
+
+
+def graphsage(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    weight = np.concatenate((exact(layer.own), exact(layer.mean)))
+    rows = [np.concatenate((h[i], mean(h, graph.neighbours(i)))) for i in range(len(h))]
+    return np.stack([relu(row @ weight + exact(layer.bias)) for row in rows])
+
+
+def gat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    heads = []
+    for head in range(layer.config.heads):
+        mapped = h @ exact(layer.weight)[:, head]
+        a = np.concatenate((exact(layer.own)[head], exact(layer.other)[head]))
+        rows = []
+        for i in range(len(h)):
+            scores = {
+                j: leaky(
+                    a @ np.concatenate((mapped[i], mapped[j])),  # eq. (10)
+                    layer.config.negative_slope,
+                )
+                for j in graph.related(i)
+            }
+            rows.append(weighted(softmax(scores), mapped))  # eqs. (9), (11)
+        heads.append(np.stack(rows))
+    return np.concatenate(heads, axis=1) + exact(layer.bias)
+
+
+def graphormer(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    config, degree = layer.config, exact(layer.degree)
+    by_distance, by_relation = exact(layer.distance), exact(layer.relation)
+    x = np.stack(
+        [h[i] + degree[min(len(graph.neighbours(i)), config.max_degree)] for i in range(len(h))]
+    )
+
+    def place(i: int, j: int) -> int:
+        distance = graph.distance(i, j)
+        return config.max_distance + 1 if distance is None else min(distance, config.max_distance)
+
+    places = [[place(i, j) for j in range(len(x))] for i in range(len(x))]
+    heads = []
+    for head in range(config.heads):
+        query, key, value = (
+            x @ exact(weight)[:, head] for weight in (layer.query, layer.key, layer.value)
+        )
+        rows = []
+        for i in range(len(x)):
+            scores = {
+                j: query[i] @ key[j] / np.sqrt(query.shape[1])
+                + by_distance[places[i][j], head]
+                + by_relation[graph.relation[i][j], head]
+                for j in range(len(x))
+            }
+            rows.append(weighted(softmax(scores), value))
+        heads.append(np.stack(rows))
+    return np.concatenate(heads, axis=1) @ exact(layer.output) + exact(layer.output_bias)
+
+
+def rgat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    weight, query, key = exact(layer.sum.weight), exact(layer.query), exact(layer.key)
+    rows = []
+    for i in range(len(h)):
+        scores, messages = {}, np.zeros_like(h)
+        for j in graph.related(i):
+            by_relation = weight[graph.relation[i][j] - SELF]
+            messages[j] = h[j] @ by_relation
+            scores[j] = leaky(
+                h[i] @ by_relation @ query + messages[j] @ key, layer.config.negative_slope
+            )
+        rows.append(weighted(softmax(scores), messages) + exact(layer.bias))
+    return np.stack(rows)
+
+
+def hgnn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    root, *others = exact(layer.sum.weight)
+    rows = []
+    for i in range(len(h)):
+        total = h[i] @ root + exact(layer.bias)
+        for relation, weight in enumerate(others, start=SELF + 1):
+            alike = [j for j in range(len(h)) if graph.relation[i][j] == relation]
+            total = total + mean(h, alike) @ weight
+        rows.append(relu(total))
+    return np.stack(rows)
+
+
+def hgat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    weight = exact(layer.weight)
+    mapped = np.stack([h[i] @ weight[type_] for i, (type_, _) in enumerate(graph.nodes)])
+    vectors = np.concatenate((exact(layer.own), exact(layer.other)), axis=1)
+    rows = []
+    for i in range(len(h)):
+        scores = {
+            j: leaky(
+                vectors[graph.relation[i][j] - SELF] @ np.concatenate((mapped[i], mapped[j])),
+                layer.config.negative_slope,
+            )
+            for j in graph.related(i)
+        }
+        rows.append(weighted(softmax(scores), mapped))
+    return np.stack(rows)
+
+
+AGGREGATORS: dict[str, Oracle] = {
+    "dual_attention": dual_attention,
+    "gcn": gcn,
+    "graphsage": graphsage,
+    "gat": gat,
+    "graphormer": graphormer,
+    "rgat": rgat,
+    "hgnn": hgnn,
+    "hgat": hgat,
+}
