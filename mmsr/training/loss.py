@@ -59,7 +59,9 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = gradients
         d_users, d_items = ctx.saved_tensors
-        return d_users * scale, d_items * scale, None, None, None
+        if scale.device.type != "cpu" or scale.item() != 1:
+            d_users, d_items = d_users * scale, d_items * scale
+        return d_users, d_items, None, None, None
 
 
 def _forward(
