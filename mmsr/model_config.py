@@ -122,6 +122,9 @@ class ModelConfig(Frozen):
     readout: Literal["last", "mean", "attention", "last_n_attention"] = "last"
     last_n: int = Field(default=5, ge=1)
     """Latest positions that the readout `last_n_attention` reads."""
+    scoring: Literal["item", "item_and_codes"] = "item"
+    """What user vectors are compared with; codes give rare and new items a score (not in the
+    paper)."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)

@@ -80,6 +80,13 @@ class NodeTables(nn.Module):
         total = (F.embedding(links.clamp(min=0), table) * linked).sum(dim=-2)
         return total / linked.sum(dim=-2).clamp(min=1)
 
+    def mean_of_all_codes(self, modality: str) -> Tensor:
+        """The same for every item of the catalogue, `[I, D]`."""
+        links, table = self.links(modality), self.codes[modality]
+        linked = (links >= 0).to(table.dtype)
+        share = linked / linked.sum(dim=1, keepdim=True).clamp(min=1)
+        return F.embedding_bag(links.clamp(min=0), table, per_sample_weights=share, mode="sum")
+
 
 def _buffer(modality: str) -> str:
     return f"links_{modality.replace('.', '_')}"

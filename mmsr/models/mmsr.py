@@ -11,6 +11,7 @@ from mmsr.graph.codes import ModalityCodes
 from mmsr.models.base import SequentialRecommender
 from mmsr.models.embedding import NodeTables
 from mmsr.models.fusion import AdaptiveFusion, EarlyFusion, LateFusion
+from mmsr.models.scoring import SCORINGS
 
 FUSIONS: dict[str, type[AdaptiveFusion] | type[EarlyFusion] | type[LateFusion]] = {
     "adaptive": AdaptiveFusion,
@@ -35,6 +36,7 @@ class MMSR(SequentialRecommender):
         self.fusion = FUSIONS[config.model.fusion](
             config.model, self.tables, config.graph.max_history
         )
+        self.scoring = SCORINGS[config.model.scoring]
 
     def user_vectors(self, histories_BL: Tensor) -> Tensor:
         """User vectors `[B, D]` of int64 histories, oldest first, -1 behind the end."""
@@ -42,5 +44,5 @@ class MMSR(SequentialRecommender):
         return vectors
 
     def item_vectors(self) -> Tensor:
-        """Item vectors `[I, D]`: the item embeddings (eq. 7)."""
-        return self.tables.item
+        """Item vectors `[I, D]`, by the scoring that the config names."""
+        return self.scoring(self.tables)

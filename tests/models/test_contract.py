@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mmsr.config import Config, ModelConfig
 from mmsr.errors import UserError
 from mmsr.graph.batch import build_batch_graph
-from mmsr.models.mmsr import MMSR
+from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import make_aggregator
+from mmsr.models.scoring import SCORINGS
 from mmsr.training import checkpoint
 from mmsr.training.loop import new_optimizer
 
@@ -143,6 +145,34 @@ class TestContract:
 def test_an_order_that_would_read_nothing_is_refused(fusion: str, order: str) -> None:
     with pytest.raises(UserError, match=f"order='{order}' reads across modalities alone"):
         Config(dataset="x").replace({"model.fusion": fusion, "model.aggregator.order": order})
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_scores_are_those_of_item_vectors_written_out(scoring: str, fusion: str) -> None:
+    config = Config(dataset="x", model=ModelConfig(width=WIDTH, fusion=fusion, scoring=scoring))
+    model = shaken(MMSR(config, N_ITEMS, some_codes())).eval()
+    vectors = model.item_vectors().detach().double().numpy()
+    for item in range(N_ITEMS):
+        expected = model.tables.item[item].detach().double().numpy()
+        for modality in model.tables.modalities if scoring == "item_and_codes" else ():
+            codes = [c for c in model.tables.links(modality)[item].tolist() if c >= 0]
+            table = model.tables.codes[modality].detach().double().numpy()
+            expected = expected + (table[codes].mean(axis=0) if codes else 0)
+        np.testing.assert_allclose(vectors[item], expected, atol=1e-5)
+
+
+def test_a_new_item_with_known_codes_is_scored_by_them() -> None:
+    config = Config(dataset="x", model=ModelConfig(width=WIDTH, scoring="item_and_codes"))
+    codes = some_codes()
+    codes["image"].links[7], codes["text"].links[7] = codes["image"].links[3], [1, 0, 2]
+    codes["text"].links[3] = [1, 0, 2]
+    model = MMSR(config, N_ITEMS, codes).eval()
+    with torch.no_grad():
+        model.tables.item[[3, 7]] = 0.0  # nobody has bought either
+        scores = model.user_vectors(padded(histories())) @ model.item_vectors().T
+    torch.testing.assert_close(scores[:, 3], scores[:, 7])
+    assert scores[:, 3].abs().min() > 0
 
 
 def test_bare_embeddings_can_be_turned_off() -> None:

@@ -42,14 +42,12 @@ class DualAttention(Aggregator):
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         projected = [
             (h @ w).chunk(self.n_projections, dim=2)
-            for h, w in zip(torch.split(h_BND, graph.sizes, dim=1), self.projection, strict=True)
+            for h, w in zip(graph.by_type(h_BND), self.projection, strict=True)
         ]
         parts = [tuple(blocks) for blocks in zip(*projected, strict=True)]
         query, key, value = parts if len(parts) == 3 else parts * 3
         passes = (
-            AllPasses(self, graph)
-            if queries_BQ is None
-            else QueryPasses(self, graph, queries_BQ)
+            AllPasses(self, graph) if queries_BQ is None else QueryPasses(self, graph, queries_BQ)
         )
         combined: Tensor = self.combine(passes, query, key, value)
         return combined
@@ -127,7 +125,7 @@ class AllPasses(Passes):
         return tuple(zip(*mixed, strict=True))
 
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
-        return torch.split(self.across(query, key, value), self.graph.sizes, dim=1)
+        return self.graph.by_type(self.across(query, key, value))
 
     def within(self, x: Blocks, value: Blocks) -> Tensor:
         return torch.cat(self.within_near(x, value)[0], dim=1)
@@ -167,9 +165,9 @@ class QueryPasses(Passes):
             query[0] @ k.transpose(1, 2) + bias
             for k, bias in zip(key, self.graph.item_cross_bias, strict=True)
         ]
-        weights = torch.split(self._weights(torch.cat(scores, dim=2)), self.graph.sizes, dim=2)
-        parts = [w @ v for w, v in zip(weights, value, strict=True)]  # eq. (14)
-        return (torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0],)
+        weights = self.graph.by_type(self._weights(torch.cat(scores, dim=2)), dim=2)
+        first, *others = (w @ v for w, v in zip(weights, value, strict=True))  # eq. (14)
+        return (sum(others, first),)
 
     def within(self, x: Blocks, value: Blocks) -> Tensor:
         return self._row_weights(0, x[0], self.rows[0]) @ value[0]
@@ -253,7 +251,8 @@ class NonInvasiveHomogeneousFirst(Order):
     """`NI(hohe)`: the first pass changes the scores of the second, the values stay V."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
-        return p.across(*p.within_near(value, query, key), p.near(value))
+        query, key = p.within_near(value, query, key)
+        return p.across(query, key, p.near(value))
 
 
 class NonInvasiveHeterogeneousFirst(Order):

@@ -1,0 +1,32 @@
+"""Scoring: the item vectors that user vectors are compared with (eq. 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from mmsr.models.embedding import NodeTables
+
+
+def item(tables: NodeTables) -> Tensor:
+    """The item embeddings (eq. 7)."""
+    return tables.item
+
+
+def item_and_codes(tables: NodeTables) -> Tensor:
+    """Item embedding plus, per modality, the mean embedding of the item's codes.
+
+    What the histories tell of a code then serves all its items, the rarely bought ones and those
+    that nobody has bought yet included. Not in the paper.
+    """
+    vectors_ID: Tensor = tables.item
+    for modality in tables.modalities:
+        vectors_ID = vectors_ID + tables.mean_of_all_codes(modality)
+    return vectors_ID
+
+
+SCORINGS: dict[str, Callable[[NodeTables], Tensor]] = {
+    "item": item,
+    "item_and_codes": item_and_codes,
+}
