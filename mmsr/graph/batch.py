@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
 
 import torch
 import torch.nn.functional as F
@@ -133,67 +132,54 @@ class BatchGraph:
     @cached_property
     def relation_BNN(self) -> Tensor:
         """uint8 relation id from row node to column node (see `mmsr.graph.relations`)."""
-        relation = torch.full_like(self.shares_BNN, NONE, dtype=torch.uint8)
-        for t, mask in enumerate(self.sequential):
-            ids = mask.new_tensor((OUT, IN, BOTH))
-            relation[:, self.block(t), self.block(t)] = torch.einsum("bnrm,r->bnm", mask, ids).to(
-                torch.uint8
-            )
-        for a, b in permutations(range(len(self.sizes)), 2):
-            shared = self.shares_BNN[:, self.block(a), self.block(b)]
-            id_ = cross_relation(a, b, len(self.sizes))
-            relation[:, self.block(a), self.block(b)] = (shared * id_).to(torch.uint8)
-        relation.diagonal(dim1=1, dim2=2).fill_(SELF)
-        return relation
+        rows = [
+            self._relations(t, occurrence, torch.eye(size, device=occurrence.device))
+            for t, (occurrence, size) in enumerate(zip(self.occurrences, self.sizes, strict=True))
+        ]
+        return torch.cat(rows, dim=1)
+
+    def relations_of(self, queries_BQ: Tensor | None) -> Tensor:
+        """Rows of `relation_BNN` for some nodes of type 0 alone; all rows where None are given."""
+        if queries_BQ is None:
+            return self.relation_BNN
+        rows_BQL = take_rows(self.occurrences[0], queries_BQ)
+        itself = F.one_hot(queries_BQ, self.sizes[0]).to(rows_BQL.dtype)
+        return self._relations(0, rows_BQL, itself)
+
+    def _relations(self, type_: int, rows_BRL: Tensor, itself: Tensor) -> Tensor:
+        """Relations of nodes of one type, given where they occur, to all nodes."""
+        relations = []
+        for t, occurrence in enumerate(self.occurrences):
+            if t == type_:
+                after, before = _after(rows_BRL, occurrence), _before(rows_BRL, occurrence)
+                steps = OUT * after + IN * before + (BOTH - OUT - IN) * after * before
+                relations.append(steps * (1 - itself) + SELF * itself)
+            else:
+                cross = cross_relation(type_, t, len(self.sizes))
+                relations.append(cross * _any(rows_BRL, occurrence))
+        return torch.cat(relations, dim=2).to(torch.uint8)
 
     @cached_property
-    def neighbours_BNN(self) -> Tensor:
-        """0/1: the two nodes are related in any way; no node is its own neighbour."""
-        neighbours = self.shares_BNN.clone()
-        for t, after in enumerate(self.follows):
-            within = (after + after.transpose(1, 2)).clamp_(max=1)
-            neighbours[:, self.block(t), self.block(t)] = within
-        neighbours.diagonal(dim1=1, dim2=2).zero_()
-        return neighbours
+    def degree_BN(self) -> Tensor:
+        """int64 number of other nodes that a node is related to."""
+        return (self.relation_BNN > SELF).sum(dim=2)
 
-    @cached_property
-    def related_BNN(self) -> Tensor:
-        """0/1: the same, but every node is related to itself."""
-        related = self.neighbours_BNN.clone()
-        related.diagonal(dim1=1, dim2=2).fill_(1)
-        return related
+    def distances(self, limit: int, queries_BQ: Tensor | None) -> Tensor:
+        """uint8 `[B, Q, N]` steps from the queries, or all nodes, to all nodes.
 
-    @cached_property
-    def related_bias_BNN(self) -> Tensor:
-        """0 where nodes are related in any way (itself included), -inf elsewhere."""
-        return _bias(self.related_BNN)
-
-    @cached_property
-    def relation_mean_BNN(self) -> Tensor:
-        """1 over the number of the row node's neighbours in the same relation, 0 elsewhere."""
-        mean = self.shares_BNN.clone()
-        for a, b in permutations(range(len(self.sizes)), 2):
-            mean[:, self.block(a), self.block(b)] = _normalised(
-                self.shares_BNN[:, self.block(a), self.block(b)]
-            )
-        for t, mask in enumerate(self.sequential):
-            mean[:, self.block(t), self.block(t)] = _normalised(mask).sum(dim=2)
-        mean.diagonal(dim1=1, dim2=2).fill_(1)
-        return mean
-
-    def distances(self, limit: int) -> Tensor:
-        """uint8 `[B, N, N]` steps from node to node: see `shortest_paths`; made once per limit."""
+        See `shortest_paths`. Those of all nodes are made once per limit.
+        """
         if limit not in self._distances:
-            self._distances[limit] = shortest_paths(self.related_BNN, limit)
-        return self._distances[limit]
+            related = (self.relation_BNN > NONE).to(self.occurrences[0].dtype)
+            if queries_BQ is not None:
+                return shortest_paths(related, limit, queries_BQ)
+            self._distances[limit] = shortest_paths(related, limit)
+        distances = self._distances[limit]
+        return distances if queries_BQ is None else take_rows(distances, queries_BQ)
 
     @cached_property
     def _distances(self) -> dict[int, Tensor]:
         return {}
-
-
-def _normalised(mask: Tensor) -> Tensor:
-    return mask / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def _bias(related_Bnn: Tensor) -> Tensor:

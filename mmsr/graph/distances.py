@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
-def shortest_paths(related_BNN: Tensor, limit: int) -> Tensor:
-    """Steps from every node to every other, up to a limit.
+def shortest_paths(related_BNN: Tensor, limit: int, rows_BR: Tensor | None = None) -> Tensor:
+    """Steps from nodes to all others, up to a limit.
 
     Parameters
     ----------
     related_BNN : 0/1 floats, 1 where one step leads from the row to the column node; 1 on the
         diagonal.
     limit : longest distance that is told apart, at least 1.
+    rows_BR : the nodes to start from; None stands for all.
 
     Returns
     -------
-    uint8 `[B, N, N]`: the distance; `limit` where it is that or more; `limit + 1` where no path
+    uint8 `[B, R, N]`: the distance; `limit` where it is that or more; `limit + 1` where no path
     leads there.
     """
-    within = related_BNN  # reached in at most so many steps
-    steps = 1
-    distance = torch.ones_like(related_BNN)
-    distance.diagonal(dim1=1, dim2=2).zero_()
-    while steps < limit:
+    if rows_BR is None:
+        itself = torch.eye(related_BNN.shape[1], device=related_BNN.device)
+        within = related_BNN  # reached in one step; more and more from here on
+    else:
+        itself = F.one_hot(rows_BR, related_BNN.shape[1]).to(related_BNN.dtype)
+        within = _reached(itself, related_BNN)
+    distance = 1 - itself
+    for _ in range(limit - 1):
         distance = distance + (1 - within)
-        within = torch.bmm(within, related_BNN).clamp_(max=1)
-        steps += 1
-    while steps < related_BNN.shape[1] - 1:  # no path is longer
-        within = torch.bmm(within, within).clamp_(max=1)
-        steps *= 2
-    return (distance + (1 - within)).to(torch.uint8)
+        within = _reached(within, related_BNN)
+    while True:  # beyond the limit, whether there is a path is all that matters
+        further = _reached(within, within if rows_BR is None else related_BNN)
+        if torch.equal(further, within):
+            return (distance + (1 - within)).to(torch.uint8)
+        within = further
+
+
+def _reached(from_BRM: Tensor, to_BMN: Tensor) -> Tensor:
+    return torch.bmm(from_BRM, to_BMN).clamp_(max=1)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsr.graph.batch import BatchGraph, build_batch_graph
+from mmsr.graph.batch import BatchGraph, build_batch_graph, take_rows
 from mmsr.graph.relations import (
     BOTH,
     IN,
@@ -155,18 +155,14 @@ def test_every_pair_of_types_has_its_own_relation() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(histories, st.integers(0, 100), st.lists(st.integers(1, 3), max_size=3))
-def test_neighbours_and_their_means_follow_from_the_relations(
+def test_rows_of_queries_are_rows_of_the_whole(
     rows: list[list[int]], seed: int, widths: list[int]
 ) -> None:
     links = [torch.from_numpy(link) for link in random_links(seed, widths)]
     graph = build_batch_graph(padded(rows), links)
-    relation = graph.relation_BNN
-    assert torch.equal(graph.related_BNN == 1, relation > 0)
-    assert torch.equal(graph.neighbours_BNN == 1, relation > SELF)
-    assert torch.equal(graph.related_bias_BNN == 0, relation > 0)
-    assert torch.isneginf(graph.related_bias_BNN[relation == 0]).all()
-    assert {*graph.related_BNN.unique().tolist(), *graph.neighbours_BNN.unique().tolist()} <= {0, 1}
-    for r in relation.unique().tolist():
-        alike = (relation == r).float()
-        mean = alike / alike.sum(dim=2, keepdim=True).clamp(min=1) if r else 0 * alike
-        torch.testing.assert_close(graph.relation_mean_BNN * alike, mean)
+    queries = torch.randint(graph.sizes[0], (len(rows), 3))
+    assert graph.relations_of(None) is graph.relation_BNN
+    assert torch.equal(graph.relations_of(queries), take_rows(graph.relation_BNN, queries))
+    assert graph.degree_BN.tolist() == [
+        [sum(r > SELF for r in node) for node in nodes] for nodes in graph.relation_BNN.tolist()
+    ]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
+from mmsr.graph.relations import NONE
 from mmsr.model_config import GatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.embedding import preserving_, uniform_
@@ -36,11 +37,10 @@ class Gat(Aggregator):
         own_BQH = rows_of(h_BND, queries_BQ) @ (self.weight * self.own).sum(dim=2)
         other_BNH = h_BND @ (self.weight * self.other).sum(dim=2)
         scores_BHQN = own_BQH.mT[:, :, :, None] + other_BNH.mT[:, :, None, :]  # eq. (10)
-        bias_B1QN = rows_of(graph.related_bias_BNN, queries_BQ)[:, None]
+        scores_BHQN = F.leaky_relu(scores_BHQN, self.config.negative_slope)
+        unrelated_B1QN = (graph.relations_of(queries_BQ) == NONE)[:, None]
         weights_BHQN = attention_weights(  # eq. (11)
-            F.leaky_relu(scores_BHQN, self.config.negative_slope) + bias_B1QN,
-            self.config.dropout,
-            self.training,
+            scores_BHQN.masked_fill(unrelated_B1QN, -torch.inf), self.config.dropout, self.training
         )
         B, H, Q, N = weights_BHQN.shape
         summed_BHQD = (weights_BHQN.reshape(B, H * Q, N) @ h_BND).view(B, H, Q, -1)

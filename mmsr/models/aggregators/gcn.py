@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
+from mmsr.graph.relations import NONE
 from mmsr.model_config import GcnConfig
 from mmsr.models.aggregators.base import Aggregator, rows_of
 from mmsr.models.embedding import preserving_
@@ -24,7 +25,7 @@ class Gcn(Aggregator):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        scale_BN1 = graph.related_BNN.sum(dim=2, keepdim=True).rsqrt()
-        rows_BQN = rows_of(graph.related_BNN, queries_BQ)
-        d_BQN = rows_of(scale_BN1, queries_BQ) * rows_BQN * scale_BN1.mT
+        scale_BN1 = (graph.degree_BN + 1).to(h_BND.dtype).rsqrt()[:, :, None]
+        related_BQN = graph.relations_of(queries_BQ) > NONE
+        d_BQN = rows_of(scale_BN1, queries_BQ) * related_BQN * scale_BN1.mT
         return torch.relu((d_BQN @ h_BND) @ self.weight + self.bias)  # eq. (8)

@@ -46,7 +46,7 @@ class Graphormer(Aggregator):
         """b by distance; the last is for pairs without a path."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        degree_BN = graph.neighbours_BNN.sum(dim=2).clamp(max=self.config.max_degree).long()
+        degree_BN = graph.degree_BN.clamp(max=self.config.max_degree)
         x_BND = h_BND + F.embedding(degree_BN, self.degree)
         query_BQHK = torch.einsum("bqd,dhk->bqhk", rows_of(x_BND, queries_BQ), self.query)
         scaled_BQHK = query_BQHK * query_BQHK.shape[3] ** -0.5
@@ -62,8 +62,8 @@ class Graphormer(Aggregator):
 
     def _bias(self, graph: BatchGraph, queries_BQ: Tensor | None) -> Tensor:
         """Bias `[B, Q, H, N]` by relation and distance; -inf at padding, but at the node itself."""
-        distance_BQN = rows_of(graph.distances(self.config.max_distance), queries_BQ).long()
-        relation_BQN = rows_of(graph.relation_BNN, queries_BQ).long()
+        distance_BQN = graph.distances(self.config.max_distance, queries_BQ).long()
+        relation_BQN = graph.relations_of(queries_BQ).long()
         pairs = (self.relation[:, None] + self.distance).flatten(0, 1)  # one look-up serves both
         bias_BQNH = F.embedding(relation_BQN * len(self.distance) + distance_BQN, pairs)
         hidden_BQN = ~graph.real_BN[:, None] & (distance_BQN > 0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
+from mmsr.graph.relations import SELF
 from mmsr.model_config import GraphSageConfig
 from mmsr.models.aggregators.base import Aggregator, rows_of
 from mmsr.models.embedding import preserving_
@@ -25,7 +26,7 @@ class GraphSage(Aggregator):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        neighbours_BQN = rows_of(graph.neighbours_BNN, queries_BQ)
+        neighbours_BQN = (graph.relations_of(queries_BQ) > SELF).to(h_BND.dtype)
         count_BQ1 = neighbours_BQN.sum(dim=2, keepdim=True).clamp(min=1)
         mean_BQD = (neighbours_BQN / count_BQ1) @ h_BND
         own_BQD = rows_of(h_BND, queries_BQ)

@@ -37,9 +37,8 @@ class Hgat(Aggregator):
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         own_BQR = _by_type(graph, self.weight @ self.own.T, h_BND, queries_BQ)
         other_BNR = _by_type(graph, self.weight @ self.other.T, h_BND, None)
-        scores_BQN = relation_scores(
-            graph, own_BQR, other_BNR, queries_BQ, self.config.negative_slope
-        )
+        relation_BQN = graph.relations_of(queries_BQ)
+        scores_BQN = relation_scores(relation_BQN, own_BQR, other_BNR, self.config.negative_slope)
         weights_BQN = attention_weights(scores_BQN, self.config.dropout, self.training)
         if queries_BQ is None:
             return weights_BQN @ _by_type(graph, self.weight, h_BND, None)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
+from mmsr.graph.relations import FIRST_CROSS
 from mmsr.model_config import HgnnConfig
-from mmsr.models.aggregators.base import Aggregator, rows_of
-from mmsr.models.aggregators.relational import RelationalSum
+from mmsr.models.aggregators.base import Aggregator
+from mmsr.models.aggregators.relational import WITHIN, RelationalSum
 
 
 class Hgnn(Aggregator):
@@ -25,5 +26,18 @@ class Hgnn(Aggregator):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        weights_BQN = rows_of(graph.relation_mean_BNN, queries_BQ)
-        return torch.relu(self.sum(graph, weights_BQN, h_BND, queries_BQ) + self.bias)
+        relation_BQN = graph.relations_of(queries_BQ)
+        weights_BQN = _mean_weights(graph, relation_BQN, h_BND.dtype)
+        summed = self.sum(graph, relation_BQN, weights_BQN, h_BND, queries_BQ)
+        return torch.relu(summed + self.bias)
+
+
+def _mean_weights(graph: BatchGraph, relation_BQN: Tensor, dtype: torch.dtype) -> Tensor:
+    """1 / |N_i^r| for the relation r from i to j; 0 where there is none."""
+    blocks = []
+    for relation_BQn in torch.split(relation_BQN, list(graph.sizes), dim=2):
+        # A row's relations to another type are all the same one.
+        alike = [relation_BQn == r for r in WITHIN] + [relation_BQn >= FIRST_CROSS]
+        means = [a / a.sum(dim=2, keepdim=True).clamp(min=1) for a in alike]
+        blocks.append(torch.stack(means).sum(dim=0))
+    return torch.cat(blocks, dim=2).to(dtype)

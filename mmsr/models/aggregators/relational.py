@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.graph.batch import BatchGraph
-from mmsr.graph.relations import SELF, SEQUENTIAL, cross_relation, n_relations
-from mmsr.models.aggregators.base import rows_of
+from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.graph.relations import NONE, SELF, SEQUENTIAL, cross_relation, n_relations
 from mmsr.models.embedding import preserving_
+
+WITHIN = (SELF, *SEQUENTIAL)
+"""Relations within a type, in the order of their ids."""
 
 
 class RelationalSum(nn.Module):
@@ -31,59 +33,61 @@ class RelationalSum(nn.Module):
         """W_r by relation id, from `SELF` on."""
 
     def forward(
-        self, graph: BatchGraph, weights_BQN: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
-    ) -> Tensor:
-        """Sums `[B, Q, D]` for the queries; for all nodes where there are none.
-
-        `weights_BQN` holds w_ij, 0 where i and j are not related.
-        """
-        if queries_BQ is not None:
-            return self._sums(graph, 0, weights_BQN, h_BND, queries_BQ)
-        rows = [weights_BQN[:, graph.block(t)] for t in range(len(graph.sizes))]
-        sums = [self._sums(graph, t, weights, h_BND, None) for t, weights in enumerate(rows)]
-        return torch.cat(sums, dim=1)
-
-    def _sums(
         self,
         graph: BatchGraph,
-        type_: int,
+        relation_BQN: Tensor,
         weights_BQN: Tensor,
         h_BND: Tensor,
         queries_BQ: Tensor | None,
     ) -> Tensor:
-        """The sums of nodes of one type."""
-        B, Q, _ = weights_BQN.shape
-        blocks = [graph.block(t) for t in range(len(graph.sizes))]
-        own = blocks[type_]
-        within_BQn = weights_BQN[:, :, own]
-        if queries_BQ is None:
-            own_weight_BQ1 = within_BQn.diagonal(dim1=1, dim2=2)[:, :, None]
-        else:
-            own_weight_BQ1 = within_BQn.gather(2, queries_BQ[:, :, None])
-        steps_BQ3n = rows_of(graph.sequential[type_], queries_BQ) * within_BQn[:, :, None]
-        relations = [SELF, *SEQUENTIAL]
-        parts = [
-            own_weight_BQ1 * rows_of(h_BND[:, own], queries_BQ),
-            (steps_BQ3n.reshape(B, Q * 3, -1) @ h_BND[:, own]).view(B, Q, -1),
+        """Sums `[B, Q, D]` for the queries; for all nodes where there are none.
+
+        `relation_BQN` holds their rows of `BatchGraph.relation_BNN`, `weights_BQN` the w_ij.
+        """
+        sizes = list(graph.sizes)
+        blocks = torch.split(h_BND, sizes, dim=1)
+        if queries_BQ is not None:
+            return self._sums(0, relation_BQN, weights_BQN, take_rows(h_BND, queries_BQ), blocks)
+        relations = torch.split(relation_BQN, sizes, dim=1)
+        weights = torch.split(weights_BQN, sizes, dim=1)
+        sums = [
+            self._sums(t, *rows, blocks)
+            for t, rows in enumerate(zip(relations, weights, blocks, strict=True))
         ]
-        for other, block in enumerate(blocks):
-            if other != type_:
-                relations.append(cross_relation(type_, other, len(blocks)))
-                parts.append(weights_BQN[:, :, block] @ h_BND[:, block])
-        chosen = self.weight[[r - SELF for r in relations]]
-        return torch.cat(parts, dim=2) @ chosen.flatten(0, 1)
+        return torch.cat(sums, dim=1)
+
+    def _sums(
+        self,
+        type_: int,
+        relation_BQN: Tensor,
+        weights_BQN: Tensor,
+        own_BQD: Tensor,
+        blocks: tuple[Tensor, ...],
+    ) -> Tensor:
+        """The sums of nodes of one type."""
+        sizes = [block.shape[1] for block in blocks]
+        relation_BQn = torch.split(relation_BQN, sizes, dim=2)[type_]
+        weights = torch.split(weights_BQN, sizes, dim=2)
+        B, Q, n = relation_BQn.shape
+        by_step = [weights[type_] * (relation_BQn == r) for r in SEQUENTIAL]
+        steps_BQX = (torch.stack(by_step, dim=2).view(B, Q * 3, n) @ blocks[type_]).view(B, Q, -1)
+        own_weight_BQ1 = (weights[type_] * (relation_BQn == SELF)).sum(dim=2, keepdim=True)
+        within_BQX = torch.cat((own_weight_BQ1 * own_BQD, steps_BQX), dim=2)
+        sums_BQD = within_BQX @ self.weight[: len(WITHIN)].flatten(0, 1)
+        others = [t for t in range(len(blocks)) if t != type_]
+        if not others:
+            return sums_BQD
+        across_BQX = torch.cat([weights[t] @ blocks[t] for t in others], dim=2)
+        # The ids of a type's relations to the others follow each other.
+        first = cross_relation(type_, others[0], len(blocks)) - SELF
+        return sums_BQD + across_BQX @ self.weight[first : first + len(others)].flatten(0, 1)
 
 
 def relation_scores(
-    graph: BatchGraph,
-    own_BQR: Tensor,
-    other_BNR: Tensor,
-    queries_BQ: Tensor | None,
-    negative_slope: float,
+    relation_BQN: Tensor, own_BQR: Tensor, other_BNR: Tensor, negative_slope: float
 ) -> Tensor:
     """LeakyReLU(own[i, r] + other[j, r]), r from i to j, `[B, Q, N]`; -inf where unrelated."""
-    relation_BQN = rows_of(graph.relation_BNN, queries_BQ).long()
-    place_BQN = (relation_BQN - SELF).clamp_(min=0)
+    place_BQN = (relation_BQN.long() - SELF).clamp_(min=0)
     scores_BQN = own_BQR.gather(2, place_BQN) + other_BNR.mT.gather(1, place_BQN)
     scores_BQN = F.leaky_relu(scores_BQN, negative_slope)
-    return scores_BQN.masked_fill(relation_BQN < SELF, -torch.inf)
+    return scores_BQN.masked_fill(relation_BQN == NONE, -torch.inf)

@@ -31,9 +31,8 @@ class Rgat(Aggregator):
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         query_BQR = rows_of(h_BND, queries_BQ) @ (self.sum.weight @ self.query).T
         key_BNR = h_BND @ (self.sum.weight @ self.key).T
-        scores_BQN = relation_scores(
-            graph, query_BQR, key_BNR, queries_BQ, self.config.negative_slope
-        )
+        relation_BQN = graph.relations_of(queries_BQ)
+        scores_BQN = relation_scores(relation_BQN, query_BQR, key_BNR, self.config.negative_slope)
         weights_BQN = attention_weights(scores_BQN, self.config.dropout, self.training)
-        summed: Tensor = self.sum(graph, weights_BQN, h_BND, queries_BQ)
+        summed: Tensor = self.sum(graph, relation_BQN, weights_BQN, h_BND, queries_BQ)
         return summed + self.bias
