@@ -158,14 +158,8 @@ class Config(Frozen):
         UserError : an unknown key, a wrong type or a value out of range.
         """
         tree = self.to_dict()
-        names = {key: value for key, value in settings.items() if key.endswith(".name")}
-        for key, value in names.items():
-            _set(tree, key, value)
-        if names:  # another aggregator brings its own settings, which the others may then change
-            tree = Config.from_dict(tree).to_dict()
-        for key, value in settings.items():
-            if key not in names:
-                _set(tree, key, value)
+        for key in sorted(settings, key=lambda key: not key.endswith(".name")):  # names first
+            _set(tree, key, settings[key])
         return Config.from_dict(tree)
 
     def flat(self) -> dict[str, Any]:
@@ -265,9 +259,9 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(node.get(parent), dict):
             raise unknown("config key", key, dict(_leaves(tree)))
         node = node[parent]
-    if leaf == "name" and node.get("name") != value:
+    if leaf == "name" and node.get("name", value) != value:
         node.clear()
-    elif leaf not in node:
+    elif leaf not in node and "name" not in node:  # whose name it is decides which keys there are
         raise unknown("config key", key, dict(_leaves(tree)))
     node[leaf] = value
 
@@ -288,8 +282,10 @@ def _explain(error: ValidationError, source: str) -> str:
     unions = {*AGGREGATOR_NAMES, "int", "constrained-int"}
     key = ".".join(str(part) for part in first["loc"] if str(part) not in unions)
     if first["type"] == "extra_forbidden":
-        known = dict(_leaves(Config(dataset="").to_dict()))
-        return f"{source}: {unknown('config key', key, known)}"
+        known = Config(dataset="")
+        if named := [part for part in first["loc"] if part in AGGREGATOR_NAMES]:
+            known = known.replace({"model.aggregator.name": named[0]})
+        return f"{source}: {unknown('config key', key, known.flat())}"
     if first["type"] == "missing":
         return f"{source}: {key} is missing"
     message = first["msg"].removeprefix("Value error, ")

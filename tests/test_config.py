@@ -75,6 +75,14 @@ def test_another_aggregator_brings_its_own_settings(name):
     assert Config.from_dict(config.to_dict()) == config
 
 
+def test_the_settings_of_another_aggregator_are_judged_together():
+    narrow = Config(dataset="shop").replace({"model.width": 6})
+    chosen = {"model.aggregator.heads": 3, "model.aggregator.name": "graphormer"}
+    assert narrow.replace(chosen).model.aggregator.heads == 3
+    with pytest.raises(UserError, match="heads=4 does not divide"):
+        narrow.replace({"model.aggregator.name": "graphormer"})
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -97,6 +105,16 @@ def test_another_aggregator_brings_its_own_settings(name):
         ),
         ({"model.aggregator.name": "gat", "model.aggregator.heads": 0}, "greater than or equal"),
         ({"model.aggregator.name": "gcn", "model.aggregator.heads": 2}, "unknown config key"),
+        (
+            {"model.aggregator.name": "gat", "model.aggregator.share_qkv": True},
+            "unknown config key 'model.aggregator.share_qkv'",
+        ),
+        (
+            {"model.aggregator.name": "graphormer", "model.aggregator.max_distanc": 2},
+            "did you mean 'model.aggregator.max_distance'",
+        ),
+        ({"name": "gat"}, "unknown config key 'name'"),
+        ({"model.name": "gat"}, "unknown config key 'model.name'"),
     ],
     ids=str,
 )

@@ -34,7 +34,7 @@ def shortest_paths(related_BNN: Tensor, limit: int, rows_BR: Tensor | None = Non
         within = _reached(within, related_BNN)
     while True:  # beyond the limit, whether there is a path is all that matters
         further = _reached(within, within if rows_BR is None else related_BNN)
-        if torch.equal(further, within):
+        if bool((further == within).all()):
             return (distance + (1 - within)).to(torch.uint8)
         within = further
 

@@ -1,6 +1,6 @@
 """Readouts: from the nodes of a graph to one user vector.
 
-Shapes: B batch, Q query nodes, D width, K codes of the last item.
+Shapes: B batch, n nodes of type 0, Q query nodes, L history, D width.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Attention(Readout):
     def forward(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
         nodes_BQ = self.queries(graph)
         is_read_BQ = self.reads(graph).gather(1, nodes_BQ)
-        last_BD = _masked_mean(h_BQD, graph.occurrence_BNL[:, :, 0].gather(1, nodes_BQ) > 0)
+        last_BD = _masked_mean(h_BQD, graph.occurrences[0][:, :, 0].gather(1, nodes_BQ) > 0)
         hidden_BQD = torch.sigmoid((last_BD @ self.last)[:, None] + h_BQD @ self.node + self.bias)
         energy_BQ = hidden_BQD @ self.query
         energy_BQ = energy_BQ.masked_fill(~is_read_BQ, torch.finfo(energy_BQ.dtype).min)
@@ -100,8 +100,7 @@ class LastNAttention(Attention):
         return order_Bn[:, :n_slots]
 
     def reads(self, graph: BatchGraph) -> Tensor:
-        recent_BnL = graph.occurrence_BNL[:, graph.block(0), : self.last_n]
-        return recent_BnL.any(dim=2)
+        return graph.occurrences[0][:, :, : self.last_n].any(dim=2)
 
 
 def _all_of_type_0(graph: BatchGraph) -> Tensor:

@@ -35,23 +35,23 @@ class Hgat(Aggregator):
         """Second half of a_r."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        own_BQR = _by_type(graph, self.weight @ self.own.T, h_BND, queries_BQ)
-        other_BNR = _by_type(graph, self.weight @ self.other.T, h_BND, None)
+        own_BQR = _projected(graph, self.weight @ self.own.T, h_BND, queries_BQ)
+        other_BNR = _projected(graph, self.weight @ self.other.T, h_BND, None)
         relation_BQN = graph.relations_of(queries_BQ)
         scores_BQN = relation_scores(relation_BQN, own_BQR, other_BNR, self.config.negative_slope)
         weights_BQN = attention_weights(scores_BQN, self.config.dropout, self.training)
         if queries_BQ is None:
-            return weights_BQN @ _by_type(graph, self.weight, h_BND, None)
+            return weights_BQN @ _projected(graph, self.weight, h_BND, None)
         # Summed per type first: few rows are left to project.
-        blocks = [graph.block(t) for t in range(len(graph.sizes))]
-        summed_BQTD = torch.cat([weights_BQN[:, :, b] @ h_BND[:, b] for b in blocks], dim=2)
-        return summed_BQTD @ self.weight.flatten(0, 1)
+        pairs = zip(graph.by_type(weights_BQN, dim=2), graph.by_type(h_BND), strict=True)
+        return torch.cat([w @ h for w, h in pairs], dim=2) @ self.weight.flatten(0, 1)
 
 
-def _by_type(
+def _projected(
     graph: BatchGraph, weight_TDX: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
 ) -> Tensor:
     """Each node's vector times its type's matrix; queries are of type 0."""
     if queries_BQ is not None:
         return take_rows(h_BND, queries_BQ) @ weight_TDX[0]
-    return torch.cat([h_BND[:, graph.block(t)] @ w for t, w in enumerate(weight_TDX)], dim=1)
+    pairs = zip(graph.by_type(h_BND), weight_TDX, strict=True)
+    return torch.cat([h @ w for h, w in pairs], dim=1)

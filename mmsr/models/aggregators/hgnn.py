@@ -35,7 +35,7 @@ class Hgnn(Aggregator):
 def _mean_weights(graph: BatchGraph, relation_BQN: Tensor, dtype: torch.dtype) -> Tensor:
     """1 / |N_i^r| for the relation r from i to j; 0 where there is none."""
     blocks = []
-    for relation_BQn in torch.split(relation_BQN, list(graph.sizes), dim=2):
+    for relation_BQn in graph.by_type(relation_BQN, dim=2):
         # A row's relations to another type are all the same one.
         alike = [relation_BQn == r for r in WITHIN] + [relation_BQn >= FIRST_CROSS]
         means = [a / a.sum(dim=2, keepdim=True).clamp(min=1) for a in alike]

@@ -44,20 +44,16 @@ class RelationalSum(nn.Module):
 
         `relation_BQN` holds their rows of `BatchGraph.relation_BNN`, `weights_BQN` the w_ij.
         """
-        sizes = list(graph.sizes)
-        blocks = torch.split(h_BND, sizes, dim=1)
+        blocks = graph.by_type(h_BND)
         if queries_BQ is not None:
-            return self._sums(0, relation_BQN, weights_BQN, take_rows(h_BND, queries_BQ), blocks)
-        relations = torch.split(relation_BQN, sizes, dim=1)
-        weights = torch.split(weights_BQN, sizes, dim=1)
-        sums = [
-            self._sums(t, *rows, blocks)
-            for t, rows in enumerate(zip(relations, weights, blocks, strict=True))
-        ]
-        return torch.cat(sums, dim=1)
+            own_BQD = take_rows(h_BND, queries_BQ)
+            return self._sums(graph, 0, relation_BQN, weights_BQN, own_BQD, blocks)
+        rows = zip(graph.by_type(relation_BQN), graph.by_type(weights_BQN), blocks, strict=True)
+        return torch.cat([self._sums(graph, t, *r, blocks) for t, r in enumerate(rows)], dim=1)
 
     def _sums(
         self,
+        graph: BatchGraph,
         type_: int,
         relation_BQN: Tensor,
         weights_BQN: Tensor,
@@ -65,9 +61,8 @@ class RelationalSum(nn.Module):
         blocks: tuple[Tensor, ...],
     ) -> Tensor:
         """The sums of nodes of one type."""
-        sizes = [block.shape[1] for block in blocks]
-        relation_BQn = torch.split(relation_BQN, sizes, dim=2)[type_]
-        weights = torch.split(weights_BQN, sizes, dim=2)
+        relation_BQn = graph.by_type(relation_BQN, dim=2)[type_]
+        weights = graph.by_type(weights_BQN, dim=2)
         B, Q, n = relation_BQn.shape
         by_step = [weights[type_] * (relation_BQn == r) for r in SEQUENTIAL]
         steps_BQX = (torch.stack(by_step, dim=2).view(B, Q * 3, n) @ blocks[type_]).view(B, Q, -1)
