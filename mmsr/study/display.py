@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -30,6 +31,11 @@ class _Row:
     seconds: float | None = None
 
 
+def name_by_number(proposal: Proposal) -> str:
+    """A trial's number, as most studies speak of it."""
+    return str(proposal.number)
+
+
 class Display:
     """Observer that shows trials; to be used as a context.
 
@@ -39,12 +45,20 @@ class Display:
     objective : metric shown, in percent.
     total, done : trials that are wanted, and those that were over before.
     best : best value so far.
+    name_of : what a trial is called.
     """
 
     def __init__(
-        self, console: Console, objective: str, *, total: int, done: int, best: float | None
+        self,
+        console: Console,
+        objective: str,
+        *,
+        total: int,
+        done: int,
+        best: float | None,
+        name_of: Callable[[Proposal], str] = name_by_number,
     ) -> None:
-        self._console, self._objective = console, objective
+        self._console, self._objective, self._name_of = console, objective, name_of
         self._total, self._done, self._best = total, done, best
         self._rows: dict[int, _Row] = {}
         self._failed = 0
@@ -80,7 +94,7 @@ class Display:
         """A trial was handed to the runner."""
         self._rows[proposal.number] = _Row(proposal, epoch=proposal.epochs_done)
         if proposal.checkpoint is not None:
-            self.note(f"trial {proposal.number} goes on from epoch {proposal.epochs_done}")
+            self.note(f"trial {self._name_of(proposal)} goes on from epoch {proposal.epochs_done}")
 
     def reported(self, proposal: Proposal, report: Report) -> None:
         """A trial has finished an epoch."""
@@ -91,7 +105,7 @@ class Display:
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
         """A trial's worker died, and the trial goes on."""
-        self.note(f"trial {proposal.number}: its worker died ({reason}); it goes on")
+        self.note(f"trial {self._name_of(proposal)}: its worker died ({reason}); it goes on")
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
         """A trial is over."""
@@ -111,7 +125,7 @@ class Display:
 
     def _line(self, row: _Row, ending: Ending, record: bool) -> Text:
         """One line on a trial that is over."""
-        text = Text(f"[{self._done}/{self._total}] trial {row.proposal.number} ")
+        text = Text(f"[{self._done}/{self._total}] trial {self._name_of(row.proposal)} ")
         words = {"pruned": "stopped early", "failed": "failed"}
         text.append(words.get(row.state, row.state), style=STYLES.get(row.state, ""))
         text.append(f" after epoch {row.epoch}, {seconds(ending.seconds)}")
@@ -132,7 +146,7 @@ class Display:
             style = STYLES.get(row.state, "dim")
             mark = " ★" if row.best is not None and row.best == self._best else ""
             table.add_row(
-                str(row.proposal.number),
+                self._name_of(row.proposal),
                 Text(row.state, style=style),
                 f"{row.epoch}/{row.proposal.config.training.epochs}",
                 _percent(row.value),

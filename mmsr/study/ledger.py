@@ -10,7 +10,8 @@ Rules
   one that raised or whose objective is not finite FAIL. These count towards the number of trials.
 - A trial that was interrupted is FAIL as well, but a successor takes its place and counts instead
   (see `mmsr.study.succession`).
-- A proposal that is no valid config is FAIL (`invalid`), does not count, and another is asked for.
+- A proposal that is no valid config, or not among the only ones to be run, is FAIL (`invalid`),
+  does not count, and another is asked for.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
   they do not count, and the next driver tries them again.
 """
@@ -31,7 +32,7 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
-from mmsr.study.space import Space, apply, propose
+from mmsr.study.space import Space, apply, propose, stored
 from mmsr.study.succession import drop_resumption, newest_checkpoint, queue_again
 from mmsr.tracking import RunState
 
@@ -66,6 +67,7 @@ class Ledger:
     objective : validation metric to maximise.
     checkpoints : folder with one sub-folder a trial.
     startup_trials : trials that must be complete before any is stopped early.
+    only : the settings that may be run, as Optuna keeps them; None where any may.
     driver, code : name and code versions of this driver, noted with each trial.
     observers : told of everything that happens.
     run_id : tracking server's id of a run by its key, once known.
@@ -80,6 +82,7 @@ class Ledger:
         checkpoints: Path,
         *,
         startup_trials: int = 0,
+        only: Sequence[Mapping[str, Any]] | None = None,
         driver: str = "",
         code: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
@@ -88,6 +91,7 @@ class Ledger:
         self.study, self.objective = study, objective
         self._space, self._base = space, base
         self._checkpoints, self._startup_trials = checkpoints, startup_trials
+        self._only = only
         self._driver, self._code = driver, dict(code or {})
         self._observers, self._run_id = observers, run_id
         self._live: dict[str, _Live] = {}
@@ -126,7 +130,8 @@ class Ledger:
         UserError : the space gives hardly any valid config.
         """
         problem = ""
-        for _ in range(_MOST_INVALID):
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for _ in range(_MOST_INVALID + len(waiting)):
             trial = self.study.ask()
             settings = propose(trial, self._space, self._base)
             try:
@@ -208,6 +213,8 @@ class Ledger:
         return len(released)
 
     def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
+        if self._only is not None and stored(self._space, settings) not in self._only:
+            raise UserError("not asked for")
         retry_of = trial.user_attrs.get("retry_of")
         if retry_of is None:
             return Proposal(
@@ -218,12 +225,12 @@ class Ledger:
                 origin=trial.user_attrs.get("origin", "proposed"),
             )
         attrs = trial.user_attrs
-        stored = attrs.get("config")
+        config = attrs.get("config")
         left = newest_checkpoint(self.study, retry_of, self._checkpoints)
         return Proposal(
             number=trial.number,
             key=attrs["key"],
-            config=Config.from_dict(stored) if stored else apply(self._base, settings),
+            config=Config.from_dict(config) if config else apply(self._base, settings),
             settings=settings,
             origin="retry",
             checkpoint=left.folder if left else None,

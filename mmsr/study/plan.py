@@ -23,13 +23,16 @@ from mmsr.study.folder import StudyFolder
 from mmsr.study.methods import Halving, Tpe
 from mmsr.study.options import Options
 from mmsr.study.resources import Resources, read_resources
-from mmsr.study.space import Space, check_settings, check_space, extreme_graphs
+from mmsr.study.space import Space, check_settings, check_space, extreme_graphs, stored
 from mmsr.study.store import default_storage
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database, normalised
 
 if TYPE_CHECKING:
     from mmsr.study.study import Study
+
+TEST_SELECTING = "mmsr.study.reproduce.select_on_test:train_selecting_on_test"
+"""Import path of the trainer behind `mmsr reproduce --select-on test`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Plan:
     space: Space
     objective: str
     known: tuple[Mapping[str, Any], ...]
+    only: tuple[Mapping[str, Any], ...] | None
+    """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
     trials: int
     resources: Resources
     sampler: Tpe
@@ -65,6 +70,7 @@ def make_plan(study: Study, options: Options) -> Plan:
     UserError : the first thing that is wrong.
     """
     trials = _at_least_one("--trials", options.trials, study.trials)
+    _check_trainer(study.trainer)
     objective = _objective(study.objective)
     resources = read_resources(study.resources)
     dataset = _dataset(study.dataset)
@@ -94,7 +100,8 @@ def make_plan(study: Study, options: Options) -> Plan:
         space=space,
         objective=objective,
         known=known,
-        trials=trials,
+        only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
+        trials=len(known) if study.only_enqueued else trials,
         resources=resources,
         sampler=study.sampler,
         pruner=study.pruner,
@@ -122,6 +129,12 @@ def _at_least_one(what: str, given: object, default: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{what} {value!r}: give a whole number of at least 1")
     return value
+
+
+def _check_trainer(trainer: str) -> None:
+    """Keep ordinary studies from the one trainer that reads the test part."""
+    if trainer.partition(":")[0] == TEST_SELECTING.partition(":")[0]:
+        raise UserError(f"trainer {trainer!r} reads test: it is there for `mmsr reproduce` alone")
 
 
 def _objective(objective: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,17 +14,17 @@ from rich.console import Console
 from mmsr.errors import UserError
 from mmsr.study import store
 from mmsr.study.cluster import capacity, check_resources, prepare_environment, ray_cluster
-from mmsr.study.display import Display
+from mmsr.study.display import Display, name_by_number
 from mmsr.study.folder import StudyRecord
 from mmsr.study.interrupt import StopRequest, stop_requests
-from mmsr.study.leaderboard import rows
+from mmsr.study.leaderboard import TrialRow, rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
 from mmsr.study.report import Proposal, Task
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
-from mmsr.study.succession import counted
+from mmsr.study.succession import add_missing, counted, n_over
 from mmsr.study.views import show_end
 from mmsr.tracking import RunState
 from mmsr.tracking.databases import without_password
@@ -36,14 +38,30 @@ WORKER_DEATHS = 3
 """So often a trial's worker may die before the trial is given up."""
 
 
-def run_plan(plan: Plan) -> int:
+@dataclass(frozen=True)
+class Telling:
+    """How a run speaks of its trials."""
+
+    end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
+    """Called at the end with the study's trials."""
+    name_of: Callable[[Proposal], str] = name_by_number
+    """What a trial is called while it runs."""
+
+
+def run_plan(plan: Plan, telling: Telling | None = None) -> int:
     """Run a study until all its trials are over; returns the exit code.
+
+    Parameters
+    ----------
+    plan : the study.
+    telling : how to speak of the trials; None leaves it as for any study.
 
     Raises
     ------
     UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
     """
     console = Console(highlight=False)
+    telling = telling or Telling()
     with (
         plan.folder.locked(),
         store.watching(plan.storage),
@@ -51,12 +69,12 @@ def run_plan(plan: Plan) -> int:
     ):
         storage = store.open_storage(plan.storage)
         there = _check_existing(plan, storage)
-        already = len(counted(there)) if there else 0
+        already = n_over(there, plan.only) if there else 0
         if there is not None and already >= plan.trials:
             study = _open(plan, storage)
             console.print(f"study {plan.name}: {already} trials are over, nothing to do")
             _ship_rest(plan, study, console)
-            show_end(plan, rows(study), console)
+            telling.end(plan, rows(study), console)
             return OK
         if there is None:
             console.print(
@@ -75,7 +93,7 @@ def run_plan(plan: Plan) -> int:
             stop.install()  # Ray has taken SIGTERM
             stop.check()
             check_resources(plan.resources)
-            return _run(plan, _open(plan, storage), console, stop)
+            return _run(plan, _open(plan, storage), console, stop, telling)
 
 
 def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
@@ -136,13 +154,23 @@ def _tracker(plan: Plan, study: optuna.Study, console_note: Display | None) -> J
     return JournalTracker(plan.folder.path, sink, notice)
 
 
-def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -> int:
-    already = len(counted(study))
+def _run(
+    plan: Plan, study: optuna.Study, console: Console, stop: StopRequest, telling: Telling
+) -> int:
+    already = n_over(study, plan.only)
     value = _best_value(study)
-    display = Display(console, plan.objective, total=plan.trials, done=already, best=value)
+    display = Display(
+        console,
+        plan.objective,
+        total=plan.trials,
+        done=already,
+        best=value,
+        name_of=telling.name_of,
+    )
     tracker = _tracker(plan, study, display)
     try:
-        tracked = TrackedStudy(plan, store.study_uid(study), tracker, best=value, done=already)
+        done = len(counted(study))
+        tracked = TrackedStudy(plan, store.study_uid(study), tracker, best=value, done=done)
         ledger = Ledger(
             study,
             plan.space,
@@ -150,6 +178,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -
             plan.objective,
             plan.folder.ray,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
+            only=plan.only,
             code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
             observers=(tracked, display),
@@ -157,6 +186,8 @@ def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -
         )
         if (reclaimed := ledger.reclaim()) > 0:
             display.note(f"{reclaimed} interrupted trials will go on from their checkpoints")
+        if plan.only is not None:
+            store.set_target(study, add_missing(study, plan.only))
         try:
             stop.listen(lambda: ledger.stop("interrupted"))
             with display:
@@ -173,7 +204,7 @@ def _run(plan: Plan, study: optuna.Study, console: Console, stop: StopRequest) -
             f"{waiting} tracking events wait in {plan.folder.path}: the same command ships them",
             soft_wrap=True,
         )
-    show_end(plan, rows(study), console)
+    telling.end(plan, rows(study), console)
     return _exit_code(plan, study, ledger, console)
 
 
@@ -221,7 +252,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
 def _state(plan: Plan, ledger: Ledger) -> RunState:
     if ledger.common_error is not None:
         return RunState.FAILED
-    complete = len(counted(ledger.study)) >= plan.trials
+    complete = n_over(ledger.study, plan.only) >= plan.trials
     return RunState.FINISHED if complete else RunState.INTERRUPTED
 
 
@@ -246,7 +277,7 @@ def _exit_code(plan: Plan, study: optuna.Study, ledger: Ledger, console: Console
         error = f"stopped: {ledger.stop_reason}: {ledger.common_error}"
         console.print(error, style="red", markup=False, soft_wrap=True)
         return FAILED
-    if ledger.stop_reason is not None and len(counted(study)) < plan.trials:
-        console.print("interrupted; the same command (or --resume) goes on", soft_wrap=True)
+    if ledger.stop_reason is not None and n_over(study, plan.only) < plan.trials:
+        console.print("interrupted; the same command goes on", soft_wrap=True)
         return INTERRUPTED
     return OK if any(row.state == "finished" for row in rows(study)) else FAILED

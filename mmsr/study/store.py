@@ -75,6 +75,11 @@ def target(study: optuna.Study) -> int | None:
     return study.user_attrs.get(_TARGET)
 
 
+def set_target(study: optuna.Study, trials: int) -> None:
+    """Note how many trials are asked for."""
+    study.set_user_attr(_TARGET, trials)
+
+
 def open_study(
     storage: RDBStorage,
     name: str,
@@ -113,7 +118,7 @@ def open_study(
         study.set_user_attr(_DEFINITION, definition.model_dump_json())
     else:
         check_same(name, there, definition)
-    study.set_user_attr(_TARGET, trials)
+    set_target(study, trials)
     return study
 
 

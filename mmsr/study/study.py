@@ -46,6 +46,9 @@ class Study:
     """Config values that are not varied, by dotted key, where they are not the defaults."""
     enqueue: Sequence[Mapping[str, Any]] | None = None
     """Settings to try first; None stands for `KNOWN_SETTINGS`, as far as the space has them."""
+    only_enqueued: bool = False
+    """Run what is enqueued and propose nothing else; settings that are new to a study that exists
+    are added to it, others of it are left alone. `trials` is not used then."""
     sampler: Tpe = field(default_factory=Tpe)
     """How settings are proposed."""
     pruner: Halving | None = field(default_factory=Halving)
@@ -68,23 +71,14 @@ class Study:
         arguments : the command line; default: the process's.
         prepare : called first, e.g. to generate the data set.
         """
-        try:
+
+        def run() -> int:
             options = _parse(arguments)
             if prepare is not None:
                 prepare()
-            code = self.run(options)
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            code = BAD_INPUT
-        except StorageLost as error:
-            sys.stderr.write(f"error: {error}; the same command goes on when it is back\n")
-            code = FAILED
-        except OSError as error:
-            sys.stderr.write(f"error: {error}; the same command goes on when that is mended\n")
-            code = FAILED
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            code = INTERRUPTED
+            return self.run(options)
+
+        code = exit_code(run)
         sys.stdout.flush()
         sys.exit(code)
 
@@ -106,6 +100,24 @@ class Study:
         from mmsr.study.runner import run_plan
 
         return run_plan(plan)
+
+
+def exit_code(run: Callable[[], int]) -> int:
+    """Run something that returns its exit code; an error becomes one line on stderr and a code."""
+    try:
+        return run()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT
+    except StorageLost as error:
+        sys.stderr.write(f"error: {error}; the same command goes on when it is back\n")
+        return FAILED
+    except OSError as error:
+        sys.stderr.write(f"error: {error}; the same command goes on when that is mended\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ longer counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,17 +20,48 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-KEPT_FILES = ("best.safetensors", "config.yaml", "state.json", "report.json")
-"""What stays of the checkpoints of a trial that is over."""
+RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors")
+"""What goes of the checkpoints of a trial that is over: most of their bytes."""
+
+Settings = Mapping[str, Any]
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that are over and count towards the number asked for."""
+    void = set(study.user_attrs.get("void", ()))
     return [
         trial
         for trial in current(study.get_trials(deepcopy=False))
-        if trial.state.is_finished() and "invalid" not in trial.user_attrs
+        if trial.state.is_finished()
+        and "invalid" not in trial.user_attrs
+        and trial.number not in void
     ]
+
+
+def n_over(study: optuna.Study, only: Sequence[Settings] | None) -> int:
+    """How many trials are over: of those settings alone, or of all where `only` is None."""
+    over = counted(study)
+    if only is None:
+        return len(over)
+    done = [trial.params for trial in over]
+    return sum(settings in done for settings in only)
+
+
+def add_missing(study: optuna.Study, only: Sequence[Settings]) -> int:
+    """Enqueue those settings that the study lacks; returns the number of its trials then.
+
+    Settings that were withdrawn when an earlier call did not ask for them go on where they were.
+    """
+    trials = current(study.get_trials(deepcopy=False))
+    have = [(trial.params or trial.system_attrs.get("fixed_params", {}), trial) for trial in trials]
+    for settings in only:
+        there = [trial for params, trial in have if params == settings]
+        if not there:
+            study.enqueue_trial(dict(settings), user_attrs={"origin": "known"})
+        elif all("invalid" in trial.user_attrs for trial in there):
+            queue_again(study, there[-1])
+    left = current(study.get_trials(deepcopy=False))
+    return sum("invalid" not in trial.user_attrs for trial in left)
 
 
 def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -89,12 +120,11 @@ def newest_checkpoint(study: optuna.Study, number: int, checkpoints: Path) -> Le
 
 
 def drop_resumption(study: optuna.Study, number: int, checkpoints: Path) -> None:
-    """Remove what only serves to continue a trial that is over: most of a checkpoint's bytes."""
+    """Remove what only serves to continue a trial that is over."""
     for trial in _lineage(study, number):
         for folder in _folders(checkpoints, trial.number):
-            for path in folder.iterdir():
-                if path.name not in KEPT_FILES:
-                    path.unlink(missing_ok=True)
+            for name in RESUMPTION_FILES:
+                (folder / name).unlink(missing_ok=True)
 
 
 def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:

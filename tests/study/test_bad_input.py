@@ -15,7 +15,7 @@ from mmsr.config import AGGREGATOR_NAMES
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Tpe
 from mmsr.study.folder import StudyFolder
 from mmsr.study.options import Options
-from mmsr.study.plan import make_plan
+from mmsr.study.plan import TEST_SELECTING, make_plan
 from mmsr.study.resources import Resources
 
 
@@ -68,6 +68,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"enqueue": [{"graph.n_codes": 4, "graph.links_per_item": 5}]}, "more than n_codes"),
         ({"pruner": Halving(factor=1)}, "at least 2"),
         ({"sampler": Tpe(startup_trials=-1)}, "at least 0"),
+        ({"trainer": TEST_SELECTING}, "for `mmsr reproduce` alone"),
     ],
 )
 def test_a_wrong_study_file(refused, changes, told):

@@ -267,7 +267,10 @@ def test_a_driver_that_dies_between_two_notes_loses_nothing(
 
 def test_a_trial_that_is_over_keeps_only_its_best_model(study, ledger_of, tmp_path):
     ledger_of().ask("a")
-    names = ("best.safetensors", "config.yaml", "state.json", "model.safetensors", "optimizer.st")
+    from mmsr.training import checkpoint as files
+
+    resumption = (files.MODEL, files.OPTIMIZER)
+    names = (files.BEST, files.STATE, "config.yaml", "other", *resumption)
     for number in (0, 1):
         folder = checkpoint(tmp_path, number, 0, 1)
         for name in names:
@@ -279,7 +282,7 @@ def test_a_trial_that_is_over_keeps_only_its_best_model(study, ledger_of, tmp_pa
     for number in (0, 1):
         folder = tmp_path / f"trial-{number:05d}" / "checkpoint_000000"
         left = {path.name for path in folder.iterdir()}
-        assert left == {"best.safetensors", "config.yaml", "state.json", "report.json"}
+        assert left == {*names, "report.json"} - {*resumption}
 
 
 def test_release_gives_back_what_is_under_way(study, ledger_of):
