@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmsr.cli.options import ConfigFile, Settings
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.errors import UserError
 
@@ -23,14 +24,8 @@ def train(
         str | None,
         typer.Argument(help="Data set by name; not needed where the config names it."),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML config, e.g. from `mmsr best-config export`."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a config key; repeatable."),
-    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(

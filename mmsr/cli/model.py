@@ -1,0 +1,107 @@
+"""`mmsr model`: what models can be made of, and what one costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mmsr.cli.options import ConfigFile, Settings
+from mmsr.config import Config, parse_settings, read_yaml
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.training.example import Example
+
+app = typer.Typer(no_args_is_help=True, help="List what models are made of; describe one.")
+
+_ITEMS, _HISTORY = 12_000, 10
+"""Of a made-up batch."""
+_ABSENT = "none"
+
+
+@app.command("list")
+def list_() -> None:
+    """List models, aggregators, fusions, readouts and the variants of dual attention."""
+    from mmsr.cli.model_view import show_registry
+
+    show_registry(Console(highlight=False))
+
+
+@app.command()
+def describe(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="Data set by name. Default: a made-up batch."),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    items: Annotated[
+        int | None, typer.Option(help=f"Items of a made-up catalogue. Default: {_ITEMS}.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Histories of the batch. Default: the config's.")
+    ] = None,
+    history: Annotated[
+        int | None,
+        typer.Option(
+            help="Items of each history. Default: the data set's median, or "
+            f"{_HISTORY} in a made-up batch."
+        ),
+    ] = None,
+) -> None:
+    """Show a model's parameters, and each part's operations and memory for one batch.
+
+    Without DATASET the batch is made up: random histories of items with random codes.
+    """
+    full = _config(dataset, config, settings or [])
+    if batch_size is not None:
+        _at_least_one("--batch-size", batch_size)
+        full = full.replace({"training.batch_size": batch_size})
+    if history is not None:
+        _at_least_one("--history", history)
+        if history > (most := full.graph.max_history):
+            raise UserError(
+                f"--history {history}: the model reads {most} items at most; give less, or --set "
+                f"graph.max_history={history}"
+            )
+    if items is not None:
+        _at_least_one("--items", items)
+        if dataset is not None:
+            raise UserError("--items is for a made-up catalogue: leave it out, or the data set")
+    example = _example(full, dataset, items or _ITEMS, history)
+    from mmsr.cli.model_view import show_costs
+    from mmsr.training.cost import measure_cost
+
+    parts = measure_cost(example.model, example.histories_BL, example.targets_B, full)
+    show_costs(full, example, parts, Console(highlight=False))
+
+
+def _config(dataset: str | None, path: Path | None, settings: list[str]) -> Config:
+    tree: dict[str, Any] = read_yaml(path) if path else {}
+    tree["dataset"] = dataset or _ABSENT
+    return Config.from_dict(tree, source=str(path or "config")).replace(parse_settings(settings))
+
+
+def _example(config: Config, dataset: str | None, items: int, history: int | None) -> Example:
+    if dataset is None:
+        from mmsr.training.example import made_up_example
+
+        return made_up_example(config, items, history or min(_HISTORY, config.graph.max_history))
+    from mmsr.data import Dataset
+    from mmsr.graph.codes import check_graph_config
+
+    data = Dataset.open(dataset)
+    check_graph_config(data, config.graph)
+    if not data.manifest.counts.train_targets:
+        raise UserError(f"data set {dataset!r} has no training targets: name another, or none")
+    from mmsr.training.example import example_of
+
+    return example_of(data, config, history)
+
+
+def _at_least_one(option: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"{option} {value}: give a whole number of at least 1")

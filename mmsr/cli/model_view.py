@@ -1,0 +1,146 @@
+"""How the registries and a model's cost look on a terminal."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mmsr.config import Config
+from mmsr.model_config import AggregatorConfig
+from mmsr.models.aggregators.dual_attention import ORDERS
+from mmsr.models.mmsr import FUSIONS, MMSR
+from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.training.cost import PartCost
+from mmsr.training.example import Example
+
+_CITATION = re.compile(r" ?\(([^()]*(?:\beqs?\. \d|\b[12]\d{3})[^()]*)\)")
+"""What stands in brackets and names an equation or a year."""
+_OWN_NAME = re.compile(r"^`[^`]+`: ")
+_NAMES = 18
+_ADAM_BYTES = 16
+"""A parameter, its gradient and its two moments in float32."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a config can name."""
+
+    name: str
+    text: str
+    source: str
+    """Equations of the paper, or another publication."""
+
+
+def registry() -> dict[str, tuple[Entry, ...]]:
+    """Everything that configs can name, by config key; taken from the registries' docstrings."""
+    configs = {
+        kind.model_fields["name"].default: kind for kind in get_args(get_args(AggregatorConfig)[0])
+    }
+    return {
+        "models": (_entry("mmsr", "", sys.modules[MMSR.__module__]),),
+        "model.aggregator.name": tuple(
+            _entry(name, "table 3", configs[name], kind) for name, kind in AGGREGATORS.items()
+        ),
+        "model.aggregator.order, of dual_attention": _entries(ORDERS, "table 4"),
+        "model.fusion": _entries(FUSIONS, "figure 2"),
+        "model.readout": _entries(READOUTS, ""),
+    }
+
+
+def show_registry(console: Console) -> None:
+    """Show all entries, a line each where the terminal is wide enough."""
+    for kind, entries in registry().items():
+        console.print(f"[bold]{kind}[/]")
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, min_width=_NAMES)
+        table.add_column()
+        table.add_column(style="dim")
+        for entry in entries:
+            table.add_row(f"  {entry.name}", escape(entry.text), escape(entry.source))
+        console.print(table)
+
+
+def _entries(kinds: Mapping[str, type], source: str) -> tuple[Entry, ...]:
+    return tuple(_entry(name, source, kind) for name, kind in kinds.items())
+
+
+def _entry(name: str, fallback: str, *documented: object) -> Entry:
+    """First paragraph of the first docstring, and the first citation of any."""
+    texts = [inspect.getdoc(thing) or "" for thing in documented]
+    citations = [found.group(1) for text in texts for found in _CITATION.finditer(text)]
+    text = _OWN_NAME.sub("", " ".join(texts[0].partition("\n\n")[0].split()))
+    source = " ".join(citations[0].split()) if citations else fallback
+    return Entry(name, _CITATION.sub("", text[:1].upper() + text[1:]), source)
+
+
+def show_costs(
+    config: Config, example: Example, parts: Sequence[PartCost], console: Console
+) -> None:
+    """Show the parts, their sum, and what the figures mean."""
+    total = PartCost(
+        name="total",
+        parameters=sum(part.parameters for part in parts),
+        forward=sum(part.forward for part in parts),
+        step=sum(part.step for part in parts),
+        kept_bytes=sum(part.kept_bytes for part in parts),
+    )
+    console.print(_what(config, example))
+    scale, prefix = next((s, p) for s, p in _PREFIXES if total.step >= 10 * s or s == 1)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("part", overflow="fold")
+    for title in ("parameters", f"forward\n{prefix}op", f"training step\n{prefix}op", "kept\nMB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for part in (*parts, total):
+        table.add_row(
+            part.name,
+            f"{part.parameters:,}" if part.parameters else "",
+            _number(part.forward / scale),
+            _number(part.step / scale),
+            _number(part.kept_bytes / 1e6),
+            style="bold" if part is total else "",
+        )
+    console.print(table)
+    B, I = len(example.targets_B), len(example.model.item_vectors())  # noqa: E741
+    for line in (
+        "op: operations of matrix products, two a multiply-add; forward ranks all items for the "
+        "batch; a training step is forward, loss and backward",
+        "kept: tensors that a step keeps for its backward pass; temporary ones, such as "
+        f"{B * I * 4 / 1e6:,.1f} MB of scores, come on top",
+        f"parameters, gradients and Adam's moments: {_ADAM_BYTES * total.parameters / 1e6:,.1f} MB",
+    ):
+        console.print(line, style="dim")
+
+
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1, ""))
+
+
+def _what(config: Config, example: Example) -> str:
+    model, graph = config.model, config.graph
+    order = getattr(model.aggregator, "order", None)
+    layers = f"{model.layers} layer{'s' if model.layers > 1 else ''}"
+    aggregator = model.aggregator.name + (f" ({order})" if order else "")
+    modalities = ", ".join(
+        f"{name} ({graph.codes_of(name)} codes)" for name in example.model.tables.modalities
+    )
+    return (
+        f"[bold]{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "
+        f"{model.readout}[/]\n"
+        f"batch of {len(example.targets_B)} {example.origin}, {example.history:.1f} items each; "
+        f"{len(example.model.item_vectors()):,} items; {modalities or 'no modality'}, "
+        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} an item"
+    )
+
+
+def _number(value: float) -> str:
+    """Three digits or so; nothing for nothing."""
+    if value == 0:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

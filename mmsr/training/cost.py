@@ -1,0 +1,235 @@
+"""What a batch costs, part by part: parameters, operations, and memory kept for the backward pass.
+
+Nothing is derived by hand: a batch is ranked and a training step is made, and what happens on the
+way is booked on the part of the model that is at work.
+
+- Operations are those of matrix products (two a multiply-add), as `torch.utils.flop_counter`
+  counts them.
+- A backward operation belongs to the part that saved the tensors which it needs.
+- Kept memory is that of the tensors that autograd saves, each storage once, without parameters.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmsr.config import Config
+from mmsr.models.aggregators.base import Aggregator
+from mmsr.models.embedding import NodeInput, NodeTables
+from mmsr.models.mmsr import MMSR
+from mmsr.models.readout import Readout
+from mmsr.models.sequence import SequenceModule
+from mmsr.training.loop import new_optimizer, train_step
+
+EMBEDDINGS, GRAPH, OUTPUT = "embeddings", "batch graph", "output layer and loss"
+_TITLES: dict[type[nn.Module], str] = {
+    NodeTables: EMBEDDINGS,
+    SequenceModule: "dropout of nodes",
+    NodeInput: "node input",
+    Readout: "readout",
+}
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """What one part of a model costs for one batch."""
+
+    name: str
+    parameters: int
+    forward: int
+    """Operations of ranking the batch: user vectors, and scores of all items."""
+    step: int
+    """Operations of a training step: forward, loss and backward."""
+    kept_bytes: int
+    """Tensors that a training step keeps for its backward pass."""
+
+
+def measure_cost(
+    model: MMSR, histories_BL: Tensor, targets_B: Tensor, config: Config
+) -> tuple[PartCost, ...]:
+    """Cost of every part, in the order of the model's modules; the model is trained one step.
+
+    Parameters
+    ----------
+    model : on the device of the batch.
+    histories_BL : int64, oldest first, -1 behind the end.
+    targets_B : int64, item index of each target.
+    config : what the model was made of; batch size and dropout are as given.
+    """
+    parts = part_names(model)
+    forward, step = _Books(), _Books()
+    model.eval()
+    with torch.no_grad(), _booked(model, parts, forward):
+        _ = model.user_vectors(histories_BL) @ model.item_vectors().T
+    model.train()
+    optimizer = new_optimizer(config, model)
+    known = {*model.parameters(), *model.buffers(), histories_BL, targets_B}
+    step.ignore(known)
+    with _booked(model, parts, step), saved_tensors_hooks(step.save, step.load):
+        train_step(model, optimizer, histories_BL, targets_B, config)
+    parameters = _parameters(model, parts)
+    order = [name for name in dict.fromkeys(parts.values()) if name != OUTPUT]
+    return tuple(
+        PartCost(
+            name=name,
+            parameters=parameters[name],
+            forward=forward.operations[name],
+            step=step.operations[name],
+            kept_bytes=step.kept[name],
+        )
+        for name in (*order, OUTPUT)
+    )
+
+
+def part_names(model: MMSR) -> dict[str, str]:
+    """The part that each module belongs to, by the module's path; "" is the model itself.
+
+    Layers are divided further, into the modules that they are made of.
+    """
+    names, channels, divided = dict[str, str](), _channels(model), set[str]()
+    for path, module in model.named_modules():
+        above, _, own = path.rpartition(".")
+        prefix = next((channels[c] for c in channels if f"{path}.".startswith(f"{c}.")), "")
+        if not path:
+            names[path] = OUTPUT
+        elif module is model.fusion:
+            names[path] = GRAPH
+        elif isinstance(module, Aggregator):
+            names[path] = f"{prefix}layer {int(own) + 1}"
+            divided.add(path)
+        elif above in divided:
+            names[path] = f"{names[above]} {own}"
+            if not isinstance(module, nn.Sequential):
+                divided.add(path)
+        elif above == "fusion" and isinstance(module, nn.Linear):
+            names[path] = f"fusion {own}"
+        else:
+            title = next((name for kind, name in _TITLES.items() if isinstance(module, kind)), None)
+            names[path] = names[above] if title is None else f"{prefix}{title}"
+    return names
+
+
+def _channels(model: MMSR) -> dict[str, str]:
+    """Prefix of the parts of each sequence module, by path; none where there is one alone."""
+    paths = [path for path, m in model.named_modules() if isinstance(m, SequenceModule)]
+    if len(paths) == 1:
+        return {paths[0]: ""}
+    kinds = ("item", *model.tables.modalities)
+    return {path: f"{kind}: " for path, kind in zip(paths, kinds, strict=True)}
+
+
+def _parameters(model: MMSR, parts: dict[str, str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        path = name.rpartition(".")[0]
+        counts[parts[path]] += parameter.numel()
+    return counts
+
+
+@dataclass
+class _Books:
+    """Who is at work, and what has been booked on whom."""
+
+    operations: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    at_work: list[str] = field(default_factory=lambda: [OUTPUT])
+    counter: FlopCounterMode = field(default_factory=lambda: FlopCounterMode(display=False))
+    _booked: int = 0
+    _seen: set[int] = field(default_factory=set)
+
+    def book(self) -> None:
+        """Book what was counted since the last time on the part at work."""
+        total = self.counter.get_total_flops()
+        self.operations[self.at_work[-1]] += total - self._booked
+        self._booked = total
+
+    def enter(self, part: str) -> None:
+        """A part begins to work."""
+        self.book()
+        self.at_work.append(part)
+
+    def leave(self) -> None:
+        """The part at work is done."""
+        self.book()
+        self.at_work.pop()
+
+    def ignore(self, tensors: set[Tensor]) -> None:
+        """Do not count these among the tensors that are kept."""
+        self._seen |= {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+    def save(self, tensor: Tensor) -> tuple[str, Tensor]:
+        """Autograd keeps a tensor for the backward pass."""
+        part, storage = self.at_work[-1], tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.kept[part] += storage.nbytes()
+        return part, tensor
+
+    def load(self, saved: tuple[str, Tensor]) -> Tensor:
+        """The backward pass needs the tensor: what follows is work of the part that saved it."""
+        part, tensor = saved
+        self.book()
+        self.at_work[-1] = part
+        return tensor
+
+
+@contextmanager
+def _booked(model: MMSR, parts: dict[str, str], books: _Books) -> Iterator[None]:
+    """Tell the books whenever a module's `forward`, or another method of it, begins and ends."""
+    with ExitStack() as stack:
+        for path, module in model.named_modules():
+            if path:
+                _watch(stack, module, parts[path], books)
+        with books.counter:
+            yield
+        books.book()
+
+
+def _watch(stack: ExitStack, module: nn.Module, part: str, books: _Books) -> None:
+    def enter(*_: Any) -> None:
+        books.enter(part)
+
+    def leave(*_: Any) -> None:
+        books.leave()
+
+    stack.callback(module.register_forward_pre_hook(enter).remove)
+    stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+    for name, method in _methods(type(module)).items():
+        setattr(module, name, _announced(method.__get__(module), part, books))
+        stack.callback(delattr, module, name)
+
+
+def _methods(kind: type[nn.Module]) -> dict[str, Callable[..., Any]]:
+    """Public methods of our own modules; `forward` has its hooks."""
+    found: dict[str, Callable[..., Any]] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("mmsr."):
+            found |= {
+                name: value
+                for name, value in vars(base).items()
+                if inspect.isfunction(value) and not name.startswith("_") and name != "forward"
+            }
+    return found
+
+
+def _announced(method: Callable[..., Any], part: str, books: _Books) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        books.enter(part)
+        try:
+            return method(*arguments, **options)
+        finally:
+            books.leave()
+
+    return call

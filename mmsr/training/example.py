@@ -1,0 +1,84 @@
+"""One batch to try a model on: of a data set, or made up where none is at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmsr.config import Config, GraphConfig
+from mmsr.data import Dataset
+from mmsr.graph.codes import ModalityCodes
+from mmsr.models.mmsr import MMSR
+from mmsr.training.loop import new_model
+
+MODALITIES = ("image", "text")
+"""What a made-up catalogue has where the config names no modalities."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model and a batch for it."""
+
+    origin: str
+    """What kind of histories these are, in words."""
+    model: MMSR
+    histories_BL: Tensor
+    targets_B: Tensor
+
+    @property
+    def history(self) -> float:
+        """Mean length of the histories."""
+        return float((self.histories_BL >= 0).sum(dim=1).float().mean())
+
+
+def example_of(dataset: Dataset, config: Config, history: int | None) -> Example:
+    """A batch of the training examples whose histories come nearest to a length.
+
+    Parameters
+    ----------
+    history : items of the histories; None stands for the median of all training examples.
+    """
+    examples, most = dataset.train(), config.graph.max_history
+    lengths = examples.lengths(most)
+    wanted = np.median(lengths) if history is None else history
+    rows = np.argsort(np.abs(lengths - wanted), kind="stable")[: config.training.batch_size]
+    histories, targets = examples.batch(rows, most)
+    return Example(
+        f"training histories of {dataset.name}",
+        new_model(config, dataset),
+        torch.from_numpy(histories),
+        torch.from_numpy(targets),
+    )
+
+
+def made_up_example(config: Config, n_items: int, history: int) -> Example:
+    """A batch of random histories of one length, over items with random codes."""
+    rng = np.random.default_rng(config.seed)
+    codes = {name: _codes(config.graph, name, n_items, rng) for name in _modalities(config.graph)}
+    torch.manual_seed(config.seed)
+    B = config.training.batch_size
+    return Example(
+        "made-up histories",
+        MMSR(config, n_items, codes),
+        torch.from_numpy(rng.integers(n_items, size=(B, history))),
+        torch.from_numpy(rng.integers(n_items, size=B)),
+    )
+
+
+def _modalities(graph: GraphConfig) -> tuple[str, ...]:
+    if graph.modalities is not None:
+        return graph.modalities
+    return tuple(graph.n_codes) if isinstance(graph.n_codes, dict) else MODALITIES
+
+
+def _codes(
+    graph: GraphConfig, modality: str, n_items: int, rng: np.random.Generator
+) -> ModalityCodes:
+    n_codes = graph.codes_of(modality)
+    nearest = rng.integers(n_codes, size=(n_items, 1))
+    links = (nearest + np.arange(graph.links_per_item)) % n_codes
+    centres = rng.standard_normal((n_codes, graph.reduced_width)).astype(np.float32)
+    return ModalityCodes(links=links, centres=centres)
