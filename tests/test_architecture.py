@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,92 @@ def test_a_planted_violation_is_found(path, source):
 )
 def test_allowed_imports_pass(path, source):
     assert violations(path, source) == []
+
+
+READS_TEST = {
+    "data/__init__.py",
+    "data/dataset.py",
+    "study/finalize.py",
+    "study/reproduce/select_on_test.py",
+    "study/reproduce/tested.py",
+}
+"""Where `open_test` is defined, handed on and called; nobody else may name it."""
+
+NAMES_THE_TRAINER = {
+    "study/plan.py",
+    "study/reproduce/collect.py",
+    "study/reproduce/request.py",
+}
+"""Who may name the trainer that chooses on test: to refuse it, to run it, to read what it kept."""
+
+
+def names_in(source: str) -> set[str]:
+    """All names, attributes, imported modules and strings of a source, but its docstrings."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.alias):
+            found |= set(node.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            found |= set((node.module or "").split("."))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.split(r"[.:]", node.value)) if "\n" not in node.value else set()
+    return found
+
+
+def who_names(*names: str) -> set[str]:
+    return {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if names_in(file.read_text()) & set(names)
+    }
+
+
+def reached_from(path: str) -> set[str]:
+    """Files that a file imports, those that they import, and so on; no implied `__init__`."""
+    found, left = set(), [path]
+    while left:
+        here = left.pop()
+        found.add(here)
+        package = ".".join(["mmsr", *Path(here).parts[:-1]])
+        for name in imported_modules((PACKAGE / here).read_text(), package):
+            inside = name.removeprefix("mmsr.").replace(".", "/")
+            for there in (f"{inside}.py", f"{inside}/__init__.py"):
+                if name.startswith("mmsr.") and (PACKAGE / there).exists() and there not in found:
+                    left.append(there)
+    return found
+
+
+def test_who_may_open_the_test_part():
+    assert who_names("open_test", "test_file") - {"data/manifest.py"} == READS_TEST
+
+
+def test_who_may_name_the_trainer_that_chooses_on_test():
+    trainer = who_names("select_on_test", "train_selecting_on_test", "TEST_SELECTING")
+    assert trainer - {"study/reproduce/select_on_test.py"} == NAMES_THE_TRAINER
+
+
+def test_a_trial_reaches_nothing_that_opens_the_test_part():
+    # What a worker runs: the trial itself, and the trainer that it loads by name.
+    reached = reached_from("study/trial.py") | reached_from("training/__init__.py")
+    assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
+    assert reached & (READS_TEST | NAMES_THE_TRAINER) == {"data/__init__.py", "data/dataset.py"}
+    caller = reached_from("study/reproduce/select_on_test.py")
+    assert "study/finalize.py" in caller, "the search does find those that open it"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from mmsr.data import open_test",
+        "import mmsr.data\nmmsr.data.open_test(x)",
+        "from mmsr.data.dataset import open_test as harmless",
+        "getattr(data, 'open_test')",
+        "trainer = 'mmsr.study.reproduce.open_test:train'",
+    ],
+)
+def test_a_name_is_found_however_it_is_written(source):
+    assert "open_test" in names_in(source)

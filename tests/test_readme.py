@@ -81,5 +81,5 @@ def test_linked_files_exist():
 
 def test_help_names_all_groups():
     shown = CliRunner().invoke(app, ["--help"]).output
-    for name in ("data", "train", "study", "best-config"):
+    for name in ("data", "train", "study", "best-config", "reproduce", "model"):
         assert name in shown

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmsr import __version__
-from mmsr.cli import best_config, data, study, train
+from mmsr.cli import best_config, data, model, reproduce, study, train
 from mmsr.errors import UserError
 
 app = typer.Typer(
@@ -18,9 +18,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
 app.add_typer(study.app, name="study")
 app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
+app.command("reproduce")(reproduce.reproduce)
 
 
 def _print_version(wanted: bool) -> None:

@@ -96,7 +96,7 @@ def leaderboard(
     storage: Storage = None,
 ) -> None:
     """Show the best trials of a study by its objective, with their settings."""
-    from mmsr.study.leaderboard import leaderboard, ranked, rows, settings_text
+    from mmsr.study.leaderboard import chosen_on, leaderboard, ranked, rows, settings_text
     from mmsr.study.lookup import look_up
 
     console = Console(highlight=False)
@@ -106,7 +106,8 @@ def leaderboard(
     if not ranked(found):
         console.print(f"study {name} has no finished trial yet")
         return
-    console.print(leaderboard(found, objective, f"{name}: {objective} (validation, %)", top))
+    title = f"{name}: {objective} ({chosen_on(objective)}, %)"
+    console.print(leaderboard(found, objective, title, top))
     for row in ranked(found)[:top]:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, markup=False, soft_wrap=True)

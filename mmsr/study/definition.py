@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from mmsr.config import Config
 from mmsr.study.space import Space
 
+TEST_SELECTED = "test-selected"
+"""Prefix of what was chosen on test, in place of `valid`: `mmsr reproduce --select-on test`."""
+
 
 class Definition(BaseModel):
     """All that a study's trials have in common."""
@@ -24,6 +27,11 @@ class Definition(BaseModel):
     space: dict[str, str]
     config: dict[str, Any]
     """Values of the config that the study does not vary, by dotted key."""
+
+    @property
+    def test_selected(self) -> bool:
+        """Whether the trials' best epochs were chosen on test."""
+        return self.objective.startswith(f"{TEST_SELECTED}/")
 
     @classmethod
     def of(

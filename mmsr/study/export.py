@@ -21,11 +21,11 @@ def export_best(known: KnownStudy) -> str:
 
     Raises
     ------
-    UserError : no trial has finished.
+    UserError : no trial has finished, or its epochs were chosen on test.
     """
+    known.check_honest()
     row, config = best(rows(known.study), known.name)
     definition = known.definition
-    attrs = known.study.get_trials(deepcopy=False)[row.number].user_attrs
     provenance: dict[str, Any] = {
         "study": known.name,
         "study_uid": study_uid(known.study),
@@ -38,7 +38,7 @@ def export_best(known: KnownStudy) -> str:
         "best_epoch": row.best_epoch,
         "epochs": row.epochs,
         "metrics": {k: v for k, v in row.metrics.items() if k.startswith("valid/")},
-        "code": attrs.get("code", {}),
+        "code": row.code,
         "mlflow_run_id": row.mlflow_run_id,
         "storage": without_password(known.storage),
         "tracking": without_password(known.tracking),

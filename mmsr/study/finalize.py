@@ -17,6 +17,10 @@ from mmsr.study.leaderboard import TrialRow, best, rows
 from mmsr.study.lookup import KnownStudy
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmsr.data import Prefixes
     from mmsr.models.mmsr import MMSR
 
 Progress = Callable[[str], None]
@@ -105,8 +109,9 @@ def finalize(
 
     Raises
     ------
-    UserError : no finished trial, other data, or the study is being run.
+    UserError : no finished trial, other data, the study is being run, or it was chosen on test.
     """
+    known.check_honest()
     if n_seeds < 1:
         raise UserError(f"--seeds {n_seeds}: give a whole number of at least 1")
     path = known.folder.finalized
@@ -120,7 +125,7 @@ def finalize(
         return before, False
     with known.folder.locked():
         row, config = best(rows(known.study), known.name)
-        dataset = _dataset(known)
+        dataset = known.open_dataset()
         refits = [
             (seed, _refit(known, row, config.replace({"seed": seed}), dataset, device, progress))
             for seed in range(config.seed, config.seed + n_seeds)
@@ -134,17 +139,6 @@ def finalize(
         record = FinalRecord(opened=opened, result=result)
         known.folder.write(path.name, record.model_dump_json(indent=1))
         return record, True
-
-
-def _dataset(known: KnownStudy) -> Dataset:
-    dataset = Dataset.open(known.definition.dataset)
-    if dataset.content_hash != known.definition.dataset_hash:
-        raise UserError(
-            f"data set {dataset.name!r} is not the one that study {known.name!r} was made with "
-            f"(content {dataset.content_hash[:12]}, then {known.definition.dataset_hash[:12]}): "
-            "import that one again"
-        )
-    return dataset
 
 
 def _refit(
@@ -171,22 +165,31 @@ def _test(
     refits: list[tuple[int, MMSR]], config: Config, dataset: Dataset, device: str
 ) -> tuple[SeedResult, ...]:
     from mmsr.data import open_test
-    from mmsr.evaluation import evaluate, ranking_metrics
-    from mmsr.training import choose_device
+    from mmsr.evaluation import ranking_metrics
 
     prefixes = open_test(dataset)
     found = []
     for seed, model in refits:
-        ranks = evaluate(
-            model.to(choose_device(device)),
-            prefixes,
-            max_history=config.graph.max_history,
-            mask_seen=config.training.mask_seen,
-        )
+        ranks = rank(model, prefixes, config, device)
         model.cpu()
         metrics = {f"test/{name}": value for name, value in ranking_metrics(ranks).items()}
         found.append(SeedResult(seed=seed, metrics=metrics))
     return tuple(found)
+
+
+def rank(
+    model: MMSR, prefixes: Prefixes, config: Config, device: str | None = None
+) -> NDArray[np.int64]:
+    """Rank the targets as the config says; `device` None leaves the model where it is."""
+    from mmsr.evaluation import evaluate
+    from mmsr.training import choose_device
+
+    return evaluate(
+        model if device is None else model.to(choose_device(device)),
+        prefixes,
+        max_history=config.graph.max_history,
+        mask_seen=config.training.mask_seen,
+    )
 
 
 def _result(

@@ -43,6 +43,8 @@ class TrialRow:
     config: Config | None
     error: str | None
     mlflow_run_id: str | None
+    code: dict[str, str]
+    """Versions of the code that ran it."""
 
 
 def rows(study: optuna.Study) -> list[TrialRow]:
@@ -70,9 +72,16 @@ def best(found: Sequence[TrialRow], name: str) -> tuple[TrialRow, Config]:
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 
 
+def chosen_on(objective: str) -> str:
+    """What the best epochs of a study were chosen on, as titles say it."""
+    part = objective.partition("/")[0]
+    return "validation" if part == "valid" else part.upper()
+
+
 def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int) -> Table:
     """Table of the best trials, `cut` marks those stopped early; metrics in percent."""
-    names = list(dict.fromkeys([objective.removeprefix("valid/"), *_SHOWN]))
+    part, _, metric = objective.partition("/")
+    names = list(dict.fromkeys([metric, *_SHOWN]))
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("#", justify="right")
     table.add_column("trial", justify="right")
@@ -82,7 +91,7 @@ def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int)
     table.add_column("time", justify="right", no_wrap=True)
     for place, row in enumerate(ranked(found)[:top], start=1):
         pruned = row.state == "pruned"
-        shown = [row.metrics.get(f"valid/{name}") for name in names]
+        shown = [row.metrics.get(f"{part}/{name}") for name in names]
         table.add_row(
             "cut" if pruned else str(place),
             str(row.number),
@@ -138,6 +147,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
         config=config,
         error=outcome.get("error"),
         mlflow_run_id=attrs.get("mlflow_run_id"),
+        code=attrs.get("code", {}),
     )
 
 

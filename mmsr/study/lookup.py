@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
 from mmsr.study import store
 from mmsr.study.definition import Definition
@@ -30,6 +31,30 @@ class KnownStudy:
     def name(self) -> str:
         """The study's name."""
         return self.folder.name
+
+    def open_dataset(self) -> Dataset:
+        """Open the data set that the study was made with.
+
+        Raises
+        ------
+        UserError : what goes by its name is another one now.
+        """
+        dataset = Dataset.open(self.definition.dataset)
+        if dataset.content_hash != self.definition.dataset_hash:
+            raise UserError(
+                f"data set {dataset.name!r} is not the one that study {self.name!r} was made with "
+                f"(content {dataset.content_hash[:12]}, then {self.definition.dataset_hash[:12]}): "
+                "import that one again"
+            )
+        return dataset
+
+    def check_honest(self) -> None:
+        """Raise UserError where the study's epochs were chosen on test."""
+        if self.definition.test_selected:
+            raise UserError(
+                f"study {self.name!r} is TEST-SELECTED: its epochs were chosen on test, so it has "
+                "no best config; run `mmsr reproduce` without --select-on test for one"
+            )
 
 
 def look_up(name: str, storage: str | None = None, tracking: str | None = None) -> KnownStudy:

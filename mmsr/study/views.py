@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from mmsr.errors import UserError
 from mmsr.study.cluster import capacity, check_resources, cores, ray_cluster
-from mmsr.study.leaderboard import TrialRow, best, leaderboard, settings_text, summary
+from mmsr.study.leaderboard import (
+    TrialRow,
+    best,
+    chosen_on,
+    leaderboard,
+    settings_text,
+    summary,
+)
 from mmsr.study.plan import Plan
 from mmsr.study.space import describe_size
 from mmsr.tracking.databases import without_password
@@ -25,29 +32,17 @@ def show_plan(plan: Plan) -> None:
     UserError : the cluster has no node for a trial.
     """
     console = Console(highlight=False)
-    counts = plan.dataset.manifest.counts
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    modalities = ", ".join(plan.dataset.modalities) or "no modality"
-    for what, text in {
-        "study": f"{plan.name}: {plan.trials} trials of at most "
-        f"{plan.base.training.epochs} epochs, maximising {plan.objective}",
-        "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
-        f"{counts.interactions:,} interactions; {modalities}",
-        "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
-        f"({plan.dataset.protocol}); content {plan.dataset.content_hash[:12]}",
-        "space": describe_size(plan.space),
-        "proposals": f"{plan.sampler}, seed {plan.seed}",
-        "early stop": str(plan.pruner or "none"),
-        "resources": f"{plan.resources} a trial ({plan.base.training.threads} threads); "
-        + _fit(plan),
-        "storage": without_password(plan.storage),
-        "tracking": without_password(plan.tracking),
-        "folder": str(plan.folder.path),
-    }.items():
-        facts.add_row(what, text)
-    console.print(facts)
+    console.print(
+        facts(
+            what(plan)
+            | {
+                "space": describe_size(plan.space),
+                "proposals": f"{plan.sampler}, seed {plan.seed}",
+                "early stop": str(plan.pruner or "none"),
+            }
+            | where(plan)
+        )
+    )
     space = Table(title="search space", title_justify="left", title_style="bold")
     space.add_column("key", no_wrap=True)
     space.add_column("values", overflow="fold")
@@ -59,17 +54,55 @@ def show_plan(plan: Plan) -> None:
     console.print("dry run: nothing was scheduled")
 
 
+def facts(told: Mapping[str, str]) -> Table:
+    """Things and what is to be said of them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for thing, text in told.items():
+        table.add_row(thing, text)
+    return table
+
+
+def what(plan: Plan) -> dict[str, str]:
+    """What a study would run, and on which data."""
+    counts = plan.dataset.manifest.counts
+    modalities = ", ".join(plan.dataset.modalities) or "no modality"
+    return {
+        "study": f"{plan.name}: {plan.trials} trials of at most "
+        f"{plan.base.training.epochs} epochs, maximising {plan.objective}",
+        "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
+        f"{counts.interactions:,} interactions; {modalities}",
+        "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
+        f"({plan.dataset.protocol}); content {plan.dataset.content_hash[:12]}",
+    }
+
+
+def where(plan: Plan) -> dict[str, str]:
+    """Where a study would run, and where its state goes.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial.
+    """
+    return {
+        "resources": f"{plan.resources} a trial ({plan.base.training.threads} threads); "
+        + _fit(plan),
+        "storage": without_password(plan.storage),
+        "tracking": without_password(plan.tracking),
+        "folder": str(plan.folder.path),
+    }
+
+
 def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     """Show the leaderboard, what failed, and where to look next."""
-    console.print(f"\nstudy {plan.name}: {summary(found)}")
-    for row in found:
-        if row.state == "failed":
-            console.print(f"  trial {row.number} failed: {row.error}", markup=False, soft_wrap=True)
+    show_failures(plan, found, console)
     try:
         top, _ = best(found, plan.name)
     except UserError:
         return
-    console.print(leaderboard(found, plan.objective, "leaderboard (validation, %)", _TOP))
+    title = f"leaderboard ({chosen_on(plan.objective)}, %)"
+    console.print(leaderboard(found, plan.objective, title, _TOP))
     console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
     console.print("where to look next", style="bold")
     for what, command in {
@@ -79,6 +112,14 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         "test, once": f"mmsr study finalize {plan.name} --seeds 3",
     }.items():
         console.print(f"  {what:<12} {command}", markup=False, soft_wrap=True)
+
+
+def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show how the trials ended, and why some failed."""
+    console.print(f"\nstudy {plan.name}: {summary(found)}")
+    for row in found:
+        if row.state == "failed":
+            console.print(f"  trial {row.number} failed: {row.error}", markup=False, soft_wrap=True)
 
 
 def _fit(plan: Plan) -> str:

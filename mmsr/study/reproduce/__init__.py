@@ -1,0 +1,1 @@
+"""The paper's tables, run again: rows as one study, tested once, compared over users."""

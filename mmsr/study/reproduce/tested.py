@@ -1,0 +1,159 @@
+"""The honest test of a reproduction: chosen models are ranked on test, and that is on record.
+
+A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
+the study, so that asking again opens nothing. Test is opened again only for trials that are new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mmsr.errors import UserError
+from mmsr.study.folder import StudyFolder
+from mmsr.study.leaderboard import TrialRow
+from mmsr.study.lookup import KnownStudy
+from mmsr.study.succession import newest_checkpoint
+
+RECORD_FILE = "tested.json"
+
+
+class Opening(BaseModel):
+    """One time that test was opened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str
+    trials: tuple[int, ...]
+    """Trials whose models were to be ranked."""
+
+
+class Openings(BaseModel):
+    """`tested.json`: every time that test was opened for a study."""
+
+    model_config = ConfigDict(frozen=True)
+
+    opened: tuple[Opening, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How a trial's model ranks the test targets."""
+
+    ranks: NDArray[np.int64]
+    users: NDArray[np.int32]
+
+
+def rank_on_test(
+    known: KnownStudy,
+    trials: Sequence[TrialRow],
+    *,
+    device: str = "auto",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Openings:
+    """Rank the trials' chosen models on test, as far as they have not been.
+
+    Returns
+    -------
+    Every time that test was opened for this study, this one included.
+
+    Raises
+    ------
+    UserError : other data, a checkpoint is gone, or the study is being run.
+    """
+    with known.folder.locked():
+        record = read_record(known.folder)
+        new = [row for row in trials if not _file(known.folder, row.number).exists()]
+        if not new:
+            return record
+        from mmsr.data import open_test
+        from mmsr.study.finalize import rank
+        from mmsr.training import load_best_model
+
+        dataset = known.open_dataset()
+        checkpoints = [(row, checkpoint_of(known, row)) for row in new]
+        test = open_test(dataset)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        opening = Opening(at=now, trials=tuple(row.number for row in new))
+        record = Openings(opened=(*record.opened, opening))
+        known.folder.write(RECORD_FILE, record.model_dump_json(indent=1))
+        for place, (row, folder) in enumerate(checkpoints, start=1):
+            progress(f"test: model {place} of {len(new)}")
+            if row.config is None:  # every trial that has finished has one
+                continue
+            model = load_best_model(folder, row.config, dataset)
+            ranked = Ranked(rank(model, test, row.config, device), test.users)
+            _write(known.folder, row.number, ranked)
+        return record
+
+
+def read_record(folder: StudyFolder) -> Openings:
+    """When test was opened for a study; an empty record where it never was.
+
+    Raises
+    ------
+    UserError : the file is damaged.
+    """
+    path = folder.path / RECORD_FILE
+    try:
+        return Openings.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return Openings()
+    except (OSError, ValidationError):
+        raise UserError(
+            f"{path} cannot be read, so it is not known whether test was opened: restore the file"
+        ) from None
+
+
+def read_ranked(folder: StudyFolder, number: int) -> Ranked:
+    """The ranks that a trial's model gave.
+
+    Raises
+    ------
+    UserError : they cannot be read.
+    """
+    path = _file(folder, number)
+    try:
+        arrays = load_file(path)
+        return Ranked(arrays["ranks"].astype(np.int64), arrays["users"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): remove it to rank once more") from None
+
+
+def _write(folder: StudyFolder, number: int, ranked: Ranked) -> None:
+    path = _file(folder, number)
+    draft = path.with_suffix(".draft")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        save_file({"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}, draft)
+        draft.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _file(folder: StudyFolder, number: int) -> Path:
+    return folder.path / "tested" / f"trial-{number:05d}.safetensors"
+
+
+def checkpoint_of(known: KnownStudy, row: TrialRow) -> Path:
+    """Folder with the best model of a trial that has finished.
+
+    Raises
+    ------
+    UserError : it is gone.
+    """
+    left = newest_checkpoint(known.study, row.number, known.folder.ray)
+    if left is None:
+        raise UserError(
+            f"the checkpoint of trial {row.number} is gone from {known.folder.ray}: restore it, or "
+            "start anew under another --name"
+        )
+    return left.folder

@@ -1,0 +1,74 @@
+"""`mmsr reproduce` as a user meets it, as far as nothing is run (see tests/study/reproduce)."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def mmsr(shop, monkeypatch, capsys, tmp_path):
+    """Run the command in this process; returns its exit code and what it said."""
+    from mmsr.cli.app import main
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("mmsr.study.runner.ray_cluster", lambda _: pytest.fail("scheduled"))
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["mmsr", "reproduce", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run
+
+
+SHOP = ("--dataset", "shop")
+BAD = {
+    "table": (("table1", *SHOP), "unknown table 'table1'"),
+    "data set": (("table3", "--dataset", "shup"), "did you mean 'shop'?"),
+    "row": (("table3", *SHOP, "--rows", "GCN,HAN-GMN"), "did you mean 'HAN-GNN'?"),
+    "row of the other table": (("table4", *SHOP, "--rows", "GCN"), "unknown row of table4 'GCN'"),
+    "no row": (("table3", *SHOP, "--rows", ","), "names no row"),
+    "no seed": (("table3", *SHOP, "--seeds", "0"), "--seeds 0: give a whole number of at least 1"),
+    "no epoch": (("table3", *SHOP, "--epochs", "0"), "at least 1"),
+    "varied key": (("table4", *SHOP, "--set", "model.type_embedding=true"), "differ in it"),
+    "key": (("table3", *SHOP, "--set", "model.widht=8"), "did you mean 'model.width'?"),
+    "selection": (("table3", *SHOP, "--select-on", "both"), "choose one of valid, test"),
+    "codes": (("table3", *SHOP, "--set", "graph.n_codes=39"), "more than the 38 items"),
+    "cpus": (("table3", *SHOP, "--cpus", "0"), "some cpu or gpu"),
+    "address": (("table3", *SHOP, "--address", "127.0.0.1:9"), "nothing answers there"),
+    "storage": (("table3", *SHOP, "--storage", "optuna.db"), "no database URL"),
+    "tracking": (("table3", *SHOP, "--tracking-uri", "mlruns"), "http://HOST:PORT"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_exit_code_2(mmsr, arguments, told):
+    code, out, err = mmsr(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_an_output_that_is_a_file_is_refused(mmsr, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = mmsr("table3", *SHOP, "--output", str(tmp_path / "file"))
+    assert code == 2
+    assert "is a file: name a folder" in err
+
+
+@pytest.mark.parametrize("selection", ["valid", "test"])
+def test_dry_run_shows_rows_seeds_and_budget(mmsr, selection):
+    code, out, _ = mmsr(
+        *("table3", *SHOP, "--rows", "gcn,hgat", "--seeds", "2", "--epochs", "5"),
+        *("--set", "seed=7", "--select-on", selection, "--dry-run"),
+    )
+    assert code == 0
+    assert "4 trials of at most 5 epochs" in out
+    assert "seeds 7, 8" in out
+    assert out.index("GCN") < out.index("HGAT")
+    assert "7.07" in out
+    assert ("TEST-SELECTED" in out) == (selection == "test")
+    assert "nothing was scheduled" in out

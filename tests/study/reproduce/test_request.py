@@ -1,0 +1,79 @@
+"""Requests: what the study will be, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmsr.errors import UserError
+from mmsr.study.plan import TEST_SELECTING
+from mmsr.study.reproduce.request import name_of
+from mmsr.study.reproduce.tables import TABLES
+
+
+def test_the_study_is_rows_times_seeds_with_one_budget(request_of):
+    request = request_of(rows=None)
+    plan = request.plan
+    assert plan.name == "table3-shop"
+    assert plan.trials == len(plan.only) == 2 * len(TABLES["table3"].rows)
+    assert plan.pruner is None
+    assert plan.trainer == "mmsr.training:train"
+    assert plan.objective == "valid/mrr@20"
+    assert request.seeds == (2023, 2024)
+    configs = [plan.base.replace(settings) for settings in plan.known]
+    assert {config.training.epochs for config in configs} == {1}
+    assert {config.graph.links_per_item for config in configs} == {3}
+    assert {config.model.width for config in configs} == {8}
+    # Every row once before any row twice, so that an interrupted study shows a whole table.
+    first = [settings["seed"] for settings in plan.known[: len(TABLES["table3"].rows)]]
+    assert set(first) == {2023}
+
+
+def test_other_rows_and_seeds_are_the_same_study(request_of):
+    one = request_of(rows=["GCN"], n_seeds=1).plan.definition
+    many = request_of(rows=None, n_seeds=5, settings={"seed": 7}).plan.definition
+    assert one.difference(many) is None
+    assert one.difference(request_of(settings={"model.width": 16}).plan.definition) is not None
+
+
+def test_the_authors_settings_unless_they_are_set(study_home, request_of):
+    plan = request_of(settings={"training.learning_rate": 0.01}).plan
+    assert plan.base.training.learning_rate == 0.01
+    assert plan.base.model.input_dropout == 0.0
+    assert plan.base.model.dropout == 0.4
+
+
+def test_selection_on_test_is_another_study_and_says_so(request_of):
+    honest, chosen = request_of(), request_of(select_on="test")
+    assert chosen.plan.name == "table3-shop-TEST-SELECTED"
+    assert request_of(select_on="test", name="mine").plan.name == "mine-TEST-SELECTED"
+    assert request_of(select_on="test", name="mine-TEST-SELECTED").plan.name.count("TEST") == 1
+    assert chosen.plan.trainer == TEST_SELECTING != honest.plan.trainer
+    assert chosen.plan.objective == "test-selected/mrr@20"
+    assert chosen.plan.definition.test_selected
+    assert not honest.plan.definition.test_selected
+    assert "objective" in honest.plan.definition.difference(chosen.plan.definition)
+
+
+def test_a_trial_is_called_by_its_row_and_seed(small_request):
+    names = [name_of(small_request, settings) for settings in small_request.plan.known]
+    assert names == [f"{row}, seed {s}" for s in (2023, 2024) for row in ("GCN", "HAN-GNN")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"table": "table9"}, "unknown table 'table9'"),
+        ({"rows": ["GCN", "GATT"]}, "did you mean 'GAT'"),
+        ({"n_seeds": 0}, "at least 1"),
+        ({"select_on": "train"}, "choose one of valid, test"),
+        ({"settings": {"model.aggregator.name": "gcn"}}, "the rows of table3 differ in it"),
+        ({"settings": {"seed": -1}}, "first seed"),
+        ({"settings": {"seed": "x"}}, "first seed"),
+        ({"settings": {"model.widht": 8}}, "did you mean 'model.width'"),
+        ({"settings": {"training.select_by": "valid/hr@5"}}, "objective="),
+        ({"name": "a/b"}, "bad study name"),
+    ],
+)
+def test_a_wrong_request(request_of, changes, told):
+    with pytest.raises(UserError, match=told):
+        request_of(**changes)
