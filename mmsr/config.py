@@ -103,7 +103,7 @@ class TrainingConfig(Frozen):
     """Forward pass in bfloat16 autocast; parameters stay float32."""
     mask_seen: bool = False
     """Leave the items of the history out of the ranking."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads; None stands for all cores. Replays to the bit need the same number."""
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class Config(Frozen):
     """Everything that decides the outcome of one training run, but the data themselves."""
 
     dataset: str
-    seed: int = Field(default=2023, ge=0)
+    seed: int = Field(default=2023, ge=0, lt=2**32)
     graph: GraphConfig = GraphConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()

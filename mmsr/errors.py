@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 
@@ -31,3 +33,12 @@ def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> User
     if hint and not close:
         message += f"; {hint}"
     return UserError(message)
+
+
+def system_error(error: Exception) -> Exception:
+    """The OSError that a library has hidden in its own error's text, or the error as it is.
+
+    Safetensors, for one, says "I/O error: No space left on device (os error 28)".
+    """
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error

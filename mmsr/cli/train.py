@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,9 +82,11 @@ def _run(
     console: Console, config: Config, data: Any, checkpoint: Path | None, device: str
 ) -> EpochResult | None:
     """Train to the end; None where the checkpoint holds a finished run."""
-    from mmsr.training import TrainingDiverged, read_checkpoint_state, train
+    from mmsr.training import TrainingDiverged, holds_checkpoint, read_checkpoint_state, train
 
-    resume = checkpoint if checkpoint and (checkpoint / "state.json").exists() else None
+    if checkpoint is not None:
+        _prepare(checkpoint)
+    resume = checkpoint if checkpoint and holds_checkpoint(checkpoint) else None
     result = None
     try:
         with console.status("preparing", spinner="line") as status:
@@ -99,6 +102,13 @@ def _run(
                     _save(result, checkpoint)
     except TrainingDiverged as error:
         raise UserError(str(error)) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        raise UserError(
+            "there is not enough memory for this config: lower model.width, training.batch_size "
+            "or graph.max_history"
+        ) from None
     except KeyboardInterrupt:
         hint = "the same command goes on from the last epoch" if checkpoint else "nothing was kept"
         console.print(f"interrupted: {hint}")
@@ -113,13 +123,29 @@ def _run(
     return result
 
 
+def _prepare(folder: Path) -> None:
+    """Find out before the first epoch whether a checkpoint can be kept in the folder."""
+    from mmsr.training import check_place
+
+    try:
+        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
+        check_place(folder)
+        with tempfile.TemporaryFile(dir=folder.resolve().parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; "
+            "name another folder"
+        ) from None
+
+
 def _save(result: EpochResult, folder: Path) -> None:
     try:
         result.save_checkpoint(folder)
     except OSError as error:
         raise UserError(
-            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; "
-            "the checkpoint of the epoch before is as it was"
+            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; the one of "
+            "the epoch before, if there is one, is as it was: the same command goes on from it"
         ) from None
 
 

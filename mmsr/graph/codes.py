@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from mmsr import paths
 from mmsr.config import GraphConfig
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError, system_error, unknown
 
 if TYPE_CHECKING:
     from mmsr.data import Dataset, FeatureTable
@@ -101,7 +102,6 @@ def _cached(
     table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int, seed: int
 ) -> ModalityCodes:
     from filelock import FileLock
-    from safetensors.numpy import load_file, save_file
 
     settings = {
         "version": _CACHE_VERSION,
@@ -115,24 +115,45 @@ def _cached(
     }
     path = paths.codes_cache() / f"{_key(table, settings)}.safetensors"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                codes = compute_codes(table, n_items, config, n_codes, seed)
-                partial = path.with_suffix(f".{os.getpid()}.partial")
-                try:
-                    save_file({"links": codes.links, "centres": codes.centres}, partial)
-                    partial.replace(path)
-                finally:
-                    partial.unlink(missing_ok=True)
-        arrays = load_file(path)
+        codes = _read(path)
+        if codes is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                codes = _read(path)
+                if codes is None:
+                    codes = compute_codes(table, n_items, config, n_codes, seed)
+                    _write(path, codes)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise UserError(
-            f"cannot use the cache folder {str(path.parent)!r}: {reason}; "
-            "set MMSR_HOME to a folder that can be written"
+            f"cannot use the cache folder {str(path.parent)!r}: {error.strerror or error}; "
+            "set MMSR_HOME to a folder that can be written, with space"
         ) from None
-    return ModalityCodes(links=arrays["links"], centres=arrays["centres"])
+    return codes
+
+
+def _read(path: Path) -> ModalityCodes | None:
+    """Codes in the cache; None where they are not known, or their file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return ModalityCodes(**load_file(path))
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+
+def _write(path: Path, codes: ModalityCodes) -> None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        save_file({"links": codes.links, "centres": codes.centres}, partial)
+        partial.replace(path)
+    except SafetensorError as error:
+        raise system_error(error) from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:

@@ -150,11 +150,11 @@ def _refit(
     progress: Progress,
 ) -> MMSR:
     """Train on train + validation for as many epochs as were best for the trial."""
-    from mmsr.training import load_best_model, train
+    from mmsr.training import holds_checkpoint, load_best_model, train
 
     config = config.replace({"training.epochs": row.best_epoch})
     folder = known.folder.path / "finalize" / f"trial-{row.number:05d}" / f"seed-{config.seed}"
-    resume = folder if (folder / "state.json").exists() else None
+    resume = folder if holds_checkpoint(folder) else None
     for result in train(config, dataset, part="development", device=device, resume=resume):
         result.save_checkpoint(folder)
         progress(f"seed {config.seed}: epoch {result.epoch} of {row.best_epoch}")

@@ -1,6 +1,11 @@
 """Training: a generator of epoch results, and its checkpoints."""
 
-from mmsr.training.checkpoint import CheckpointState, read_checkpoint_state
+from mmsr.training.checkpoint import (
+    CheckpointState,
+    check_place,
+    holds_checkpoint,
+    read_checkpoint_state,
+)
 from mmsr.training.loop import (
     EpochResult,
     Progress,
@@ -15,7 +20,9 @@ __all__ = [
     "EpochResult",
     "Progress",
     "TrainingDiverged",
+    "check_place",
     "choose_device",
+    "holds_checkpoint",
     "load_best_model",
     "read_checkpoint_state",
     "train",

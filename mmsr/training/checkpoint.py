@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.errors import UserError
+from mmsr.errors import UserError, system_error
 
 STATE, MODEL, OPTIMIZER, BEST = (
     "state.json",
@@ -33,6 +33,7 @@ STATE, MODEL, OPTIMIZER, BEST = (
     "optimizer.safetensors",
     "best.safetensors",
 )
+_FILES = {STATE, MODEL, OPTIMIZER, BEST}
 
 
 class CheckpointState(BaseModel):
@@ -57,10 +58,17 @@ def write_checkpoint(
     optimizer: Optimizer,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint so that the folder holds either all of it or nothing.
+    """Write a checkpoint so that the folder holds either all of it or what it held before.
 
     An older checkpoint in `folder` is replaced.
+
+    Raises
+    ------
+    UserError : the folder holds something else (see `check_place`).
+    OSError : it cannot be written.
     """
+    folder = folder.resolve()
+    check_place(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -70,10 +78,50 @@ def write_checkpoint(
         save_file(_optimizer_tensors(optimizer), partial / OPTIMIZER)
         (partial / STATE).write_text(state.model_dump_json(indent=2))
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(_set_aside(folder))
         partial.rename(folder)
+    except SafetensorError as error:
+        raise system_error(error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _tidy(folder)
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder that holds anything but a checkpoint: replacing it would destroy that.
+
+    Raises
+    ------
+    UserError : it is a file, or holds other files.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{str(folder)!r} is a file: name a folder for the checkpoint")
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+    if strange:
+        raise UserError(
+            f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new "
+            "folder for it"
+        )
+
+
+def holds_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint in the folder, or beside it, set aside by a killed writer."""
+    _tidy(folder.resolve())
+    return (folder / STATE).exists()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the old checkpoint once the new one is in place; bring it back if none is."""
+    old = _set_aside(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old-checkpoint")
 
 
 def read_checkpoint_state(folder: Path) -> CheckpointState:

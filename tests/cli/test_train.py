@@ -78,6 +78,12 @@ BAD = {
     "missing config": (["shop", "--config", "no.yaml"], "cannot read config file 'no.yaml'"),
     "missing modality": (["shop", "--set", "graph.modalities=[sound]"], "unknown modality 'sound'"),
     "nan": (["shop", "--set", "model.dropout=.nan"], "model.dropout"),
+    "seed": (["shop", "--set", "seed=99999999999999999999"], "less than 4294967296"),
+    "threads": (["shop", "--set", "training.threads=100000"], "less than or equal to 1024"),
+    "memory": (
+        ["shop", "--set", "graph.n_codes=4", "--set", "model.width=10000000000000"],
+        "not enough memory for this config: lower model.width",
+    ),
 }
 
 
@@ -107,6 +113,16 @@ def test_an_unwritable_checkpoint_is_a_clear_error(shop: Dataset, tmp_path: Path
     assert done.returncode == 2
     assert "cannot write the checkpoint" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_the_users_is_not_taken_for_a_checkpoint(shop: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = run("train", "shop", *QUICK, "--checkpoint", tmp_path)
+    assert done.returncode == 2
+    assert "holds other things than a checkpoint ('thesis.txt')" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "", "said before the first epoch"
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_interrupted_run_goes_on_where_it_was(shop: Dataset, tmp_path: Path) -> None:

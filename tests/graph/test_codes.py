@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from mmsr import paths
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset, FeatureTable
 from mmsr.errors import UserError
 from mmsr.graph import codes as codes_module
-from mmsr.graph.codes import check_graph_config, compute_codes, modality_codes
+from mmsr.graph.codes import (
+    ModalityCodes,
+    check_graph_config,
+    compute_codes,
+    modality_codes,
+)
 
 
 def blobs() -> FeatureTable:
@@ -100,17 +108,55 @@ class StubData:
         return self.table
 
 
-def _ask(name: str) -> bytes:
-    codes = modality_codes(Dataset.open(name), GraphConfig(n_codes=4, links_per_item=2))
+def _ask(name: str, log: Path) -> bytes:
+    """Codes of a data set; every computation leaves a line in `log`."""
+
+    def compute(*arguments: object) -> ModalityCodes:
+        with log.open("a") as file:
+            file.write("computed\n")
+        return compute_codes(*arguments)  # type: ignore[arg-type]
+
+    with patch("mmsr.graph.codes.compute_codes", compute):
+        codes = modality_codes(Dataset.open(name), GraphConfig(n_codes=4, reduced_width=3))
     return b"".join(c.links.tobytes() + c.centres.tobytes() for c in codes.values())
 
 
 @pytest.mark.slow
-def test_many_processes_get_the_same_codes(shop: Dataset) -> None:
+def test_many_processes_compute_codes_once(shop: Dataset, tmp_path: Path) -> None:
+    log = tmp_path / "log"
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        answers = pool.map(_ask, [shop.name] * 3)
+        answers = pool.starmap(_ask, [(shop.name, log)] * 3)
     assert len(set(answers)) == 1
+    assert len(log.read_text().splitlines()) == len(shop.modalities)
     assert not list(paths.codes_cache().glob("*.partial"))
+
+
+def test_a_damaged_cache_file_is_computed_again(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(shop_home / "datasets", tmp_path / "datasets")
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    shop, config = Dataset.open("shop"), GraphConfig(n_codes=4)
+    before = modality_codes(shop, config)
+    for file in paths.codes_cache().glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-8])
+    after = modality_codes(shop, config)
+    for modality, codes in before.items():
+        np.testing.assert_array_equal(codes.links, after[modality].links)
+        np.testing.assert_array_equal(codes.centres, after[modality].centres)
+
+
+def test_a_full_disk_is_a_clear_error(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    shutil.copytree(shop_home / "datasets", tmp_path / "datasets")
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(UserError, match=r"cannot use the cache folder .* No space left on device"):
+        modality_codes(Dataset.open("shop"), GraphConfig(n_codes=4))
 
 
 def test_what_the_data_cannot_fill_is_refused(shop: Dataset) -> None:
