@@ -70,7 +70,7 @@ def notes(results: Results) -> list[str]:
         lines.append(
             f"{_LOWER} {_HIGHER}: lower, higher than {results.reference}, p < {LEVEL:g} ("
             f"Wilcoxon over {results.n_users:,} users, mean over seeds; Holm's correction "
-            "over rows)"
+            "over rows): other users could give other figures; what other seeds could give, ± says"
         )
     else:
         lines.append(f"no comparison: it takes {results.reference} and another row with figures")
