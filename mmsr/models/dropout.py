@@ -23,7 +23,7 @@ def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, probability, training)
-    dropped = round(probability * _LEVELS)
+    dropped = min(round(probability * _LEVELS), _LEVELS - 1)
     draws = torch.empty((x.numel() + _PER_DRAW - 1) // _PER_DRAW, dtype=_DRAW)
     draws.random_(torch.iinfo(_DRAW).min, None)
     kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _LEVELS // 2
