@@ -23,6 +23,7 @@ from mmsr.training import train
 SHOPS = (7, 101, 102)
 KEPT = (("image", "text"), ("text",), ("image",), ())
 SETTINGS = {
+    "model.scoring": "item_and_codes",
     "model.aggregator.share_qkv": False,
     "model.width": 64,
     "model.dropout": 0.2,

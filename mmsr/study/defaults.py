@@ -29,6 +29,9 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "model.aggregator.share_qkv": Choice(
         True, False, when={"model.aggregator.name": "dual_attention"}
     ),
+    "model.aggregator.scaled": Choice(
+        True, False, when={"model.aggregator.name": "dual_attention"}
+    ),
     "model.aggregator.heads": Choice(
         1, 2, 4, 8, when={"model.aggregator.name": ("gat", "graphormer")}
     ),
@@ -68,6 +71,7 @@ _AUTHORS: Mapping[str, Any] = {
     "model.aggregator.name": "dual_attention",
     "model.aggregator.order": "gated",
     "model.aggregator.share_qkv": True,
+    "model.aggregator.scaled": False,
     "model.aggregator.negative_slope": 0.1,
     "model.aggregator.dropout": 0.2,
     "model.readout": "last",

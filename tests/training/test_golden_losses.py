@@ -29,9 +29,11 @@ SETTINGS = {
     "model.dropout": 0.0,
     "model.input_dropout": 0.0,
     "model.aggregator.dropout": 0.0,
+    "model.aggregator.scaled": False,
 }
 CURVES: dict[str, dict[str, Any]] = {
     "gated": {},
+    "scaled": {"model.aggregator.scaled": True},
     "own_qkv": {"model.aggregator.share_qkv": False},
     "two_layers": {"model.layers": 2, "model.readout": "mean"},
     "synchronous": {"model.aggregator.order": "synchronous"},

@@ -34,6 +34,7 @@ class DualAttention(Aggregator):
         self.projection = nn.Parameter(
             preserving_(torch.empty(n_types, width, self.n_projections * width), width)
         )
+        self.scale = width**-0.5 if config.scaled else 1.0
         self.combine = ORDERS[config.order](width)
         if self.combine.homogeneous:
             self.relation = nn.Parameter(uniform_(torch.empty(4, width), width))
@@ -95,6 +96,9 @@ class Passes(ABC):
         scores = scores + ((rows_BRD * rows_BRD) @ own)[:, :, None] * itself
         return self._weights(F.leaky_relu(scores, self.layer.config.negative_slope) + bias_BRn)
 
+    def _scaled(self, query: Tensor) -> Tensor:
+        return query * self.layer.scale
+
     def _weights(self, scores: Tensor) -> Tensor:
         return attention_weights(scores, self.layer.config.dropout, self.layer.training)
 
@@ -132,7 +136,7 @@ class AllPasses(Passes):
 
     def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         q, k, v = (torch.cat(blocks, dim=1) for blocks in (query, key, value))
-        scores = q @ k.transpose(1, 2) + self.graph.cross_bias_BNN  # eq. (13)
+        scores = self._scaled(q) @ k.transpose(1, 2) + self.graph.cross_bias_BNN  # eq. (13)
         return self._weights(scores) @ v  # eq. (14)
 
 
@@ -161,8 +165,9 @@ class QueryPasses(Passes):
         return tuple(zip(*mixed, strict=True))
 
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
+        items = self._scaled(query[0])
         scores = [  # eq. (13)
-            query[0] @ k.transpose(1, 2) + bias
+            items @ k.transpose(1, 2) + bias
             for k, bias in zip(key, self.graph.item_cross_bias, strict=True)
         ]
         weights = self.graph.by_type(self._weights(torch.cat(scores, dim=2)), dim=2)
@@ -174,7 +179,8 @@ class QueryPasses(Passes):
 
     def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         key_BQSD, value_BQSD = self._by_slot(key), self._by_slot(value)
-        scores_BQS = (key_BQSD @ query[0][:, :, :, None])[:, :, :, 0]  # eq. (13)
+        query_BQD = self._scaled(query[0])
+        scores_BQS = (key_BQSD @ query_BQD[:, :, :, None])[:, :, :, 0]  # eq. (13)
         weights_BQS = self._weights(scores_BQS + self.bias_BQS)
         return (weights_BQS[:, :, None] @ value_BQSD)[:, :, 0]  # eq. (14)
 
