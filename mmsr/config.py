@@ -99,6 +99,9 @@ class TrainingConfig(Frozen):
     gradient_clip: float = Field(default=5.0, gt=0)
     """Largest Euclidean norm of the whole gradient."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    averaging: float = Field(default=0.999, ge=0, lt=1)
+    """Share of the running average of the weights that a step keeps; the average is what is
+    ranked and kept. 0 takes the newest weights, as the paper's authors do."""
     bf16: bool = False
     """Forward pass in bfloat16 autocast; parameters stay float32."""
     mask_seen: bool = False

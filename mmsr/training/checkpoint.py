@@ -3,7 +3,8 @@
 A checkpoint folder holds
 
 - `state.json`: epoch, metrics, best epoch, the config and the data set's hash,
-- `model.safetensors`, `optimizer.safetensors`: what the next epoch continues from,
+- `model.safetensors`, `optimizer.safetensors`, `average.safetensors` (where weights are
+  averaged): what the next epoch continues from,
 - `best.safetensors`: the model of the best epoch so far.
 
 Random numbers need no state: every epoch seeds its own from the config's seed and its number.
@@ -27,13 +28,14 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, system_error
 
-STATE, MODEL, OPTIMIZER, BEST = (
+STATE, MODEL, OPTIMIZER, AVERAGE, BEST = (
     "state.json",
     "model.safetensors",
     "optimizer.safetensors",
+    "average.safetensors",
     "best.safetensors",
 )
-_FILES = {STATE, MODEL, OPTIMIZER, BEST}
+_FILES = {STATE, MODEL, OPTIMIZER, AVERAGE, BEST}
 
 
 class CheckpointState(BaseModel):
@@ -57,6 +59,7 @@ def write_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     best: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint so that the folder holds either all of it or what it held before.
 
@@ -76,6 +79,8 @@ def write_checkpoint(
         save_file(_contiguous(model.state_dict()), partial / MODEL)
         save_file(_contiguous(best), partial / BEST)
         save_file(_optimizer_tensors(optimizer), partial / OPTIMIZER)
+        if average is not None:
+            save_file(_contiguous(average), partial / AVERAGE)
         (partial / STATE).write_text(state.model_dump_json(indent=2))
         if folder.exists():
             folder.rename(_set_aside(folder))
@@ -166,19 +171,25 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
 
 def load_model(folder: Path, name: str, model: nn.Module) -> None:
     """Load the weights `name` (`MODEL` or `BEST`) of a checkpoint into a model."""
-    model.load_state_dict(_load(folder / name))
+    model.load_state_dict(load_tensors(folder / name))
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
     """Load the optimizer's state of a checkpoint."""
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _load(folder / OPTIMIZER).items():
+    for name, tensor in load_tensors(folder / OPTIMIZER).items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of one of a checkpoint's files.
+
+    Raises
+    ------
+    UserError : it is missing or damaged.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -23,6 +23,7 @@ from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.graph.codes import modality_codes
 from mmsr.models.mmsr import MMSR
 from mmsr.training import checkpoint
+from mmsr.training.averaging import WeightAverage
 from mmsr.training.batching import bucketed_batches
 from mmsr.training.loss import softmax_cross_entropy
 
@@ -59,7 +60,7 @@ class EpochResult:
     finished: bool
     """No epoch follows: the budget is used up or patience has run out."""
     model: MMSR
-    """The live model, as it is after the newest epoch."""
+    """The live model, its weights averaged where the config says so, after the newest epoch."""
     _run: _Run = field(repr=False)
 
     def save_checkpoint(self, folder: Path) -> None:
@@ -125,6 +126,8 @@ class _Run:
         self.examples, self.valid = _examples(dataset, part)
         self.model = new_model(config, dataset).to(self.device)
         self.optimizer = new_optimizer(config, self.model)
+        decay = config.training.averaging
+        self.average = WeightAverage(self.model, decay) if decay else None
         self.epoch = 0
         self.best_epoch = 0
         self.best_metrics: dict[str, float] = {}
@@ -137,9 +140,16 @@ class _Run:
         self.best_weights = _copy_weights(self.model)
         checkpoint.load_model(folder, checkpoint.MODEL, self.model)
         checkpoint.load_optimizer(folder, self.optimizer)
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint.load_tensors(folder / checkpoint.AVERAGE))
         self.epoch, self.best_epoch = state.epoch, state.best_epoch
         self.best_metrics = state.best_metrics
         return state.finished
+
+    @property
+    def ranked(self) -> MMSR:
+        """The model that is evaluated and kept: the average where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def next_epoch(self, progress: Callable[[Progress], None]) -> EpochResult:
         """Train one epoch, validate, and judge whether it is the best so far."""
@@ -158,7 +168,7 @@ class _Run:
             or metrics[settings.select_by] > self.best_metrics[settings.select_by]
         ):
             self.best_epoch, self.best_metrics = self.epoch, metrics
-            self.best_weights = _copy_weights(self.model)
+            self.best_weights = _copy_weights(self.ranked)
         return EpochResult(
             epoch=self.epoch,
             metrics=metrics,
@@ -166,7 +176,7 @@ class _Run:
             best_metrics=self.best_metrics,
             finished=self.epoch >= settings.epochs
             or self.epoch - self.best_epoch >= settings.patience,
-            model=self.model,
+            model=self.ranked,
             _run=self,
         )
 
@@ -186,6 +196,8 @@ class _Run:
                 for array in self.examples.batch(rows, max_history)
             )
             loss = train_step(self.model, self.optimizer, histories, targets, self.config)
+            if self.average is not None:
+                self.average.update(self.model)
             total += loss * len(rows)
             seen += len(rows)
             if number % 20 == 0 or number == len(batches):
@@ -208,7 +220,7 @@ class _Run:
 
         try:
             ranks = evaluate(
-                self.model,
+                self.ranked,
                 valid,
                 max_history=self.config.graph.max_history,
                 mask_seen=self.config.training.mask_seen,
@@ -230,7 +242,14 @@ class _Run:
             config=self.config.to_dict(),
             dataset_hash=self.dataset.content_hash,
         )
-        checkpoint.write_checkpoint(folder, state, self.model, self.optimizer, self.best_weights)
+        checkpoint.write_checkpoint(
+            folder,
+            state,
+            self.model,
+            self.optimizer,
+            self.best_weights,
+            self.average.state_dict() if self.average is not None else None,
+        )
 
 
 def train_step(
