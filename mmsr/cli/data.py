@@ -134,10 +134,10 @@ def demo(
     name: Annotated[str, typer.Option(help="Name that the data set gets.")] = "demo",
     seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 7,
     users: Annotated[int, typer.Option(help="Users of the shop.")] = 1200,
-    items: Annotated[int, typer.Option(help="Items of the shop.")] = 800,
-    image: Annotated[float, typer.Option(help="Pull of a fitting look; 0 for none.")] = 3.0,
-    text: Annotated[float, typer.Option(help="Pull of a fitting topic; 0 for none.")] = 3.0,
-    order: Annotated[float, typer.Option(help="Share of purchases that follow the order.")] = 0.15,
+    items: Annotated[int, typer.Option(help="Items of the shop.")] = 1600,
+    image: Annotated[float, typer.Option(help="Pull of a fitting look; 0 for none.")] = 6.0,
+    text: Annotated[float, typer.Option(help="Pull of a fitting topic; 0 for none.")] = 6.0,
+    order: Annotated[float, typer.Option(help="Share of purchases that follow the order.")] = 0.1,
     noise: Annotated[
         bool, typer.Option("--noise", help="Add a modality that says nothing about purchases.")
     ] = False,
@@ -146,10 +146,9 @@ def demo(
 ) -> None:
     """Generate a seeded synthetic shop and import it.
 
-    What its users buy follows partly images, partly texts, partly the order of items. How much of
-    that a model gains from the modalities, beyond the items themselves, is not established.
-    The shop is written as tables and imported like any other,
-    with `--core 2`.
+    What its users buy follows partly images, partly texts, partly the order of items, so that a
+    model that is denied the images or the texts ranks worse (`benchmarks/demo_modalities.py`).
+    The shop is written as tables and imported like any other, with `--core 2`.
     """
     import tempfile
 

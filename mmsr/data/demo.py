@@ -34,9 +34,9 @@ class DemoShop:
     `order`, the follow-up of the last one; otherwise it is drawn from all items not bought yet,
     by popularity times exp(`image` if its look goes with the last look + `text` if its topic goes
     with the last topic). So each modality, and the order, carries a part of the signal that the
-    others do not have, and with a weight of 0 it carries none. Half of all purchases are of
-    bestsellers; the other items are too rare for a model to learn from purchases alone what goes
-    with them, their looks and topics tell.
+    others do not have, and with a weight of 0 it carries none. Look and topic together name a few
+    items out of many, one of them alone still leaves a hundred and more; and most items are too
+    rare for a model to learn from purchases alone what goes with them, their looks and topics tell.
 
     Attributes
     ----------
@@ -53,14 +53,14 @@ class DemoShop:
     """
 
     users: int = 1200
-    items: int = 800
+    items: int = 1600
     mean_history: float = 9.0
-    image: float = 3.0
-    text: float = 3.0
-    order: float = 0.15
-    looks: int = 10
+    image: float = 6.0
+    text: float = 6.0
+    order: float = 0.1
+    looks: int = 16
     bestsellers: int = 100
-    bestseller_share: float = 0.5
+    bestseller_share: float = 0.1
     without_image: float = 0.05
     without_text: float = 0.02
     noise: bool = False

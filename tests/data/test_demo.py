@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmsr.cli.data import demo as demo_command
 from mmsr.data import DemoShop, ImportSettings, prepare, write_tables
 from mmsr.data.demo import generate
 from mmsr.data.demo_words import TOPICS
@@ -60,12 +63,19 @@ def test_nobody_buys_twice_and_histories_have_five_items_or_more() -> None:
         ({"order": 1.5}, "order is 1.5"),
         ({"image": -1}, "image is -1 .* they are strengths"),
         ({"text": float("nan")}, "text is nan: they are strengths"),
-        ({"mean_history": 300}, "mean_history is 300"),
+        ({"mean_history": 500}, "mean_history is 500"),
     ],
 )
 def test_impossible_shops_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         DemoShop(**settings)
+
+
+def test_the_command_makes_the_shop_that_is_described() -> None:
+    offered = inspect.signature(demo_command).parameters
+    for field in fields(DemoShop):
+        if field.name in offered:
+            assert offered[field.name].default == field.default, field.name
 
 
 def test_generating_twice_is_up_to_date(home: Path, tmp_path: Path) -> None:
