@@ -31,6 +31,7 @@ SETTINGS = {
     "model.dropout": 0.2,
     "model.input_dropout": 0.1,
     "model.scoring": "item_and_codes",
+    "model.aggregator.scaled": True,
     "training.learning_rate": 0.005,
     "training.epochs": 12,
     "training.threads": 1,

@@ -26,9 +26,9 @@ class DualAttentionConfig(Frozen):
     """`gated`: update gate over the two non-invasive branches (the full model); others: table 4."""
     share_qkv: bool = True
     """One projection serves as query, key and value."""
-    scaled: bool = True
-    """Divide heterogeneous scores by √width, which eq. (13) does not. Unscaled ones grow until
-    nodes read their codes alone, or nothing of them."""
+    scaled: bool = False
+    """Divide heterogeneous scores by √width, which eq. (13) does not. Unscaled ones may grow until
+    nodes read their codes alone, or nothing of them; which is better depends on the data."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
     negative_slope: float = Field(default=0.1, ge=0, le=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from mmsr.models.embedding import NodeTables
@@ -20,10 +21,12 @@ def item_and_codes(tables: NodeTables) -> Tensor:
     What the histories tell of a code then serves all its items, the rarely bought ones and those
     that nobody has bought yet included. Not in the paper.
     """
-    vectors_ID: Tensor = tables.item
-    for modality in tables.modalities:
-        vectors_ID = vectors_ID + tables.mean_of_all_codes(modality)
-    return vectors_ID
+    if not tables.modalities:
+        return tables.item
+    shares = torch.cat([tables.code_shares(m) for m in tables.modalities], dim=1)
+    codes = torch.cat([tables.codes[m] for m in tables.modalities])
+    with torch.autocast(shares.device.type, enabled=False):
+        return torch.addmm(tables.item, shares, codes)
 
 
 SCORINGS: dict[str, Callable[[NodeTables], Tensor]] = {
