@@ -20,7 +20,12 @@ study = Study(
         "training.learning_rate": Float(2e-3, 2e-2, log=True),
         "training.batch_size": Choice(64, 128),
     },
-    base={"training.patience": 4, "model.input_dropout": 0.1},
+    base={
+        "model.input_dropout": 0.1,
+        "model.scoring": "item_and_codes",
+        "model.aggregator.scaled": True,
+        "training.patience": 4,
+    },
     trials=10,
     epochs=6,
     sampler=Tpe(startup_trials=6),
