@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.study.definition import Definition
-from mmsr.tracking.databases import check_database, connect_arguments, reason, without_password
+from mmsr.tracking.databases import (
+    check_database,
+    connect_arguments,
+    reason,
+    sqlite_file,
+    without_password,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -41,9 +47,9 @@ def open_storage(url: str) -> RDBStorage:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url.startswith("sqlite"):
-        paths.home().mkdir(parents=True, exist_ok=True)
     with _as_user_error(url):
+        if (file := sqlite_file(url)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(
             url, engine_kwargs={"connect_args": connect_arguments(url), "pool_pre_ping": True}
         )

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from mmsr import paths
 from mmsr.errors import UserError
 
 TIMEOUT_SECONDS = 5
 
 
 def normalised(url: str) -> str:
-    """The URL with the driver that mmsr ships for PostgreSQL, where none is named."""
+    """The URL as it is kept: with the driver that mmsr ships for PostgreSQL where none is named,
+    and with the whole path of a SQLite file, which later commands look up from elsewhere.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
         scheme = "postgresql+psycopg"
+    if scheme.partition("+")[0] == "sqlite" and rest[:1] == "/" and rest[1:2] not in ("", "/", ":"):
+        rest = f"/{Path(rest[1:]).absolute()}"
     return f"{scheme}{separator}{rest}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database, or one in memory."""
+    from sqlalchemy import make_url
+
+    if not url.startswith("sqlite"):
+        return None
+    name = make_url(url).database
+    return Path(name) if name and name != ":memory:" else None
 
 
 def without_password(url: str) -> str:
@@ -56,9 +72,9 @@ def check_database(url: str, what: str) -> None:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
+            if (file := sqlite_file(url)) is None:
                 raise UserError(f"{what} {url!r} keeps nothing: name a file, {example}")
-            if not _check_file(Path(parsed.database), what):
+            if not _check_file(file, what):
                 return
         engine = create_engine(url, connect_args=connect_arguments(url))
         with engine.connect() as connection:
@@ -82,9 +98,11 @@ def check_database(url: str, what: str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """The first line of a database error, without SQLAlchemy's trimmings."""
+    """What a database says is wrong, in one line, without SQLAlchemy's trimmings."""
     original = getattr(error, "orig", None) or error
-    return str(original).strip().partition("\n")[0] or type(original).__name__
+    driver = re.search(r"\(\w+(?:\.\w+)+\) (.+)", str(original))  # "(sqlite3.OperationalError) …"
+    told = driver[1] if driver else str(original).strip().partition("\n")[0]
+    return told or type(original).__name__
 
 
 def _check_file(path: Path, what: str) -> bool:
@@ -96,6 +114,11 @@ def _check_file(path: Path, what: str) -> bool:
             raise UserError(f"{what} {str(path)!r} is not a file that can be written: name another")
         return True
     folder = path.absolute().parent
+    if not folder.exists() and not path.absolute().is_relative_to(paths.home()):
+        raise UserError(
+            f"{what} {str(path)!r} cannot be made: there is no folder {str(folder)!r}; make it, or "
+            "name another place"
+        )
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mmsr import paths
 from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, RunState, Tags, Upload
-from mmsr.tracking.databases import reason, without_password
+from mmsr.tracking.databases import reason, sqlite_file, without_password
 from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class MlflowSink:
         if self._client_ is None:
             from mlflow import MlflowClient
 
+            make_store(self._uri)
             client = MlflowClient(self._uri)
             self._experiment_id = self._find_experiment(client)
             self._client_ = client
@@ -185,6 +188,34 @@ class MlflowSink:
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})
         self._client.set_terminated(run, _STATUS[event.state], end_time=event.time)
+
+
+def make_store(uri: str) -> None:
+    """Make a SQLite store where there is none, whole or not at all.
+
+    MLflow takes a second for it, over many migrations. Cut off in between, such a store can never
+    be opened again.
+    """
+    path = sqlite_file(uri)
+    if path is None or _has_content(path):
+        return
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.draft-"
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        for left in path.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        if not _has_content(path):
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
+                draft = Path(folder) / path.name
+                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+                draft.replace(path)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _metrics(event: Metrics) -> list[Metric]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from mmsr.tracking import RunState, default_uri
 from mmsr.tracking.base import Metrics, RunClosed, RunOpened, Tags, Upload
-from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, metric_name
+from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, make_store, metric_name
 from mmsr.tracking.shipper import JournalTracker, Refused, Unavailable
 
 
@@ -123,6 +124,34 @@ def test_errors_are_told_apart(store, tmp_path):
         sink.deliver([Tags(key="b", time=1, tags={})], runs)
     with pytest.raises(Unavailable):
         MlflowSink("http://127.0.0.1:9", "study", "uid").deliver([open_run("a")], {})
+
+
+def test_a_new_store_is_there_whole_or_not_at_all(home, monkeypatch):
+    """MLflow cannot open a store again whose making was cut off."""
+
+    class Client:
+        cut_off = True
+
+        def __init__(self, uri):
+            self.path = Path(uri.removeprefix("sqlite:///"))
+
+        def search_experiments(self, **_):
+            self.path.write_bytes(b"half a store")
+            if self.cut_off:
+                raise OSError(28, "No space left on device")
+            self.path.write_bytes(b"a store")
+
+    monkeypatch.setattr("mlflow.MlflowClient", Client)
+    (home / ".mlflow.db.draft-killed").mkdir(parents=True)
+    with pytest.raises(OSError, match="No space"):
+        make_store(default_uri())
+    assert {path.name for path in home.iterdir()} <= {".mlflow.db.lock"}
+    monkeypatch.setattr(Client, "cut_off", False)
+    make_store(default_uri())
+    assert (home / "mlflow.db").read_bytes() == b"a store"
+    monkeypatch.setattr(Client, "cut_off", True)
+    make_store(default_uri())  # there is one: nothing is made
+    assert {path.name for path in home.iterdir()} <= {".mlflow.db.lock", "mlflow.db"}
 
 
 def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):
