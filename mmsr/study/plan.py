@@ -5,6 +5,7 @@ All bad input is found here, before anything is scheduled: nothing is written, R
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
+from mmsr.study.kinds import check_kinds
 from mmsr.study.methods import Halving, Tpe
 from mmsr.study.options import Options
 from mmsr.study.resources import Resources, read_resources
@@ -69,6 +71,7 @@ def make_plan(study: Study, options: Options) -> Plan:
     ------
     UserError : the first thing that is wrong.
     """
+    check_kinds(study)
     trials = _at_least_one("--trials", options.trials, study.trials)
     _check_trainer(study.trainer)
     objective = _objective(study.objective)
@@ -90,8 +93,9 @@ def make_plan(study: Study, options: Options) -> Plan:
     tracking = normalised(options.tracking_uri or default_uri())
     check_database(storage, "storage")
     check_tracking(tracking)
-    if options.address is not None:
-        check_address(options.address)
+    address = options.address or os.environ.get("RAY_ADDRESS") or None
+    if address is not None:
+        check_address(address)
     return Plan(
         name=folder.name,
         folder=folder,
@@ -108,7 +112,7 @@ def make_plan(study: Study, options: Options) -> Plan:
         seed=seed,
         storage=storage,
         tracking=tracking,
-        address=options.address,
+        address=address,
         trainer=study.trainer,
         definition=Definition.of(
             dataset=dataset.name,

@@ -42,8 +42,9 @@ def read_resources(given: Mapping[str, Any]) -> Resources:
     for key, value in given.items():
         if key not in ("cpu", "gpu"):
             raise unknown("resource", str(key), ("cpu", "gpu"))
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
-            raise UserError(f"resources: {key}={value!r}: give a number of at least 0")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise UserError(f"resources: {key}={value!r}: give a finite number of at least 0")
     resources = Resources(cpu=float(given.get("cpu", 1)), gpu=float(given.get("gpu", 0)))
     if not resources.cpu and not resources.gpu:
         raise UserError("resources: a trial needs some cpu or gpu, e.g. {'cpu': 1}")

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 LINKS = "graph.links_per_item"
+_NOT_VARIED = {
+    "dataset": "trials on other data cannot be compared; run a study for each",
+    "training.select_by": "it is the study's objective",
+    "training.threads": "it follows the study's resources",
+}
 
 
 Space = Mapping[str, Dimension]
@@ -36,6 +41,8 @@ def check_space(space: Space, base: Config) -> None:
     for key, dimension in space.items():
         if not isinstance(key, str) or not isinstance(dimension, Int | Float | Choice):
             raise UserError(f"space: {key!r}: write a config key and Int(…), Float(…) or Choice(…)")
+        if key in _NOT_VARIED:
+            raise UserError(f"space: {key} cannot be varied: {_NOT_VARIED[key]}")
         if (problem := dimension.problem()) is not None:
             raise UserError(f"space: {key}: {dimension}: {problem}")
     for key, dimension in _ordered(space):

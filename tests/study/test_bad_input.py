@@ -54,6 +54,22 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"name": "../up"}, "bad study name"),
         ({"resources": {"gpus": 1}}, "unknown resource"),
         ({"resources": {"cpu": -1}}, "at least 0"),
+        ({"resources": {"cpu": float("inf")}}, "finite number"),
+        ({"resources": 2}, "resources=2: give a mapping"),
+        ({"dataset": None}, "dataset=None: give the name of a data set"),
+        ({"space": []}, "space=[]: give a mapping"),
+        ({"base": None}, "base=None: give a mapping"),
+        ({"base": {3: 4}}, "base: {3: 4}: give a mapping"),
+        ({"enqueue": 3}, "enqueue=3: give a list"),
+        ({"enqueue": [3]}, "enqueue: 3: give a mapping"),
+        ({"enqueue": {"graph.n_codes": 4}}, "give a list of settings"),
+        ({"sampler": "tpe"}, "give Tpe"),
+        ({"pruner": "halving"}, "give Halving"),
+        ({"trainer": "no.such.module:train"}, "no such module"),
+        ({"trainer": "mmsr.training"}, "module:function"),
+        ({"space": {"dataset": Choice("shop", "toys")}, "enqueue": ()}, "cannot be varied"),
+        ({"space": {"training.select_by": Choice("valid/hr@5")}, "enqueue": ()}, "objective"),
+        ({"space": {"model.width": Int(4, 8, when=3)}, "enqueue": ()}, "when=3"),
         ({"resources": {"cpu": 0}}, "some cpu or gpu"),
         ({"resources": {"cpu": "1"}}, "at least 0"),
         ({"base": {"model.widht": 8}}, "did you mean 'model.width'"),
@@ -91,6 +107,8 @@ def test_a_wrong_study_file(refused, changes, told):
         (["--set", "training.learning_rate=-1"], "training.learning_rate"),
         (["--seed", "-1"], "at least 0"),
         (["--name", "a/b"], "bad study name"),
+        (["--storage", "sqlite:////no/such/folder/optuna.db"], "make it, or name another place"),
+        (["--tracking-uri", "sqlite:////no/such/folder/x.db"], "make it, or name another place"),
         (["--address", "here"], "HOST:PORT"),
         (["--address", "127.0.0.1:9"], "nothing answers there"),
         (["--storage", "optuna.db"], "no database URL"),
@@ -109,6 +127,11 @@ def test_a_wrong_command_line(refused, arguments, told):
     if "secret" not in str(arguments):
         assert told in said
     assert "secret" not in said
+
+
+def test_a_ray_address_of_the_environment_is_tried_as_well(refused, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    assert "RAY_ADDRESS unset" in refused()
 
 
 def test_a_damaged_database_is_refused(refused, tmp_path):
