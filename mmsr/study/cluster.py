@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmsr.errors import UserError
@@ -44,7 +44,6 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     UserError : there is no cluster at the address.
     """
     prepare_environment()
-    address = address or os.environ.get("RAY_ADDRESS") or None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
@@ -66,8 +65,8 @@ def ray_cluster(address: str | None) -> Iterator[None]:
             where = f"at {address!r} " if address else ""
             first = str(error).strip().partition("\n")[0]
             raise UserError(f"Ray {where}cannot be started or joined: {first}") from None
-    for name in ("ray", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.train"):  # the study tells of what goes wrong
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -95,18 +94,27 @@ def check_resources(resources: Resources) -> None:
         )
 
 
-def capacity(resources: Resources) -> Callable[[], int]:
-    """How many trials fit on the cluster; nodes are counted again every few seconds."""
-    counted, asked = 0, -_NODES_SECONDS
+class Capacity:
+    """What the cluster can hold; nodes are counted again every few seconds."""
 
-    def count() -> int:
-        nonlocal counted, asked
-        if time.monotonic() - asked > _NODES_SECONDS:
-            asked = time.monotonic()
-            counted = sum(resources.fit(cpus, gpus) for cpus, gpus in _nodes())
-        return max(1, counted)
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._counted: list[tuple[float, float]] = []
+        self._asked = -_NODES_SECONDS
 
-    return count
+    def __call__(self) -> int:
+        """How many trials fit; at least one, as the cluster may grow."""
+        return max(1, sum(self._resources.fit(cpus, gpus) for cpus, gpus in self._nodes()))
+
+    def lost(self) -> bool:
+        """Whether no node is alive."""
+        return not self._nodes()
+
+    def _nodes(self) -> list[tuple[float, float]]:
+        if time.monotonic() - self._asked > _NODES_SECONDS:
+            self._asked = time.monotonic()
+            self._counted = _nodes()
+        return self._counted
 
 
 def _nodes() -> list[tuple[float, float]]:
@@ -129,11 +137,11 @@ def check_address(address: str) -> None:
         return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
-        raise UserError(f"--address {address!r}: give auto, HOST:PORT or ray://HOST:PORT")
+        raise UserError(f"Ray's address {address!r}: give auto, HOST:PORT or ray://HOST:PORT")
     try:
         socket.create_connection((host, int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"--address {address!r}: nothing answers there ({error}): start Ray on that machine, "
-            "or leave --address out to run on this one"
+            f"Ray's address {address!r}: nothing answers there ({error}): start Ray on that "
+            "machine, or leave --address out (and RAY_ADDRESS unset) to run on this one"
         ) from None

@@ -14,6 +14,7 @@ Rules
   does not count, and another is asked for.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
   they do not count, and the next driver tries them again.
+- When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ class Ledger:
         self._first: list[tuple[int, Ending]] = []
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
-        self.common_error: str | None = None
-        """The error that the first trials all failed with."""
+        self.fatal_error: str | None = None
+        """The error that ended the study: the first trials all had it, or no trial can go on."""
         self.broken: Exception | None = None
         """An error of the bookkeeping itself, which the runner is to raise."""
 
@@ -111,6 +112,11 @@ class Ledger:
     def stop(self, reason: str) -> None:
         """Ask for no more trials, and let the runner stop those under way."""
         self.stop_reason = self.stop_reason or reason
+
+    def halt(self, reason: str, error: str) -> None:
+        """Stop with an error that is no trial's own; those under way go on another time."""
+        self.fatal_error = self.fatal_error or error
+        self.stop(reason)
 
     def reclaim(self) -> int:
         """Queue again what an earlier driver left under way; returns the number of trials."""
@@ -141,8 +147,6 @@ class Ledger:
                 trial.set_user_attr("invalid", problem)
                 self.study.tell(trial, state=TrialState.FAIL)
                 continue
-            entry = _Live(trial, proposal, self._inherit_curve(trial, proposal))
-            self._live[runner_id] = entry
             for name, value in {
                 "config": proposal.config.to_dict(),
                 "key": proposal.key,
@@ -152,6 +156,7 @@ class Ledger:
             }.items():
                 trial.set_user_attr(name, value)
             self._tell_observers("started", proposal, runner_id)
+            self._live[runner_id] = _Live(trial, proposal, self._inherit_curve(trial, proposal))
             return proposal
         raise UserError(
             f"space: {_MOST_INVALID} proposals in a row were no valid config ({problem}): narrow "
@@ -182,7 +187,11 @@ class Ledger:
 
     def fail(self, runner_id: str, failure: Failure) -> None:
         """Note that a trial raised."""
-        if runner_id in self._live:
+        if (entry := self._live.get(runner_id)) is None:
+            return
+        if failure.environment:
+            self.halt(f"trial {entry.proposal.number} could not go on", failure.error)
+        else:
             self._end(runner_id, RunState.FAILED, failure)
 
     def died(self, runner_id: str, reason: str) -> None:
@@ -274,7 +283,7 @@ class Ledger:
         errors = {re.sub(r"\d+", "#", ending.error or "") for _, ending in first}
         failed = all(ending.state is RunState.FAILED for _, ending in first)
         if len(first) == SAME_FAILURES and failed and len(errors) == 1:
-            self.common_error = first[0][1].error
+            self.fatal_error = first[0][1].error
             void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
             self.study.set_user_attr("void", void)
             self.stop(f"the first {SAME_FAILURES} trials failed alike")

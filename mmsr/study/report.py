@@ -41,6 +41,8 @@ class Report(_Message):
     finished: bool
     seconds: float = 0.0
     """In training, over all workers that had the trial."""
+    files: dict[str, int] = {}
+    """In a checkpoint: sizes of its other files, which tell whether it is whole."""
 
 
 class Failure(_Message):
@@ -49,6 +51,10 @@ class Failure(_Message):
     error: str
     """One line: type and message."""
     traceback: str
+    environment: bool = False
+    """Whether the machine is at fault, e.g. with a full disk: the trial may go on when that is
+    mended, and others would fail as well.
+    """
 
 
 @dataclass(frozen=True)

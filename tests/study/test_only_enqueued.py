@@ -115,7 +115,7 @@ def test_trials_that_failed_alike_are_over_no_more(study, asked):
     for runner in map(str, range(SAME_FAILURES)):
         ledger.ask(runner)
         ledger.fail(runner, Failure(error="no disk", traceback=""))
-    assert ledger.common_error == "no disk"
+    assert ledger.fatal_error == "no disk"
     assert n_over(study, settings) == 0
     assert counted(study) == []
     ledger, _ = asked(*settings)

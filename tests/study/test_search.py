@@ -1,0 +1,126 @@
+"""The adapters between Ray Tune and the ledger, called as Tune calls them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from mmsr.config import Config
+from mmsr.study import Int
+from mmsr.study.ledger import Ledger
+from mmsr.study.report import Failure, Report, Task
+from mmsr.study.search import StopWhenAsked, StudyCallback, StudyScheduler, StudySearch
+
+OBJECTIVE = "valid/mrr@20"
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """A study with its ledger and adapters, of which two trials fit at once."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    ledger = Ledger(
+        study, {"model.width": Int(1, 9)}, Config(dataset="shop"), OBJECTIVE, tmp_path / "trials"
+    )
+
+    def task(proposal):
+        return Task(
+            number=proposal.number,
+            config=proposal.config.to_dict(),
+            dataset_hash="",
+            device="cpu",
+            home="",
+            trainer="",
+        )
+
+    nodes = SimpleNamespace(lost=False)
+    return SimpleNamespace(
+        study=study,
+        ledger=ledger,
+        search=StudySearch(ledger, task, lambda: 2),
+        scheduler=StudyScheduler(ledger),
+        stop=StopWhenAsked(ledger),
+        callback=StudyCallback(ledger, lambda: nodes.lost),
+        nodes=nodes,
+        error_file=tmp_path / "error.txt",
+    )
+
+
+def reported(epoch, value, *, finished=False):
+    metrics = {OBJECTIVE: value}
+    report = Report(
+        epoch=epoch, metrics=metrics, best_epoch=epoch, best_metrics=metrics, finished=finished
+    )
+    return {"report": report.model_dump_json()}
+
+
+def trial(name, error_file=None):
+    return SimpleNamespace(trial_id=name, error_file=error_file)
+
+
+def test_no_more_trials_are_proposed_than_fit(tune):
+    assert tune.search.suggest("a")["number"] == 0
+    assert tune.search.suggest("b")["number"] == 1
+    assert tune.search.suggest("c") is None
+    decision = tune.scheduler.on_trial_result(None, trial("a"), reported(1, 0.5, finished=True))
+    assert decision == TrialScheduler.STOP
+    assert tune.search.suggest("c")["number"] == 2
+    assert not tune.stop.stop_all()
+
+
+def test_a_worker_that_died_too_often_is_told_with_the_reason(tune):
+    tune.search.suggest("a")
+    for reason in ("first", "second"):
+        with tune.error_file.open("a") as file:
+            file.write(f"Failure # 1\n{reason} reason\nmore words\n")
+        tune.scheduler.on_trial_error(None, trial("a", tune.error_file))
+    tune.search.on_trial_complete("a", error=True)
+    assert tune.study.trials[0].state == TrialState.FAIL
+    outcome = tune.study.trials[0].user_attrs["outcome"]
+    assert outcome["error"] == "worker died 2 times: second reason"
+
+
+def test_trials_under_way_are_not_failed_when_the_study_is_to_stop(tune):
+    tune.search.suggest("a")
+    tune.search.suggest("b")
+    full = Failure(error="OSError: no space", traceback="", environment=True)
+    tune.scheduler.on_trial_result(None, trial("a"), {"failure": full.model_dump_json()})
+    assert tune.stop.stop_all()
+    assert tune.search.suggest("c") == Searcher.FINISHED
+    for name in ("a", "b"):
+        tune.search.on_trial_complete(name)
+    assert [t.state for t in tune.study.trials] == [TrialState.RUNNING] * 2
+    assert tune.ledger.release() == 2
+
+
+def test_bookkeeping_that_fails_stops_everything_and_is_kept(tune, monkeypatch):
+    tune.search.suggest("a")
+    error = OSError(28, "No space left on device")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(tune.ledger, "report", fail)
+    monkeypatch.setattr(tune.ledger, "gone", fail)
+    decision = tune.scheduler.on_trial_result(None, trial("a"), reported(1, 0.5))
+    assert decision == TrialScheduler.CONTINUE
+    assert tune.stop.stop_all()
+    assert tune.ledger.broken is error
+    tune.search.on_trial_complete("a")  # Tune would log a traceback
+    assert tune.study.trials[0].state == TrialState.RUNNING
+
+
+def test_the_loss_of_all_nodes_ends_the_study(tune):
+    tune.search.suggest("a")
+    tune.callback.on_step_begin(1, [])
+    assert not tune.stop.stop_all()
+    tune.nodes.lost = True
+    tune.callback.on_step_begin(2, [])
+    assert tune.stop.stop_all()
+    assert "has died" in tune.ledger.fatal_error
+    assert tune.ledger.release() == 1
