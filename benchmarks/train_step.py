@@ -44,7 +44,7 @@ from mmsr.model_config import ModelConfig
 from mmsr.models.aggregators.dual_attention import QueryPasses
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import AGGREGATORS
-from mmsr.training.loop import new_optimizer, train_step
+from mmsr.training.step import new_optimizer, train_step
 
 WARM_UP = 3
 """Batches that every bench steps through before anything is measured."""

@@ -6,14 +6,8 @@ from mmsr.training.checkpoint import (
     holds_checkpoint,
     read_checkpoint_state,
 )
-from mmsr.training.loop import (
-    EpochResult,
-    Progress,
-    TrainingDiverged,
-    choose_device,
-    load_best_model,
-    train,
-)
+from mmsr.training.loop import EpochResult, Progress, TrainingDiverged, train
+from mmsr.training.step import choose_device, load_best_model
 
 __all__ = [
     "CheckpointState",

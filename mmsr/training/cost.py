@@ -30,7 +30,7 @@ from mmsr.models.embedding import NodeInput, NodeTables
 from mmsr.models.mmsr import MMSR
 from mmsr.models.readout import Readout
 from mmsr.models.sequence import SequenceModule
-from mmsr.training.loop import new_optimizer, train_step
+from mmsr.training.step import new_optimizer, train_step
 
 EMBEDDINGS, GRAPH, OUTPUT = "embeddings", "batch graph", "output layer and loss"
 _TITLES: dict[type[nn.Module], str] = {

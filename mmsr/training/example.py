@@ -12,7 +12,7 @@ from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset
 from mmsr.graph.codes import ModalityCodes
 from mmsr.models.mmsr import MMSR
-from mmsr.training.loop import new_model
+from mmsr.training.step import new_model
 
 MODALITIES = ("image", "text")
 """What a made-up catalogue has where the config names no modalities."""

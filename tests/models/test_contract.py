@@ -15,7 +15,7 @@ from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import make_aggregator
 from mmsr.models.scoring import SCORINGS
 from mmsr.training import checkpoint
-from mmsr.training.loop import new_optimizer
+from mmsr.training.step import new_optimizer
 
 from .variants import (
     CONFIGS,

@@ -13,7 +13,7 @@ from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import AGGREGATORS, READOUTS
 from mmsr.training.cost import measure_cost
 from mmsr.training.example import example_of, made_up_example
-from mmsr.training.loop import new_optimizer, train_step
+from mmsr.training.step import new_optimizer, train_step
 
 SMALL = Config(dataset="none").replace(
     {

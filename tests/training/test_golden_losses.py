@@ -17,7 +17,7 @@ import torch
 from mmsr.config import Config
 from mmsr.graph.codes import ModalityCodes
 from mmsr.models.mmsr import MMSR
-from mmsr.training.loop import new_optimizer, train_step
+from mmsr.training.step import new_optimizer, train_step
 
 GOLDEN = Path(__file__).parent.parent / "assets" / "losses.json"
 TOLERANCE = 1e-4
