@@ -44,6 +44,7 @@ from mmsr.model_config import ModelConfig
 from mmsr.models.aggregators.dual_attention import QueryPasses
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import AGGREGATORS
+from mmsr.training.averaging import WeightAverage
 from mmsr.training.step import new_optimizer, train_step
 
 WARM_UP = 3
@@ -57,6 +58,7 @@ class Bench:
     config: Config
     model: MMSR
     optimizer: torch.optim.Optimizer
+    average: WeightAverage
     examples: Prefixes
     batches: list[np.ndarray]
 
@@ -69,7 +71,12 @@ class Bench:
         model = MMSR(config, dataset.n_items, codes).train()
         examples = dataset.development()
         return cls(
-            config, model, new_optimizer(config, model), examples, make_batches(examples, graph)
+            config,
+            model,
+            new_optimizer(config, model),
+            WeightAverage(model, config.training.averaging),
+            examples,
+            make_batches(examples, graph),
         )
 
     def histories(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,7 +84,9 @@ class Bench:
         return torch.from_numpy(histories), torch.from_numpy(targets)
 
     def step(self, rows: np.ndarray) -> None:
+        """What training does with a batch."""
         train_step(self.model, self.optimizer, *self.histories(rows), self.config)
+        self.average.update(self.model)
 
     def graph(self, rows: np.ndarray) -> torch.Tensor:
         """Build what a step of the default model builds of a graph; its real nodes per prefix."""

@@ -13,6 +13,9 @@ from mmsr.evaluation.metrics import exclude_seen, ranks_of
 from mmsr.models.base import SequentialRecommender
 
 CHUNK_PREFIXES = 512
+CHUNK_SCORES = 2**26
+"""Scores held at a time; counting ranks takes as much again. A chunk of 512 prefixes has as many
+at 131,072 items, and of larger catalogues fewer prefixes are ranked at once."""
 
 
 def evaluate(
@@ -26,8 +29,8 @@ def evaluate(
 ) -> NDArray[np.int64]:
     """Rank every prefix's target among all items.
 
-    Histories of similar length are ranked together, so little padding is computed, and no more
-    than `batch_size` × items scores are held at a time.
+    Histories of similar length are ranked together, so little padding is computed. No more than
+    `batch_size` prefixes are ranked at a time, and no more than make `CHUNK_SCORES` scores.
 
     Parameters
     ----------
@@ -52,6 +55,7 @@ def evaluate(
     try:
         with torch.inference_mode():
             items_ID = model.item_vectors()
+            batch_size = max(min(batch_size, CHUNK_SCORES // len(items_ID)), 1)
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 histories, targets = (

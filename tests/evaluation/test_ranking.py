@@ -68,6 +68,17 @@ def test_ranks_equal_the_full_matrix(
     assert model.widest <= batch_size
 
 
+@pytest.mark.parametrize(("most_scores", "widest"), [(4 * N_ITEMS, 4), (N_ITEMS - 1, 1)])
+def test_a_large_catalogue_is_ranked_by_fewer_prefixes_at_a_time(
+    prefixes: Prefixes, monkeypatch: pytest.MonkeyPatch, most_scores: int, widest: int
+) -> None:
+    monkeypatch.setattr("mmsr.evaluation.ranking.CHUNK_SCORES", most_scores)
+    model = SumOfHistory()
+    ranks = evaluate(model, prefixes, max_history=50)
+    assert ranks.tolist() == slow_ranks(prefixes, 50, mask_seen=False)
+    assert model.widest == widest
+
+
 def test_mode_is_put_back_and_progress_adds_up(prefixes: Prefixes) -> None:
     model, done = SumOfHistory(), []
     for mode in (True, False):
