@@ -209,7 +209,6 @@ def draw(axes: Mapping[str, Sequence[int]], figures: Mapping[str, float], file: 
             panel.set_xticks(sizes)
             panel.xaxis.set_minor_locator(NullLocator())
             panel.xaxis.set_major_formatter(FuncFormatter(_short))
-            panel.yaxis.set_major_formatter(FuncFormatter(_short))
             if row == len(rows) - 1:
                 panel.set_xlabel(TITLES[axis])
             if column == 0:
