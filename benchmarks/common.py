@@ -186,10 +186,14 @@ def command() -> str:
 
 
 def commit() -> str:
-    """Commit of the code that runs; `+` behind it says that files were changed since."""
+    """Commit of the code that runs; `+` behind it says that files were changed since.
+
+    Results of other benchmarks are no code: several may be written before they are committed.
+    """
+    code = ("mmsr", "benchmarks", ":(exclude)benchmarks/results")
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "mmsr", "benchmarks")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

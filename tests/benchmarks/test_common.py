@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,6 +60,23 @@ def test_written_result_has_all_keys_and_a_command_to_rerun(
     assert result["figures"] == {"seconds": 2.0, "rows": 7}
     assert result["bars"] == {"seconds": {"limit": 1.0, "value": 2.0, "met": False}}
     assert "NO" in capsys.readouterr().out
+
+
+def test_commit_marks_changed_code_but_not_new_results(common, monkeypatch, tmp_path):
+    files = {name: tmp_path / "benchmarks" / name for name in ("results/a.json", "a.py")}
+    files["results/a.json"].parent.mkdir(parents=True)
+    for file in files.values():
+        file.write_text("before")
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(common, "ROOT", tmp_path)
+    clean = common.commit()
+    assert len(clean) == 12
+    files["results/a.json"].write_text("after")
+    assert common.commit() == clean
+    files["a.py"].write_text("after")
+    assert common.commit() == clean + "+"
 
 
 def test_options_that_every_benchmark_has(common):
