@@ -52,9 +52,18 @@ def main() -> None:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+    except OSError as error:  # e.g. a full disk
+        sys.stderr.write(f"error: {error}; run the command again when that is mended\n")
+        sys.exit(1)
+    except SystemExit as stop:
+        if _is_interrupt(stop):
+            sys.stderr.write("interrupted\n")
+        raise
+
+
+def _is_interrupt(stop: SystemExit) -> bool:
+    """Whether this is what typer makes of Ctrl-C."""
+    return isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt)
 
 
 if __name__ == "__main__":

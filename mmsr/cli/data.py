@@ -81,7 +81,7 @@ def import_(
         typer.Option(
             metavar="NAME=COLUMN,…",
             help="Where columns have other names in your files, e.g. "
-            "`user_id=reviewerID,item_id=asin,timestamp=unixReviewTime`; repeatable.",
+            "`user_id=reviewerID,item_id=asin`; repeatable.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the text encoder.")] = 2023,

@@ -181,12 +181,15 @@ def _show_final(console: Console, record: FinalRecord) -> None:
     if result is None:
         return
     times = f"{len(record.opened)} time" + ("s" if len(record.opened) > 1 else "")
-    table = Table(
-        title=f"{result.study}: test of trial {result.trial}, {len(result.seeds)} seeds, "
-        f"{result.epochs} epochs each (test opened {times})",
-        title_justify="left",
-        title_style="bold",
+    seeds = "1 seed" if len(result.seeds) == 1 else f"{len(result.seeds)} seeds"
+    console.print(
+        f"{result.study}: test of trial {result.trial}, {seeds}, {result.epochs} epochs each "
+        f"(test opened {times})",
+        style="bold",
+        markup=False,
+        soft_wrap=True,
     )
+    table = Table()
     for column in ("metric", "test, %", "± std", "validation, %"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for metric, value in result.mean.items():

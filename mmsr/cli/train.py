@@ -111,8 +111,8 @@ def _run(
         ) from None
     except KeyboardInterrupt:
         hint = "the same command goes on from the last epoch" if checkpoint else "nothing was kept"
-        console.print(f"interrupted: {hint}")
-        raise typer.Exit(130) from None
+        console.print(hint)
+        raise
     if result is None and resume:
         state = read_checkpoint_state(resume)
         console.print(

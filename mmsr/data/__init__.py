@@ -1,6 +1,6 @@
 """Data sets: imported once from neutral tables, memory-mapped, the test part kept apart."""
 
-from mmsr.data.dataset import Dataset, FeatureTable, open_test
+from mmsr.data.dataset import Dataset, FeatureTable, check_test, open_test
 from mmsr.data.demo import DemoShop, write_tables
 from mmsr.data.manifest import ImportSettings, Manifest
 from mmsr.data.prepare import Prepared, prepare
@@ -17,6 +17,7 @@ __all__ = [
     "Prefixes",
     "Prepared",
     "Sources",
+    "check_test",
     "open_test",
     "prepare",
     "write_tables",

@@ -16,7 +16,7 @@ from mmsr.data import catalog
 from mmsr.data.manifest import Manifest
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
-from mmsr.errors import unknown
+from mmsr.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,21 @@ class Dataset:
     def _n_valid(self) -> NDArray[np.int64]:
         counts: NDArray[np.int64] = column(self._table, "n_valid").to_numpy().astype(np.int64)
         return counts
+
+
+def check_test(dataset: Dataset) -> None:
+    """Find out whether the test part is there, without opening it.
+
+    Raises
+    ------
+    UserError : it is not.
+    """
+    path = dataset.path / dataset.manifest.test_file
+    if not path.is_file():
+        raise UserError(
+            f"data set {dataset.name!r} lacks its test part ({path}): import it again with "
+            "--overwrite"
+        )
 
 
 def open_test(dataset: Dataset) -> Prefixes:

@@ -15,6 +15,9 @@ from mmsr.data.dataset import FeatureTable
 from mmsr.data.tables import read_table
 from mmsr.errors import UserError
 
+_LARGEST = 1e12
+"""Distances between larger numbers, which clustering squares and adds up, overflow float32."""
+
 
 def read_features(
     path: Path, modality: str, known_items: pa.Array, columns: Mapping[str, str]
@@ -109,12 +112,13 @@ def _matrix(
             f"{source}: {modality} vectors must be lists of numbers ({reason})"
         ) from None
     vectors: NDArray[np.float32] = numbers.reshape(-1, width)
-    finite = np.isfinite(vectors)
-    if not finite.all():
-        row, place = np.argwhere(~finite)[0]
+    fits = np.abs(vectors) <= _LARGEST  # which NaN and infinity are not
+    if not fits.all():
+        row, place = np.argwhere(~fits)[0]
         raise UserError(
             f"{source}: the {modality} vector of item {item_of_row[row].as_py()!r} has "
-            f"{vectors[row, place]} at position {place}: all numbers must be finite"
+            f"{vectors[row, place]:g} at position {place}: all numbers must be finite and at most "
+            f"{_LARGEST:g} in size"
         )
     return vectors
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr.config import Config
-from mmsr.data import Dataset
+from mmsr.data import Dataset, check_test
 from mmsr.errors import UserError
 from mmsr.study.leaderboard import TrialRow, best, rows
 from mmsr.study.lookup import KnownStudy
@@ -126,6 +126,7 @@ def finalize(
     with known.folder.locked():
         row, config = best(rows(known.study), known.name)
         dataset = known.open_dataset()
+        check_test(dataset)
         refits = [
             (seed, _refit(known, row, config.replace({"seed": seed}), dataset, device, progress))
             for seed in range(config.seed, config.seed + n_seeds)

@@ -15,8 +15,8 @@ from mmsr.study.finalize import FinalRecord
 from mmsr.study.lookup import KnownStudy
 from mmsr.study.plan import Plan
 from mmsr.study.report import Ending, Proposal, Report
-from mmsr.study.store import study_uid
-from mmsr.study.succession import trial_folder
+from mmsr.study.store import study_uid, target
+from mmsr.study.succession import counted, trial_folder
 from mmsr.tracking import RunState, Tracker
 
 STUDY = "study"
@@ -162,7 +162,9 @@ def record_final(known: KnownStudy, record: FinalRecord) -> int:
         tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
         tracker.upload(key, known.folder.path, [known.folder.finalized.name])
         tracker.close_run(key, RunState.FINISHED)
-        tracker.close_run(STUDY, RunState.FINISHED, {"mmsr.test_opened": str(len(record.opened))})
+        over = len(counted(known.study)) >= (target(known.study) or 0)
+        state = RunState.FINISHED if over else RunState.INTERRUPTED
+        tracker.close_run(STUDY, state, {"mmsr.test_opened": str(len(record.opened))})
         return tracker.close(SHIP_SECONDS)
 
 

@@ -132,6 +132,7 @@ def test_interrupted_run_goes_on_where_it_was(shop: Dataset, tmp_path: Path) -> 
     process = subprocess.Popen(
         list(map(str, command)),
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         # A shell's background job ignores SIGINT, and so would its children; a terminal's does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -140,9 +141,10 @@ def test_interrupted_run_goes_on_where_it_was(shop: Dataset, tmp_path: Path) -> 
     while not (folder / "state.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in output
+    assert errors == "interrupted\n"
 
     from mmsr.training import read_checkpoint_state, train
 

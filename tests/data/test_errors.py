@@ -106,6 +106,7 @@ def test_nothing_left_and_histories_too_short(
         ({"i3": [1.0, math.nan, 0.0]}, "image vector of item 'i3' has nan at position 1"),
         ({"i3": [math.inf, 1.0, 0.0]}, "image vector of item 'i3' has inf at position 0"),
         ({"i3": [1e300, 1.0, 0.0]}, "image vector of item 'i3' has inf at position 0"),
+        ({"i3": [1.0, 1.0, -1e30]}, "has -1e.30 at position 2: .* at most 1e.12 in size"),
         ({"i3": [1.0, None, 0.0]}, "image vector of item 'i3' has nan at position 1"),
         ({"i3": [1.0]}, "image vector of item 'i3' has 1 numbers, expected 3"),
         ({"i3": []}, "image vector of item 'i3' has 0 numbers, expected 3"),

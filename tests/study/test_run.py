@@ -191,6 +191,17 @@ def test_finalize_opens_test_once_and_records_it(finished, known, monkeypatch):
     assert read_final(path).opened == ()
 
 
+def test_finalize_does_not_count_a_test_part_that_is_not_there(finished, known, tmp_path):
+    test_file = finished.home / "datasets" / "shop" / "test.arrow"
+    shutil.move(test_file, tmp_path)
+    try:
+        with pytest.raises(UserError, match="lacks its test part"):
+            finalize(known, n_seeds=1, device="cpu")
+    finally:
+        shutil.move(tmp_path / "test.arrow", test_file)
+    assert read_final(known.folder.finalized).opened == ()
+
+
 def test_finalize_refuses_other_data_and_a_running_study(known):
     with known.folder.locked(), pytest.raises(UserError, match="is being run"):
         finalize(known, n_seeds=1)
