@@ -18,6 +18,7 @@ from mmsr.model_config import AggregatorConfig
 from mmsr.models.aggregators.dual_attention import ORDERS
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.models.scoring import SCORINGS
 from mmsr.training.cost import PartCost
 from mmsr.training.example import Example
 
@@ -52,6 +53,7 @@ def registry() -> dict[str, tuple[Entry, ...]]:
         "model.aggregator.order, of dual_attention": _entries(ORDERS, "table 4"),
         "model.fusion": _entries(FUSIONS, "figure 2"),
         "model.readout": _entries(READOUTS, ""),
+        "model.scoring": _entries(SCORINGS, ""),
     }
 
 
@@ -68,7 +70,7 @@ def show_registry(console: Console) -> None:
         console.print(table)
 
 
-def _entries(kinds: Mapping[str, type], source: str) -> tuple[Entry, ...]:
+def _entries(kinds: Mapping[str, object], source: str) -> tuple[Entry, ...]:
     return tuple(_entry(name, source, kind) for name, kind in kinds.items())
 
 

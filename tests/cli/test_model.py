@@ -15,6 +15,7 @@ from mmsr.models.aggregators.dual_attention import ORDERS, Gated
 from mmsr.models.aggregators.gcn import Gcn
 from mmsr.models.mmsr import FUSIONS
 from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.models.scoring import SCORINGS
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_every_registry_entry_is_listed(mmsr):
         "model.aggregator.order": list(ORDERS),
         "model.fusion": list(FUSIONS),
         "model.readout": list(READOUTS),
+        "model.scoring": list(SCORINGS),
     }
 
 
