@@ -57,7 +57,7 @@ class SelectedOnTest:
     _inner: EpochResult
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write what training continues from, the best epochs, and their ranks."""
+        """Write what training continues from, the best epochs, and their ranks, to a new folder."""
         self._inner.save_checkpoint(folder)
         arrays = {name: ranks.astype(np.int32) for name, ranks in self.ranks.items()}
         save_file({**arrays, _USERS: self.users}, folder / RANKS_FILE)
