@@ -1,8 +1,7 @@
 """Batch graphs: many histories become padded graphs by tensor operations alone.
 
-Shapes: B batch, L history, K links per item, P = 1 + sum of K slots of one position (its item and
-the codes of that item), T node types, N nodes of a graph (all type blocks side by side), n nodes
-of one type block.
+Shapes: B batch, L history, K links per item, I items, N nodes of a graph (all type blocks side by
+side), n and m nodes of one type block, Q query nodes of type 0, R rows of one type.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmsr.graph.distances import shortest_paths
-from mmsr.graph.relations import BOTH, IN, NONE, OUT, SELF, cross_relation
+from mmsr.graph.relations import BOTH, IN, NONE, OUT, SELF, cross_relation, n_relations
 
 _ABSENT = torch.iinfo(torch.int64).max
 
@@ -26,8 +25,8 @@ class BatchGraph:
     """Graphs of a batch of histories, their nodes grouped in one block per type.
 
     Nodes of type `t` stand at `block(t)` of the node axis, padded to the longest in the batch.
-    A padded node is related to nothing but itself. Relations are held as 0/1 floats, because that
-    is what the attention masks are made of; `relation_BNN` spells them out as ids.
+    A padded node is related to nothing but itself. Held is where nodes occur, as 0/1 floats:
+    products of these give attention masks and relations, which are made when they are asked for.
     """
 
     sizes: tuple[int, ...]
@@ -131,7 +130,8 @@ class BatchGraph:
 
     @cached_property
     def relation_BNN(self) -> Tensor:
-        """uint8 relation id from row node to column node (see `mmsr.graph.relations`)."""
+        """Relation id from row node to column node (`mmsr.graph.relations`); uint8, or int16 where
+        there are more than 256."""
         rows = [
             self._relations(t, occurrence, torch.eye(size, device=occurrence.device))
             for t, (occurrence, size) in enumerate(zip(self.occurrences, self.sizes, strict=True))
@@ -148,16 +148,19 @@ class BatchGraph:
 
     def _relations(self, type_: int, rows_BRL: Tensor, itself: Tensor) -> Tensor:
         """Relations of nodes of one type, given where they occur, to all nodes."""
+        n_types = len(self.sizes)
+        # Ids are made of integers: under autocast the products are bfloat16, exact to 256 alone.
+        dtype = torch.uint8 if n_relations(n_types) <= 256 else torch.int16
         relations = []
         for t, occurrence in enumerate(self.occurrences):
             if t == type_:
                 after, before = _after(rows_BRL, occurrence), _before(rows_BRL, occurrence)
                 steps = OUT * after + IN * before + (BOTH - OUT - IN) * after * before
-                relations.append(steps * (1 - itself) + SELF * itself)
+                relations.append((steps * (1 - itself) + SELF * itself).to(dtype))
             else:
-                cross = cross_relation(type_, t, len(self.sizes))
-                relations.append(cross * _any(rows_BRL, occurrence))
-        return torch.cat(relations, dim=2).to(torch.uint8)
+                cross = cross_relation(type_, t, n_types)
+                relations.append(cross * _any(rows_BRL, occurrence).to(dtype))
+        return torch.cat(relations, dim=2)
 
     @cached_property
     def degree_BN(self) -> Tensor:
