@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 _CACHED = 2**17
-"""Scores that are turned into weights at a time; so many stay in a core's cache."""
+"""Scores that a CPU turns into weights at a time; so many stay in a core's cache."""
+_AT_ONCE = 2**24
+"""The same for other devices: enough work for them, and float32 copies of 64 MB at most."""
 
 
 def softmax_cross_entropy(
@@ -95,10 +97,10 @@ def _exponentiate_(scores_BI: Tensor) -> tuple[Tensor, Tensor]:
     -------
     float32 `[B]` each: the logarithm of the sum of exponentials, and the sum of what stands now.
     """
-    rows = max(_CACHED // scores_BI.shape[1], 1)
+    most = _CACHED if scores_BI.device.type == "cpu" else _AT_ONCE
+    rows = max(most // scores_BI.shape[1], 1)
     log_sums, sums = [], []
-    parts = torch.split(scores_BI, rows) if scores_BI.device.type == "cpu" else (scores_BI,)
-    for part in parts:
+    for part in torch.split(scores_BI, rows):
         wide = part.float()  # `part` itself, where that is float32 already
         largest = wide.amax(dim=1, keepdim=True)
         wide.sub_(largest).exp_()

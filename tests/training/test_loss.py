@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmsr.training.loss import softmax_cross_entropy
+from mmsr.training.loss import _exponentiate_, softmax_cross_entropy
 
 Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 ONE_CHUNK = (7, 50, 5)
@@ -143,3 +143,11 @@ def test_there_is_one_score_matrix_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         assert score_matrices(torchs_loss, bytes_per_score=2) > 1
         assert score_matrices(softmax_cross_entropy, bytes_per_score=2) == 1
+
+
+def test_other_devices_never_hold_a_float32_copy_of_all_bfloat16_scores():
+    scores = torch.empty(1024, 2**16, dtype=torch.bfloat16, device="meta")
+    with Storages(scores.untyped_storage().nbytes() + 1) as storages:
+        log_sums, sums = _exponentiate_(scores)
+    assert not storages.found
+    assert log_sums.shape == sums.shape == (1024,)
