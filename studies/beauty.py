@@ -1,4 +1,4 @@
-"""Beauty: the authors' settings first, then the default space."""
+"""Beauty: known settings first, then the default space."""
 
 from mmsr.study import DEFAULT_SPACE, Halving, Study
 

@@ -1,4 +1,4 @@
-"""Toys: the authors' settings first, then the default space.
+"""Toys: known settings first, then the default space.
 
 Import the data once, from neutral tables:
     mmsr data import toys --interactions FILE --items FILE --features image=FILE

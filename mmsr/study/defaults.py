@@ -1,4 +1,4 @@
-"""The default search space, and the authors' settings that every study tries first."""
+"""The default search space, and the known settings that every study tries first."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "training.label_smoothing": Choice(0.0, 0.1),
     "training.averaging": Choice(0.0, 0.999),
 }
-"""Graph construction, fusion, aggregator, readout, width, dropout and optimisation. The knobs of an
-aggregator exist under it alone, and the order of dual attention's two passes only where there are
-two, under adaptive fusion; mixtures are fitted to reduced features alone, the full ones would take
-gigabytes."""
+"""Graph construction, fusion, aggregator, readout, scoring, width, dropout and optimisation. The
+knobs of an aggregator exist under it alone, and the order of dual attention's two passes only where
+there are two, under adaptive fusion; mixtures are fitted to reduced features alone, the full ones
+would take gigabytes."""
 
 _AUTHORS: Mapping[str, Any] = {
     "graph.reduction": "pca",
@@ -100,9 +100,8 @@ OWN_SETTINGS: Mapping[str, Any] = {
     "training.label_smoothing": 0.1,
     "training.averaging": 0.999,
 }
-"""The second of them and what made it better on Toys' validation targets
-(`benchmarks/toys_quality.py`): dropout on the input, scores by codes too, smoothed labels and
-averaged weights."""
+"""The second of them with dropout on the input, scores by codes too, smoothed labels and averaged
+weights: chosen on Toys' validation targets, measured by `benchmarks/toys_quality.py`."""
 
 KNOWN_SETTINGS = (*AUTHORS_SETTINGS, OWN_SETTINGS)
 """What a study tries first."""

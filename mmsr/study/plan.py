@@ -192,7 +192,7 @@ def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
 
 
 def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
-    """Settings to try first; the authors' as far as the space has them, if none are given."""
+    """Settings to try first; the known ones as far as the space has them, if none are given."""
     if study.enqueue is not None:
         dropped = study.space.keys() - space.keys()
         own = [
@@ -208,7 +208,7 @@ def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any],
         try:
             check_settings(space, base, within)
         except UserError:
-            continue  # this space leaves the authors' settings out
+            continue  # this space leaves these settings out
         if within and within not in found:
             found.append(within)
     return tuple(found)

@@ -1,4 +1,4 @@
-"""A running average of a model's weights, which ranks better than the newest weights do."""
+"""A running average of a model's weights, to rank with in place of the newest ones."""
 
 from __future__ import annotations
 

@@ -85,9 +85,9 @@ def train(
 ) -> Iterator[EpochResult]:
     """Train one config, yielding after every epoch.
 
-    The same config on the same machine gives the same numbers to the bit, also when it is
+    The same config on the same machine's CPU gives the same numbers to the bit, also when it is
     interrupted and resumed; `config.training.threads` must be set for that where the number of
-    cores differs.
+    cores differs. On CUDA sums may be taken in another order, which moves the last digits.
 
     Parameters
     ----------
