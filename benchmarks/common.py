@@ -165,7 +165,7 @@ def write(
     result = {
         "name": name,
         "command": command(),
-        "commit": commit(),
+        "commit": COMMIT,
         "machine": dict(machine),
         "figures": dict(figures),
         "bars": dict(bars),
@@ -238,3 +238,7 @@ def _cpu_name() -> str:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+COMMIT = commit()
+"""Taken when the run begins: a long one may outlast other commits."""
