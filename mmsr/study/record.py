@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import importlib.metadata
+import os
 import platform
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from mmsr.study.plan import Plan
 from mmsr.study.report import Ending, Proposal, Report
 from mmsr.study.store import study_uid, target
 from mmsr.study.succession import counted, trial_folder
-from mmsr.tracking import RunState, Tracker
+from mmsr.tracking import DataUsed, RunState, Tracker
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
@@ -49,9 +51,14 @@ class TrackedStudy:
             "mmsr.dataset_hash": definition.dataset_hash,
             "mmsr.protocol": definition.protocol,
             "mmsr.objective": definition.objective,
-            **{f"mmsr.{name}": value for name, value in code_version().items()},
-            "mlflow.user": _user(),
+            **_code_tags(),
         }
+        self._data = DataUsed(
+            name=definition.dataset,
+            digest=definition.dataset_hash,
+            source=str(plan.dataset.path),
+            profile=plan.dataset.manifest.counts.model_dump(),
+        )
         tracker.open_run(
             STUDY,
             f"study {plan.name}",
@@ -59,10 +66,15 @@ class TrackedStudy:
                 "dataset": definition.dataset,
                 "objective": definition.objective,
                 "pruner": definition.pruner,
-                "sampler": str(plan.sampler),
                 **{f"space.{key}": value for key, value in definition.space.items()},
             },
-            tags={**self._tags, "mmsr.kind": "study", "mmsr.study_uid": uid},
+            tags={
+                **self._tags,
+                "mmsr.kind": "study",
+                "mmsr.study_uid": uid,
+                "mmsr.sampler": str(plan.sampler),
+            },
+            data=self._data,
         )
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
@@ -79,6 +91,7 @@ class TrackedStudy:
                 "mmsr.ray_trial_id": runner_id,
                 "mmsr.origin": proposal.origin,
             },
+            data=self._data,
         )
 
     def reported(self, proposal: Proposal, report: Report) -> None:
@@ -156,7 +169,7 @@ def record_final(known: KnownStudy, record: FinalRecord) -> int:
                 "mmsr.protocol": result.protocol,
                 "mmsr.seeds": " ".join(str(seed.seed) for seed in result.seeds),
                 "mmsr.test_opened": str(len(record.opened)),
-                **{f"mmsr.{name}": value for name, value in code_version().items()},
+                **_code_tags(),
             },
         )
         tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
@@ -175,6 +188,23 @@ def code_version() -> dict[str, str]:
     for name in _PACKAGES:
         found[f"package.{name}"] = importlib.metadata.version(name)
     return {name: value for name, value in found.items() if value}
+
+
+def _code_tags() -> dict[str, str]:
+    """Code versions, program and user as tags of a run, under MLflow's names where it has some."""
+    code = code_version()
+    packages = {name.partition(".")[2]: code[name] for name in code if name.startswith("package.")}
+    tags = {
+        "mmsr.version": code["version"],
+        "mmsr.commit": code.get("commit", ""),
+        "mlflow.source.git.commit": code.get("commit", "").removesuffix("+"),
+        "mmsr.python": code["python"],
+        "mmsr.packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "mlflow.source.name": os.path.basename(sys.argv[0]),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
+    }
+    return {name: value for name, value in tags.items() if value}
 
 
 def _commit() -> str:

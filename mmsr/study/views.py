@@ -107,7 +107,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     console.print("where to look next", style="bold")
     for what, command in {
         "all trials": f"mmsr study leaderboard {plan.name}",
-        "curves": _ui_command(plan),
+        "curves": _curves(plan),
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
         "test, once": f"mmsr study finalize {plan.name} --seeds 3",
     }.items():
@@ -132,7 +132,15 @@ def _fit(plan: Plan) -> str:
         return f"{Capacity(plan.resources)()} at once on this cluster"
 
 
-def _ui_command(plan: Plan) -> str:
+def _curves(plan: Plan) -> str:
+    """How to look at the trials' curves in MLflow."""
+    from mmsr.tracking.mlflow_place import study_page
+
+    page = study_page(plan.tracking, plan.name)
     if plan.tracking.startswith("http"):
-        return plan.tracking
-    return f"mlflow ui --backend-store-uri {without_password(plan.tracking)}"
+        return f"{plan.tracking.rstrip('/')}/{page or ''}"
+    command = (
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
+        + without_password(plan.tracking)
+    )
+    return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"

@@ -19,6 +19,19 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class DataUsed(BaseModel):
+    """The data that a run reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    digest: str
+    """What tells these data from others of the name."""
+    source: str
+    profile: dict[str, int] = {}
+    """Figures on their size."""
+
+
 class Tracker(Protocol):
     """Takes note of runs. Runs are named by keys that the caller chooses.
 
@@ -33,6 +46,7 @@ class Tracker(Protocol):
         parent: str | None = None,
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
+        data: DataUsed | None = None,
     ) -> None:
         """Start the run `key`, or go on with it."""
 
@@ -71,6 +85,7 @@ class RunOpened(_Event):
     parent: str | None = None
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
+    data: DataUsed | None = None
 
 
 class Metrics(_Event):

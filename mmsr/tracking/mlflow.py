@@ -6,18 +6,25 @@ Only the study's driver loads this module. One experiment stands for a study; ru
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import tempfile
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsr import paths
-from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, RunState, Tags, Upload
-from mmsr.tracking.databases import reason, sqlite_file, without_password
+from mmsr.tracking.base import (
+    DataUsed,
+    Event,
+    Metrics,
+    RunClosed,
+    RunOpened,
+    RunState,
+    Tags,
+    Upload,
+)
+from mmsr.tracking.databases import reason, without_password
+from mmsr.tracking.mlflow_place import make_store, prepare_environment
 from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -26,30 +33,16 @@ if TYPE_CHECKING:
 
 KEY_TAG = "mmsr.key"
 STATE_TAG = "mmsr.state"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""What MLflow's page calls an experiment on training models; without it, it guesses."""
 _STATUS = {
     RunState.FINISHED: "FINISHED",
     RunState.PRUNED: "KILLED",
     RunState.INTERRUPTED: "KILLED",
     RunState.FAILED: "FAILED",
 }
-_METRICS, _PARAMS, _TAG_LENGTH = 1000, 100, 5000
+_METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
 _FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
-
-
-def prepare_environment() -> None:
-    """Keep MLflow quiet, free of helper processes, and quick to give up; before its import."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }.items():
-        os.environ.setdefault(name, value)
-    for logger in ("alembic", "mlflow"):  # their errors come as exceptions, and are told then
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
 def metric_name(name: str) -> str:
@@ -127,7 +120,8 @@ class MlflowSink:
         served = self._uri.startswith(("http", "databricks"))
         # A database knows no place for files; without one MLflow takes the working directory.
         place = None if served else (paths.home() / "mlartifacts" / self._experiment).as_uri()
-        return str(client.create_experiment(self._experiment, artifact_location=place))
+        made = client.create_experiment(self._experiment, artifact_location=place, tags=_KIND)
+        return str(made)
 
     def _full_key(self, key: str) -> str:
         return f"{self._study}/{key}"
@@ -149,6 +143,8 @@ class MlflowSink:
         else:
             self._client.update_run(run, status="RUNNING", name=event.name)
         runs[event.key] = run
+        if event.data is not None:
+            self._log_data(run, event.data)
         self._log_params(run, event.params)
         self._tag(run, {STATE_TAG: "running", **event.tags})
 
@@ -157,6 +153,18 @@ class MlflowSink:
             [self._experiment_id], f"tags.`{KEY_TAG}` = '{self._full_key(key)}'", max_results=1
         )
         return str(found[0].info.run_id) if found else None
+
+    def _log_data(self, run: str, data: DataUsed) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        known = Dataset(
+            name=data.name,
+            digest=data.digest[:_DIGEST_LENGTH],
+            source_type="local",
+            source=data.source,
+            profile=json.dumps(data.profile),
+        )
+        self._client.log_inputs(run, [DatasetInput(known)])
 
     def _log_params(self, run: str, params: dict[str, str]) -> None:
         from mlflow.entities import Param
@@ -188,34 +196,6 @@ class MlflowSink:
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})
         self._client.set_terminated(run, _STATUS[event.state], end_time=event.time)
-
-
-def make_store(uri: str) -> None:
-    """Make a SQLite store where there is none, whole or not at all.
-
-    MLflow takes a second for it, over many migrations. Cut off in between, such a store can never
-    be opened again.
-    """
-    path = sqlite_file(uri)
-    if path is None or _has_content(path):
-        return
-    from filelock import FileLock
-    from mlflow import MlflowClient
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.draft-"
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        for left in path.parent.glob(f"{prefix}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        if not _has_content(path):
-            with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
-                draft = Path(folder) / path.name
-                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
-                draft.replace(path)
-
-
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
 
 
 def _metrics(event: Metrics) -> list[Metric]:

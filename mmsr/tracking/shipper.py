@@ -15,7 +15,16 @@ from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, RunState, Tags, Upload
+from mmsr.tracking.base import (
+    DataUsed,
+    Event,
+    Metrics,
+    RunClosed,
+    RunOpened,
+    RunState,
+    Tags,
+    Upload,
+)
 from mmsr.tracking.journal import Journal
 
 BATCH = 500
@@ -97,12 +106,18 @@ class JournalTracker:
         parent: str | None = None,
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
+        data: DataUsed | None = None,
     ) -> None:
         """Start the run `key`, or go on with it."""
-        texts = {name: str(value) for name, value in (params or {}).items()}
         self._note(
             RunOpened(
-                key=key, time=_now(), name=name, parent=parent, params=texts, tags=dict(tags or {})
+                key=key,
+                time=_now(),
+                name=name,
+                parent=parent,
+                params={name: str(value) for name, value in (params or {}).items()},
+                tags=dict(tags or {}),
+                data=data,
             )
         )
 

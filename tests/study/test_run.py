@@ -79,6 +79,7 @@ def test_a_study_needs_no_test_file_and_says_what_it_did(finished):
     assert len([line for line in lines if line.startswith("[")]) == 5
     assert "leaderboard" in finished.out
     assert f"mlflow ui --backend-store-uri sqlite:///{finished.home}/mlflow.db" in finished.out
+    assert "/runs?workflowType=machine_learning" in finished.out
     assert "mmsr best-config export small" in finished.out
 
 
@@ -112,6 +113,10 @@ def test_mlflow_holds_every_trial(finished, known, tracked_runs):
         assert run.data.params == {k: str(v) for k, v in row.config.flat().items()}
         assert run.data.tags["mmsr.dataset_hash"] == known.definition.dataset_hash
         assert run.data.tags["mmsr.protocol"] == "ratio"
+        assert run.data.tags["mlflow.source.name"] == "small.py"
+        (used,) = run.inputs.dataset_inputs
+        assert used.dataset.name == "shop"
+        assert known.definition.dataset_hash.startswith(used.dataset.digest)
         assert run.data.metrics["best/valid/mrr_at_20"] == row.metrics["valid/mrr@20"]
         artifacts = finished.home / "mlartifacts" / "small" / run.info.run_id / "artifacts"
         assert Config.from_yaml(artifacts / "config.yaml") == row.config

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from mmsr.tracking import RunState, default_uri
-from mmsr.tracking.base import Metrics, RunClosed, RunOpened, Tags, Upload
-from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, make_store, metric_name
+from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
+from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, metric_name
+from mmsr.tracking.mlflow_place import make_store, study_page
 from mmsr.tracking.shipper import JournalTracker, Refused, Unavailable
+
+DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,7 @@ def test_a_study_as_mlflow_sees_it(store, runs_of, tmp_path):
 def test_delivering_twice_stores_once(store, runs_of):
     events = [
         open_run("study"),
-        open_run("a", parent="study", params={"width": "8"}),
+        open_run("a", parent="study", params={"width": "8"}, data=DATA),
         *(Metrics(key="a", time=step, step=step, values={"loss": 1.0}) for step in range(5)),
         RunClosed(key="a", time=9, state=RunState.FINISHED),
     ]
@@ -98,6 +102,8 @@ def test_delivering_twice_stores_once(store, runs_of):
     found, client = runs_of()
     assert len(found) == 2
     assert len(client.get_metric_history(first["a"], "loss")) == 5
+    (used,) = found["a"].inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("shop", "0123456789" * 3 + "012345")
     assert found["a"].info.status == "FINISHED"
     other: dict[str, str] = {}
     MlflowSink(store, "study", "namesake").deliver(events[:1], other)
@@ -152,6 +158,24 @@ def test_a_new_store_is_there_whole_or_not_at_all(home, monkeypatch):
     monkeypatch.setattr(Client, "cut_off", True)
     make_store(default_uri())  # there is one: nothing is made
     assert {path.name for path in home.iterdir()} <= {".mlflow.db.lock", "mlflow.db"}
+
+
+def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
+    assert study_page(store, "study") is None
+    MlflowSink(store, "study", "uid").deliver(
+        [open_run("study"), open_run("a", parent="study", tags={"mmsr.kind": "trial"})], {}
+    )
+    path, _, query = study_page(store, "study").partition("?")
+    _, client = runs_of()
+    experiment = client.get_experiment_by_name("study")
+    assert path == f"#/experiments/{experiment.experiment_id}/runs"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    found = client.search_runs([experiment.experiment_id], parse_qs(query)["searchFilter"][0])
+    assert [run.info.run_name for run in found] == ["run a"]
+    (home / "mlflow.db").unlink()
+    assert study_page(store, "study") is None
+    assert not (home / "mlflow.db").exists(), "looking makes no store"
+    assert study_page("http://127.0.0.1:9", "study") is None
 
 
 def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):
