@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors")
+RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors", "average.safetensors")
 """What goes of the checkpoints of a trial that is over: most of their bytes."""
 
 Settings = Mapping[str, Any]
@@ -107,8 +107,13 @@ class Left:
     """Objective by epoch, up to the checkpoint in `folder`."""
 
 
-def newest_checkpoint(study: optuna.Study, number: int, checkpoints: Path) -> Left | None:
+def newest_checkpoint(
+    study: optuna.Study, number: int, checkpoints: Path, *, to_resume: bool = True
+) -> Left | None:
     """Newest whole checkpoint of a trial or those before it.
+
+    Of a trial that is over, nothing is left to resume from: its best model is had with
+    `to_resume=False`.
 
     A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole,
     unless the machine went down before it was on disk: then its files are shorter than noted.
@@ -116,7 +121,7 @@ def newest_checkpoint(study: optuna.Study, number: int, checkpoints: Path) -> Le
     for trial in _lineage(study, number):
         reported = trial.intermediate_values
         for folder in sorted(_folders(checkpoints, trial.number), reverse=True):
-            epoch = _epoch_of(folder)
+            epoch = _epoch_of(folder, not_needed=() if to_resume else RESUMPTION_FILES)
             if epoch in reported:
                 return Left(folder, {e: reported[e] for e in sorted(reported) if e <= epoch})
     return None
@@ -167,11 +172,12 @@ class _CurrentTrials:
         return getattr(self._study, name)
 
 
-def _epoch_of(checkpoint: Path) -> int | None:
+def _epoch_of(checkpoint: Path, not_needed: Sequence[str]) -> int | None:
     """Epoch of a whole checkpoint."""
     try:
         report = Report.model_validate_json((checkpoint / "report.json").read_text())
-        sizes = {name: (checkpoint / name).stat().st_size for name in report.files}
+        noted = {n: size for n, size in report.files.items() if n not in not_needed}
+        sizes = {name: (checkpoint / name).stat().st_size for name in noted}
     except (OSError, ValidationError):
         return None
-    return report.epoch if sizes == report.files else None
+    return report.epoch if sizes == noted else None

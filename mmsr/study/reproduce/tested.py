@@ -150,7 +150,7 @@ def checkpoint_of(known: KnownStudy, row: TrialRow) -> Path:
     ------
     UserError : it is gone.
     """
-    left = newest_checkpoint(known.study, row.number, known.folder.ray)
+    left = newest_checkpoint(known.study, row.number, known.folder.ray, to_resume=False)
     if left is None:
         raise UserError(
             f"the checkpoint of trial {row.number} is gone from {known.folder.ray}: restore it, or "
