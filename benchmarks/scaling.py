@@ -6,6 +6,9 @@ of its own, which does what an epoch of training does: steps with their weight a
 the best weights, and the ranking of one chunk of prefixes. The loss is the full softmax over all
 items, computed in place on one matrix of scores; nothing is sampled.
 
+Step time is given by the clock and as processor time of all threads. The latter is what is drawn:
+other work on the machine lengthens it less, and points are not measured in turns.
+
 Memory is what the process holds at most beyond what it holds after training the smallest of models;
 the bar on one million items counts all that the process holds. Exponents are slopes of log cost on
 log size: 1 is linear. A step has parts that do not grow with the size that is varied, so the slope
@@ -80,6 +83,8 @@ class Cost:
 
     seconds: float
     """Median time of a training step."""
+    cpu_seconds: float
+    """Median processor time of a step, all threads together."""
     step_gb: float
     """Most memory until the last step, beyond what the process held before."""
     memory_gb: float
@@ -111,19 +116,26 @@ def measure(point: Point, steps: int, seconds: float) -> Cost:
     """Cost of a point, see `train`; to be called in a fresh process."""
     train(SMALLEST, 1, 0.0)  # loads what is loaded at the first use
     before = common.peak_rss_gb()
-    times, step_gb = train(point, steps, seconds)
+    times, cpu_times, step_gb = train(point, steps, seconds)
     peak = common.peak_rss_gb()
-    return Cost(statistics.median(times), step_gb - before, peak - before, peak)
+    return Cost(
+        seconds=statistics.median(times),
+        cpu_seconds=statistics.median(cpu_times),
+        step_gb=step_gb - before,
+        memory_gb=peak - before,
+        peak_gb=peak,
+    )
 
 
-def train(point: Point, steps: int, seconds: float) -> tuple[list[float], float]:
+def train(point: Point, steps: int, seconds: float) -> tuple[list[float], list[float], float]:
     """Do what an epoch does: steps, ranking, and a copy of the best weights.
 
     Steps go on for `seconds`, and are `steps` at least, beside a first one that warms up.
 
     Returns
     -------
-    Time of every step but the first, and the peak of memory before ranking in GB.
+    Time and processor time of every step but the first, and the peak of memory before ranking in
+    GB.
     """
     rng = np.random.default_rng(SEED)
     torch.manual_seed(SEED)
@@ -142,18 +154,20 @@ def train(point: Point, steps: int, seconds: float) -> tuple[list[float], float]
     prefixes = make_prefixes(point, CHUNK_PREFIXES, rng)
     batches = np.arange(len(prefixes)).reshape(-1, config.training.batch_size)
     times: list[float] = []
+    cpu_times: list[float] = []
     while len(times) <= steps or sum(times) < seconds:
         rows = batches[len(times) % len(batches)]
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         histories, targets = map(torch.from_numpy, prefixes.batch(rows, point.history))
         train_step(model, optimizer, histories, targets, config)
         average.update(model)
         times.append(time.perf_counter() - started)
+        cpu_times.append(time.process_time() - cpu_started)
     step_gb = common.peak_rss_gb()
     evaluate(average.model, prefixes, max_history=point.history)
     best = _copied(average.model)  # while the former ones are still there, as in training
     del best
-    return times[1:], step_gb
+    return times[1:], cpu_times[1:], step_gb
 
 
 def _copied(model: MMSR) -> dict[str, torch.Tensor]:
@@ -176,7 +190,7 @@ def figures_of(axes: Mapping[str, Sequence[int]], costs: Mapping[Point, Cost]) -
     for axis, sizes in axes.items():
         found = [costs[replace(Point(), **{axis: size})] for size in sizes]
         upper = upper_half(sizes)
-        for cost in ("seconds", "memory_gb"):
+        for cost in ("seconds", "cpu_seconds", "memory_gb"):
             values = [getattr(f, cost) for f in found]
             name = cost.removesuffix("_gb")
             figures[f"exponent_{name}_{axis}"] = exponent(sizes, values)
@@ -192,7 +206,7 @@ def draw(axes: Mapping[str, Sequence[int]], figures: Mapping[str, float], file: 
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     figure = Figure(figsize=(3.2 * len(axes), 6), layout="constrained")
-    rows = (("seconds", 1e3, "step time [ms]"), ("memory", 1e3, "peak memory [MB]"))
+    rows = (("cpu_seconds", 1e3, "processor time of a step [ms]"), ("memory", 1e3, "memory [MB]"))
     panels = figure.subplots(len(rows), len(axes), sharex="col", sharey="row")
     for row, (cost, scale, label) in enumerate(rows):
         key = {"memory": "memory_gb"}.get(cost, cost)

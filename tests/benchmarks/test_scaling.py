@@ -36,6 +36,7 @@ def costs_of(scaling, axes):
     return {
         p: scaling.Cost(
             seconds=float(np.prod([getattr(p, a) / getattr(default, a) for a in axes])),
+            cpu_seconds=float(p.items**2),
             step_gb=0.5,
             memory_gb=1.0,
             peak_gb=2.0,
@@ -50,6 +51,8 @@ def test_figures_hold_every_cost_and_exponent(scaling):
         for end in ("", "_upper_half"):
             assert figures[f"exponent_seconds_{axis}{end}"] == pytest.approx(1)
             assert figures[f"exponent_memory_{axis}{end}"] == pytest.approx(0)
+            power = 2 if axis == "items" else 0
+            assert figures[f"exponent_cpu_seconds_{axis}{end}"] == pytest.approx(power)
         for size in sizes:
             relative = size / getattr(scaling.Point(), axis)
             assert figures[f"seconds_{axis}_{size}"] == pytest.approx(relative)
@@ -91,4 +94,5 @@ def test_a_point_is_measured(scaling):
     point = scaling.Point(items=300, history=3, codes=4, links=2, width=8)
     cost = scaling.measure(point, 1, 0.0)
     assert cost.seconds > 0
+    assert cost.cpu_seconds > 0
     assert 0 <= cost.step_gb <= cost.memory_gb < cost.peak_gb
