@@ -245,9 +245,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.plot is None and arguments.json is not None:
         arguments.plot = arguments.json.with_suffix(".png")
-    axes, effort = (QUICK_AXES, (2, 0.3)) if arguments.quick else (AXES, (5, 5.0))
+    axes, effort = (QUICK_AXES, (1, 0.3)) if arguments.quick else (AXES, (5, 5.0))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "mmsr.training.step"])
+    context.set_forkserver_preload(["mmsr.evaluation", "mmsr.training.step"])
     points = {replace(Point(), **{axis: size}) for axis, sizes in axes.items() for size in sizes}
     costs: dict[Point, Cost] = {}
     for point in sorted(points, key=lambda p: tuple(asdict(p).values())):
