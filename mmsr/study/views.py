@@ -136,7 +136,7 @@ def _curves(plan: Plan) -> str:
     """How to look at the trials' curves in MLflow."""
     from mmsr.tracking.mlflow_place import study_page
 
-    page = study_page(plan.tracking, plan.name)
+    page = study_page(plan.tracking, plan.name, plan.objective)
     if plan.tracking.startswith("http"):
         return f"{plan.tracking.rstrip('/')}/{page or ''}"
     command = (

@@ -24,7 +24,7 @@ from mmsr.tracking.base import (
     Upload,
 )
 from mmsr.tracking.databases import reason, without_password
-from mmsr.tracking.mlflow_place import make_store, prepare_environment
+from mmsr.tracking.mlflow_place import make_store, metric_name, prepare_environment
 from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ _STATUS = {
 }
 _METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
 _FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
-
-
-def metric_name(name: str) -> str:
-    """MLflow allows no `@`: `valid/mrr@20` is `valid/mrr_at_20` there."""
-    return name.replace("@", "_at_")
 
 
 class MlflowSink:

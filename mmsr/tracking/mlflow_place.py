@@ -12,6 +12,11 @@ from urllib.parse import urlencode
 from mmsr.tracking.databases import sqlite_file
 
 
+def metric_name(name: str) -> str:
+    """MLflow allows no `@`: `valid/mrr@20` is `valid/mrr_at_20` there."""
+    return name.replace("@", "_at_")
+
+
 def prepare_environment() -> None:
     """Keep MLflow quiet, free of helper processes, and quick to give up; before its import."""
     for name, value in {
@@ -52,7 +57,7 @@ def make_store(uri: str) -> None:
                 draft.replace(path)
 
 
-def study_page(uri: str, experiment: str) -> str | None:
+def study_page(uri: str, experiment: str, objective: str) -> str | None:
     """Path of the page that shows a study's trials and their curves, below the server's address.
 
     None where there is no such experiment, or the place cannot be reached.
@@ -73,7 +78,10 @@ def study_page(uri: str, experiment: str) -> str | None:
         return None
     query = {
         "workflowType": "machine_learning",
-        "searchFilter": "tags.mmsr.kind='trial'",  # else only the study's run, with trials folded
+        "searchFilter": "tags.mmsr.kind='trial'",
+        # In the default order, by time, trials are folded under the study, and without curves.
+        "orderByKey": f"metrics.`best/{metric_name(objective)}`",
+        "orderByAsc": "false",
         "compareRunsMode": "CHART",
     }
     return f"#/experiments/{found.experiment_id}/runs?{urlencode(query)}"

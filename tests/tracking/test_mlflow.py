@@ -10,8 +10,8 @@ import pytest
 
 from mmsr.tracking import RunState, default_uri
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
-from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink, metric_name
-from mmsr.tracking.mlflow_place import make_store, study_page
+from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
+from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
 from mmsr.tracking.shipper import JournalTracker, Refused, Unavailable
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
@@ -161,21 +161,34 @@ def test_a_new_store_is_there_whole_or_not_at_all(home, monkeypatch):
 
 
 def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
-    assert study_page(store, "study") is None
+    assert study_page(store, "study", "valid/mrr@20") is None
     MlflowSink(store, "study", "uid").deliver(
-        [open_run("study"), open_run("a", parent="study", tags={"mmsr.kind": "trial"})], {}
+        [
+            open_run("study"),
+            open_run("a", parent="study", tags={"mmsr.kind": "trial"}),
+            open_run("b", parent="study", tags={"mmsr.kind": "trial"}),
+            Metrics(key="a", time=1, step=1, values={"best/valid/mrr@20": 0.1}),
+            Metrics(key="b", time=1, step=1, values={"best/valid/mrr@20": 0.2}),
+        ],
+        {},
     )
-    path, _, query = study_page(store, "study").partition("?")
+    path, _, query = study_page(store, "study", "valid/mrr@20").partition("?")
     _, client = runs_of()
     experiment = client.get_experiment_by_name("study")
     assert path == f"#/experiments/{experiment.experiment_id}/runs"
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    found = client.search_runs([experiment.experiment_id], parse_qs(query)["searchFilter"][0])
-    assert [run.info.run_name for run in found] == ["run a"]
+    asked = {key: value for key, (value,) in parse_qs(query).items()}
+    assert asked["orderByAsc"] == "false"
+    found = client.search_runs(
+        [experiment.experiment_id],
+        asked["searchFilter"],
+        order_by=[f"{asked['orderByKey']} DESC"],
+    )
+    assert [run.info.run_name for run in found] == ["run b", "run a"]
     (home / "mlflow.db").unlink()
-    assert study_page(store, "study") is None
+    assert study_page(store, "study", "valid/mrr@20") is None
     assert not (home / "mlflow.db").exists(), "looking makes no store"
-    assert study_page("http://127.0.0.1:9", "study") is None
+    assert study_page("http://127.0.0.1:9", "study", "valid/mrr@20") is None
 
 
 def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):
