@@ -86,8 +86,8 @@ def where(plan: Plan) -> dict[str, str]:
     UserError : the cluster has no node for a trial.
     """
     return {
-        "resources": f"{plan.resources} a trial ({plan.base.training.threads} threads); "
-        + _fit(plan),
+        "resources": f"{plan.resources} a trial "
+        f"({_some(plan.base.training.threads or 1, 'thread')}); " + _fit(plan),
         "storage": without_password(plan.storage),
         "tracking": without_password(plan.tracking),
         "folder": str(plan.folder.path),
@@ -126,10 +126,14 @@ def _fit(plan: Plan) -> str:
     if plan.address is None and not plan.resources.gpu:
         at_once = plan.resources.fit(cores(), 0)
         if at_once:
-            return f"{at_once} at once on this machine's {cores()} cores"
+            return f"{at_once} at once on this machine's {_some(cores(), 'core')}"
     with ray_cluster(plan.address):
         check_resources(plan.resources)
         return f"{Capacity(plan.resources)()} at once on this cluster"
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _curves(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -16,8 +17,8 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 class Journal:
     """An append-only file of events, one JSON object a line.
 
-    One process writes it; what it has written survives that process. A line that was cut off by a
-    crash is removed when the journal is opened again.
+    One process writes it; what it has written survives that process, and the machine. A line that
+    was cut off by a crash is removed when the journal is opened again.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ class Journal:
         with self._lock:
             self._file.write(_EVENT.dump_json(event) + b"\n")
             self._file.flush()
+            os.fsync(self._file.fileno())
 
     def read(self, offset: int, limit: int) -> list[tuple[Event, int]]:
         """Events from `offset` on, each with the offset behind it; at most `limit`."""
