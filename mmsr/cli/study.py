@@ -39,7 +39,11 @@ def list_() -> None:
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
         table.add_column(column, justify="right" if column == "best, %" else "left")
     for name in names:
-        folder, record = find_study(name)
+        try:
+            folder, record = find_study(name)
+        except UserError as error:
+            Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
+            continue
         state, trials, value = _overview(name)
         state = "running" if folder.is_running() else state
         table.add_row(name, record.dataset, record.objective, state, trials, value)
@@ -182,8 +186,9 @@ def _show_final(console: Console, record: FinalRecord) -> None:
         return
     times = f"{len(record.opened)} time" + ("s" if len(record.opened) > 1 else "")
     seeds = "1 seed" if len(result.seeds) == 1 else f"{len(result.seeds)} seeds"
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     console.print(
-        f"{result.study}: test of trial {result.trial}, {seeds}, {result.epochs} epochs each "
+        f"{result.study}: test of trial {result.trial}, {seeds}, {epochs} each "
         f"(test opened {times})",
         style="bold",
         markup=False,

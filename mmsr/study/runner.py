@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import add_missing, counted, n_over
 from mmsr.study.views import show_end
 from mmsr.tracking import RunState
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import hide_password, without_password
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
     study = store.load_study(storage, plan.name)
     definition = store.read_definition(study) if study else None
     record = plan.folder.read_record()
+    if record is not None and study is None and record.storage == without_password(plan.storage):
+        raise UserError(
+            f"{record.storage} has lost study {plan.name!r}: restore it, or remove "
+            f"{plan.folder.path} to begin anew (its trials' checkpoints go)"
+        )
     if record is not None and (not definition or not study or record.uid != store.study_uid(study)):
         raise UserError(
             f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
@@ -135,7 +141,9 @@ def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
             objective=plan.objective,
             storage=without_password(plan.storage),
             tracking=without_password(plan.tracking),
-            command=" ".join([os.path.basename(sys.executable), *sys.argv]),
+            command=shlex.join(
+                hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
+            ),
         )
     )
     return study

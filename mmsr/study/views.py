@@ -142,7 +142,7 @@ def _curves(plan: Plan) -> str:
 
     page = study_page(plan.tracking, plan.name, plan.objective)
     if plan.tracking.startswith("http"):
-        return f"{plan.tracking.rstrip('/')}/{page or ''}"
+        return f"{without_password(plan.tracking).rstrip('/')}/{page or ''}"
     command = (
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
         + without_password(plan.tracking)

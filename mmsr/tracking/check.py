@@ -25,6 +25,8 @@ def check_tracking(uri: str) -> None:
     ------
     UserError : it does not, or the URI is none that MLflow can use here.
     """
+    if ":***@" in uri:
+        raise UserError(f"the password of {uri} is not kept: give the whole URI by --tracking-uri")
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme in ("http", "https"):
         _check_server(uri)

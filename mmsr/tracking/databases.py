@@ -46,6 +46,11 @@ def without_password(url: str) -> str:
         return url
 
 
+def hide_password(text: str) -> str:
+    """A text, such as a word of a command line, without the passwords of the URLs in it."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+
+
 def connect_arguments(url: str) -> dict[str, Any]:
     """Driver arguments that keep an absent server from blocking for minutes."""
     if url.startswith("sqlite"):

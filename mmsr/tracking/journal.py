@@ -7,8 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from mmsr.errors import UserError
 from mmsr.tracking.base import Event, Metrics
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -23,6 +24,10 @@ class Journal:
     Parameters
     ----------
     path : the file; it is made where it is missing.
+
+    Raises
+    ------
+    UserError : a line is no event, so somebody else has changed the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +35,7 @@ class Journal:
         self._lock = threading.Lock()
         self._file = path.open("ab+")
         self._drop_torn_line()
+        self._check()
 
     @property
     def size(self) -> int:
@@ -63,6 +69,17 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _check(self) -> None:
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    _EVENT.validate_json(line)
+                except ValidationError:
+                    raise UserError(
+                        f"{self._path} is damaged in line {number}: remove that line (what it told "
+                        "is lost to MLflow), or restore the file"
+                    ) from None
 
     def _drop_torn_line(self) -> None:
         content = self._path.read_bytes()

@@ -13,10 +13,11 @@ import pytest
 
 from mmsr.config import AGGREGATOR_NAMES
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Tpe
-from mmsr.study.folder import StudyFolder
+from mmsr.study.folder import StudyFolder, StudyRecord
 from mmsr.study.options import Options
 from mmsr.study.plan import TEST_SELECTING, make_plan
 from mmsr.study.resources import Resources
+from mmsr.study.store import default_storage
 
 
 @pytest.fixture
@@ -185,6 +186,30 @@ def test_two_drivers_on_one_study(small_study, study_home, capsys):
     assert said.count("\n") == 1
     with StudyFolder("shop").locked():
         pass
+
+
+def test_a_study_that_its_storage_has_lost(small_study, study_home, capsys):
+    folder = StudyFolder("shop")
+    folder.path.mkdir(parents=True)
+    folder.write_record(
+        StudyRecord(
+            name="shop",
+            uid="1",
+            dataset="shop",
+            objective="valid/mrr@20",
+            storage=default_storage(),
+            tracking="",
+            command="",
+        )
+    )
+    for arguments, told in (
+        ([], "has lost study 'shop': restore it, or remove"),
+        (["--storage", f"sqlite:///{study_home / 'other.db'}"], "belongs to another study"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            small_study.main(arguments)
+        assert stop.value.code == 2
+        assert told in capsys.readouterr().err
 
 
 def test_a_home_that_cannot_be_written(small_study, study_home, capsys):

@@ -8,7 +8,13 @@ import pytest
 import sqlalchemy
 
 from mmsr.errors import UserError
-from mmsr.tracking.databases import check_database, normalised, reason, without_password
+from mmsr.tracking.databases import (
+    check_database,
+    hide_password,
+    normalised,
+    reason,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,14 @@ def test_a_url_is_kept_in_one_form(given, kept, tmp_path, monkeypatch):
 
 
 def test_passwords_are_not_shown():
+    for word in (
+        "--storage=postgresql://u:secret@h/d",
+        "http://u:secret@h:5000",
+        "postgresql://:secret@h",
+    ):
+        assert hide_password(word) == word.replace("secret", "***")
+    for word in ("sqlite:////a/b.db", "postgresql://u@h:5432/d", "graph.n_codes={image: 3}"):
+        assert hide_password(word) == word
     assert without_password("postgresql://u:secret@h/d") == "postgresql://u:***@h/d"
 
 

@@ -6,9 +6,11 @@ import json
 import math
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from mmsr.errors import UserError
 from mmsr.tracking import RunState
 from mmsr.tracking.base import Metrics, RunOpened, Upload
 from mmsr.tracking.journal import Journal
@@ -21,6 +23,7 @@ class Server:
     def __init__(self, place="here"):
         self.place = place
         self.away = False
+        self.hangs = None
         self.refuses = None
         self.forgets = 0
         self.runs = {}
@@ -31,6 +34,8 @@ class Server:
     def deliver(self, events, runs):
         self.calls += 1
         self.reached.set()
+        if self.hangs is not None:
+            self.hangs.wait()
         if self.away:
             raise Unavailable("no route")
         if self.forgets:
@@ -97,10 +102,8 @@ def test_nothing_is_lost_while_the_server_is_away(server, tracker_of):
     tracker.open_run("a", "run a")
     wait_for(lambda: server.stored)
     server.away = True
-    begun = time.monotonic()
     for step in range(20):
         tracker.log("a", step, {"loss": 0.5})
-    assert time.monotonic() - begun < 1, "the study does not wait"
     wait_for(lambda: said)
     assert server.metrics == []
     server.away = False
@@ -108,6 +111,21 @@ def test_nothing_is_lost_while_the_server_is_away(server, tracker_of):
     assert [step for _, step, _ in server.metrics] == list(range(20))
     assert "away" in said[0]
     assert "back" in said[1]
+
+
+def test_nobody_waits_for_a_server_that_hangs(server, tracker_of):
+    tracker = tracker_of(server)
+    server.hangs = threading.Event()
+    tracker.open_run("a", "run a")
+    assert server.reached.wait(10)
+    for step in range(20):
+        tracker.log("a", step, {"loss": 0.5})  # would never come back
+    tracker.upload("a", Path(), ["x"])
+    tracker.close_run("a", RunState.FINISHED)
+    assert server.stored == []
+    server.hangs.set()
+    assert tracker.close(10) == 0
+    assert len(server.metrics) == 20
 
 
 def test_a_later_driver_ships_what_is_left(server, tracker_of, tmp_path):
@@ -163,6 +181,16 @@ def test_a_torn_line_is_dropped(server, tracker_of, tmp_path):
     assert server.metrics == [("a", 2, {"loss": 0.25})]
     for line in (tmp_path / "tracking.jsonl").read_text().splitlines():
         json.loads(line)
+
+
+def test_a_damaged_journal_is_refused_with_its_line(server, tracker_of, tmp_path):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.close(5)
+    with (tmp_path / "tracking.jsonl").open("a") as file:
+        file.write("somebody was here\n")
+    with pytest.raises(UserError, match=r"tracking\.jsonl is damaged in line 2: remove"):
+        tracker_of(server)
 
 
 def test_another_place_gets_the_whole_journal(server, tracker_of):
