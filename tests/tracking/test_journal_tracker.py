@@ -84,10 +84,12 @@ def wait_for(condition, seconds=10.0):
 
 def test_events_arrive_in_order_and_once(server, tracker_of):
     tracker = tracker_of(server)
+    server.hangs = threading.Event()  # whatever is logged in the meantime waits
     tracker.open_run("a", "run a", params={"width": 8}, tags={"x": "y"})
     for step in range(50):
         tracker.log("a", step, {"loss": 1 / (step + 1)})
     tracker.close_run("a", RunState.PRUNED, {"why": "weak"})
+    server.hangs.set()
     assert tracker.close(5) == 0
     assert tracker.run_id("a") == "id-a"
     assert server.stored[0].params == {"width": "8"}
