@@ -146,7 +146,7 @@ def finalize(
             n_seeds=seeds,
             device=device,
             again=again,
-            progress=lambda text: spinner.update(text),
+            progress=spinner.update if console.is_terminal else console.print,
         )
     if not fresh:
         console.print(

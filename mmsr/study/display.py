@@ -157,7 +157,7 @@ class Display:
         elapsed = seconds(time.monotonic() - self._begun)
         foot = (
             f"{self._done} of {self._total} trials{failed} · best {self._objective} "
-            f"{_percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, the same command goes on"
+            f"{_percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
         )
         return Group(table, Text(foot, style="dim"))
 

@@ -138,7 +138,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
     return TrialRow(
         number=trial.number,
         state=_STATES[trial.state],
-        value=trial.value if trial.state.is_finished() else curve.get(max(curve, default=0)),
+        value=_value(trial),
         best_epoch=outcome.get("best_epoch"),
         epochs=outcome.get("epoch", max(curve, default=0)),
         seconds=outcome.get("seconds"),
@@ -149,6 +149,13 @@ def _row(trial: FrozenTrial) -> TrialRow:
         mlflow_run_id=attrs.get("mlflow_run_id"),
         code=attrs.get("code", {}),
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    curve = trial.intermediate_values
+    if trial.state == TrialState.PRUNED:  # Optuna gives it the newest epoch's
+        return max(curve.values(), default=None)
+    return trial.value if trial.state.is_finished() else curve.get(max(curve, default=0))
 
 
 def _leaf(key: str) -> str:

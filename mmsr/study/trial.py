@@ -115,9 +115,15 @@ def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
         tune.report({"report": report.model_dump_json()}, checkpoint=checkpoint)
 
 
+class _WrongData(UserError):
+    """The machine lacks the study's data set, or has another of its name."""
+
+
 def _from_environment(error: BaseException | None) -> bool:
-    """Whether the system refused something, perhaps behind an error that explains it."""
+    """Whether the machine is at fault; an error that explains a system error counts as that."""
     while error is not None:
+        if isinstance(error, _WrongData):
+            return True
         if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
             return True
         error = error.__cause__ or error.__context__
@@ -127,9 +133,12 @@ def _from_environment(error: BaseException | None) -> bool:
 @lru_cache(maxsize=1)
 def _open(name: str, content_hash: str, home: str) -> Dataset:
     """Open the data set, once for all trials of a worker that is used again."""
-    dataset = Dataset.open(name)
+    try:
+        dataset = Dataset.open(name)
+    except UserError as error:
+        raise _WrongData(str(error)) from None
     if dataset.content_hash != content_hash:
-        raise UserError(
+        raise _WrongData(
             f"data set {name!r} under {home} is not the one the study was made with "
             f"({dataset.content_hash[:12]}, not {content_hash[:12]}): copy that one to every node"
         )

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study import Choice, Halving, Int, Tpe
+from mmsr.study.leaderboard import rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.report import Failure, Report
 from mmsr.study.succession import counted, current
@@ -107,6 +108,14 @@ def test_a_pruned_trial_is_pruned_and_keeps_its_last_value(study, ledger_of):
     assert study.trials[2].value == 0.1
     assert len(counted(study)) == 2, "b was pruned as well, a goes on"
     assert ledger.live == ("a",)
+
+
+def test_a_trial_that_was_stopped_early_ranks_by_its_best_epoch(study):
+    trial = study.ask()
+    for epoch, value in enumerate((0.2, 0.4, 0.1), start=1):
+        trial.report(value, epoch)
+    study.tell(trial, state=TrialState.PRUNED)
+    assert [row.value for row in rows(study)] == [0.4]
 
 
 def test_no_trial_is_stopped_before_enough_have_finished(study, ledger_of):
