@@ -221,7 +221,8 @@ def _commit() -> str:
 
 
 def _git(clone: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(clone), *arguments]
+    # Looking must not take the clone's lock: cut off, it would stand in the way of others for good.
+    command = ["git", "--no-optional-locks", "-C", str(clone), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
 
