@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.study import store
+from mmsr.study.claim import claimed
 from mmsr.study.cluster import Capacity, check_resources, prepare_environment, ray_cluster
 from mmsr.study.display import Display, name_by_number
 from mmsr.study.folder import StudyRecord
@@ -66,6 +67,7 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
     with (
         plan.folder.locked(),
         store.watching(plan.storage),
+        claimed(plan.storage, plan.name),
         stop_requests(console.print) as stop,
     ):
         storage = store.open_storage(plan.storage)

@@ -74,7 +74,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"device {name!r} cannot be used here: choose auto, cpu or cuda") from None
     return device

@@ -77,6 +77,10 @@ BAD = {
         "links_per_item=21 is more than n_codes=20",
     ),
     "device": (["shop", "--set", "graph.n_codes=4", "--device", "cuda:9"], "cannot be used here"),
+    "device without values": (
+        ["shop", "--set", "graph.n_codes=4", "--device", "meta"],
+        "cannot be used here",
+    ),
     "missing config": (["shop", "--config", "no.yaml"], "cannot read config file 'no.yaml'"),
     "missing modality": (["shop", "--set", "graph.modalities=[sound]"], "unknown modality 'sound'"),
     "nan": (["shop", "--set", "model.dropout=.nan"], "model.dropout"),

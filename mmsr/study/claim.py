@@ -1,0 +1,88 @@
+"""One driver at a time for a study of a storage, wherever its drivers run.
+
+The lock of the study's folder keeps out a second driver of the same `$MMSR_HOME`. Drivers of two
+homes meet in the storage alone, so that is where this claim lies. It goes with the process or
+connection that holds it: nothing is left of a driver that was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmsr.errors import UserError
+from mmsr.tracking.databases import connect_arguments, sqlite_file, without_password
+
+_QUERIES = {
+    "postgresql": "SELECT pg_try_advisory_lock(hashtextextended(:key, 0))",
+    "mysql": "SELECT GET_LOCK(:key, 0)",
+    "mariadb": "SELECT GET_LOCK(:key, 0)",
+}
+"""What takes a lock that ends with the connection, by kind of database; 1 or true where it did."""
+
+
+@contextmanager
+def claimed(url: str, name: str) -> Iterator[None]:
+    """Hold the only right to write to the study `name` of the storage at `url`.
+
+    A file beside the database is locked for SQLite, and a lock of the server's is taken for
+    PostgreSQL, MySQL and MariaDB. Other databases have no such lock here: for these, running a
+    study from one `$MMSR_HOME` alone is up to the user.
+
+    Raises
+    ------
+    UserError : another driver holds it.
+    """
+    from sqlalchemy import make_url
+
+    if (file := sqlite_file(url)) is not None:
+        with _file_locked(file.with_name(f".{file.name}.{name}.lock"), url, name):
+            yield
+    elif (query := _QUERIES.get(make_url(url).get_backend_name())) is not None:
+        with _server_locked(query, url, name):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _file_locked(path: Path, url: str, name: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise _taken(url, name) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _server_locked(query: str, url: str, name: str) -> Iterator[None]:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(
+        url,
+        connect_args=connect_arguments(url),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    key = hashlib.sha256(f"mmsr study {name}".encode()).hexdigest()  # MySQL takes 64 characters
+    with engine.connect() as connection:
+        if not connection.execute(text(query), {"key": key}).scalar():
+            raise _taken(url, name)
+        yield
+
+
+def _taken(url: str, name: str) -> UserError:
+    return UserError(
+        f"study {name!r} in {without_password(url)} is being run by another driver, from another "
+        "MMSR_HOME or machine: wait for it, stop it, or give --name for another study"
+    )

@@ -1,0 +1,122 @@
+"""One driver a study, also where two homes share a storage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmsr.errors import UserError
+from mmsr.study import Study
+from mmsr.study.claim import claimed
+from mmsr.study.options import Options
+
+HOLD = """
+import signal, sys
+from mmsr.study import Study
+from mmsr.study.claim import claimed
+from mmsr.study.options import Options
+
+with claimed(*sys.argv[1:]):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+def check_one_at_a_time(url: str) -> None:
+    command = [sys.executable, "-c", HOLD, url, "toys"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        try:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == "held\n"
+            with (
+                pytest.raises(UserError, match=r"'toys' in .* is being run by another driver"),
+                claimed(url, "toys"),
+            ):
+                pytest.fail("two drivers hold one study")
+            with claimed(url, "beauty"):
+                pass
+        finally:
+            driver.kill()
+    take_soon(url, "toys")
+
+
+def take_soon(url: str, name: str) -> None:
+    """A server needs a moment to see that a killed driver's connection is gone."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with claimed(url, name):
+                return
+        except UserError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def test_a_killed_driver_leaves_no_claim_on_a_file(tmp_path: Path) -> None:
+    check_one_at_a_time(f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def test_a_claim_ends_with_its_block(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'optuna.db'}"
+    for _ in range(2):
+        with claimed(url, "toys"):
+            pass
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """URL of a PostgreSQL server of the test's own."""
+    pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL's server is not installed")
+    binaries = programs[-1].parent
+    folder = tmp_path / "pg"
+    folder.mkdir()
+    # The server refuses to run as root.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        for part in (folder, *folder.parents[:3]):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    subprocess.run(
+        [*user, str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "mmsr", "-A", "trust"],
+        check=True,
+        capture_output=True,
+    )
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*user, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w"]
+    subprocess.run(
+        [*control, "-l", str(folder / "log"), "-o", options, "start"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield f"postgresql+psycopg://mmsr@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_claim_on_a_server(postgres: str) -> None:
+    check_one_at_a_time(postgres)
+
+
+def test_a_second_home_does_not_start_a_study_that_is_being_run(
+    study_home: Path, small_study: Study, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'common.db'}"
+    with claimed(url, "shop"), pytest.raises(UserError, match="being run by another driver"):
+        small_study.run(Options(storage=url))
+    assert not (tmp_path / "common.db").exists()
