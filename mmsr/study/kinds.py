@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
 from mmsr.study.methods import Halving, Tpe
+from mmsr.study.mistakes import check_mistakes
 
 if TYPE_CHECKING:
     from mmsr.study.study import Study
@@ -32,6 +33,7 @@ def check_kinds(study: Study) -> None:
     ------
     UserError : names the first field that is not, and what it should be.
     """
+    check_mistakes(study)
     for name, kind, example in _KINDS:
         value = getattr(study, name)
         if not isinstance(value, kind):

@@ -13,6 +13,7 @@ from mmsr.errors import UserError
 from mmsr.study.defaults import DEFAULT_SPACE
 from mmsr.study.dimensions import Dimension
 from mmsr.study.methods import Halving, Tpe
+from mmsr.study.mistakes import noting_mistakes
 from mmsr.study.options import Options
 from mmsr.study.store import StorageLost
 
@@ -20,6 +21,7 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
 
 
+@noting_mistakes
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A hyperparameter study of one data set.

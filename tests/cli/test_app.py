@@ -37,3 +37,35 @@ def test_one_line_and_an_exit_code(
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["study", "finalize", "x", "--sed", "3"], "--seeds"),
+        (["study", "finalize"], "missing argument"),
+        (["study", "fnalize"], "study --help"),
+        (["--colour"], "no such option: --colour"),
+        (["study", "leaderboard", "x", "--top", "0"], "--top"),
+        (["study", "leaderboard", "x", "--top", "ten"], "--top"),
+    ],
+)
+def test_wrong_options_are_bad_input(arguments, told, home, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["mmsr", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("error: ")
+    assert told in said.err
+
+
+def test_a_group_without_a_command_shows_its_help(home, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["mmsr", "study"])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "finalize" in said.out
+    assert said.err == ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmsr.config import AGGREGATOR_NAMES
-from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Tpe
+from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Study, Tpe
 from mmsr.study.folder import StudyFolder, StudyRecord
 from mmsr.study.options import Options
 from mmsr.study.plan import TEST_SELECTING, make_plan
@@ -58,6 +58,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"resources": {"cpu": float("inf")}}, "finite number"),
         ({"resources": 2}, "resources=2: give a mapping"),
         ({"dataset": None}, "dataset=None: give the name of a data set"),
+        ({"trails": 3}, "unknown argument of Study(…) 'trails': did you mean 'trials'?"),
         ({"space": []}, "space=[]: give a mapping"),
         ({"base": None}, "base=None: give a mapping"),
         ({"base": {3: 4}}, "base: {3: 4}: give a mapping"),
@@ -308,3 +309,20 @@ def test_the_study_files_are_studies(name):
     space: dict[str, object] = {"__name__": "read"}
     exec(compile(path.read_text(), str(path), "exec"), space)
     assert space["study"].dataset == name
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("Study(datset='shop')", "did you mean 'dataset'?"),
+        ("Study(trials=3)", "Study(…) lacks dataset"),
+        ("Study('shop')", "name every argument"),
+    ],
+)
+def test_a_declaration_that_python_would_refuse_is_refused_in_a_line(declared, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        eval(declared, {"Study": Study}).main([])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert (said.startswith("error: "), said.count("\n")) == (True, 1)
