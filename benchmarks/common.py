@@ -36,6 +36,9 @@ QUICK_SECONDS = 45
 """Every benchmark ends within this time with `--quick`."""
 GEMM_WIDTH = 2048
 """Side of the square matrices whose product gives the machine's rate."""
+EMULATED_WIDTH = 256
+"""The same for bfloat16 on a processor that emulates it: one product of the full size takes
+half a minute there."""
 
 
 class Bar(TypedDict):
@@ -76,8 +79,12 @@ def gemm_gflops(dtype: torch.dtype, seconds: float = 2.0, device: str = "cpu") -
     """
     import torch
 
-    left = torch.randn(GEMM_WIDTH, GEMM_WIDTH, device=device).to(dtype)
-    right = torch.randn(GEMM_WIDTH, GEMM_WIDTH, device=device).to(dtype)
+    from mmsr.training import bf16_is_native
+
+    emulated = dtype == torch.bfloat16 and not bf16_is_native(device)
+    width = EMULATED_WIDTH if emulated else GEMM_WIDTH
+    left = torch.randn(width, width, device=device).to(dtype)
+    right = torch.randn(width, width, device=device).to(dtype)
     wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     for _ in range(2):
         left @ right
@@ -89,12 +96,14 @@ def gemm_gflops(dtype: torch.dtype, seconds: float = 2.0, device: str = "cpu") -
         left @ right
         wait()
         times.append(time.perf_counter() - start)
-    return 2 * GEMM_WIDTH**3 / statistics.median(times) / 1e9
+    return 2 * width**3 / statistics.median(times) / 1e9
 
 
 def machine(seconds: float = 2.0) -> dict[str, Any]:
     """Describe this machine, its matrix-product rates measured now (`seconds` each)."""
     import torch
+
+    from mmsr.training import bf16_is_native
 
     return {
         "cpu": _cpu_name(),
@@ -107,6 +116,7 @@ def machine(seconds: float = 2.0) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "gemm_fp32_gflops": round(gemm_gflops(torch.float32, seconds), 1),
         "gemm_bf16_gflops": round(gemm_gflops(torch.bfloat16, seconds), 1),
+        "bf16_native": bf16_is_native("cpu"),
     }
 
 

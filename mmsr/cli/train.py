@@ -82,8 +82,20 @@ def _run(
     console: Console, config: Config, data: Any, checkpoint: Path | None, device: str
 ) -> EpochResult | None:
     """Train to the end; None where the checkpoint holds a finished run."""
-    from mmsr.training import TrainingDiverged, holds_checkpoint, read_checkpoint_state, train
+    from mmsr.training import (
+        TrainingDiverged,
+        bf16_is_native,
+        choose_device,
+        holds_checkpoint,
+        read_checkpoint_state,
+        train,
+    )
 
+    if config.training.bf16 and not bf16_is_native(choose_device(device)):
+        console.print(
+            "[yellow]note[/]: this processor emulates bfloat16, many times slower than float32: "
+            "--set training.bf16=false is fast here"
+        )
     if checkpoint is not None:
         _prepare(checkpoint)
     resume = checkpoint if checkpoint and holds_checkpoint(checkpoint) else None

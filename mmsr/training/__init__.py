@@ -7,6 +7,7 @@ from mmsr.training.checkpoint import (
     read_checkpoint_state,
 )
 from mmsr.training.loop import EpochResult, Progress, TrainingDiverged, train
+from mmsr.training.precision import bf16_is_native
 from mmsr.training.step import choose_device, load_best_model
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "EpochResult",
     "Progress",
     "TrainingDiverged",
+    "bf16_is_native",
     "check_place",
     "choose_device",
     "holds_checkpoint",
