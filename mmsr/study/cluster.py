@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mmsr.errors import UserError
-from mmsr.study.resources import Resources
+from mmsr.study.resources import Node, Resources
 
 _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100_000_000
@@ -81,16 +82,36 @@ def cores() -> int:
 def check_resources(resources: Resources) -> None:
     """Refuse what no node could ever run; Ray itself would wait for ever.
 
+    A cluster that grows by itself may lack such a node yet: what its configuration lets it start
+    counts as well.
+
     Raises
     ------
-    UserError : no node has as much; says what the nodes have.
+    UserError : no node has as much; says what each node has.
     """
-    nodes = _nodes()
-    if not any(resources.fit(cpus, gpus) for cpus, gpus in nodes):
-        have = "; ".join(sorted({f"{cpus:g} CPU, {gpus:g} GPU" for cpus, gpus in nodes}))
+    there, possible = nodes(), startable_nodes()
+    if any(resources.fit(node) for node in (*there, *possible)):
+        return
+    have = "; ".join(sorted({str(node) for node in there}))
+    more = "; ".join(sorted({str(node) for node in possible}))
+    grows = f"; it can start nodes of: {more}" if more else ""
+    raise UserError(
+        f"resources: a trial wants {resources}, and no node of the cluster has that "
+        f"(nodes: {have}{grows}): ask for less in the study's resources, or join another cluster"
+    )
+
+
+def check_this_machine(resources: Resources) -> None:
+    """Refuse more CPUs than this machine has, before Ray is even started on it.
+
+    Raises
+    ------
+    UserError : it has fewer.
+    """
+    if resources.cpu > cores():
         raise UserError(
-            f"resources: a trial wants {resources}, and no node of the cluster has that "
-            f"(nodes: {have}): ask for less in the study's resources, or join another cluster"
+            f"resources: a trial wants {resources}, and this machine has {cores()} CPU: ask for "
+            "less in the study's resources, or join a cluster (--address)"
         )
 
 
@@ -99,31 +120,45 @@ class Capacity:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._counted: list[tuple[float, float]] = []
+        self._counted: list[Node] = []
         self._asked = -_NODES_SECONDS
 
     def __call__(self) -> int:
         """How many trials fit; at least one, as the cluster may grow."""
-        return max(1, sum(self._resources.fit(cpus, gpus) for cpus, gpus in self._nodes()))
+        return max(1, sum(self._resources.fit(node) for node in self._nodes()))
 
     def lost(self) -> bool:
         """Whether no node is alive."""
         return not self._nodes()
 
-    def _nodes(self) -> list[tuple[float, float]]:
+    def _nodes(self) -> list[Node]:
         if time.monotonic() - self._asked > _NODES_SECONDS:
             self._asked = time.monotonic()
-            self._counted = _nodes()
+            self._counted = nodes()
         return self._counted
 
 
-def _nodes() -> list[tuple[float, float]]:
-    """CPUs and GPUs of the nodes that are alive."""
+def nodes() -> list[Node]:
+    """What the nodes that are alive have."""
     import ray
 
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    found = [node["Resources"] for node in nodes if node["Alive"]]
-    return [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in found]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [_node(node["Resources"]) for node in alive]
+
+
+def startable_nodes() -> list[Node]:
+    """What the kinds of nodes have that the cluster's autoscaler may start; none without one."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    groups = config.node_group_configs if config is not None else ()
+    return [_node(group.resources) for group in groups if group.max_count != 0]
+
+
+def _node(resources: Mapping[str, float]) -> Node:
+    return Node(
+        resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", math.inf)
+    )
 
 
 def check_address(address: str) -> None:

@@ -16,7 +16,7 @@ from mmsr.config import VALID_METRICS, Config
 from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
-from mmsr.study.cluster import check_address
+from mmsr.study.cluster import check_address, check_this_machine
 from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.dimensions import meets
@@ -94,7 +94,9 @@ def make_plan(study: Study, options: Options) -> Plan:
     check_database(storage, "storage")
     check_tracking(tracking)
     address = options.address or os.environ.get("RAY_ADDRESS") or None
-    if address is not None:
+    if address is None:
+        check_this_machine(resources)
+    else:
         check_address(address)
     return Plan(
         name=folder.name,

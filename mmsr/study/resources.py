@@ -9,6 +9,25 @@ from typing import Any
 
 from mmsr.errors import UserError, unknown
 
+AUTO = "auto"
+"""In place of a study's resources: measure one trial, and pack accordingly."""
+GB = 1e9
+_KINDS = ("cpu", "gpu", "memory_gb")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node of the cluster has for trials."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory: float = math.inf
+    """Bytes; infinite where the node does not say."""
+
+    def __str__(self) -> str:
+        memory = f", {self.memory / GB:.1f} GB" if math.isfinite(self.memory) else ""
+        return f"{self.cpus:g} CPU, {self.gpus:g} GPU{memory}"
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -16,6 +35,10 @@ class Resources:
 
     cpu: float = 1.0
     gpu: float = 0.0
+    memory: float = 0.0
+    """Bytes of main memory that are set aside for it; 0 sets none aside."""
+    auto: bool = False
+    """Not known yet: to be measured on the cluster before the first trial."""
 
     @property
     def threads(self) -> int:
@@ -23,29 +46,59 @@ class Resources:
         return max(1, int(self.cpu))
 
     def __str__(self) -> str:
-        return f"{self.cpu:g} CPU" + (f", {self.gpu:g} GPU" if self.gpu else "")
+        if self.auto:
+            return "what a measured trial takes"
+        kinds = [f"{self.cpu:g} CPU"]
+        kinds += [f"{self.gpu:g} GPU"] if self.gpu else []
+        kinds += [f"{self.memory / GB:.2g} GB"] if self.memory else []
+        return ", ".join(kinds)
 
-    def fit(self, cpus: float, gpus: float) -> int:
-        """How many trials a node of this size runs at once."""
-        by_cpu = math.floor(cpus / self.cpu + 1e-9) if self.cpu else math.inf
-        by_gpu = math.floor(gpus / self.gpu + 1e-9) if self.gpu else math.inf
-        return int(min(by_cpu, by_gpu))
+    def fit(self, node: Node) -> int:
+        """How many trials the node runs at once."""
+        counts = [has / wanted for has, wanted in self._shares(node) if wanted]
+        return math.floor(min(counts) + 1e-9)
+
+    def _shares(self, node: Node) -> list[tuple[float, float]]:
+        """What the node has and what is wanted of it; shares of a GPU lie on one GPU each."""
+        if 0 < self.gpu < 1:
+            gpus = (node.gpus * math.floor(1 / self.gpu + 1e-9), 1.0)
+        else:
+            gpus = (node.gpus, self.gpu)
+        return [(node.cpus, self.cpu), gpus, (node.memory, self.memory)]
+
+    def for_ray(self) -> dict[str, float]:
+        """The same in Ray's words."""
+        return {"cpu": self.cpu, "gpu": self.gpu, "memory": self.memory}
 
 
-def read_resources(given: Mapping[str, Any]) -> Resources:
-    """Resources from a study's mapping.
+def read_resources(given: Mapping[str, Any] | str) -> Resources:
+    """Resources from what a study says: a mapping, or "auto".
 
     Raises
     ------
     UserError : an unknown kind, or an amount that is none.
     """
+    if isinstance(given, str):
+        if given != AUTO:
+            raise UserError(
+                f"resources={given!r}: give 'auto' or a mapping such as {{'cpu': 1, 'gpu': 0}}"
+            )
+        return Resources(auto=True)
     for key, value in given.items():
-        if key not in ("cpu", "gpu"):
-            raise unknown("resource", str(key), ("cpu", "gpu"))
+        if key not in _KINDS:
+            raise unknown("resource", str(key), _KINDS)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
             raise UserError(f"resources: {key}={value!r}: give a finite number of at least 0")
-    resources = Resources(cpu=float(given.get("cpu", 1)), gpu=float(given.get("gpu", 0)))
+    gpu = float(given.get("gpu", 0))
+    if gpu > 1 and gpu != int(gpu):
+        raise UserError(
+            f"resources: gpu={gpu:g}: a trial gets a share of one GPU or whole ones: give a number "
+            "of at most 1, or a whole number"
+        )
+    resources = Resources(
+        cpu=float(given.get("cpu", 1)), gpu=gpu, memory=GB * float(given.get("memory_gb", 0))
+    )
     if not resources.cpu and not resources.gpu:
         raise UserError("resources: a trial needs some cpu or gpu, e.g. {'cpu': 1}")
     return resources

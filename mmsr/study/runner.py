@@ -240,9 +240,8 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
     lost = capacity.lost if plan.address is None else lambda: False
-    wanted = {"cpu": plan.resources.cpu, "gpu": plan.resources.gpu}
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, wanted),
+        tune.with_resources(run_trial, plan.resources.for_ray()),
         tune_config=tune.TuneConfig(
             search_alg=StudySearch(ledger, task, capacity),
             scheduler=StudyScheduler(ledger),

@@ -42,8 +42,9 @@ class Study:
     """Trials that are over in the end: finished, stopped early or failed."""
     epochs: int | None = None
     """Most epochs of a trial; None leaves the config's default."""
-    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
-    """What each trial gets: `cpu` (threads follow it) and `gpu`, both may be fractions."""
+    resources: Mapping[str, float] | str = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
+    """What each trial gets: `cpu` (threads follow it) and `gpu`, both may be fractions, and
+    `memory_gb` of main memory; or "auto": one trial is measured (see `mmsr.study.packing`)."""
     base: Mapping[str, Any] = field(default_factory=dict)
     """Config values that are not varied, by dotted key, where they are not the defaults."""
     enqueue: Sequence[Mapping[str, Any]] | None = None

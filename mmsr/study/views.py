@@ -18,6 +18,7 @@ from mmsr.study.leaderboard import (
     summary,
 )
 from mmsr.study.plan import Plan
+from mmsr.study.resources import Node
 from mmsr.study.space import describe_size
 from mmsr.tracking.databases import without_password
 
@@ -124,7 +125,7 @@ def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> No
 
 def _fit(plan: Plan) -> str:
     if plan.address is None and not plan.resources.gpu:
-        at_once = plan.resources.fit(cores(), 0)
+        at_once = plan.resources.fit(Node(cores()))
         if at_once:
             return f"{at_once} at once on this machine's {_some(cores(), 'core')}"
     with ray_cluster(plan.address):

@@ -16,7 +16,7 @@ from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Study, Tpe
 from mmsr.study.folder import StudyFolder, StudyRecord
 from mmsr.study.options import Options
 from mmsr.study.plan import TEST_SELECTING, make_plan
-from mmsr.study.resources import Resources
+from mmsr.study.resources import Node, Resources
 from mmsr.study.store import default_storage
 
 
@@ -74,6 +74,9 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"space": {"model.width": Int(4, 8, when=3)}, "enqueue": ()}, "when=3"),
         ({"resources": {"cpu": 0}}, "some cpu or gpu"),
         ({"resources": {"cpu": "1"}}, "at least 0"),
+        ({"resources": {"gpu": 1.5}}, "whole"),
+        ({"resources": "all"}, "'auto' or a mapping"),
+        ({"resources": {"cpu": 4096}}, "this machine has"),
         ({"base": {"model.widht": 8}}, "did you mean 'model.width'"),
         ({"base": {"model.width": "wide"}}, "model.width"),
         ({"base": {"training.select_by": "valid/hr@5"}}, "objective="),
@@ -277,12 +280,21 @@ def test_definition_tells_what_is_another_study(small_study, study_home):
         (1, 0, (2, 0), 2),
         (2, 0, (3, 0), 1),
         (1, 0.5, (8, 1), 2),
+        (1, 0.6, (8, 2), 2),
+        (0, 2, (8, 3), 1),
         (0.1, 0, (1, 0), 10),
         (4, 0, (2, 8), 0),
     ],
 )
 def test_how_many_trials_fit_on_a_node(cpu, gpu, node, fit):
-    assert Resources(cpu, gpu).fit(*node) == fit
+    assert Resources(cpu, gpu).fit(Node(*node)) == fit
+
+
+def test_memory_is_set_aside_where_a_trial_asks_for_it():
+    wanted = Resources(cpu=1, memory=2e9)
+    assert wanted.fit(Node(8, 0, 5e9)) == 2
+    assert wanted.fit(Node(1, 0, 5e9)) == 1
+    assert wanted.fit(Node(8, 0, 1e9)) == 0
 
 
 def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
