@@ -32,8 +32,9 @@ def make_codes(dataset: Dataset, graph: GraphConfig) -> Codes:
         vectors=rng.standard_normal((dataset.n_items, IMAGE_WIDTH)).astype(np.float32),
     )
     tables = {"image": images, "text": dataset.features("text")}
+    seeded = graph.model_copy(update={"seed": SEED})
     return {
-        name: compute_codes(table, dataset.n_items, graph, graph.codes_of(name), SEED)
+        name: compute_codes(table, dataset.n_items, seeded, graph.codes_of(name))
         for name, table in tables.items()
     }
 

@@ -61,6 +61,9 @@ class GraphConfig(Frozen):
     """Latest items of a history that enter its graph."""
     modalities: tuple[str, ...] | None = None
     """Modalities to use; None stands for all that the data set has."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of reduction and clustering, apart from the config's `seed`: trials of a study that
+    differ in other things share their codes."""
 
     def codes_of(self, modality: str) -> int:
         """Number of codes of one modality."""

@@ -77,9 +77,7 @@ def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
             )
 
 
-def modality_codes(
-    dataset: Dataset, config: GraphConfig, seed: int = 0
-) -> dict[str, ModalityCodes]:
+def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityCodes]:
     """Codes of every modality that the config uses, from the cache where they are known.
 
     Features come from the catalogue alone, never from interactions, so codes tell nothing of
@@ -92,15 +90,13 @@ def modality_codes(
     check_graph_config(dataset, config)
     return {
         modality: _cached(
-            dataset.features(modality), dataset.n_items, config, config.codes_of(modality), seed
+            dataset.features(modality), dataset.n_items, config, config.codes_of(modality)
         )
         for modality in modalities_of(dataset, config)
     }
 
 
-def _cached(
-    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int, seed: int
-) -> ModalityCodes:
+def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int) -> ModalityCodes:
     from filelock import FileLock
 
     settings = {
@@ -111,7 +107,7 @@ def _cached(
         "reduction": config.reduction,
         "reduced_width": config.reduced_width if config.reduction != "none" else None,
         "clustering": config.clustering,
-        "seed": seed,
+        "seed": config.seed,
     }
     path = paths.codes_cache() / f"{_key(table, settings)}.safetensors"
     try:
@@ -121,7 +117,7 @@ def _cached(
             with FileLock(f"{path}.lock"):
                 codes = _read(path)
                 if codes is None:
-                    codes = compute_codes(table, n_items, config, n_codes, seed)
+                    codes = compute_codes(table, n_items, config, n_codes)
                     _write(path, codes)
     except OSError as error:
         raise UserError(
@@ -164,7 +160,7 @@ def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
 
 
 def compute_codes(
-    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int, seed: int
+    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
 ) -> ModalityCodes:
     """Reduce, cluster and link; the result does not depend on the number of threads."""
     from threadpoolctl import threadpool_limits
@@ -172,8 +168,8 @@ def compute_codes(
     with threadpool_limits(1):
         vectors = np.asarray(table.vectors, dtype=np.float32)
         if config.reduction == "pca":
-            vectors = _pca(vectors, config.reduced_width, seed)
-        distances, centres = _cluster(vectors, config.clustering, n_codes, seed)
+            vectors = _pca(vectors, config.reduced_width, config.seed)
+        distances, centres = _cluster(vectors, config.clustering, n_codes, config.seed)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : config.links_per_item]
     links = np.full((n_items, config.links_per_item), -1, dtype=np.int64)
     links[table.items] = nearest

@@ -63,9 +63,15 @@ class Definition(BaseModel):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"
+        # Config keys that have come up since the study was made stood for their defaults then.
+        then = {**{k: v for k, v in _defaults().items() if k in now.config}, **self.config}
         return _difference("space", self.space, now.space) or _difference(
-            "config", self.config, now.config
+            "config", then, now.config
         )
+
+
+def _defaults() -> dict[str, Any]:
+    return Config(dataset="").flat()
 
 
 def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -267,6 +267,13 @@ def test_definition_tells_what_is_another_study(small_study, study_home):
     }.items():
         other = dataclasses.replace(small_study, **dict([changes]))
         assert told in first.difference(make_plan(other, Options()).definition)
+    before = {k: v for k, v in first.config.items() if k != "graph.seed"}
+    older = first.model_copy(update={"config": before})
+    assert older.difference(first) is None, "a key that came up later stood for its default"
+    for value, told in ((1, "graph.seed was 0 and is 1"), (0, None)):
+        other = dataclasses.replace(small_study, base={**small_study.base, "graph.seed": value})
+        difference = older.difference(make_plan(other, Options()).definition)
+        assert (difference is None) if told is None else (told in difference)
     narrow = {**small_study.space, "graph.n_codes": Int(4, 6, step=2)}
     other = dataclasses.replace(small_study, space=narrow)
     assert "graph.n_codes was 4 … 8 step 2" in first.difference(
