@@ -76,7 +76,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"resources": {"cpu": "1"}}, "at least 0"),
         ({"resources": {"gpu": 1.5}}, "whole"),
         ({"resources": "all"}, "'auto' or a mapping"),
-        ({"resources": {"cpu": 4096}}, "this machine has"),
+        ({"resources": {"cpu": 999}}, "this machine has"),
         ({"base": {"model.widht": 8}}, "did you mean 'model.width'"),
         ({"base": {"model.width": "wide"}}, "model.width"),
         ({"base": {"training.select_by": "valid/hr@5"}}, "objective="),
