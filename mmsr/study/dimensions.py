@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +33,9 @@ class Dimension(Protocol):
 
     def size(self) -> int | None:
         """Number of values; None stands for infinitely many."""
+
+    def values(self) -> Iterator[Any]:
+        """All values, in order; of a dimension that has a size."""
 
     def stored(self, value: Any) -> Any:
         """The value as Optuna keeps it."""
@@ -76,6 +79,10 @@ class Int:
     def size(self) -> int:
         """Number of values."""
         return (self.high - self.low) // self.step + 1
+
+    def values(self) -> Iterator[int]:
+        """All values, in order."""
+        return iter(range(self.low, self.high + 1, self.step))
 
     def stored(self, value: Any) -> Any:
         """The value as Optuna keeps it."""
@@ -134,6 +141,11 @@ class Float:
         """Number of values; None stands for infinitely many."""
         return round((self.high - self.low) / self.step) + 1 if self.step else None
 
+    def values(self) -> Iterator[float]:
+        """All values, in order; of a dimension with steps."""
+        for place in range(self.size() or 0):
+            yield min(self.low + place * (self.step or 0.0), self.high)
+
     def stored(self, value: Any) -> float:
         """The value as Optuna keeps it."""
         return float(value)
@@ -180,6 +192,10 @@ class Choice:
     def size(self) -> int:
         """Number of values."""
         return len(self.options)
+
+    def values(self) -> Iterator[Any]:
+        """All values, in order."""
+        return iter(self.options)
 
     def stored(self, value: Any) -> Any:
         """The value as Optuna keeps it: lists and mappings as JSON text."""

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
-from mmsr.study.methods import Halving, Tpe
+from mmsr.study.methods import Pruner, Sampler
 from mmsr.study.mistakes import check_mistakes
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _KINDS = (
     ("resources", Mapping | str, "a mapping such as {'cpu': 1, 'gpu': 0}, or 'auto'"),
     ("base", Mapping, "a mapping such as {'model.width': 64}"),
     ("enqueue", Sequence | None, "a list of settings such as [{'model.width': 64}], or None"),
-    ("sampler", Tpe, "Tpe(…)"),
-    ("pruner", Halving | None, "Halving(…) or None"),
+    ("sampler", Sampler, "Tpe(…), CmaEs(…), Gp(…), Nsga2(…), Random() or Grid()"),
+    ("pruner", Pruner | None, "Halving(…), Hyperband(…), Median(…) or None"),
     ("trainer", str, "an import path such as 'mmsr.training:train'"),
 )
 

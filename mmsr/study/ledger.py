@@ -10,8 +10,9 @@ Rules
   one that raised or whose objective is not finite FAIL. These count towards the number of trials.
 - A trial that was interrupted is FAIL as well, but a successor takes its place and counts instead
   (see `mmsr.study.succession`).
-- A proposal that is no valid config, or not among the only ones to be run, is FAIL (`invalid`),
-  does not count, and another is asked for.
+- A proposal that is no valid config, not among the only ones to be run, or the same as an earlier
+  one is FAIL (`invalid`), does not count, and another is asked for. When a finite space has no more
+  of them, the study is at its end.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
   they do not count, and the next driver tries them again.
 - When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
@@ -31,15 +32,14 @@ import optuna
 from optuna.trial import TrialState
 
 from mmsr.config import Config
-from mmsr.errors import UserError
+from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
-from mmsr.study.space import Space, apply, propose, stored
-from mmsr.study.succession import drop_resumption, newest_checkpoint, queue_again
+from mmsr.study.space import Space
+from mmsr.study.succession import drop_resumption, queue_again
 from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
 """So many trials failing alike at the start stop the study."""
-_MOST_INVALID = 100
 
 
 @dataclass
@@ -69,6 +69,7 @@ class Ledger:
     checkpoints : folder with one sub-folder a trial.
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
+    systematic : go through the space setting by setting rather than sample it.
     driver, code : name and code versions of this driver, noted with each trial.
     observers : told of everything that happens.
     run_id : tracking server's id of a run by its key, once known.
@@ -84,21 +85,25 @@ class Ledger:
         *,
         startup_trials: int = 0,
         only: Sequence[Mapping[str, Any]] | None = None,
+        systematic: bool = False,
         driver: str = "",
         code: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         run_id: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.study, self.objective = study, objective
-        self._space, self._base = space, base
         self._checkpoints, self._startup_trials = checkpoints, startup_trials
-        self._only = only
+        self._proposals = Proposals(
+            study, space, base, checkpoints, only=only, systematic=systematic
+        )
         self._driver, self._code = driver, dict(code or {})
         self._observers, self._run_id = observers, run_id
         self._live: dict[str, _Live] = {}
         self._first: list[tuple[int, Ending]] = []
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
+        self.exhausted = False
+        """Whether the space has nothing left to propose."""
         self.fatal_error: str | None = None
         """The error that ended the study: the first trials all had it, or no trial can go on."""
         self.broken: Exception | None = None
@@ -133,35 +138,25 @@ class Ledger:
 
         Raises
         ------
+        Exhausted : the space is finite, and nothing is left of it.
         UserError : the space gives hardly any valid config.
         """
-        problem = ""
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        for _ in range(_MOST_INVALID + len(waiting)):
-            trial = self.study.ask()
-            settings = propose(trial, self._space, self._base)
-            try:
-                proposal = self._proposal(trial, settings)
-            except UserError as error:
-                problem = str(error)
-                trial.set_user_attr("invalid", problem)
-                self.study.tell(trial, state=TrialState.FAIL)
-                continue
-            for name, value in {
-                "config": proposal.config.to_dict(),
-                "key": proposal.key,
-                "ray_trial_id": runner_id,
-                "driver": self._driver,
-                "code": self._code,
-            }.items():
-                trial.set_user_attr(name, value)
-            self._tell_observers("started", proposal, runner_id)
-            self._live[runner_id] = _Live(trial, proposal, self._inherit_curve(trial, proposal))
-            return proposal
-        raise UserError(
-            f"space: {_MOST_INVALID} proposals in a row were no valid config ({problem}): narrow "
-            "the space"
-        )
+        try:
+            trial, proposal = self._proposals.take()
+        except Exhausted:
+            self.exhausted = True
+            raise
+        for name, value in {
+            "config": proposal.config.to_dict(),
+            "key": proposal.key,
+            "ray_trial_id": runner_id,
+            "driver": self._driver,
+            "code": self._code,
+        }.items():
+            trial.set_user_attr(name, value)
+        self._tell_observers("started", proposal, runner_id)
+        self._live[runner_id] = _Live(trial, proposal, self._inherit_curve(trial, proposal))
+        return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
         """Note an epoch; True if the trial is over and its worker should stop."""
@@ -220,31 +215,6 @@ class Ledger:
             self._tell_observers("ended", entry.proposal, ending)
             queue_again(self.study, self._frozen(entry.proposal.number))
         return len(released)
-
-    def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
-        if self._only is not None and stored(self._space, settings) not in self._only:
-            raise UserError("not asked for")
-        retry_of = trial.user_attrs.get("retry_of")
-        if retry_of is None:
-            return Proposal(
-                number=trial.number,
-                key=f"trial-{trial.number:05d}",
-                config=apply(self._base, settings),
-                settings=settings,
-                origin=trial.user_attrs.get("origin", "proposed"),
-            )
-        attrs = trial.user_attrs
-        config = attrs.get("config")
-        left = newest_checkpoint(self.study, retry_of, self._checkpoints)
-        return Proposal(
-            number=trial.number,
-            key=attrs["key"],
-            config=Config.from_dict(config) if config else apply(self._base, settings),
-            settings=settings,
-            origin="retry",
-            checkpoint=left.folder if left else None,
-            curve=left.curve if left else {},
-        )
 
     def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
         """Report again what was reported before the checkpoint, and note the rungs passed."""

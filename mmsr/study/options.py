@@ -15,6 +15,8 @@ class Options:
     trials: int | None = None
     epochs: int | None = None
     seed: int | None = None
+    sampler: str | None = None
+    pruner: str | None = None
     address: str | None = None
     storage: str | None = None
     tracking_uri: str | None = None

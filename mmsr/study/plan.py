@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,17 @@ from mmsr.study.definition import Definition
 from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
 from mmsr.study.kinds import check_kinds
-from mmsr.study.methods import Halving, Tpe
+from mmsr.study.methods import Pruner, Sampler, chosen_pruner, chosen_sampler
 from mmsr.study.options import Options
 from mmsr.study.resources import Resources, read_resources
-from mmsr.study.space import Space, check_settings, check_space, extreme_graphs, stored
+from mmsr.study.space import (
+    Space,
+    all_settings,
+    check_settings,
+    check_space,
+    extreme_graphs,
+    stored,
+)
 from mmsr.study.store import default_storage
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database, normalised
@@ -35,6 +43,8 @@ if TYPE_CHECKING:
 
 TEST_SELECTING = "mmsr.study.reproduce.select_on_test:train_selecting_on_test"
 """Import path of the trainer behind `mmsr reproduce --select-on test`."""
+_TRIALS = 20
+_LARGEST_GRID = 100_000
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,8 @@ class Plan:
     """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
     trials: int
     resources: Resources
-    sampler: Tpe
-    pruner: Halving | None
+    sampler: Sampler
+    pruner: Pruner | None
     seed: int
     storage: str
     tracking: str
@@ -72,7 +82,6 @@ def make_plan(study: Study, options: Options) -> Plan:
     UserError : the first thing that is wrong.
     """
     check_kinds(study)
-    trials = _at_least_one("--trials", options.trials, study.trials)
     _check_trainer(study.trainer)
     objective = _objective(study.objective)
     resources = read_resources(study.resources)
@@ -82,9 +91,12 @@ def make_plan(study: Study, options: Options) -> Plan:
     check_space(space, base)
     known = _known(study, space, base)
     _check_data(dataset, space, base, known)
-    study.sampler.check()
-    if study.pruner is not None:
-        study.pruner.check()
+    sampler = chosen_sampler(options.sampler, study.sampler)
+    sampler.check(space)
+    trials = _trials(study, options, sampler, space, base)
+    pruner = chosen_pruner(options.pruner, study.pruner)
+    if pruner is not None:
+        pruner.check()
     seed = study.seed if options.seed is None else options.seed
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed {seed!r}: give a whole number of at least 0")
@@ -109,8 +121,8 @@ def make_plan(study: Study, options: Options) -> Plan:
         only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
         trials=len(known) if study.only_enqueued else trials,
         resources=resources,
-        sampler=study.sampler,
-        pruner=study.pruner,
+        sampler=sampler,
+        pruner=pruner,
         seed=seed,
         storage=storage,
         tracking=tracking,
@@ -121,7 +133,7 @@ def make_plan(study: Study, options: Options) -> Plan:
             dataset_hash=dataset.content_hash,
             protocol=dataset.protocol,
             objective=objective,
-            pruner=str(study.pruner),
+            pruner=str(pruner),
             space=space,
             base=base,
         ),
@@ -135,6 +147,20 @@ def _at_least_one(what: str, given: object, default: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{what} {value!r}: give a whole number of at least 1")
     return value
+
+
+def _trials(study: Study, options: Options, sampler: Sampler, space: Space, base: Config) -> int:
+    """How many trials there are to be, where nobody says it: all of a grid, or some."""
+    given = options.trials if options.trials is not None else study.trials
+    if not sampler.systematic:
+        return _at_least_one("--trials", given, _TRIALS)
+    size = sum(1 for _ in islice(all_settings(space, base), _LARGEST_GRID + 1))
+    if size > _LARGEST_GRID:
+        raise UserError(
+            f"sampler: the grid has over {_LARGEST_GRID:,} settings: give fewer dimensions or "
+            "larger steps, or choose another sampler"
+        )
+    return _at_least_one("--trials", given, size)
 
 
 def _check_trainer(trainer: str) -> None:
@@ -203,7 +229,7 @@ def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any],
         ]
         for given in own:
             check_settings(space, base, given)
-        return tuple(own)
+        return tuple(given for place, given in enumerate(own) if given not in own[:place])
     found: list[Mapping[str, Any]] = []
     for settings in KNOWN_SETTINGS:
         within = {key: value for key, value in settings.items() if key in space}

@@ -73,8 +73,10 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
         storage = store.open_storage(plan.storage)
         there = _check_existing(plan, storage)
         already = n_over(there, plan.only) if there else 0
-        if there is not None and already >= plan.trials:
+        if there is not None and (already >= plan.trials or store.is_exhausted(there)):
             study = _open(plan, storage)
+            if store.is_exhausted(study):
+                store.set_target(study, already)
             console.print(f"study {plan.name}: {already} trials are over, nothing to do")
             _ship_rest(plan, study, console)
             telling.end(plan, rows(study), console)
@@ -133,7 +135,7 @@ def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
         known=[stored(plan.space, settings) for settings in plan.known],
         trials=plan.trials,
         sampler=plan.sampler.build(plan.seed, _n_trials(storage, plan.name)),
-        pruner=plan.pruner.build() if plan.pruner else None,
+        pruner=plan.pruner.build(plan.base.training.epochs) if plan.pruner else None,
     )
     plan.folder.write_record(
         StudyRecord(
@@ -189,6 +191,7 @@ def _run(
             plan.folder.ray,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
+            systematic=plan.sampler.systematic,
             code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
             observers=(tracked, display),
@@ -205,6 +208,9 @@ def _run(
                 _tune(plan, ledger, plan.trials - already)
             if ledger.broken is not None:
                 raise ledger.broken
+            if ledger.exhausted and ledger.stop_reason is None:
+                store.set_exhausted(study, over := n_over(study, plan.only))
+                display.note(f"every setting of the space has been run, after {over} trials")
         finally:
             ledger.release()
             tracked.close(_state(plan, ledger), ledger.fatal_error)
@@ -265,7 +271,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
 def _state(plan: Plan, ledger: Ledger) -> RunState:
     if ledger.fatal_error is not None:
         return RunState.FAILED
-    complete = n_over(ledger.study, plan.only) >= plan.trials
+    complete = n_over(ledger.study, plan.only) >= plan.trials or store.is_exhausted(ledger.study)
     return RunState.FINISHED if complete else RunState.INTERRUPTED
 
 

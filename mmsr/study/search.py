@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from mmsr.study.ledger import Ledger
+from mmsr.study.proposals import Exhausted
 from mmsr.study.report import Failure, Proposal, Report, Task
 
 
@@ -64,10 +65,14 @@ class StudySearch(_StaysHere, Searcher):
         """The next trial's settings, None while the cluster is full, FINISHED at the end."""
         if self._ledger.stop_reason is not None:
             return Searcher.FINISHED
-        if len(self._ledger.live) >= self._capacity():
+        full = len(self._ledger.live) >= self._capacity()
+        if full or (self._ledger.exhausted and self._ledger.live):
             return None
         with _kept(self._ledger):
-            proposal = self._ledger.ask(trial_id)
+            try:
+                proposal = self._ledger.ask(trial_id)
+            except Exhausted:
+                return None if self._ledger.live else Searcher.FINISHED
             task = self._make_task(proposal)
             return {"number": proposal.number, "task": task.model_dump_json()}
         return Searcher.FINISHED

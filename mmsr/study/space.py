@@ -66,7 +66,7 @@ def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> C
         dimension = space[key]
         if not dimension.contains(value):
             raise UserError(f"enqueue: {key}={value!r} is outside the space: {dimension}")
-        if not _exists(dimension, settings, base):
+        if not _exists(dimension, settings, base.flat()):
             raise UserError(f"enqueue: {key} exists only{under(dimension.when)}")
     try:
         return base.replace(settings)
@@ -76,11 +76,38 @@ def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> C
 
 def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
     """Ask Optuna for one value of every dimension that exists."""
-    settings: dict[str, Any] = {}
+    settings, flat = dict[str, Any](), base.flat()
     for key, dimension in _ordered(space):
-        if _exists(dimension, settings, base):
+        if _exists(dimension, settings, flat):
             settings[key] = dimension.suggest(trial, key)
     return settings
+
+
+def all_settings(space: Space, base: Config) -> Iterator[dict[str, Any]]:
+    """Every setting of a finite space once, in the order of the declaration; the last varies
+    fastest.
+
+    A dimension that does not exist under the others' values is not there.
+    """
+    ordered, flat = _ordered(space), base.flat()
+
+    def below(place: int, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if place == len(ordered):
+            yield settings
+            return
+        key, dimension = ordered[place]
+        if not _exists(dimension, settings, flat):
+            yield from below(place + 1, settings)
+            return
+        for value in dimension.values():
+            yield from below(place + 1, {**settings, key: value})
+
+    return below(0, {})
+
+
+def is_finite(space: Space) -> bool:
+    """Whether no dimension is continuous."""
+    return all(dimension.size() is not None for dimension in space.values())
 
 
 def apply(base: Config, settings: Mapping[str, Any]) -> Config:
@@ -133,8 +160,7 @@ def _ordered(space: Space) -> list[tuple[str, Dimension]]:
     return ordered
 
 
-def _exists(dimension: Dimension, settings: Mapping[str, Any], base: Config) -> bool:
-    flat = base.flat()
+def _exists(dimension: Dimension, settings: Mapping[str, Any], flat: Mapping[str, Any]) -> bool:
     return all(meets(settings.get(k, flat.get(k)), value) for k, value in dimension.when.items())
 
 

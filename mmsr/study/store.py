@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
-_DEFINITION, _UID, _TARGET = "definition", "uid", "trials"
+_DEFINITION, _UID, _TARGET, _EXHAUSTED = "definition", "uid", "trials", "exhausted"
 
 
 class StorageLost(RuntimeError):
@@ -84,6 +84,17 @@ def target(study: optuna.Study) -> int | None:
 def set_target(study: optuna.Study, trials: int) -> None:
     """Note how many trials are asked for."""
     study.set_user_attr(_TARGET, trials)
+
+
+def is_exhausted(study: optuna.Study) -> bool:
+    """Whether every setting of the study's space has been run."""
+    return bool(study.user_attrs.get(_EXHAUSTED, False))
+
+
+def set_exhausted(study: optuna.Study, trials: int) -> None:
+    """Note that the space has no more than these trials."""
+    study.set_user_attr(_EXHAUSTED, True)
+    set_target(study, trials)
 
 
 def open_study(

@@ -12,7 +12,7 @@ from mmsr.config import parse_settings
 from mmsr.errors import UserError
 from mmsr.study.defaults import DEFAULT_SPACE
 from mmsr.study.dimensions import Dimension
-from mmsr.study.methods import Halving, Tpe
+from mmsr.study.methods import PRUNERS, SAMPLERS, Halving, Pruner, Sampler, Tpe
 from mmsr.study.mistakes import noting_mistakes
 from mmsr.study.options import Options
 from mmsr.study.store import StorageLost
@@ -38,8 +38,9 @@ class Study:
     """What is varied, by dotted config key."""
     objective: str = "valid/mrr@20"
     """Validation metric to maximise; it also chooses each trial's best epoch."""
-    trials: int = 20
-    """Trials that are over in the end: finished, stopped early or failed."""
+    trials: int | None = None
+    """Trials that are over in the end: finished, stopped early or failed. None stands for all of a
+    grid, and for 20 otherwise."""
     epochs: int | None = None
     """Most epochs of a trial; None leaves the config's default."""
     resources: Mapping[str, float] | str = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
@@ -52,9 +53,9 @@ class Study:
     only_enqueued: bool = False
     """Run what is enqueued and propose nothing else; settings that are new to a study that exists
     are added to it, others of it are left alone. `trials` is not used then."""
-    sampler: Tpe = field(default_factory=Tpe)
-    """How settings are proposed."""
-    pruner: Halving | None = field(default_factory=Halving)
+    sampler: Sampler = field(default_factory=Tpe)
+    """How settings are proposed; another run of the study may do it in another way."""
+    pruner: Pruner | None = field(default_factory=Halving)
     """How weak trials are stopped; None lets all run to their end."""
     seed: int = 2023
     """Seed of the proposals; a trial's own seed is `seed` in its config."""
@@ -140,6 +141,10 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
     add("--name", help="name of the study")
     add("--seed", type=_whole, metavar="N", help="seed of the proposals")
+    add("--sampler", choices=SAMPLERS, help="search method, in place of the study's own")
+    add(
+        "--pruner", choices=PRUNERS, help="how weak trials are stopped, in place of the study's own"
+    )
     add(
         "--set",
         action="append",
@@ -158,6 +163,8 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         trials=given.trials,
         epochs=given.epochs,
         seed=given.seed,
+        sampler=given.sampler,
+        pruner=given.pruner,
         address=given.address,
         storage=given.storage,
         tracking_uri=given.tracking_uri,

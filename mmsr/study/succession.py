@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
@@ -146,30 +145,6 @@ def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:
 
 def _folders(checkpoints: Path, number: int) -> list[Path]:
     return list(trial_folder(checkpoints, number).glob("checkpoint_*"))
-
-
-class AmongCurrent(BasePruner):
-    """Another pruner that does not see trials twice: those with a successor are left out."""
-
-    def __init__(self, pruner: BasePruner) -> None:
-        self._pruner = pruner
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Ask the other pruner."""
-        return self._pruner.prune(cast("optuna.Study", _CurrentTrials(study)), trial)
-
-
-class _CurrentTrials:
-    """A study of current trials only."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-
-    def get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
-        return current(self._study.get_trials(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
 
 
 def _epoch_of(checkpoint: Path, not_needed: Sequence[str]) -> int | None:

@@ -98,7 +98,7 @@ def test_a_finished_trial_has_the_value_of_its_best_epoch(study, ledger_of):
 
 
 def test_a_pruned_trial_is_pruned_and_keeps_its_last_value(study, ledger_of):
-    study.pruner = Halving(first_rung=1, factor=2, startup_trials=0).build()
+    study.pruner = Halving(first_rung=1, factor=2, startup_trials=0).build(9)
     ledger = ledger_of()
     for runner, value in (("a", 0.5), ("b", 0.4), ("c", 0.1)):
         ledger.ask(runner)
@@ -119,7 +119,7 @@ def test_a_trial_that_was_stopped_early_ranks_by_its_best_epoch(study):
 
 
 def test_no_trial_is_stopped_before_enough_have_finished(study, ledger_of):
-    study.pruner = Halving(first_rung=1, factor=2, startup_trials=2).build()
+    study.pruner = Halving(first_rung=1, factor=2, startup_trials=2).build(9)
     ledger = ledger_of(startup_trials=2)
     for number in range(3):
         ledger.ask(str(number))
@@ -369,7 +369,7 @@ def test_a_trial_that_died_while_being_asked_is_not_lost(study, ledger_of):
 
 
 def test_an_invalid_proposal_is_marked_and_another_is_asked_for(study, ledger_of):
-    space = {"model.width": Choice(0, 8)}
+    space = {"model.width": Choice(0, 8), "seed": Int(1, 1000)}
     ledger = ledger_of(space)
     proposals = [ledger.ask(str(n)) for n in range(4)]
     assert all(proposal.config.model.width == 8 for proposal in proposals)
@@ -384,7 +384,7 @@ def test_a_space_without_valid_config_ends_with_an_error(ledger_of):
 
 
 def test_pruner_does_not_count_a_retried_trial_twice(study, ledger_of, tmp_path):
-    study.pruner = Halving(first_rung=1, factor=2, startup_trials=0).build()
+    study.pruner = Halving(first_rung=1, factor=2, startup_trials=0).build(9)
     ledger = ledger_of()
     ledger.ask("a")
     ledger.report("a", report(1, 0.5))
