@@ -1,19 +1,20 @@
 """Frozen typed configs: one tree describes one training run completely.
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
-The model's part of the tree stands in `mmsr.model_config`.
+The model's part of the tree stands in `mmsr.model_config`, the graph's in `mmsr.graph_config`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmsr.errors import UserError, unknown
+from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
 from mmsr.model_config import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
@@ -33,6 +34,8 @@ __all__ = [
     "DualAttentionConfig",
     "GcnConfig",
     "GraphConfig",
+    "MissingConfig",
+    "ModalityDropoutConfig",
     "ModelConfig",
     "Recorded",
     "TrainingConfig",
@@ -44,47 +47,6 @@ __all__ = [
 TOP_K = (5, 10, 20)
 METRICS = tuple(f"{name}@{k}" for name in ("hr", "mrr", "ndcg") for k in TOP_K)
 VALID_METRICS = tuple(f"valid/{name}" for name in METRICS)
-
-
-class GraphConfig(Frozen):
-    """How the histories and modality features become graphs (design, section 4)."""
-
-    n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
-    """Clusters per modality: one number for all, or one per modality by name."""
-    links_per_item: int = Field(default=1, ge=1)
-    """Nearest codes that each item is linked to, in each modality."""
-    reduction: Literal["pca", "none"] = "pca"
-    reduced_width: int = Field(default=128, ge=1)
-    """Feature width after the reduction (not used with `reduction="none"`)."""
-    clustering: Literal["kmeans", "gmm"] = "kmeans"
-    max_history: int = Field(default=50, ge=1)
-    """Latest items of a history that enter its graph."""
-    modalities: tuple[str, ...] | None = None
-    """Modalities to use; None stands for all that the data set has."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of reduction and clustering, apart from the config's `seed`: trials of a study that
-    differ in other things share their codes."""
-
-    def codes_of(self, modality: str) -> int:
-        """Number of codes of one modality."""
-        if isinstance(self.n_codes, int):
-            return self.n_codes
-        if modality not in self.n_codes:
-            raise UserError(
-                f"graph.n_codes names {sorted(self.n_codes)} but not {modality!r}: "
-                "give one number for all modalities, or one for each"
-            )
-        return self.n_codes[modality]
-
-    @model_validator(mode="after")
-    def _links_fit(self) -> GraphConfig:
-        fewest = self.n_codes if isinstance(self.n_codes, int) else min(self.n_codes.values())
-        if self.links_per_item > fewest:
-            raise ValueError(
-                f"links_per_item={self.links_per_item} is more than n_codes={fewest}: "
-                "an item cannot be linked to more codes than there are"
-            )
-        return self
 
 
 class TrainingConfig(Frozen):
@@ -105,6 +67,10 @@ class TrainingConfig(Frozen):
     averaging: float = Field(default=0.999, ge=0, lt=1)
     """Share of the running average of the weights that a step keeps; the average is what is
     ranked and kept. 0 takes the newest weights, as the paper's authors do."""
+    modality_dropout: ModalityDropoutConfig = ModalityDropoutConfig()
+    robust_auc: bool = False
+    """At the end, measure how the best epoch's model bears missing modalities, on validation:
+    `valid/robust_auc` among its metrics (see `mmsr.evaluation.robustness.robust_auc`)."""
     bf16: bool = False
     """Forward pass in bfloat16 autocast; parameters stay float32."""
     mask_seen: bool = False

@@ -18,6 +18,7 @@ FLOORS = {
     "paths": 0,
     "config": 0,
     "model_config": 0,
+    "graph_config": 0,
     "data": 1,
     "graph": 2,
     "models": 3,
@@ -36,7 +37,15 @@ FRAMEWORKS = {"ray", "optuna", "mlflow"}
 FOREIGN = {
     **{
         name: FRAMEWORKS | {"torch"}
-        for name in ("__init__", "errors", "paths", "config", "model_config", "data")
+        for name in (
+            "__init__",
+            "errors",
+            "paths",
+            "config",
+            "model_config",
+            "graph_config",
+            "data",
+        )
     },
     **dict.fromkeys(("graph", "models", "training", "evaluation"), FRAMEWORKS),
     "tracking": {"ray", "optuna"},

@@ -78,7 +78,7 @@ class BatchGraph:
     def linked(self, type_: int, items_BQ: Tensor) -> Tensor:
         """Nodes of type `type_` that item nodes are linked to: `[B, Q, K]`, -1 where fewer.
 
-        Places within the block. An item has the same links wherever it occurs.
+        Places within the block. An item's links are those of its latest position.
         """
         back_BQ = take_rows(self.occurrences[0], items_BQ).argmax(dim=2)
         return take_rows(self.slots[type_], (self.lengths[:, None] - 1 - back_BQ).clamp(min=0))
@@ -199,7 +199,11 @@ def _steps(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tenso
 
 
 def build_batch_graph(
-    histories_BL: Tensor, links: Sequence[Tensor], *, with_items: bool = True
+    histories_BL: Tensor,
+    links: Sequence[Tensor],
+    *,
+    with_items: bool = True,
+    lost: Sequence[Tensor | None] | None = None,
 ) -> BatchGraph:
     """Build the graphs of a batch of histories.
 
@@ -209,6 +213,7 @@ def build_batch_graph(
     links : per modality int64 `[I, K]`, the codes of every item, -1 where an item has fewer.
     with_items : False leaves the item nodes out (late fusion's graph of one modality); type 0 are
         then the codes of the first modality.
+    lost : per modality bool `[B, L]` or `[B, 1]`, where items are to have no codes; None: nowhere.
 
     Returns
     -------
@@ -218,7 +223,9 @@ def build_batch_graph(
     present = histories_BL >= 0
     items = histories_BL.clamp(min=0)
     slots = [histories_BL[:, :, None]] if with_items else []
-    slots += [link[items].masked_fill_(~present[:, :, None], -1) for link in links]
+    for link, lost_BL in zip(links, lost or [None] * len(links), strict=True):
+        absent = ~present if lost_BL is None else ~present | lost_BL
+        slots.append(link[items].masked_fill_(absent[:, :, None], -1))
     located = [_locate(slot) for slot in slots]
     sizes = tuple(ids.shape[1] for ids, _, _ in located)
     real_BN = torch.cat([real for _, real, _ in located], dim=1)
@@ -234,6 +241,12 @@ def build_batch_graph(
         slots=tuple(at for _, _, at in located),
         lengths=lengths,
     )
+
+
+def at_latest(graph: BatchGraph, values_BL: Tensor) -> Tensor:
+    """What stands at the latest position of each node of type 0: `[B, L]` to `[B, n]`."""
+    at_Bn = graph.lengths[:, None] - 1 - graph.occurrences[0].argmax(dim=2)
+    return values_BL.gather(1, at_Bn.clamp(min=0))
 
 
 def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:

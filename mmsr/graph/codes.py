@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mmsr import paths
 from mmsr.config import GraphConfig
 from mmsr.errors import UserError, system_error, unknown
+from mmsr.graph.masks import without
 
 if TYPE_CHECKING:
     from mmsr.data import Dataset, FeatureTable
@@ -63,7 +64,11 @@ def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
         for name in config.n_codes:
             if name not in dataset.modalities:
                 raise unknown("modality in graph.n_codes", name, dataset.modalities)
-    for modality in modalities_of(dataset, config):
+    used = modalities_of(dataset, config)
+    for name in config.missing.modalities or ():
+        if name not in used:
+            raise unknown("modality in graph.missing.modalities", name, used)
+    for modality in used:
         n_codes, n_have = config.codes_of(modality), len(dataset.features(modality).items)
         if n_codes > n_have:
             raise UserError(
@@ -81,19 +86,25 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     """Codes of every modality that the config uses, from the cache where they are known.
 
     Features come from the catalogue alone, never from interactions, so codes tell nothing of
-    validation or test.
+    validation or test. Items that `config.missing` chooses get no links.
 
     Raises
     ------
     UserError : see `check_graph_config`; or the cache folder cannot be written.
     """
     check_graph_config(dataset, config)
-    return {
+    codes = {
         modality: _cached(
             dataset.features(modality), dataset.n_items, config, config.codes_of(modality)
         )
         for modality in modalities_of(dataset, config)
     }
+    if config.missing.rate == 0:
+        return codes
+    which = codes if config.missing.modalities is None else config.missing.modalities
+    links = {modality: code.links for modality, code in codes.items()}
+    kept = without(links, which, config.missing.rate, config.missing.seed)
+    return {m: ModalityCodes(links=kept[m], centres=codes[m].centres) for m in codes}
 
 
 def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int) -> ModalityCodes:

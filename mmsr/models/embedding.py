@@ -6,7 +6,8 @@ Shapes: B batch, N nodes, n nodes of one type, D width, C codes, L history.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,10 @@ def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
     return (2 * scaled - 1) / math.sqrt(width)
 
 
+Loss = Callable[[str, Tensor], Tensor]
+"""Of a modality and histories `[B, L]`: bool `[B, L]` or `[B, 1]`, where it is lost."""
+
+
 class NodeTables(nn.Module):
     """Embedding tables of items and codes, and the codes that items are linked to."""
 
@@ -63,6 +68,7 @@ class NodeTables(nn.Module):
         )
         for name, c in codes.items():
             self.register_buffer(_buffer(name), torch.from_numpy(c.links))
+        self._loss: Loss | None = None
 
     def links(self, modality: str) -> Tensor:
         """Codes of every item `[I, K]`, -1 where it has none."""
@@ -73,9 +79,42 @@ class NodeTables(nn.Module):
         table: Tensor = self.item if type_ == 0 else self.codes[self.modalities[type_ - 1]]
         return table
 
-    def mean_of_codes(self, modality: str, ids: Tensor) -> Tensor:
-        """Mean embedding `[..., D]` of the codes of the items `ids`; zeros where there are none."""
+    @contextmanager
+    def relinked(self, links: Mapping[str, Tensor]) -> Iterator[None]:
+        """Other links `[I, K]` of some modalities, in graphs and in scores, while this lasts."""
+        before = {modality: self.links(modality) for modality in links}
+        try:
+            for modality, link in links.items():
+                setattr(self, _buffer(modality), link.to(before[modality].device))
+            yield
+        finally:
+            for modality, link in before.items():
+                setattr(self, _buffer(modality), link)
+
+    @contextmanager
+    def losing(self, loss: Loss) -> Iterator[None]:
+        """Codes lost at some places of the histories, in graphs alone, while this lasts.
+
+        `loss` is asked once for every modality and batch.
+        """
+        self._loss = loss
+        try:
+            yield
+        finally:
+            self._loss = None
+
+    def lost(self, modality: str, histories_BL: Tensor) -> Tensor | None:
+        """Where codes are lost: bool `[B, L]` or `[B, 1]`; None where they are nowhere."""
+        return None if self._loss is None else self._loss(modality, histories_BL)
+
+    def mean_of_codes(self, modality: str, ids: Tensor, lost: Tensor | None = None) -> Tensor:
+        """Mean embedding `[..., D]` of the codes of the items `ids`; zeros where there are none.
+
+        `lost`: bool like `ids`, which of them are to have none.
+        """
         links, table = self.links(modality)[ids], self.codes[modality]
+        if lost is not None:
+            links = links.masked_fill(lost[..., None], -1)
         linked = (links >= 0).to(table.dtype)[..., None]
         total = (F.embedding(links.clamp(min=0), table) * linked).sum(dim=-2)
         return total / linked.sum(dim=-2).clamp(min=1)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.config import ModelConfig
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.batch import at_latest, build_batch_graph
 from mmsr.models.embedding import NodeTables
 from mmsr.models.sequence import SequenceModule
 
@@ -26,7 +26,11 @@ class AdaptiveFusion(nn.Module):
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
         """User vectors `[B, D]`."""
-        graph = build_batch_graph(histories_BL, [tables.links(m) for m in tables.modalities])
+        graph = build_batch_graph(
+            histories_BL,
+            [tables.links(m) for m in tables.modalities],
+            lost=[tables.lost(m, histories_BL) for m in tables.modalities],
+        )
         look_up = self.sequence.input.look_up
         mapped = [look_up(tables.table(t), ids) for t, ids in enumerate(graph.ids)]
         vectors: Tensor = self.sequence(graph, mapped)
@@ -46,7 +50,11 @@ class EarlyFusion(nn.Module):
         graph = build_batch_graph(histories_BL, [])
         (ids,) = graph.ids
         channels = [F.embedding(ids, tables.item)]
-        channels += [tables.mean_of_codes(m, ids) for m in tables.modalities]
+        for modality in tables.modalities:
+            lost = tables.lost(modality, histories_BL)
+            if lost is not None:
+                lost = at_latest(graph, lost.expand_as(histories_BL))
+            channels.append(tables.mean_of_codes(modality, ids, lost))
         fused = torch.tanh(self.join(torch.cat(channels, dim=2)))  # eq. (3)
         vectors: Tensor = self.sequence(graph, [self.sequence.input.map(fused)])  # eq. (4)
         return vectors
@@ -68,8 +76,13 @@ class LateFusion(nn.Module):
         channels = []
         for channel, module in enumerate(self.sequences):
             sequence = cast(SequenceModule, module)
-            links = [] if channel == 0 else [tables.links(tables.modalities[channel - 1])]
-            graph = build_batch_graph(histories_BL, links, with_items=channel == 0)
+            names = tables.modalities[channel - 1 : channel]  # none for the items' channel
+            graph = build_batch_graph(
+                histories_BL,
+                [tables.links(name) for name in names],
+                with_items=channel == 0,
+                lost=[tables.lost(name, histories_BL) for name in names],
+            )
             mapped = sequence.input.look_up(tables.table(channel), graph.ids[0])
             channels.append(sequence(graph, [mapped]))  # eq. (5)
         return torch.tanh(self.join(torch.cat(channels, dim=1)))  # eq. (6)

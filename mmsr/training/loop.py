@@ -20,6 +20,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset, Prefixes
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
+from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.mmsr import MMSR
 from mmsr.training import checkpoint
 from mmsr.training.averaging import WeightAverage
@@ -27,6 +28,8 @@ from mmsr.training.batching import bucketed_batches
 from mmsr.training.step import choose_device, new_model, new_optimizer, train_step
 
 Part = Literal["train", "development"]
+ROBUST_AUC = "valid/robust_auc"
+"""Of the best epoch's model, measured once a run is finished, where the config asks for it."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -168,13 +171,19 @@ class _Run:
         ):
             self.best_epoch, self.best_metrics = self.epoch, metrics
             self.best_weights = _copy_weights(self.ranked)
+        finished = (
+            self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
+        )
+        if finished and settings.robust_auc and self.valid is not None:
+            started = time.perf_counter()
+            self.best_metrics = {**self.best_metrics, ROBUST_AUC: self._robust_auc(self.valid)}
+            metrics = {**metrics, "time/robustness_seconds": time.perf_counter() - started}
         return EpochResult(
             epoch=self.epoch,
             metrics=metrics,
             best_epoch=self.best_epoch,
             best_metrics=self.best_metrics,
-            finished=self.epoch >= settings.epochs
-            or self.epoch - self.best_epoch >= settings.patience,
+            finished=finished,
             model=self.ranked,
             _run=self,
         )
@@ -228,6 +237,16 @@ class _Run:
         except FloatingPointError as error:
             raise TrainingDiverged(f"epoch {self.epoch}: {error}") from None
         return {f"valid/{name}": value for name, value in ranking_metrics(ranks).items()}
+
+    def _robust_auc(self, valid: Prefixes) -> float:
+        """How the model of the best epoch bears missing modalities."""
+        newest = _copy_weights(self.ranked)
+        self.ranked.load_state_dict(self.best_weights)
+        try:
+            clean = self.best_metrics[self.config.training.select_by]
+            return robust_auc(self.ranked, valid, self.config, clean)
+        finally:
+            self.ranked.load_state_dict(newest)
 
     def save(self, folder: Path, result: EpochResult) -> None:
         """Write a checkpoint of the state after `result`."""

@@ -14,6 +14,7 @@ from mmsr.graph.codes import modality_codes
 from mmsr.models.mmsr import MMSR
 from mmsr.training import checkpoint
 from mmsr.training.loss import softmax_cross_entropy
+from mmsr.training.modality_dropout import modality_dropout
 
 
 def train_step(
@@ -25,7 +26,10 @@ def train_step(
 ) -> Tensor:
     """One optimisation step: full softmax cross-entropy over all items; returns the loss."""
     settings = config.training
-    with torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16):
+    with (
+        modality_dropout(model.tables, settings.modality_dropout),
+        torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16),
+    ):
         loss = softmax_cross_entropy(
             model.user_vectors(histories_BL),
             model.item_vectors(),

@@ -1,0 +1,136 @@
+"""How a model ranks where modalities are missing: only links change, codes and histories stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmsr.config import Config
+from mmsr.data import Prefixes
+from mmsr.evaluation.metrics import ranking_metrics
+from mmsr.evaluation.ranking import evaluate
+from mmsr.graph.masks import Links, check_rate, without
+from mmsr.models.mmsr import MMSR
+
+AUC_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Rates of `robust_auc`."""
+AUC_SEED = 0
+"""Its mask, the same for every model."""
+
+Chunk = Callable[[int], None]
+
+
+def links_of(model: MMSR) -> dict[str, Links]:
+    """The model's links by modality, as arrays."""
+    return {m: model.tables.links(m).cpu().numpy() for m in model.tables.modalities}
+
+
+def rank_without(
+    model: MMSR,
+    prefixes: Prefixes,
+    config: Config,
+    modalities: Iterable[str],
+    rate: float,
+    seed: int,
+    progress: Chunk | None = None,
+) -> NDArray[np.int64]:
+    """Ranks of the targets where a share of the items lacks modalities (`mmsr.graph.masks`).
+
+    The items lack them in histories and in scores alike. At rate 0 the ranks are the clean ones; at
+    rate 1 they are those of a data set without these modalities.
+    """
+    masked = without(links_of(model), modalities, rate, seed)
+    return rank_linked(model, prefixes, config, masked, progress)
+
+
+def rank_linked(
+    model: MMSR,
+    prefixes: Prefixes,
+    config: Config,
+    links: Mapping[str, Links],
+    progress: Chunk | None = None,
+) -> NDArray[np.int64]:
+    """Ranks of the targets where items have other links."""
+    tensors = {modality: torch.from_numpy(link) for modality, link in links.items()}
+    return _rank(model, prefixes, config, model.tables.relinked(tensors), progress)
+
+
+def rank_by_access(
+    model: MMSR,
+    prefixes: Prefixes,
+    config: Config,
+    modalities: Iterable[str],
+    rate: float,
+    seed: int,
+    progress: Chunk | None = None,
+) -> NDArray[np.int64]:
+    """Ranks where each reading of an item of a history loses modalities by its own chance.
+
+    So the same item may have an image at one position and none at the next, and scores keep all
+    codes: the way of the paper's authors. The same seed gives the same ranks, and what is lost at
+    one rate is lost at a higher one.
+    """
+    check_rate(rate)
+    which = tuple(modalities)
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(modality: str, histories_BL: Tensor) -> Tensor:
+        draws_BL = torch.rand(histories_BL.shape, generator=generator)
+        lost = draws_BL < rate if modality in which else torch.zeros_like(draws_BL).bool()
+        return lost.to(histories_BL.device)
+
+    return _rank(model, prefixes, config, model.tables.losing(loss), progress)
+
+
+def _rank(
+    model: MMSR,
+    prefixes: Prefixes,
+    config: Config,
+    changed: AbstractContextManager[None],
+    progress: Chunk | None,
+) -> NDArray[np.int64]:
+    with changed:
+        return evaluate(
+            model,
+            prefixes,
+            max_history=config.graph.max_history,
+            mask_seen=config.training.mask_seen,
+            progress=progress,
+        )
+
+
+def relative_area(rates: Sequence[float], values: Sequence[float]) -> float:
+    """Area under a curve relative to its clean score: 1 where nothing is lost at any rate.
+
+    Trapezoids between the rates, which ascend from 0, over the span of the rates. 0 where the
+    clean score is 0.
+    """
+    if len(rates) < 2 or rates[0] != 0 or any(a >= b for a, b in pairwise(rates)):
+        raise ValueError(f"rates must ascend from 0, got {list(rates)}")
+    clean = values[0]
+    if clean == 0:
+        return 0.0
+    return float(np.trapezoid(values, rates) / (rates[-1] - rates[0]) / clean)
+
+
+def robust_auc(model: MMSR, prefixes: Prefixes, config: Config, clean: float) -> float:
+    """Area under the curve of `training.select_by` over missing rates, relative to `clean`.
+
+    All modalities of the model go missing at `AUC_RATES`, by one seeded nested choice of items
+    each. A model without modalities loses nothing: 1.
+    """
+    metric = config.training.select_by.removeprefix("valid/")
+    modalities = model.tables.modalities
+    if not modalities:
+        return 1.0
+    values = [clean]
+    for rate in AUC_RATES[1:]:
+        ranks = rank_without(model, prefixes, config, modalities, rate, AUC_SEED)
+        values.append(ranking_metrics(ranks)[metric])
+    return relative_area(AUC_RATES, values)

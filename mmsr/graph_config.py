@@ -1,0 +1,78 @@
+"""Configs of the graphs: how histories and features become them, and what may be missing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mmsr.errors import UserError
+from mmsr.model_config import Frozen
+
+
+class MissingConfig(Frozen):
+    """Items that are treated as if they lacked a modality, in training and in validation alike.
+
+    The items are a seeded random choice per modality, nested: what is missing at a rate of 0.3 is
+    missing at 0.5 with the same seed. Codes are computed from all features as ever.
+    """
+
+    rate: float = Field(default=0.0, ge=0, le=1)
+    """Share of the items that have a modality and are to lack it."""
+    modalities: tuple[str, ...] | None = None
+    """Modalities that are missing; None stands for all that the graph has."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the choice."""
+
+
+class ModalityDropoutConfig(Frozen):
+    """Leave modalities out at random in every training step, to bear it when they are missing."""
+
+    rate: float = Field(default=0.0, ge=0, lt=1)
+    """Chance that a modality is left out; 0 leaves none out."""
+    per: Literal["item", "history"] = "item"
+    """`item`: each item loses a modality by its own chance, in all histories of the batch and in
+    the scores; `history`: a history loses a modality with all its items, scores keep it."""
+
+
+class GraphConfig(Frozen):
+    """How the histories and modality features become graphs (design, section 4)."""
+
+    n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
+    """Clusters per modality: one number for all, or one per modality by name."""
+    links_per_item: int = Field(default=1, ge=1)
+    """Nearest codes that each item is linked to, in each modality."""
+    reduction: Literal["pca", "none"] = "pca"
+    reduced_width: int = Field(default=128, ge=1)
+    """Feature width after the reduction (not used with `reduction="none"`)."""
+    clustering: Literal["kmeans", "gmm"] = "kmeans"
+    max_history: int = Field(default=50, ge=1)
+    """Latest items of a history that enter its graph."""
+    modalities: tuple[str, ...] | None = None
+    """Modalities to use; None stands for all that the data set has."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of reduction and clustering, apart from the config's `seed`: trials of a study that
+    differ in other things share their codes."""
+    missing: MissingConfig = MissingConfig()
+    """Items that are to lack modalities, beside those that do."""
+
+    def codes_of(self, modality: str) -> int:
+        """Number of codes of one modality."""
+        if isinstance(self.n_codes, int):
+            return self.n_codes
+        if modality not in self.n_codes:
+            raise UserError(
+                f"graph.n_codes names {sorted(self.n_codes)} but not {modality!r}: "
+                "give one number for all modalities, or one for each"
+            )
+        return self.n_codes[modality]
+
+    @model_validator(mode="after")
+    def _links_fit(self) -> GraphConfig:
+        fewest = self.n_codes if isinstance(self.n_codes, int) else min(self.n_codes.values())
+        if self.links_per_item > fewest:
+            raise ValueError(
+                f"links_per_item={self.links_per_item} is more than n_codes={fewest}: "
+                "an item cannot be linked to more codes than there are"
+            )
+        return self

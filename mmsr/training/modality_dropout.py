@@ -1,0 +1,42 @@
+"""Modality dropout: a training step in which some modalities are missing, at random.
+
+The draws come from torch's own generator, which every epoch seeds from the config's seed and the
+epoch's number; so a run that is resumed draws what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from mmsr.config import ModalityDropoutConfig
+from mmsr.models.embedding import NodeTables
+
+
+def modality_dropout(
+    tables: NodeTables, config: ModalityDropoutConfig
+) -> AbstractContextManager[None]:
+    """A context in which a model trains one step without what the config leaves out.
+
+    By item, an item loses a modality in all histories of the batch and in its own score, as it
+    does where it really lacks it. By history, a history's items lose it all together, and the
+    scores, which all histories of the batch share, keep it. Nothing is drawn at a rate of 0.
+    """
+    if config.rate == 0 or not tables.modalities:
+        return nullcontext()
+    if config.per == "item":
+        return tables.relinked(
+            {m: _thinned(tables.links(m), config.rate) for m in tables.modalities}
+        )
+
+    def loss(modality: str, histories_BL: Tensor) -> Tensor:
+        return torch.rand(len(histories_BL), 1, device=histories_BL.device) < config.rate
+
+    return tables.losing(loss)
+
+
+def _thinned(links_IK: Tensor, rate: float) -> Tensor:
+    lost_I1 = torch.rand(len(links_IK), 1, device=links_IK.device) < rate
+    return links_IK.masked_fill(lost_I1, -1)
