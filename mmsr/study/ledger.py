@@ -32,6 +32,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mmsr.config import Config
+from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space
@@ -142,20 +143,22 @@ class Ledger:
         UserError : the space gives hardly any valid config.
         """
         try:
-            trial, proposal = self._proposals.take()
+            with together(self.study):
+                trial, proposal = self._proposals.take()
+                for name, value in {
+                    "config": proposal.config.to_dict(),
+                    "key": proposal.key,
+                    "ray_trial_id": runner_id,
+                    "driver": self._driver,
+                    "code": self._code,
+                }.items():
+                    trial.set_user_attr(name, value)
+                inherited = self._inherit_curve(trial, proposal)
         except Exhausted:
             self.exhausted = True
             raise
-        for name, value in {
-            "config": proposal.config.to_dict(),
-            "key": proposal.key,
-            "ray_trial_id": runner_id,
-            "driver": self._driver,
-            "code": self._code,
-        }.items():
-            trial.set_user_attr(name, value)
         self._tell_observers("started", proposal, runner_id)
-        self._live[runner_id] = _Live(trial, proposal, self._inherit_curve(trial, proposal))
+        self._live[runner_id] = _Live(trial, proposal, inherited)
         return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
@@ -168,17 +171,18 @@ class Ledger:
             self.fail(runner_id, Failure(error=f"{self.objective} is {value}", traceback=""))
             return True
         entry.report = report
-        if report.epoch not in entry.reported:
+        if new := report.epoch not in entry.reported:
             entry.reported.add(report.epoch)
             self._tell_observers("reported", entry.proposal, report)
-            entry.trial.report(value, report.epoch)
+        with together(self.study):
+            if new:
+                entry.trial.report(value, report.epoch)
+            weak = not report.finished and entry.trial.should_prune()
         if report.finished:
             self._end(runner_id, RunState.FINISHED)
-            return True
-        if entry.trial.should_prune() and self._enough_complete():
+        elif weak and self._enough_complete():
             self._end(runner_id, RunState.PRUNED)
-            return True
-        return False
+        return runner_id not in self._live
 
     def fail(self, runner_id: str, failure: Failure) -> None:
         """Note that a trial raised."""
@@ -213,7 +217,8 @@ class Ledger:
             entry = self._live.pop(runner_id)
             ending = Ending(RunState.INTERRUPTED, entry.report, entry.seconds)
             self._tell_observers("ended", entry.proposal, ending)
-            queue_again(self.study, self._frozen(entry.proposal.number))
+            trials = self.study.get_trials(deepcopy=False)
+            queue_again(self.study, trials[entry.proposal.number])
         return len(released)
 
     def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
@@ -225,23 +230,18 @@ class Ledger:
 
     def _end(self, runner_id: str, state: RunState, failure: Failure | None = None) -> None:
         entry = self._live[runner_id]
-        ending = Ending(
-            state=state,
-            report=entry.report,
-            seconds=entry.seconds,
-            error=failure.error if failure else None,
-            traceback=failure.traceback if failure else None,
-        )
+        error, traceback = (failure.error, failure.traceback) if failure else (None, None)
+        ending = Ending(state, entry.report, entry.seconds, error, traceback)
         self._tell_observers("ended", entry.proposal, ending)
-        trial = entry.trial
-        if (run := self._run_id(entry.proposal.key)) is not None:
-            trial.set_user_attr("mlflow_run_id", run)
-        trial.set_user_attr("outcome", ending.outcome())
-        if state is RunState.FINISHED and entry.report is not None:
-            self.study.tell(trial, entry.report.best_metrics[self.objective])
-        else:
-            pruned = state is RunState.PRUNED
-            self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        trial, pruned = entry.trial, state is RunState.PRUNED
+        with together(self.study):
+            if (run := self._run_id(entry.proposal.key)) is not None:
+                trial.set_user_attr("mlflow_run_id", run)
+            trial.set_user_attr("outcome", ending.outcome())
+            if state is RunState.FINISHED and entry.report is not None:
+                self.study.tell(trial, entry.report.best_metrics[self.objective])
+            else:
+                self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
         del self._live[runner_id]
         if state is not RunState.FAILED:
             drop_resumption(self.study, trial.number, self._checkpoints)
@@ -257,9 +257,6 @@ class Ledger:
             void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
             self.study.set_user_attr("void", void)
             self.stop(f"the first {SAME_FAILURES} trials failed alike")
-
-    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[number]
 
     def _enough_complete(self) -> bool:
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

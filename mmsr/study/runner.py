@@ -21,6 +21,7 @@ from mmsr.study.folder import StudyRecord
 from mmsr.study.interrupt import StopRequest, stop_requests
 from mmsr.study.leaderboard import TrialRow, rows
 from mmsr.study.ledger import Ledger
+from mmsr.study.owned import OwnedStorage
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
 from mmsr.study.report import Proposal, Task
@@ -34,7 +35,7 @@ from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage
 
 WORKER_DEATHS = 3
 """So often a trial's worker may die before the trial is given up."""
@@ -70,7 +71,7 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
         claimed(plan.storage, plan.name),
         stop_requests(console.print) as stop,
     ):
-        storage = store.open_storage(plan.storage)
+        storage = OwnedStorage(store.open_storage(plan.storage))
         there = _check_existing(plan, storage)
         already = n_over(there, plan.only) if there else 0
         if there is not None and (already >= plan.trials or store.is_exhausted(there)):
@@ -101,7 +102,7 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
             return _run(plan, _open(plan, storage), console, stop, telling)
 
 
-def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
+def _check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
     study = store.load_study(storage, plan.name)
     definition = store.read_definition(study) if study else None
     record = plan.folder.read_record()
@@ -127,7 +128,7 @@ def _check_existing(plan: Plan, storage: RDBStorage) -> optuna.Study | None:
     return study
 
 
-def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
+def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
     study = store.open_study(
         storage,
         plan.name,
@@ -153,7 +154,7 @@ def _open(plan: Plan, storage: RDBStorage) -> optuna.Study:
     return study
 
 
-def _n_trials(storage: RDBStorage, name: str) -> int:
+def _n_trials(storage: BaseStorage, name: str) -> int:
     study = store.load_study(storage, name)
     return len(study.get_trials(deepcopy=False)) if study else 0
 

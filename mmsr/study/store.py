@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
 _DEFINITION, _UID, _TARGET, _EXHAUSTED = "definition", "uid", "trials", "exhausted"
 
@@ -55,7 +55,7 @@ def open_storage(url: str) -> RDBStorage:
         )
 
 
-def load_study(storage: RDBStorage, name: str) -> optuna.Study | None:
+def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
     """The study of this name, or None."""
     import optuna
 
@@ -98,7 +98,7 @@ def set_exhausted(study: optuna.Study, trials: int) -> None:
 
 
 def open_study(
-    storage: RDBStorage,
+    storage: BaseStorage,
     name: str,
     definition: Definition,
     *,

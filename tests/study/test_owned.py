@@ -1,0 +1,134 @@
+"""The owned storage: Optuna's own contract, equality with the database, and whole transactions."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.testing.pytest_storages import StorageTestCase
+from optuna.trial import FrozenTrial, TrialState
+
+from mmsr.study.owned import OwnedStorage, together
+from mmsr.study.store import open_storage
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with tables, made once: it takes a while."""
+    file = tmp_path_factory.mktemp("empty") / "optuna.db"
+    open_storage(f"sqlite:///{file}").remove_session()
+    return file
+
+
+@pytest.fixture
+def url(empty: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(empty, tmp_path)}"
+
+
+@pytest.fixture
+def storage(url: str) -> OwnedStorage:
+    return OwnedStorage(open_storage(url))
+
+
+class TestContract(StorageTestCase):
+    """Optuna's tests of every storage."""
+
+
+def in_the_database(url: str) -> list[FrozenTrial]:
+    return optuna.load_study(study_name="s", storage=open_storage(url)).trials
+
+
+def comparable(trials: list[FrozenTrial]) -> list[dict]:
+    """Trials without their times, which memory and database each take for themselves."""
+    return [
+        {
+            name: value
+            for name, value in vars(trial).items()
+            if name not in ("_datetime_start", "datetime_complete")
+        }
+        for trial in trials
+    ]
+
+
+def run_some(study: optuna.Study, seed: int) -> None:
+    """Ask, report, prune and tell in an order of chance; some trials stay under way."""
+    chance = random.Random(seed)
+    study.enqueue_trial({"x": 0.5}, user_attrs={"origin": ("known", 1)})
+    live = []
+    for _ in range(12):
+        for other in list(live):
+            step = len(study.trials[other.number].intermediate_values)
+            other.report(chance.random(), step)
+            if other.should_prune():
+                study.tell(other, state=TrialState.PRUNED)
+                live.remove(other)
+            elif chance.random() < 0.3:
+                study.tell(other, chance.random())
+                live.remove(other)
+        trial = study.ask()
+        with together(study):
+            trial.suggest_float("x", 0, 1)
+            trial.suggest_categorical("kind", ["a", "b"])
+            trial.set_user_attr("config", {"width": trial.number, "sizes": (1, 2)})
+        live.append(trial)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_memory_equals_the_database(url, storage, seed):
+    study = optuna.create_study(
+        study_name="s",
+        storage=storage,
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed=seed),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    )
+    run_some(study, seed)
+    assert len({trial.state for trial in study.trials}) >= 3
+    assert comparable(study.trials) == comparable(in_the_database(url))
+    assert comparable(study.trials) == comparable(
+        optuna.load_study(study_name="s", storage=OwnedStorage(open_storage(url))).trials
+    )
+    assert study.best_trial.number in {t.number for t in study.trials if t.value is not None}
+
+
+def test_nothing_of_a_broken_transaction_is_kept(url, storage):
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.enqueue_trial({"x": 0.25})
+
+    def write() -> None:
+        with together(study):
+            first, second = study.ask(), study.ask()
+            first.suggest_float("x", 0, 1)
+            study.tell(first, 1 / (second.number - 1))
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING]
+    assert comparable(study.trials) == comparable(in_the_database(url))
+    again = study.ask()
+    assert (again.number, again.suggest_float("x", 0, 1)) == (0, 0.25)
+
+
+def test_a_transaction_is_seen_whole_by_others(url, storage):
+    study = optuna.create_study(study_name="s", storage=storage)
+    with together(study):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        assert in_the_database(url) == []
+        study.tell(trial, 1.0)
+    assert comparable(in_the_database(url)) == comparable(study.trials)
+
+
+def test_trials_are_not_read_again(storage, monkeypatch):
+    study = optuna.create_study(study_name="s", storage=storage)
+    run_some(study, 0)
+    number = next(t.number for t in study.trials if t.state == TrialState.RUNNING)
+    for reading in ("get_trial", "get_all_trials"):
+        monkeypatch.setattr(f"optuna.storages.RDBStorage.{reading}", None)
+    monkeypatch.setattr("optuna.storages.RDBStorage._get_trials", None)
+    study.tell(number, 1.0)
+    assert study.trials[number].value == 1.0
+    assert study.ask().number == len(study.trials) - 1
