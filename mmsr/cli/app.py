@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mmsr import __version__
-from mmsr.cli import best_config, data, model, reproduce, study, train
+from mmsr.cli import best_config, data, model, reproduce, robustness, study, train
 from mmsr.errors import UserError
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -59,6 +59,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
+app.command("robustness")(robustness.robustness)
 
 
 def _print_version(wanted: bool) -> None:

@@ -84,12 +84,15 @@ class NodeTables(nn.Module):
         """Other links `[I, K]` of some modalities, in graphs and in scores, while this lasts."""
         before = {modality: self.links(modality) for modality in links}
         try:
-            for modality, link in links.items():
-                setattr(self, _buffer(modality), link.to(before[modality].device))
+            self.relink(links)
             yield
         finally:
-            for modality, link in before.items():
-                setattr(self, _buffer(modality), link)
+            self.relink(before)
+
+    def relink(self, links: Mapping[str, Tensor]) -> None:
+        """Give items other links `[I, K]` in some modalities, for good."""
+        for modality, link in links.items():
+            setattr(self, _buffer(modality), link.to(self.links(modality).device))
 
     @contextmanager
     def losing(self, loss: Loss) -> Iterator[None]:

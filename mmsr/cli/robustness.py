@@ -1,0 +1,100 @@
+"""`mmsr robustness`: what missing modalities cost a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.study.robustness.request import RATES
+
+
+def robustness(
+    name: Annotated[
+        str, typer.Argument(help="Study by name, a checkpoint folder, or a config file.")
+    ],
+    modalities: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUBSET,…",
+            help="What goes missing: modalities, a+b for some together, both or all. "
+            "Default: each by itself, and all.",
+        ),
+    ] = None,
+    rates: Annotated[
+        str,
+        typer.Option(metavar="RATE,…", help="Shares of items that lack it, from 0 to 1."),
+    ] = RATES,
+    seeds: Annotated[int, typer.Option(help="Masks of each rate, each with its own seed.")] = 3,
+    way: Annotated[
+        str,
+        typer.Option(
+            help="`item`: a seeded choice of items lacks it; `access`: each reading of an item "
+            "loses it by chance, as the paper's authors did."
+        ),
+    ] = "item",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Where results go. Default: $MMSR_HOME."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow; default: where the study was run.")
+    ] = None,
+) -> None:
+    """Measure how a model ranks as modalities go missing, and what it loses when they are
+    knocked out.
+
+    Of a study it takes the trial that was finalised, else the best one; a config is trained first.
+    All on validation targets: test is opened by `mmsr study finalize --robustness` alone. Writes
+    curves with bands as JSON, PNG and an interactive page; those of a study go to MLflow as well,
+    as its nested run `robustness`.
+    """
+    from mmsr.study.robustness.request import make_sweep
+    from mmsr.study.robustness.subject import find_subject
+    from mmsr.tracking import check_tracking
+
+    if output is not None and output.exists() and not output.is_dir():
+        raise UserError(f"--output {str(output)!r} is a file: name a folder")
+    subject = find_subject(name, storage, tracking_uri)
+    if subject.known is not None:
+        check_tracking(subject.known.tracking)
+    sweep = make_sweep(
+        subject.modalities,
+        subsets=modalities,
+        rates=rates,
+        seeds=seeds,
+        way=way,
+        metric=subject.metric,
+    )
+    from mmsr.study.robustness.run import measure, write
+    from mmsr.study.robustness.view import show_results
+
+    folder = output or subject.output
+    console = Console(highlight=False)
+    with console.status("loading", spinner="line") as status:
+        tell = status.update if console.is_terminal else lambda message: None
+        results = measure(subject, sweep, folder, device=device, progress=tell)
+        files = write(results, folder)
+    show_results(results, console)
+    for path in files:
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if subject.known is None:
+        return
+    from mmsr.study.robustness.record import record_robustness
+
+    if waiting := record_robustness(subject.known, results, files):
+        console.print(
+            f"{waiting} tracking events wait in {subject.known.folder.path}: they are shipped when "
+            "the study is run again",
+            soft_wrap=True,
+        )

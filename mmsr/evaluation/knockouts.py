@@ -1,0 +1,207 @@
+"""Knock-outs: what a trained model's ranking loses when a modality tells it nothing.
+
+`shuffled` gives every item that has the modality the codes of another one, `constant` gives all of
+them the same codes, `without` takes it away, `alone` takes all others away, and of `none` of them
+only the items themselves are left. Nothing is trained anew, so a knock-out says what this model
+leans on; what a model that never had the modality would reach is for another training to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from mmsr.evaluation.metrics import contributions, ranking_metrics
+from mmsr.evaluation.significance import Floats, per_user_means
+from mmsr.graph.masks import Links, without
+
+Kind = Literal["shuffled", "constant", "without", "alone", "none"]
+_SEED = 0
+_RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Knockout:
+    """One way to knock modalities out."""
+
+    kind: Kind
+    modality: str | None
+    """None stands for all of them."""
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        if self.kind == "none":
+            return "no modality"
+        return (
+            f"{self.modality or 'all'} {self.kind}"
+            if self.kind != "without"
+            else (f"without {self.modality}")
+        )
+
+    def links(self, links: Mapping[str, Links]) -> dict[str, Links]:
+        """The links that a model is to have instead of its own."""
+        names = set(links)
+        own = names if self.modality is None else {self.modality}
+        match self.kind:
+            case "shuffled":
+                return {**links, **{m: _shuffled(links[m], m) for m in own}}
+            case "constant":
+                return {**links, **{m: _constant(links[m]) for m in own}}
+            case "without":
+                return without(links, sorted(own), 1.0, _SEED)
+            case "alone":
+                return without(links, sorted(names - own), 1.0, _SEED)
+            case "none":
+                return without(links, sorted(names), 1.0, _SEED)
+
+
+class KnockedOut(BaseModel):
+    """What one knock-out costs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    modality: str | None
+    label: str
+    metrics: dict[str, float]
+    cost: float
+    """Share of the clean metric that is lost, both as means over users; below 0 where the ranking
+    gets better."""
+    low: float
+    high: float
+    """95 % interval of `cost`, bootstrap over users."""
+
+
+class Knockouts(BaseModel):
+    """All knock-outs of one model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    clean: dict[str, float]
+    modalities: tuple[str, ...]
+    results: tuple[KnockedOut, ...]
+
+    def of(self, kind: Kind, modality: str | None) -> KnockedOut | None:
+        """One of them."""
+        found = (r for r in self.results if (r.kind, r.modality) == (kind, modality))
+        return next(found, None)
+
+    def verdicts(self) -> list[str]:
+        """What each modality is to the model, a line each: by shuffling its codes."""
+        lines = []
+        for modality in self.modalities:
+            found = self.of("shuffled", modality)
+            if found is None:
+                continue
+            interval = f"{100 * found.low:.1f} … {100 * found.high:.1f} %"
+            carries = (
+                f"{100 * found.cost:.1f} % of {self.metric} hang on its codes ({interval})"
+                if found.low > 0
+                else f"carries nothing that the ranking needs ({interval} of {self.metric})"
+            )
+            lines.append(f"{modality}: {carries}")
+        return lines
+
+
+def knockouts_of(modalities: tuple[str, ...]) -> Iterator[Knockout]:
+    """All knock-outs of a model with these modalities."""
+    several = len(modalities) > 1
+    everything: tuple[str | None, ...] = (*modalities, None) if several else modalities
+    for modality in everything:
+        yield Knockout("shuffled", modality)
+    for modality in everything:
+        yield Knockout("constant", modality)
+    if several:
+        for modality in modalities:
+            yield Knockout("alone", modality)
+    if len(modalities) > 2:  # of two, one without the other is that one alone
+        for modality in modalities:
+            yield Knockout("without", modality)
+    if modalities:
+        yield Knockout("none", None)
+
+
+def knock_out(
+    links: Mapping[str, Links],
+    rank: Callable[[Mapping[str, Links]], NDArray[np.int64]],
+    users: NDArray[np.integer],
+    metric: str,
+    progress: Callable[[str], None] = lambda label: None,
+) -> Knockouts:
+    """Rank with every knock-out, and compare with the clean ranking.
+
+    Parameters
+    ----------
+    links : the model's own, by modality.
+    rank : ranks of the targets under given links.
+    users : whose target each is.
+    metric : what costs are measured in, e.g. `mrr@20`.
+    progress : told what is ranked.
+    """
+    clean_ranks = rank(links)
+    clean = per_user_means(contributions(clean_ranks)[metric], users)
+    results = []
+    for knockout in knockouts_of(tuple(links)):
+        progress(knockout.label)
+        ranks = rank(knockout.links(links))
+        left = per_user_means(contributions(ranks)[metric], users)
+        low, high = _interval(clean, left)
+        results.append(
+            KnockedOut(
+                kind=knockout.kind,
+                modality=knockout.modality,
+                label=knockout.label,
+                metrics=ranking_metrics(ranks),
+                cost=float(_cost(clean.mean(), left.mean())),
+                low=low,
+                high=high,
+            )
+        )
+    return Knockouts(
+        metric=metric,
+        clean=ranking_metrics(clean_ranks),
+        modalities=tuple(links),
+        results=tuple(results),
+    )
+
+
+def _cost(clean: Any, left: Any) -> Any:
+    """Share that is lost; nothing can be lost of 0."""
+    return 1 - left / np.where(clean > 0, clean, 1) - (clean <= 0)
+
+
+def _interval(clean: Floats, left: Floats) -> tuple[float, float]:
+    """95 % of the costs that users drawn with replacement give."""
+    rng, n = np.random.default_rng(_SEED), len(clean)
+    costs = []
+    for _ in range(_RESAMPLES):
+        users = rng.integers(n, size=n)
+        costs.append(_cost(clean[users].mean(), left[users].mean()))
+    low, high = np.quantile(costs, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _shuffled(links_IK: Links, modality: str) -> Links:
+    """Links dealt out anew among the items that have some."""
+    have = np.flatnonzero((links_IK >= 0).any(axis=1))
+    dealt = np.random.default_rng([_SEED, *modality.encode()]).permutation(have)
+    found = links_IK.copy()
+    found[have] = links_IK[dealt]
+    return found
+
+
+def _constant(links_IK: Links) -> Links:
+    """The most frequent links for all items that have some."""
+    have = np.flatnonzero((links_IK >= 0).any(axis=1))
+    found = links_IK.copy()
+    if len(have):
+        rows, counts = np.unique(links_IK[have], axis=0, return_counts=True)
+        found[have] = rows[counts.argmax()]
+    return found

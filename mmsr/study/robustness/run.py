@@ -1,0 +1,128 @@
+"""From a subject to its results: rank at every point, knock out, summarise, write."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsr.errors import UserError
+from mmsr.evaluation.knockouts import Knockouts, knock_out
+from mmsr.evaluation.robustness import links_of, rank_linked
+from mmsr.evaluation.sweep import Mask, Sweep, run_sweep
+from mmsr.graph.masks import Links
+from mmsr.study.record import code_version
+from mmsr.study.robustness.kept import KeptRanks
+from mmsr.study.robustness.plots import draw_html, draw_png
+from mmsr.study.robustness.results import NAME, Results
+from mmsr.study.robustness.subject import Subject
+
+Progress = Callable[[str], None]
+
+
+def measure(
+    subject: Subject,
+    sweep: Sweep,
+    folder: Path,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda message: None,
+) -> Results:
+    """Curves and knock-outs of a subject on validation targets.
+
+    Codes, model and histories are loaded once; between two points only links change. Ranks are
+    kept in `folder`, so an interrupted call goes on where it was.
+
+    Raises
+    ------
+    UserError : the device is not there, or the folder cannot be written.
+    """
+    subject.prepare(progress, device)
+    model, valid, config = subject.load(device), subject.dataset.valid(), subject.config
+    kept = _kept(subject, folder)
+
+    def rank(mask: Mask) -> list[NDArray[np.int64]]:
+        return [kept.get(str(mask), lambda: mask.rank(model, valid, config))]
+
+    def tell(done: int, total: int) -> None:
+        progress(f"point {done + 1} of {total}")
+
+    curves = run_sweep(sweep, rank, valid.users, tell)
+    return Results(
+        name=subject.name,
+        origin=subject.origin,
+        part="valid",
+        trial=subject.trial,
+        dataset=subject.dataset.name,
+        dataset_hash=subject.dataset.content_hash,
+        protocol=subject.dataset.protocol,
+        config=config.to_dict(),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code_version(),
+        curves=curves,
+        knockouts=knockouts(subject, folder, device=device, progress=progress),
+    )
+
+
+def knockouts(
+    subject: Subject,
+    folder: Path,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda message: None,
+) -> Knockouts:
+    """Knock-outs of a subject on validation targets; ranks are kept as those of `measure` are."""
+    model, valid, config = subject.load(device), subject.dataset.valid(), subject.config
+    kept = _kept(subject, folder)
+
+    def rank(links: Mapping[str, Links]) -> NDArray[np.int64]:
+        what = " ".join(f"{m} {hash_of(link)}" for m, link in sorted(links.items()))
+        return kept.get(what, lambda: rank_linked(model, valid, config, links))
+
+    own = links_of(model)
+    seen = {m: own[m] for m in own if (own[m] >= 0).any()}
+    return knock_out(
+        seen, rank, valid.users, subject.metric, lambda label: progress(f"knock-out: {label}")
+    )
+
+
+def hash_of(links_IK: Links) -> str:
+    """What tells links from others."""
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]
+
+
+def _kept(subject: Subject, folder: Path) -> KeptRanks:
+    settings: dict[str, object] = {
+        "data": subject.dataset.content_hash,
+        "config": subject.config.to_dict(),
+        "part": "valid",
+    }
+    return KeptRanks(folder / "ranks", subject.checkpoint / "best.safetensors", settings)
+
+
+def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:
+    """Write JSON, a PNG and an interactive page; returns their paths.
+
+    Raises
+    ------
+    UserError : the folder cannot be written.
+    """
+    paths = tuple(folder / f"{NAME}-{results.part}{end}" for end in (".json", ".png", ".html"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths[0].write_text(results.model_dump_json(indent=1) + "\n")
+        draw_png(results, paths[1])
+        draw_html(results, paths[2])
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {str(folder)!r}: {error.strerror or error}; name another --output"
+        ) from None
+    return paths[0], paths[1], paths[2]
