@@ -1,4 +1,4 @@
-"""`mmsr reproduce`: the paper's tables, measured beside published."""
+"""`mmsr reproduce`: the paper's tables, measured beside published, and its figures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from mmsr.errors import UserError
 
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="`table3` (graph aggregators) or `table4` (ablation).")
+        str,
+        typer.Argument(
+            help="`table3` (graph aggregators), `table4` (ablation), `fig4` (missing modalities) "
+            "or `fig5` (codes and links)."
+        ),
     ],
     dataset: Annotated[str, typer.Option(help="Data set by name.")],
     rows: Annotated[
         str | None,
-        typer.Option(metavar="ROW,…", help="Rows as the paper prints them. Default: all."),
+        typer.Option(
+            metavar="ROW,…",
+            help="Rows as the paper prints them; fig4: fusions, `ID only` and aggregators by name; "
+            "fig5: CODES/LINKS. Default: all, of fig4 without aggregators.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of every row, each with its own seed.")] = 3,
     epochs: Annotated[
@@ -69,7 +77,7 @@ def reproduce(
         bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
     ] = False,
 ) -> None:
-    """Run rows of a table of the paper, and show measured beside published figures.
+    """Run rows of a table or figure of the paper; of a table, show measured beside published.
 
     Rows and seeds are one study with the same budget for all: the same command goes on with it,
     and more `--rows` or `--seeds` are added to it. Each run trains on the training part and chooses
@@ -77,6 +85,9 @@ def reproduce(
     the kept ranks are used and test stays closed, but for rows that are new.
 
     Differences from HAN-GNN are tested over users (Wilcoxon, Holm's correction over rows).
+
+    The figures are drawn from validation targets (PNG and an interactive page), test stays closed:
+    fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
     """
     from mmsr.study.options import Options
     from mmsr.study.reproduce.request import make_request
@@ -100,8 +111,10 @@ def reproduce(
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"--output {str(output)!r} is a file: name a folder")
     console = Console()
+    from mmsr.study.reproduce.figures import check_figure, reproduce_figure
     from mmsr.study.reproduce.view import show_request, show_results
 
+    check_figure(request)
     if dry_run:
         show_request(request, console)
         return
@@ -110,6 +123,8 @@ def reproduce(
     from mmsr.study.study import exit_code
 
     def all_of_it() -> int:
+        if request.table.is_figure:
+            return reproduce_figure(request, console, output)
         code, results = run(request, console)
         if results is not None:
             show_results(results, console)

@@ -75,6 +75,7 @@ def robustness(
         seeds=seeds,
         way=way,
         metric=subject.metric,
+        others=subject.dataset.modalities,
     )
     from mmsr.study.robustness.run import measure, write
     from mmsr.study.robustness.view import show_results

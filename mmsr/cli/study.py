@@ -115,6 +115,11 @@ def leaderboard(
     for row in ranked(found)[:top]:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, markup=False, soft_wrap=True)
+    if known.folder.knockouts.exists():
+        from mmsr.study.robustness.report import read_knockouts, say
+
+        if (found_out := read_knockouts(known)) is not None:
+            say(found_out, console)
 
 
 @app.command()

@@ -39,9 +39,10 @@ class Mask:
     def rank(
         self, model: MMSR, prefixes: Prefixes, config: Config, progress: Chunk | None = None
     ) -> Ranks:
-        """Ranks of the targets."""
+        """Ranks of the targets; a model loses nothing of modalities that it has not."""
         rank = rank_without if self.way == "item" else rank_by_access
-        return rank(model, prefixes, config, self.modalities, self.rate, self.seed, progress)
+        own = [modality for modality in self.modalities if modality in model.tables.modalities]
+        return rank(model, prefixes, config, own, self.rate, self.seed, progress)
 
 
 CLEAN = Mask((), 0.0, 0)

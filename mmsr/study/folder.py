@@ -67,6 +67,11 @@ class StudyFolder:
         """What `mmsr study finalize` found, and when test was opened."""
         return self.path / "finalized.json"
 
+    @property
+    def knockouts(self) -> Path:
+        """What each modality is to the best trial's model."""
+        return self.path / "knockouts.json"
+
     def read_record(self) -> StudyRecord | None:
         """The record, or None where there is no such study."""
         try:

@@ -161,7 +161,7 @@ def _value(trial: FrozenTrial) -> float | None:
 def _leaf(key: str) -> str:
     """Last part of a dotted key, with the one before where the last says too little."""
     parts = key.split(".")
-    return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout") else parts[-1]
+    return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout", "rate", "per") else parts[-1]
 
 
 def _plain(value: Any) -> str:

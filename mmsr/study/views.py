@@ -105,10 +105,16 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     title = f"leaderboard ({chosen_on(plan.objective)}, %)"
     console.print(leaderboard(found, plan.objective, title, _TOP))
     console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
+    if all(row.state not in ("running", "waiting") for row in found):
+        from mmsr.study.lookup import look_up
+        from mmsr.study.robustness.report import report_knockouts
+
+        report_knockouts(look_up(plan.name, plan.storage, plan.tracking), console)
     console.print("where to look next", style="bold")
     for what, command in {
         "all trials": f"mmsr study leaderboard {plan.name}",
         "curves": _curves(plan),
+        "robustness": f"mmsr robustness {plan.name}",
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
         "test, once": f"mmsr study finalize {plan.name} --seeds 3",
     }.items():

@@ -63,9 +63,9 @@ def make_request(
 
     Parameters
     ----------
-    table : `table3` or `table4`.
+    table : `table3`, `table4`, `fig4` or `fig5`.
     dataset : prepared data set by name.
-    rows : labels as the paper prints them; None for all.
+    rows : labels as the paper prints them; None for all, of `fig4` for fusions and no modality.
     n_seeds : runs of every row; their seeds follow each other from the config's on.
     select_on : `valid`, or `test` for TEST-SELECTED figures.
     resources : what each run gets, as for `Study`.
@@ -80,6 +80,8 @@ def make_request(
     chosen = found.choose(rows)
     if select_on not in SELECTIONS:
         raise UserError(f"--select-on {select_on!r}: choose one of {', '.join(SELECTIONS)}")
+    if found.is_figure and select_on != "valid":
+        raise UserError(f"--select-on {select_on}: {table} is drawn from validation alone")
     settings = dict(options.settings or {})
     seeds = _seeds(n_seeds, settings.pop("seed", Config.model_fields["seed"].default))
     space = found.space()
@@ -89,7 +91,7 @@ def make_request(
     study = Study(
         dataset=dataset,
         space=space,
-        base=COMMON,
+        base={key: value for key, value in COMMON.items() if key not in space},
         enqueue=[{**row.settings, "seed": seed} for seed in seeds for row in chosen],
         only_enqueued=True,
         pruner=None,

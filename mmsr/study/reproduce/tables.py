@@ -1,4 +1,7 @@
-"""The paper's tables 3 and 4: their rows as settings, and the figures that were published."""
+"""The paper's tables 3 and 4 and figures 4 and 5: their rows as settings, and what was published.
+
+Of the figures nothing is published but the pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from mmsr.config import Config
+from mmsr.config import AGGREGATOR_NAMES, Config
 from mmsr.errors import UserError, unknown
 from mmsr.study.dimensions import Choice, Dimension, Int
 
@@ -37,23 +40,34 @@ class PaperTable:
     name: str
     title: str
     rows: tuple[Row, ...]
+    default: tuple[str, ...] | None = None
+    """Labels of the rows that are run where none are named; None for all."""
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether it is drawn from validation, and has no published figures beside it."""
+        return self.name in FIGURES
 
     def space(self) -> dict[str, Dimension]:
         """All that the rows differ in, and the seed; the same whichever rows are run."""
         keys = self.rows[0].settings
-        options = {key: dict.fromkeys(row.settings[key] for row in self.rows) for key in keys}
+        options: dict[str, list[Any]] = {key: [] for key in keys}
+        for key, found in options.items():
+            for row in self.rows:
+                if row.settings[key] not in found:
+                    found.append(row.settings[key])
         varied: dict[str, Dimension] = {key: Choice(*found) for key, found in options.items()}
         return {**varied, "seed": Int(0, MOST_SEED)}
 
     def choose(self, labels: Sequence[str] | None) -> tuple[Row, ...]:
-        """Rows by label (capitals do not matter), in the table's order; None for all.
+        """Rows by label (capitals do not matter), in the table's order; None for the default.
 
         Raises
         ------
         UserError : the table has no such row, or none is named.
         """
         if labels is None:
-            return self.rows
+            return tuple(r for r in self.rows if self.default is None or r.label in self.default)
         known = {row.label.casefold(): row for row in self.rows}
         wanted = [label.strip() for label in labels if label.strip()]
         for label in wanted:
@@ -65,7 +79,12 @@ class PaperTable:
         return tuple(row for label, row in known.items() if label in asked)
 
 
-def _table(name: str, title: str, rows: Mapping[str, Mapping[str, Any]]) -> PaperTable:
+def _table(
+    name: str,
+    title: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    default: tuple[str, ...] | None = None,
+) -> PaperTable:
     """A table of rows that say only how they differ from the defaults."""
     defaults = Config(dataset="").flat()
     keys = list(dict.fromkeys(key for settings in rows.values() for key in settings))
@@ -76,6 +95,7 @@ def _table(name: str, title: str, rows: Mapping[str, Mapping[str, Any]]) -> Pape
             Row(label, {key: settings.get(key, defaults[key]) for key in keys})
             for label, settings in rows.items()
         ),
+        default,
     )
 
 
@@ -117,17 +137,48 @@ TABLES = {
     )
 }
 
+_FUSION, _MODALITIES = "model.fusion", "graph.modalities"
+_CODES, _LINKS = "graph.n_codes", "graph.links_per_item"
+ID_ONLY = "ID only"
+FUSIONS = ("adaptive", "early", "late")
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        _table(
+            "fig4",
+            "missing modalities",
+            {
+                **{fusion: {_FUSION: fusion} for fusion in FUSIONS},
+                ID_ONLY: {_MODALITIES: []},
+                **{n: {_AGGREGATOR: n} for n in AGGREGATOR_NAMES if n != "dual_attention"},
+            },
+            default=(*FUSIONS, ID_ONLY),
+        ),
+        _table(
+            "fig5",
+            "codes and links per item",
+            {
+                f"{codes}/{links}": {_CODES: codes, _LINKS: links}
+                for codes in (10, 20, 30, 40, 50)
+                for links in (1, 2, 3, 4, 5)
+            },
+        ),
+    )
+}
+
 
 def find_table(name: str) -> PaperTable:
-    """A table by name.
+    """A table or figure by name.
 
     Raises
     ------
     UserError : there is none of this name.
     """
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
-    return TABLES[name]
+    known = TABLES | FIGURES
+    if name not in known:
+        raise unknown("table or figure", name, known)
+    return known[name]
 
 
 @dataclass(frozen=True)

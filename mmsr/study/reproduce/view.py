@@ -45,19 +45,23 @@ def show_request(request: Request, console: Console) -> None:
     told = what(plan) | {
         "rows": f"{len(request.rows)} of {request.table.name} ({request.table.title}), each with "
         f"seeds {', '.join(map(str, request.seeds))}",
-        "best epoch": _selection(request.label),
+        "best epoch": "chosen on validation, where the figure is drawn; test stays closed"
+        if request.table.is_figure
+        else _selection(request.label),
         **where(plan),
     }
     console.print(facts(told))
-    column = published(request.table.name, plan.dataset.name)
+    figure = request.table.is_figure
+    column = None if figure else published(request.table.name, plan.dataset.name)
     table = Table(title_justify="left", title_style="bold", title="rows")
     table.add_column("row", no_wrap=True)
     table.add_column("settings", overflow="fold")
-    for metric in _PUBLISHED:
-        table.add_column(f"{column.dataset} {_upper(metric)}", justify="right")
+    if column is not None:
+        for metric in _PUBLISHED:
+            table.add_column(f"{column.dataset} {_upper(metric)}", justify="right")
     for row in request.rows:
         keys = ", ".join(f"{key.removeprefix('model.')} {v}" for key, v in row.settings.items())
-        figures = (f"{column.percent[row.label][metric]:.2f}" for metric in _PUBLISHED)
+        figures = [f"{column.percent[row.label][m]:.2f}" for m in _PUBLISHED] if column else []
         table.add_row(escape(row.label), escape(keys), *figures)
     console.print(table)
     console.print("dry run: nothing was scheduled")

@@ -40,10 +40,13 @@ def parse_rates(text: str) -> tuple[float, ...]:
     return tuple(sorted(found))
 
 
-def parse_subsets(text: str | None, modalities: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def parse_subsets(
+    text: str | None, modalities: Sequence[str], others: Sequence[str] = ()
+) -> tuple[tuple[str, ...], ...]:
     """Subsets of `image,text,both`; None stands for each modality, and all where there are two.
 
     `a+b` is a subset, `all` are all modalities, and `both` are those of a model that has two.
+    `others` are what the data have and the model was trained without.
 
     Raises
     ------
@@ -66,6 +69,11 @@ def parse_subsets(text: str | None, modalities: Sequence[str]) -> tuple[tuple[st
         names = [name.strip() for name in word.split("+")]
         for name in names:
             if name not in have:
+                if name in others:
+                    raise UserError(
+                        f"--modalities {word}: the model was trained without {name!r}, so it "
+                        f"cannot go missing; it has {', '.join(have)}"
+                    )
                 raise unknown("modality of the model", name, have, hint="or all; a+b is a subset")
         found.append(tuple(name for name in have if name in names))
     return tuple(dict.fromkeys(found))
@@ -79,6 +87,7 @@ def make_sweep(
     seeds: int,
     way: str,
     metric: str,
+    others: Sequence[str] = (),
 ) -> Sweep:
     """Check what was asked for of a model that has these modalities.
 
@@ -92,7 +101,7 @@ def make_sweep(
         raise unknown("--way", way, WAYS)
     if not 1 <= seeds <= _MOST_SEEDS:
         raise UserError(f"--seeds {seeds}: give a whole number from 1 to {_MOST_SEEDS}")
-    chosen, shares = parse_subsets(subsets, modalities), parse_rates(rates)
+    chosen, shares = parse_subsets(subsets, modalities, others), parse_rates(rates)
     from mmsr.evaluation.sweep import Sweep
 
     return Sweep(chosen, shares, tuple(range(seeds)), metric, cast("Way", way))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsr.data import Prefixes
 from mmsr.errors import UserError
 from mmsr.evaluation.knockouts import Knockouts, knock_out
 from mmsr.evaluation.robustness import links_of, rank_linked
@@ -44,7 +45,7 @@ def measure(
     """
     subject.prepare(progress, device)
     model, valid, config = subject.load(device), subject.dataset.valid(), subject.config
-    kept = _kept(subject, folder)
+    kept = _kept(subject, folder, valid)
 
     def rank(mask: Mask) -> list[NDArray[np.int64]]:
         return [kept.get(str(mask), lambda: mask.rank(model, valid, config))]
@@ -66,29 +67,30 @@ def measure(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         code=code_version(),
         curves=curves,
-        knockouts=knockouts(subject, folder, device=device, progress=progress),
+        knockouts=knockouts(subject, folder, valid, device=device, progress=progress),
     )
 
 
 def knockouts(
     subject: Subject,
     folder: Path,
+    prefixes: Prefixes,
     *,
     device: str = "auto",
     progress: Progress = lambda message: None,
 ) -> Knockouts:
-    """Knock-outs of a subject on validation targets; ranks are kept as those of `measure` are."""
-    model, valid, config = subject.load(device), subject.dataset.valid(), subject.config
-    kept = _kept(subject, folder)
+    """Knock-outs of a subject on some targets; ranks are kept as those of `measure` are."""
+    model, config = subject.load(device), subject.config
+    kept = _kept(subject, folder, prefixes)
 
     def rank(links: Mapping[str, Links]) -> NDArray[np.int64]:
         what = " ".join(f"{m} {hash_of(link)}" for m, link in sorted(links.items()))
-        return kept.get(what, lambda: rank_linked(model, valid, config, links))
+        return kept.get(what, lambda: rank_linked(model, prefixes, config, links))
 
     own = links_of(model)
     seen = {m: own[m] for m in own if (own[m] >= 0).any()}
     return knock_out(
-        seen, rank, valid.users, subject.metric, lambda label: progress(f"knock-out: {label}")
+        seen, rank, prefixes.users, subject.metric, lambda label: progress(f"knock-out: {label}")
     )
 
 
@@ -99,11 +101,11 @@ def hash_of(links_IK: Links) -> str:
     return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]
 
 
-def _kept(subject: Subject, folder: Path) -> KeptRanks:
+def _kept(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
     settings: dict[str, object] = {
         "data": subject.dataset.content_hash,
         "config": subject.config.to_dict(),
-        "part": "valid",
+        "targets": f"valid {len(prefixes)}",
     }
     return KeptRanks(folder / "ranks", subject.checkpoint / "best.safetensors", settings)
 

@@ -105,7 +105,20 @@ def find_subject(name: str, storage: str | None = None, tracking: str | None = N
 def of_study(known: KnownStudy) -> Subject:
     """The trial that was finalised; else the best one. A refit knows the validation targets."""
     known.check_honest()
-    row, config, why = _chosen(known)
+    return _of_trial(known, *_chosen(known))
+
+
+def best_of_study(known: KnownStudy) -> Subject:
+    """The best trial.
+
+    Raises
+    ------
+    UserError : no trial has finished, or its checkpoint is gone.
+    """
+    return _of_trial(known, *best(rows(known.study), known.name), "best")
+
+
+def _of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
     return Subject(
         name=known.name,
         origin=f"{why} trial {row.number} of study {known.name}",
