@@ -62,7 +62,7 @@ def test_a_trial_is_called_by_its_row_and_seed(small_request):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"table": "table9"}, "unknown table 'table9'"),
+        ({"table": "table9"}, "unknown table or figure 'table9'"),
         ({"rows": ["GCN", "GATT"]}, "did you mean 'GAT'"),
         ({"n_seeds": 0}, "at least 1"),
         ({"select_on": "train"}, "choose one of valid, test"),
