@@ -12,6 +12,7 @@ Resumable: the same command goes on where it stopped, and several of them at onc
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
@@ -22,18 +23,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import common
+import numpy as np
+import torch
 from filelock import FileLock, Timeout
 
 from mmsr import paths
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.evaluation import ranking_metrics
-from mmsr.evaluation.robustness import rank_without, relative_area
+from mmsr.evaluation.robustness import relative_area
+from mmsr.evaluation.sweep import Sweep, run_sweep
 from mmsr.training import holds_checkpoint, load_best_model, read_checkpoint_state, train
+from mmsr.training.batching import bucketed_batches
+from mmsr.training.step import new_model, new_optimizer, train_step
 
 METRIC = "mrr@20"
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-MASK_SEEDS = (0, 1)
+MASK_SEED = 0
 SUBSETS = {"image": ("image",), "text": ("text",), "both": ("image", "text")}
 DROPOUT = "training.modality_dropout.rate"
 MODELS: dict[str, dict[str, Any]] = {
@@ -57,6 +62,8 @@ SETTINGS = {
     "training.epochs": 6,
     "training.threads": 1,
 }
+STEPS = 30
+"""Training steps that are timed."""
 MOST_CLEAN_COST = 0.02
 """Share of the clean score that modality dropout may cost."""
 
@@ -68,6 +75,10 @@ class Run:
     model: str
     config: Config
     folder: Path
+
+    @property
+    def measured(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.curves.json")
 
     @property
     def finished(self) -> bool:
@@ -90,19 +101,20 @@ def runs_of(arguments: Any, root: Path) -> list[Run]:
     return found
 
 
-def train_all(runs: list[Run], dataset: Dataset) -> None:
-    """Train what is not trained yet; other processes may take some of the runs."""
-    while left := [run for run in runs if not run.finished]:
+def do_all(runs: list[Run], dataset: Dataset) -> None:
+    """Train and measure what is left to do; other processes may take some of the runs."""
+    while left := [run for run in runs if not run.measured.exists()]:
         for run in left:
             run.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with FileLock(f"{run.folder}.lock", blocking=False):
-                    _train(run, dataset)
+                    if not run.finished:
+                        _train(run, dataset)
+                    if not run.measured.exists():
+                        run.measured.write_text(json.dumps(curves(run, dataset)))
             except Timeout:
                 continue
-        if all(run.finished for run in runs):
-            return
-        time.sleep(5)
+        time.sleep(1)
 
 
 def _train(run: Run, dataset: Dataset) -> None:
@@ -117,22 +129,32 @@ def _train(run: Run, dataset: Dataset) -> None:
         )
 
 
-def curves(run: Run, dataset: Dataset, mask_seeds: tuple[int, ...]) -> dict[str, list[float]]:
-    """Mean over mask seeds of the metric at each rate, for each subset of modalities."""
+def curves(run: Run, dataset: Dataset) -> dict[str, list[float]]:
+    """The metric at each rate, for each subset of modalities."""
     model = load_best_model(run.folder, run.config, dataset)
+    sweep = Sweep(tuple(SUBSETS.values()), RATES, (MASK_SEED,), METRIC)
     valid = dataset.valid()
+    found = run_sweep(sweep, lambda mask: [mask.rank(model, valid, run.config)], valid.users)
+    return {
+        name: [point.value for point in curve.points]
+        for name, curve in zip(SUBSETS, found.curves, strict=True)
+    }
 
-    def score(subset: tuple[str, ...], rate: float, seed: int) -> float:
-        return ranking_metrics(rank_without(model, valid, run.config, subset, rate, seed))[METRIC]
 
-    clean = score((), 0.0, 0)
-    found = {}
-    for name, subset in SUBSETS.items():
-        found[name] = [clean]
-        for rate in RATES[1:]:
-            seeds = mask_seeds[:1] if rate == 1 else mask_seeds  # nothing is left to choose
-            found[name].append(statistics.fmean(score(subset, rate, seed) for seed in seeds))
-    return found
+def cost_of_a_sweep(run: Run, dataset: Dataset) -> tuple[float, float]:
+    """Processor seconds of a sweep of 21 points, and of a training epoch, by so many steps."""
+    started = time.process_time()
+    curves(run, dataset)
+    swept = time.process_time() - started
+    model, examples = new_model(run.config, dataset).train(), dataset.train()
+    optimizer, most = new_optimizer(run.config, model), run.config.graph.max_history
+    rng = np.random.default_rng(0)
+    batches = bucketed_batches(examples.lengths(most), run.config.training.batch_size, rng)
+    started = time.process_time()
+    for rows in batches[:STEPS]:
+        histories, targets = (torch.from_numpy(array) for array in examples.batch(rows, most))
+        train_step(model, optimizer, histories, targets, run.config)
+    return swept, (time.process_time() - started) / STEPS * len(batches)
 
 
 def main() -> None:
@@ -144,16 +166,12 @@ def main() -> None:
     kind = "quick" if arguments.quick else f"full-{arguments.epochs}"
     root = paths.home() / "benchmarks" / f"robustness-{kind}"
     runs = runs_of(arguments, root)
-    train_all(runs, dataset)
+    do_all(runs, dataset)
     machine = common.machine(seconds=0.5)
     figures: dict[str, float] = {"epochs": float(runs[0].config.training.epochs)}
     figures["dropout_rate"] = runs[1].config.training.modality_dropout.rate
-    epoch_seconds, sweep_seconds = [], []
     for run in runs:
-        started = time.perf_counter()
-        found = curves(run, dataset, MASK_SEEDS[: 1 if arguments.quick else None])
-        sweep_seconds.append(time.perf_counter() - started)
-        epoch_seconds.append(read_checkpoint_state(run.folder).metrics["time/train_seconds"])
+        found = json.loads(run.measured.read_text())
         key = f"{run.model}_seed{run.config.seed}"
         figures[f"{key}_clean"] = found["both"][0]
         for subset, values in found.items():
@@ -171,6 +189,12 @@ def main() -> None:
     for subset in SUBSETS:
         name = f"mmsr_dropout_{subset}_area_mean"
         bars[name] = common.at_least(figures[f"mmsr_{subset}_area_mean"], figures[name])
+    figures["sweep_cpu_seconds"], figures["epoch_cpu_seconds"] = cost_of_a_sweep(runs[0], dataset)
+    points = len(RATES) * len(SUBSETS)
+    figures["points_per_epoch"] = points / (
+        figures["sweep_cpu_seconds"] / figures["epoch_cpu_seconds"]
+    )
+    bars["points_per_epoch"] = common.at_least(3, figures["points_per_epoch"])
     common.write("robustness", figures, bars, arguments.json, machine)
 
 
