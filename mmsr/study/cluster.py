@@ -29,7 +29,7 @@ def prepare_environment() -> None:
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # the study itself tells of workers that died
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # the study's state is in Optuna's storage
         "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the search itself asks for no more than fit
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     }.items():

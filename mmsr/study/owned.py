@@ -12,16 +12,18 @@ import copy
 import json
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import scoped_session, sessionmaker
+
+from mmsr.study.pending import SYSTEM, USER, PendingRows
 
 
 @dataclass
@@ -33,6 +35,8 @@ class _Known:
     user_attrs: dict[str, Any]
     system_attrs: dict[str, Any]
     trials: list[FrozenTrial]
+    distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    """By parameter: what other trials' values must go with."""
 
 
 class OwnedStorage(BaseStorage):
@@ -47,11 +51,12 @@ class OwnedStorage(BaseStorage):
 
     def __init__(self, database: RDBStorage) -> None:
         self._database = database
-        self._cached = optuna.storages.get_storage(database)  # knows distributions when it writes
+        self._cached = optuna.storages.get_storage(database)
         self._studies: dict[int, _Known] = {}
         self._places: dict[int, tuple[int, int]] = {}
         """Study and number of a trial, by the trial's id."""
         self._inside = False
+        self._pending = PendingRows()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -66,6 +71,7 @@ class OwnedStorage(BaseStorage):
                 # A session does not end a transaction that it was bound into.
                 self._database.scoped_session = scoped_session(sessionmaker(bind=connection))
                 yield
+                self._pending.write(connection)
         except BaseException:
             self._forget()
             raise
@@ -140,7 +146,10 @@ class OwnedStorage(BaseStorage):
     ) -> None:
         """Set a parameter of a running trial."""
         trial = self._updatable(trial_id)
-        self._cached.set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        known = self._study(self._places[trial_id][0]).distributions
+        check_distribution_compatibility(known.setdefault(param_name, distribution), distribution)
+        with self.together():
+            self._pending.add_param(trial_id, param_name, param_value_internal, distribution)
         value = distribution.to_external_repr(param_value_internal)
         self._put(
             trial,
@@ -177,14 +186,16 @@ class OwnedStorage(BaseStorage):
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial."""
         trial = self._updatable(trial_id)
-        self._cached.set_trial_user_attr(trial_id, key, value)
-        self._put(trial, user_attrs={**trial.user_attrs, key: _as_read(value)})
+        with self.together():
+            read = self._pending.add_attr(USER, trial_id, key, value)
+        self._put(trial, user_attrs={**trial.user_attrs, key: read})
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a trial."""
         trial = self._updatable(trial_id)
-        self._cached.set_trial_system_attr(trial_id, key, value)
-        self._put(trial, system_attrs={**trial.system_attrs, key: _as_read(value)})
+        with self.together():
+            read = self._pending.add_attr(SYSTEM, trial_id, key, value)
+        self._put(trial, system_attrs={**trial.system_attrs, key: read})
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Id of a trial by its number."""
@@ -195,8 +206,8 @@ class OwnedStorage(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """A trial by its id."""
-        if trial_id not in self._places:
-            self._study_of(trial_id)
+        for study in () if trial_id in self._places else self.get_all_studies():
+            self._study(study._study_id)
         study_id, number = self._places[trial_id]
         return self._study(study_id).trials[number]
 
@@ -228,18 +239,12 @@ class OwnedStorage(BaseStorage):
             self._studies[study_id] = known
             for trial in known.trials:
                 self._places[trial._trial_id] = study_id, trial.number
+                known.distributions |= trial.distributions
         return self._studies[study_id]
-
-    def _study_of(self, trial_id: int) -> None:
-        """Read the study of a trial that is not known yet."""
-        for study in self.get_all_studies():
-            self._study(study._study_id)
-            if trial_id in self._places:
-                return
-        raise KeyError(f"there is no trial with id {trial_id}")
 
     def _forget(self) -> None:
         """Read everything anew."""
+        self._pending.clear()
         self._studies.clear()
         self._places.clear()
         self._cached = optuna.storages.get_storage(self._database)

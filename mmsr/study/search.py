@@ -103,6 +103,13 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
 
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Keep Tune from writing down all trials whenever one has saved two checkpoints.
+
+        That grows with every trial, and nobody reads it: the study's state is in Optuna's storage.
+        """
+        tune_controller._checkpoint_manager._sync_every_n_trial_checkpoints = None
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop the trial when the ledger says that it is over."""
         over = False  # should the bookkeeping fail, the experiment stops as a whole

@@ -87,15 +87,15 @@ def _train(task: Task, own: Path | None, tune: Any) -> None:
     train = _load(task.trainer)
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
-    yielded = False
+    yielded, text = False, config.to_yaml()
     for result in train(config, dataset, device=task.device, resume=resume):
         yielded = True
-        _report(result, config, time.monotonic() - started, tune)
+        _report(result, text, time.monotonic() - started, tune)
     if not yielded and before is not None:  # it had finished before its driver could note it
         tune.report({"report": before.model_dump_json()})
 
 
-def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
+def _report(result: _Epoch, config: str, seconds: float, tune: Any) -> None:
     report = Report(
         epoch=result.epoch,
         metrics=result.metrics,
@@ -107,7 +107,7 @@ def _report(result: _Epoch, config: Config, seconds: float, tune: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
         folder = Path(scratch) / "checkpoint"
         result.save_checkpoint(folder)
-        (folder / CONFIG_FILE).write_text(config.to_yaml())
+        (folder / CONFIG_FILE).write_text(config)
         files = {path.name: path.stat().st_size for path in folder.iterdir()}
         whole = report.model_copy(update={"files": files})
         (folder / REPORT_FILE).write_text(whole.model_dump_json())
