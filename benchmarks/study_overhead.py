@@ -1,0 +1,338 @@
+"""What a study costs beside its trials: slot time between them, the first step, the driver.
+
+Trials sleep for a known time (`sleeping.py`), so all else is overhead; the rest is what a user
+runs: Ray, Optuna and MLflow on SQLite, checkpoints, default space and sampler. A slot is logical:
+its share of this machine's cores. Beside each figure stands `ray_…`: plain Ray Tune (reused actors,
+random search, neither Optuna nor MLflow) with as many of the same trials.
+
+- `slot_share_S`: on S slots, the share of trials of 30 s in the time from the end of each slot's
+  first trial to the end of its last. `whole_share_S` is that of the whole run of three
+  trials a slot (two on 32), with the start of Ray and of its workers and the study's last words.
+- `gap_seconds_S`: from a trial's end to the begin of the next on the same slot, median.
+  `proposal_seconds_S`: from Optuna's `datetime_start`, when a proposal is begun, to the first step.
+- `start_seconds_median`: the demo study trains for real, its actors reused; from `datetime_start`
+  to the first call of the model.
+- growth: trials of 0.3 s on 8 slots. Of the second fifth of the trials and the last, the driver's
+  processor time and elapsed time for a trial, and its resident memory.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import common
+import sleeping
+
+from mmsr.study.cluster import cores
+
+PARTS = ("2", "8", "32", "start", "growth")
+TRIAL_SECONDS, EPOCHS = 30.0, 10
+"""Length of a trial where slots are measured, and its reports."""
+GROWTH_SLOTS, GROWTH_EPOCHS, GROWTH_EPOCH_SECONDS = 8, 3, 0.1
+
+
+@dataclass
+class Run:
+    """What one run of many trials left."""
+
+    seconds: float
+    """All of it."""
+    clocks: dict[str, dict[str, float]]
+    """By trial: process, begin and end, as the workers noted them."""
+    proposed: dict[str, float] = field(default_factory=dict)
+    """By trial: when it was proposed; nothing for plain Ray Tune."""
+    ended: list[float] = field(default_factory=list)
+    """When the storage had the end of each trial, sorted."""
+    samples: list[tuple[float, float, float]] = field(default_factory=list)
+    """Time, processor seconds and resident MB of the driver."""
+
+    def cycles(self) -> tuple[float, int]:
+        """Seconds that slots took from the end of their first trial to that of the last, and the
+        number of trials in these.
+        """
+        slots = self._slots()
+        return sum(slot[-1][1] - slot[0][1] for slot in slots), sum(len(slot) - 1 for slot in slots)
+
+    def gaps(self) -> list[float]:
+        """Seconds from the end of a trial to the begin of the next of its slot."""
+        return [after[0] - before[1] for slot in self._slots() for before, after in pairwise(slot)]
+
+    def starts(self) -> list[float]:
+        """Seconds from proposal to first step, of trials in a process that had run another."""
+        by_process = defaultdict(list)
+        for trial, clock in self.clocks.items():
+            by_process[clock["process"]].append((clock["begun"], self.proposed[trial]))
+        return [
+            begun - proposed
+            for process in by_process.values()
+            for begun, proposed in sorted(process)[1:]
+        ]
+
+    def _slots(self) -> list[list[tuple[float, float]]]:
+        by_process = defaultdict(list)
+        for clock in self.clocks.values():
+            by_process[clock["process"]].append((clock["begun"], clock["ended"]))
+        return [sorted(trials) for trials in by_process.values()]
+
+
+def run_study(
+    home: Path, n: int, slots: int, epochs: int, epoch_seconds: float, **more: Any
+) -> Run:
+    """Run a study of sleeping trials, in this process."""
+    from mmsr.study import Study
+
+    study = Study(
+        dataset="demo",
+        name=f"overhead-{slots}-{n}",
+        trials=n,
+        epochs=epochs,
+        resources={"cpu": _cpu(slots)},
+        trainer="sleeping:sleep",
+        **more,
+    )
+    return _run(study, home, epoch_seconds)
+
+
+def run_demo(home: Path, n: int) -> Run:
+    """Run the demo study for real, two epochs a trial."""
+    import runpy
+
+    study = runpy.run_path(str(common.ROOT / "studies" / "demo.py"))["study"]
+    study = replace(
+        study, name="overhead-start", trials=n, epochs=2, pruner=None, trainer="sleeping:train"
+    )
+    return _run(study, home, 0.0)
+
+
+def run_plain(home: Path, n: int, slots: int, epochs: int, epoch_seconds: float) -> Run:
+    """Run as many sleeping trials by plain Ray Tune, in this process."""
+    import ray
+    from ray import tune
+
+    started = time.time()
+    with _clocks(home, epoch_seconds) as clocks, _sampled() as samples:
+        ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False)
+        tune.Tuner(
+            tune.with_resources(sleeping.sleep_plainly, {"cpu": _cpu(slots)}),
+            param_space={"epochs": epochs, "model.dropout": tune.uniform(0, 1)},
+            tune_config=tune.TuneConfig(num_samples=n, reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=str(home / "plain"),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            ),
+        ).fit()
+        ray.shutdown()
+        seconds = time.time() - started
+        found = _read(clocks)
+    ended = sorted(clock["ended"] for clock in found.values())
+    return Run(seconds, found, ended=ended, samples=samples)
+
+
+def _run(study: Any, home: Path, epoch_seconds: float) -> Run:
+    from mmsr.study.store import default_storage, load_study, open_storage
+
+    started = time.time()
+    with _clocks(home, epoch_seconds) as clocks, _sampled() as samples:
+        if code := study.run():
+            raise SystemExit(f"study {study.name} ended with code {code}")
+        seconds = time.time() - started
+        found = _read(clocks)
+    known = load_study(open_storage(default_storage()), study.name)
+    assert known is not None
+    over = [trial for trial in known.trials if trial.user_attrs.get("ray_trial_id") in found]
+    return Run(
+        seconds,
+        found,
+        {trial.user_attrs["ray_trial_id"]: trial.datetime_start.timestamp() for trial in over},
+        sorted(trial.datetime_complete.timestamp() for trial in over),
+        samples,
+    )
+
+
+@contextmanager
+def _clocks(home: Path, epoch_seconds: float) -> Iterator[Path]:
+    """A folder where the workers note their times."""
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        os.environ[sleeping.CLOCKS] = folder
+        os.environ[sleeping.EPOCH_SECONDS] = str(epoch_seconds)
+        yield Path(folder)
+
+
+def _read(clocks: Path) -> dict[str, dict[str, float]]:
+    lines = [json.loads(path.read_text()) for path in clocks.iterdir()]
+    return {line.pop("trial"): line for line in lines}
+
+
+@contextmanager
+def _sampled(every: float = 0.5) -> Iterator[list[tuple[float, float, float]]]:
+    """Look at this process's time and memory, from another thread."""
+    samples: list[tuple[float, float, float]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(every):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            megabytes = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+            samples.append((time.time(), time.process_time(), megabytes))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+
+
+def _cpu(slots: int) -> float:
+    return cores() / slots
+
+
+def growth(run: Run) -> dict[str, float]:
+    """Driver's costs for a trial in an earlier fifth of the trials and in the last, and ratios."""
+    fifth = len(run.ended) // 5
+    figures = {}
+    for name, first in (("early", fifth), ("late", 4 * fifth)):
+        begin, end = run.ended[first - 1], run.ended[first + fifth - 1]
+        inside = [sample for sample in run.samples if begin <= sample[0] <= end]
+        processor = inside[-1][1] - inside[0][1]
+        elapsed = inside[-1][0] - inside[0][0]
+        trials = sum(inside[0][0] <= at <= inside[-1][0] for at in run.ended)
+        figures[f"driver_ms_{name}"] = 1e3 * processor / trials
+        figures[f"elapsed_ms_{name}"] = 1e3 * elapsed / trials
+        figures[f"driver_rss_mb_{name}"] = statistics.median(sample[2] for sample in inside)
+    for name in ("driver_ms", "elapsed_ms", "driver_rss_mb"):
+        figures[f"{name}_growth"] = figures[f"{name}_late"] / figures[f"{name}_early"]
+    return figures
+
+
+def slot_figures(run: Run, slots: int, trial_seconds: float, end: str) -> dict[str, float]:
+    """Shares of slot time and gaps between trials."""
+    seconds, trials = run.cycles()
+    whole = len(run.clocks) * trial_seconds / (slots * run.seconds)
+    return {
+        f"slot_share_{end}": trials * trial_seconds / seconds,
+        f"whole_share_{end}": whole,
+        f"gap_seconds_{end}": statistics.median(run.gaps()),
+    }
+
+
+def measure(part: str, quick: bool, plain: bool, home: Path) -> dict[str, float]:
+    """Figures of one part, of `mmsr` or of plain Ray Tune."""
+    ray = "ray_" if plain else ""
+    run = run_plain if plain else run_study
+    if part == "start":
+        starts = run_demo(home, 6 if quick else 24).starts()
+        return {"start_seconds_median": statistics.median(starts), "start_seconds_max": max(starts)}
+    if part == "growth":
+        n = 60 if quick else 1000
+        found = run(home, n, GROWTH_SLOTS, GROWTH_EPOCHS, GROWTH_EPOCH_SECONDS)
+        return {f"{ray}{name}": value for name, value in growth(found).items()}
+    slots = int(part)
+    waves = 2 if slots == 32 else 3
+    trial_seconds = 2.0 if quick else TRIAL_SECONDS
+    more = {} if plain else {"pruner": None}
+    found = run(home, slots * waves, slots, EPOCHS, trial_seconds / EPOCHS, **more)
+    figures = slot_figures(found, slots, trial_seconds, part)
+    if not plain:
+        figures[f"proposal_seconds_{part}"] = statistics.median(found.starts())
+    return {f"{ray}{name}": value for name, value in figures.items()}
+
+
+def bars(figures: dict[str, float]) -> dict[str, common.Bar]:
+    """Limits on what was measured."""
+    limits: dict[str, tuple[Callable[[float, float], common.Bar], float]] = {
+        **{f"slot_share_{slots}": (common.at_least, 0.95) for slots in (2, 8, 32)},
+        "start_seconds_median": (common.at_most, 1.0),
+        "driver_ms_growth": (common.at_most, 1.2),
+        "driver_rss_mb_growth": (common.at_most, 1.1),
+    }
+    return {
+        name: check(limit, figures[name])
+        for name, (check, limit) in limits.items()
+        if name in figures
+    }
+
+
+def apart(part: str, quick: bool, plain: bool, home: Path) -> dict[str, float]:
+    """`measure` in a process of its own, whose output goes to a log."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    log = home / f"{part}-{'plain' if plain else 'mmsr'}.log"
+    process = context.Process(target=_measure_there, args=(theirs, log, part, quick, plain, home))
+    process.start()
+    theirs.close()
+    try:
+        figures: dict[str, float] = ours.recv()
+    except EOFError:
+        raise SystemExit(f"{part} ended early:\n{log.read_text()[-4000:]}") from None
+    finally:
+        process.join()
+    return figures
+
+
+def _measure_there(answer: Any, log: Path, part: str, quick: bool, plain: bool, home: Path) -> None:
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    answer.send(measure(part, quick, plain, home))
+
+
+def prepare(home: Path) -> None:
+    """Set up the place where the studies run: a home of its own with the demo shop."""
+    os.environ["MMSR_HOME"] = str(home)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(common.ROOT), str(common.ROOT / "benchmarks"), os.getenv("PYTHONPATH")))
+    )
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    from mmsr.cli.data import demo
+
+    demo()
+
+
+def main() -> None:
+    parser = common.parser(__doc__.splitlines()[0])
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        help="measure these alone; figures of others that are in the JSON file stay",
+    )
+    arguments = parser.parse_args()
+    parts = arguments.parts or (("8", "start", "growth") if arguments.quick else PARTS)
+    machine = common.machine(seconds=0.5)
+    figures: dict[str, float] = {}
+    if arguments.parts and arguments.json and arguments.json.exists():
+        figures |= json.loads(arguments.json.read_text())["figures"]
+    home = Path(tempfile.mkdtemp(prefix="mmsr-overhead-"))
+    try:
+        prepare(home)
+        for part in parts:
+            for plain in (False,) if part == "start" or arguments.quick else (False, True):
+                figures |= apart(part, arguments.quick, plain, home)
+    finally:
+        shutil.rmtree(home)
+    common.write("study_overhead", figures, bars(figures), arguments.json, machine)
+
+
+if __name__ == "__main__":
+    main()
