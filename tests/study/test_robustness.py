@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation.robustness import links_of
+from mmsr.study import Study
 from mmsr.study.robustness.report import some_targets
 from mmsr.study.robustness.request import RATES, make_sweep, parse_rates, parse_subsets
 from mmsr.study.robustness.subject import find_subject
@@ -165,3 +167,38 @@ def test_some_targets_are_those_of_whole_users(shop: Dataset):
     assert 0 < len(some) < len(valid)
     whole = np.isin(valid.users, some.users)
     assert np.array_equal(some.targets, valid.targets[whole])
+
+
+@pytest.mark.slow
+def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_run(
+    study_home: Path, small_study: Study, capsys: pytest.CaptureFixture[str]
+):
+    from mlflow import MlflowClient
+
+    study = dataclasses.replace(small_study, trials=1, epochs=2)
+    assert study.run() == 0
+    told = capsys.readouterr().out
+    assert "modalities, by shuffling the codes of trial 0 on validation" in told
+    assert "  image: " in told
+    kept = (study_home / "studies" / "shop" / "knockouts.json").read_text()
+    assert study.run() == 0
+    assert "knocking out" not in capsys.readouterr().out, "it is worked out once"
+    board = CliRunner().invoke(app, ["study", "leaderboard", "shop"])
+    assert "  image: " in board.output
+    ask("shop", "--rates", "0.5,1", "--seeds", "1")
+    ask("shop", "--rates", "0.5,1", "--seeds", "1")
+    assert (study_home / "studies" / "shop" / "knockouts.json").read_text() == kept
+    found = json.loads(
+        (study_home / "studies" / "shop/robustness/robustness-valid.json").read_text()
+    )
+    client = MlflowClient(f"sqlite:///{study_home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'robustness'")
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.data.tags["mmsr.kind"] == "study"
+    assert (run.info.run_name, run.info.status) == ("robustness", "FINISHED")
+    curve = client.get_metric_history(run.info.run_id, "valid/missing_image/mrr_at_20")
+    points = found["curves"]["curves"][0]["points"]
+    assert {m.step: m.value for m in curve} == {round(100 * p["rate"]): p["value"] for p in points}
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {f"robustness-valid{end}" for end in (".json", ".png", ".html")}

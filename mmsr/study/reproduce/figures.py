@@ -152,7 +152,7 @@ def _curves(
 ) -> Curves:
     """Curves of a row, its seeds' models together; ranks are kept with the study."""
     from mmsr.evaluation.sweep import Sweep, run_sweep
-    from mmsr.study.robustness.kept import KeptRanks
+    from mmsr.study.robustness.kept import KeptRanks, model_key
     from mmsr.training import load_best_model
 
     dataset = known.open_dataset()
@@ -162,11 +162,9 @@ def _curves(
         if trial.config is None:  # every trial that has finished has one
             continue
         folder = checkpoint_of(known, trial)
-        kept = KeptRanks(
-            known.folder.path / "robustness" / "ranks",
-            folder / "best.safetensors",
-            {"data": dataset.content_hash, "config": trial.config.to_dict(), "targets": "valid"},
-        )
+        settings = {"data": dataset.content_hash, "config": trial.config.to_dict()}
+        key = model_key(folder / "best.safetensors", {**settings, "targets": "valid"})
+        kept = KeptRanks(known.folder.path / "robustness" / "ranks", key)
         model = load_best_model(folder, trial.config, dataset)
         models.append(partial(_rank, kept, model, valid, trial.config))
 

@@ -23,15 +23,11 @@ class KeptRanks:
     Parameters
     ----------
     folder : where they are kept; it is made where it is missing.
-    weights : file of the model's weights.
-    settings : whatever else the ranks depend on.
+    model : names the model and all else that its ranks depend on (see `model_key`).
     """
 
-    def __init__(self, folder: Path, weights: Path, settings: dict[str, object]) -> None:
-        self._folder = folder
-        digest = hashlib.sha256(weights.read_bytes())
-        digest.update(json.dumps(settings, sort_keys=True).encode())
-        self._model = digest.hexdigest()[:16]
+    def __init__(self, folder: Path, model: str) -> None:
+        self._folder, self._model = folder, model
 
     def get(self, what: str, compute: Callable[[], Ranks]) -> Ranks:
         """The ranks of `what`; computed where they are not known.
@@ -40,8 +36,7 @@ class KeptRanks:
         ------
         UserError : the folder cannot be written.
         """
-        digest = hashlib.sha256(f"{self._model} {what}".encode()).hexdigest()[:24]
-        path = self._folder / f"{digest}.safetensors"
+        path = self._folder / f"{digest(f'{self._model} {what}', 24)}.safetensors"
         try:
             return load_file(path)["ranks"].astype(np.int64)
         except (FileNotFoundError, SafetensorError, KeyError):
@@ -57,6 +52,13 @@ class KeptRanks:
         return ranks
 
 
-def digest(text: str) -> str:
+def model_key(weights: Path, settings: dict[str, object]) -> str:
+    """A name for a model by the bytes of its weights and whatever else its ranks depend on."""
+    found = hashlib.sha256(weights.read_bytes())
+    found.update(json.dumps(settings, sort_keys=True).encode())
+    return found.hexdigest()[:16]
+
+
+def digest(text: str, length: int = 8) -> str:
     """A short name for what a text says."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

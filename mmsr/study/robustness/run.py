@@ -18,7 +18,7 @@ from mmsr.evaluation.robustness import links_of, rank_linked
 from mmsr.evaluation.sweep import Mask, Sweep, run_sweep
 from mmsr.graph.masks import Links
 from mmsr.study.record import code_version
-from mmsr.study.robustness.kept import KeptRanks
+from mmsr.study.robustness.kept import KeptRanks, model_key
 from mmsr.study.robustness.plots import draw_html, draw_png
 from mmsr.study.robustness.results import NAME, Results
 from mmsr.study.robustness.subject import Subject
@@ -107,7 +107,7 @@ def _kept(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
         "config": subject.config.to_dict(),
         "targets": f"valid {len(prefixes)}",
     }
-    return KeptRanks(folder / "ranks", subject.checkpoint / "best.safetensors", settings)
+    return KeptRanks(folder / "ranks", model_key(subject.checkpoint / "best.safetensors", settings))
 
 
 def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:
