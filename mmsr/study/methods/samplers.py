@@ -40,7 +40,8 @@ class Sampler:
 class Tpe(Sampler):
     """Tree-structured Parzen estimator over all dimensions jointly; knows of running trials.
 
-    With several objectives, each dimension has an estimator of its own.
+    With several objectives, each dimension has an estimator of its own; with one, it learns from
+    the best and the newest trials (`mmsr.study.methods.recent`), whatever their number.
     """
 
     startup_trials: int = 8
@@ -54,7 +55,9 @@ class Tpe(Sampler):
         """Optuna's sampler."""
         from optuna.samplers import TPESampler
 
-        return _quietly(
+        from mmsr.study.methods.recent import BestAndNewest
+
+        sampler = _quietly(
             TPESampler,
             n_startup_trials=self.startup_trials,
             multivariate=n_objectives == 1,
@@ -62,6 +65,7 @@ class Tpe(Sampler):
             constant_liar=True,
             seed=_seed(seed, already),
         )
+        return BestAndNewest(sampler) if n_objectives == 1 else sampler
 
     def __str__(self) -> str:
         return f"TPE, the first {self.startup_trials} at random"
