@@ -25,6 +25,10 @@ def export(
         str, typer.Option("-o", "--output", metavar="FILE", help="File to write; - is stdout.")
     ] = "-",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Another trial than the best, by its number."),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
@@ -32,6 +36,7 @@ def export(
 ) -> None:
     """Write the best finished trial's config and where it comes from.
 
+    With several objectives that is the best in the first one; --trial takes another of the front.
     `mmsr train --config FILE` replays it and shows both results side by side.
     """
     path = Path(output)
@@ -40,7 +45,7 @@ def export(
     from mmsr.study.export import export_best
     from mmsr.study.lookup import look_up
 
-    text = export_best(look_up(name, storage))
+    text = export_best(look_up(name, storage), trial)
     if output == "-":
         sys.stdout.write(text)
         return

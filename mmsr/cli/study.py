@@ -68,7 +68,7 @@ def status(name: Name, storage: Storage = None) -> None:
     console.print(f"study {name}: {state}, {over} of {wanted} trials are over; {summary(found)}")
     definition = known.definition
     console.print(
-        f"{definition.objective} on {definition.dataset} ({definition.protocol}), "
+        f"{', '.join(definition.objectives)} on {definition.dataset} ({definition.protocol}), "
         f"storage {without_password(known.storage)}, tracking {without_password(known.tracking)}",
         soft_wrap=True,
     )
@@ -102,6 +102,7 @@ def leaderboard(
     """Show the best trials of a study by its objective, with their settings."""
     from mmsr.study.leaderboard import chosen_on, leaderboard, ranked, rows, settings_text
     from mmsr.study.lookup import look_up
+    from mmsr.study.pareto import show_front
 
     console = Console(highlight=False)
     known = look_up(name, storage)
@@ -110,6 +111,8 @@ def leaderboard(
     if not ranked(found):
         console.print(f"study {name} has no finished trial yet")
         return
+    if known.definition.against:
+        show_front(found, known.definition.objectives, console)
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
     console.print(leaderboard(found, objective, title, top))
     for row in ranked(found)[:top]:
@@ -170,7 +173,7 @@ def finalize(
 
 def _overview(name: str) -> tuple[str, str, str]:
     """State, trials and best value of a study, or why they are not known."""
-    from mmsr.study.leaderboard import ranked, rows
+    from mmsr.study.leaderboard import best_value, rows
     from mmsr.study.lookup import look_up
     from mmsr.study.store import target
     from mmsr.study.succession import counted
@@ -180,7 +183,7 @@ def _overview(name: str) -> tuple[str, str, str]:
     except UserError:
         return "storage away", "", ""
     over, wanted = len(counted(known.study)), target(known.study) or 0
-    best = next((row.value for row in ranked(rows(known.study)) if row.state == "finished"), None)
+    best = best_value(rows(known.study))
     state = "finished" if over >= wanted else "stopped"
     return state, f"{over} of {wanted}", _percent(best)
 

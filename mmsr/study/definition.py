@@ -23,10 +23,17 @@ class Definition(BaseModel):
     dataset_hash: str
     protocol: str
     objective: str
+    against: tuple[str, ...] = ()
+    """Further objectives, which the first one is weighed against."""
     pruner: str
     space: dict[str, str]
     config: dict[str, Any]
     """Values of the config that the study does not vary, by dotted key."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives, that of the best epoch first."""
+        return (self.objective, *self.against)
 
     @property
     def test_selected(self) -> bool:
@@ -41,6 +48,7 @@ class Definition(BaseModel):
         dataset_hash: str,
         protocol: str,
         objective: str,
+        against: tuple[str, ...] = (),
         pruner: str,
         space: Space,
         base: Config,
@@ -52,6 +60,7 @@ class Definition(BaseModel):
             dataset_hash=dataset_hash,
             protocol=protocol,
             objective=objective,
+            against=against,
             pruner=pruner,
             space={key: str(dimension) for key, dimension in space.items()},
             config={key: value for key, value in base.flat().items() if key not in skipped},
@@ -59,7 +68,7 @@ class Definition(BaseModel):
 
     def difference(self, now: Definition) -> str | None:
         """The first thing that is not as it was, in words; None where all is."""
-        for what in ("dataset", "dataset_hash", "protocol", "objective", "pruner"):
+        for what in ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner"):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"

@@ -14,8 +14,8 @@ from mmsr.study.store import study_uid
 from mmsr.tracking.databases import without_password
 
 
-def export_best(known: KnownStudy) -> str:
-    """YAML text: the best trial's config, and its provenance.
+def export_best(known: KnownStudy, trial: int | None = None) -> str:
+    """YAML text: the best trial's config, or that of another one, and its provenance.
 
     `mmsr train --config` replays it: the same metrics come out on the same data and machine.
 
@@ -24,7 +24,7 @@ def export_best(known: KnownStudy) -> str:
     UserError : no trial has finished, or its epochs were chosen on test.
     """
     known.check_honest()
-    row, config = best(rows(known.study), known.name)
+    row, config = best(rows(known.study), known.name, trial)
     definition = known.definition
     provenance: dict[str, Any] = {
         "study": known.name,
@@ -35,6 +35,7 @@ def export_best(known: KnownStudy) -> str:
         "protocol": definition.protocol,
         "objective": definition.objective,
         "objective_value": row.value,
+        "against": {name: row.metrics.get(name) for name in definition.against},
         "best_epoch": row.best_epoch,
         "epochs": row.epochs,
         "metrics": {k: v for k, v in row.metrics.items() if k.startswith("valid/")},
@@ -46,11 +47,18 @@ def export_best(known: KnownStudy) -> str:
         "finalized": _finalized(read_final(known.folder.finalized), row.number),
     }
     head = (
-        f"# Best config of study {known.name}; run it again with\n"
+        f"# {_which(known, trial)} of study {known.name}; run it again with\n"
         "#   mmsr train --config THIS_FILE\n"
     )
     tree = {"config": config.to_dict(), "provenance": provenance}
     return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _which(known: KnownStudy, trial: int | None) -> str:
+    if trial is not None:
+        return f"Config of trial {trial}"
+    against = known.definition.against
+    return f"Best config in {known.definition.objective}" if against else "Best config"
 
 
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KINDS = (
     ("dataset", str, "the name of a data set"),
     ("space", Mapping, "a mapping such as {'graph.n_codes': Int(10, 50)}"),
-    ("objective", str, "a metric such as 'valid/mrr@20'"),
+    ("objective", str | Sequence, "a metric such as 'valid/mrr@20', or a list of them"),
     ("resources", Mapping | str, "a mapping such as {'cpu': 1, 'gpu': 0}, or 'auto'"),
     ("base", Mapping, "a mapping such as {'model.width': 64}"),
     ("enqueue", Sequence | None, "a list of settings such as [{'model.width': 64}], or None"),

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.succession import current
+from mmsr.study.succession import current, curve_of
 from mmsr.tracking import RunState
 
 _SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
@@ -59,16 +59,28 @@ def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
     return sorted(ended, key=lambda row: (row.state != "finished", -(row.value or 0), row.number))
 
 
-def best(found: Sequence[TrialRow], name: str) -> tuple[TrialRow, Config]:
-    """The best finished trial and its config.
+def best_value(found: Sequence[TrialRow]) -> float | None:
+    """The first objective of the best finished trial, if there is one."""
+    return next((row.value for row in ranked(found) if row.state == "finished"), None)
+
+
+def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tuple[TrialRow, Config]:
+    """The best finished trial by the first objective, or the one of a number, and its config.
 
     Raises
     ------
-    UserError : no trial has finished.
+    UserError : no trial has finished, or not this one.
     """
-    for row in ranked(found):
-        if row.state == "finished" and row.config is not None:
+    finished = [row for row in ranked(found) if row.state == "finished"]
+    for row in finished:
+        if row.config is not None and trial in (None, row.number):
             return row, row.config
+    if trial is not None and finished:
+        numbers = ", ".join(str(row.number) for row in finished[:10])
+        raise UserError(
+            f"--trial {trial}: study {name!r} has no finished trial of this number; best first: "
+            f"{numbers}{', …' if len(finished) > 10 else ''}"
+        )
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 
 
@@ -132,7 +144,7 @@ def seconds(value: float | None) -> str:
 def _row(trial: FrozenTrial) -> TrialRow:
     attrs = trial.user_attrs
     outcome = attrs.get("outcome", {})
-    curve = trial.intermediate_values
+    curve = curve_of(trial)
     config = Config.from_dict(attrs["config"]) if "config" in attrs else None
     flat = config.flat() if config else {}
     return TrialRow(
@@ -152,10 +164,12 @@ def _row(trial: FrozenTrial) -> TrialRow:
 
 
 def _value(trial: FrozenTrial) -> float | None:
-    curve = trial.intermediate_values
+    curve = curve_of(trial)
     if trial.state == TrialState.PRUNED:  # Optuna gives it the newest epoch's
         return max(curve.values(), default=None)
-    return trial.value if trial.state.is_finished() else curve.get(max(curve, default=0))
+    if trial.state.is_finished():
+        return trial.values[0] if trial.values else None
+    return curve.get(max(curve, default=0))
 
 
 def _leaf(key: str) -> str:

@@ -36,7 +36,7 @@ from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space
-from mmsr.study.succession import drop_resumption, queue_again
+from mmsr.study.succession import drop_resumption, note_value, queue_again
 from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
@@ -67,6 +67,8 @@ class Ledger:
     study : the Optuna study.
     space, base : what is varied, and the config that it is varied on.
     objective : validation metric to maximise.
+    against : further objectives, taken at the epoch that is best by the first; no trial is stopped
+        early then.
     checkpoints : folder with one sub-folder a trial.
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
@@ -84,6 +86,7 @@ class Ledger:
         objective: str,
         checkpoints: Path,
         *,
+        against: Sequence[str] = (),
         startup_trials: int = 0,
         only: Sequence[Mapping[str, Any]] | None = None,
         systematic: bool = False,
@@ -92,7 +95,7 @@ class Ledger:
         observers: Sequence[Observer] = (),
         run_id: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self.study, self.objective = study, objective
+        self.study, self.objective, self.against = study, objective, tuple(against)
         self._checkpoints, self._startup_trials = checkpoints, startup_trials
         self._proposals = Proposals(
             study, space, base, checkpoints, only=only, systematic=systematic
@@ -176,13 +179,22 @@ class Ledger:
             self._tell_observers("reported", entry.proposal, report)
         with together(self.study):
             if new:
-                entry.trial.report(value, report.epoch)
-            weak = not report.finished and entry.trial.should_prune()
+                note_value(entry.trial, report.epoch, value, alone=not self.against)
+            stoppable = not self.against and not report.finished
+            weak = stoppable and entry.trial.should_prune()
         if report.finished:
-            self._end(runner_id, RunState.FINISHED)
+            self._finish(runner_id, report)
         elif weak and self._enough_complete():
             self._end(runner_id, RunState.PRUNED)
         return runner_id not in self._live
+
+    def _finish(self, runner_id: str, report: Report) -> None:
+        for objective in self.against:
+            value = report.best_metrics.get(objective, math.nan)
+            if not math.isfinite(value):
+                self.fail(runner_id, Failure(error=f"{objective} is {value}", traceback=""))
+                return
+        self._end(runner_id, RunState.FINISHED)
 
     def fail(self, runner_id: str, failure: Failure) -> None:
         """Note that a trial raised."""
@@ -224,8 +236,9 @@ class Ledger:
     def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
         """Report again what was reported before the checkpoint, and note the rungs passed."""
         for step, value in proposal.curve.items():
-            trial.report(value, step)
-            trial.should_prune()
+            note_value(trial, step, value, alone=not self.against)
+            if not self.against:
+                trial.should_prune()
         return set(proposal.curve)
 
     def _end(self, runner_id: str, state: RunState, failure: Failure | None = None) -> None:
@@ -239,7 +252,8 @@ class Ledger:
                 trial.set_user_attr("mlflow_run_id", run)
             trial.set_user_attr("outcome", ending.outcome())
             if state is RunState.FINISHED and entry.report is not None:
-                self.study.tell(trial, entry.report.best_metrics[self.objective])
+                best = entry.report.best_metrics
+                self.study.tell(trial, [best[name] for name in (self.objective, *self.against)])
             else:
                 self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
         del self._live[runner_id]

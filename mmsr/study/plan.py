@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsr import paths
-from mmsr.config import VALID_METRICS, Config
+from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
@@ -24,6 +24,7 @@ from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
 from mmsr.study.kinds import check_kinds
 from mmsr.study.methods import Pruner, Sampler, chosen_pruner, chosen_sampler
+from mmsr.study.objectives import read_objectives, settings_for
 from mmsr.study.options import Options
 from mmsr.study.resources import Resources, read_resources
 from mmsr.study.space import (
@@ -57,6 +58,8 @@ class Plan:
     base: Config
     space: Space
     objective: str
+    against: tuple[str, ...]
+    """Further objectives, which the first one is weighed against."""
     known: tuple[Mapping[str, Any], ...]
     only: tuple[Mapping[str, Any], ...] | None
     """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
@@ -83,20 +86,18 @@ def make_plan(study: Study, options: Options) -> Plan:
     """
     check_kinds(study)
     _check_trainer(study.trainer)
-    objective = _objective(study.objective)
+    objective, *against = read_objectives(study.objective)
     resources = read_resources(study.resources)
     dataset = _dataset(study.dataset)
-    base, fixed = _base(study, options, dataset.name, objective, resources)
+    base, fixed = _base(study, options, dataset.name, (objective, *against), resources)
     space = _without_fixed(study.space, base, fixed)
     check_space(space, base)
     known = _known(study, space, base)
     _check_data(dataset, space, base, known)
     sampler = chosen_sampler(options.sampler, study.sampler)
-    sampler.check(space)
+    sampler.check(space, 1 + len(against))
     trials = _trials(study, options, sampler, space, base)
-    pruner = chosen_pruner(options.pruner, study.pruner)
-    if pruner is not None:
-        pruner.check()
+    pruner = _pruner(study, options, against)
     seed = study.seed if options.seed is None else options.seed
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed {seed!r}: give a whole number of at least 0")
@@ -117,6 +118,7 @@ def make_plan(study: Study, options: Options) -> Plan:
         base=base,
         space=space,
         objective=objective,
+        against=tuple(against),
         known=known,
         only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
         trials=len(known) if study.only_enqueued else trials,
@@ -133,6 +135,7 @@ def make_plan(study: Study, options: Options) -> Plan:
             dataset_hash=dataset.content_hash,
             protocol=dataset.protocol,
             objective=objective,
+            against=tuple(against),
             pruner=str(pruner),
             space=space,
             base=base,
@@ -169,10 +172,17 @@ def _check_trainer(trainer: str) -> None:
         raise UserError(f"trainer {trainer!r} reads test: it is there for `mmsr reproduce` alone")
 
 
-def _objective(objective: str) -> str:
-    if objective not in VALID_METRICS:
-        raise unknown("objective", str(objective), VALID_METRICS)
-    return objective
+def _pruner(study: Study, options: Options, against: Sequence[str]) -> Pruner | None:
+    """What stops weak trials; nothing does where there is no one value to compare."""
+    if against and options.pruner not in (None, "none"):
+        raise UserError(
+            f"--pruner {options.pruner}: with several objectives no trial is stopped early: leave "
+            "it out"
+        )
+    pruner = None if against else chosen_pruner(options.pruner, study.pruner)
+    if pruner is not None:
+        pruner.check()
+    return pruner
 
 
 def _dataset(name: str) -> Dataset:
@@ -190,7 +200,11 @@ def _dataset(name: str) -> Dataset:
 
 
 def _base(
-    study: Study, options: Options, dataset: str, objective: str, resources: Resources
+    study: Study,
+    options: Options,
+    dataset: str,
+    objectives: Sequence[str],
+    resources: Resources,
 ) -> tuple[Config, set[str]]:
     """The config that is varied, and the keys that --set has fixed."""
     fixed = dict(options.settings or {})
@@ -199,8 +213,9 @@ def _base(
             instead = "dataset=" if key == "dataset" else "objective="
             raise UserError(f"{key} cannot be set in a study: use {instead} in the study file")
     config = Config(dataset=dataset).replace(
-        {"training.select_by": objective, "training.threads": resources.threads}
+        {"training.select_by": objectives[0], "training.threads": resources.threads}
     )
+    config = config.replace(settings_for(objectives))
     config = config.replace(study.base)
     if (epochs := options.epochs if options.epochs is not None else study.epochs) is not None:
         epochs = _at_least_one("--epochs", epochs, None)

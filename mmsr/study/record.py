@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class TrackedStudy:
             "mmsr.dataset": definition.dataset,
             "mmsr.dataset_hash": definition.dataset_hash,
             "mmsr.protocol": definition.protocol,
-            "mmsr.objective": definition.objective,
+            "mmsr.objective": ", ".join(definition.objectives),
             **_code_tags(),
         }
         self._data = DataUsed(
@@ -64,7 +65,7 @@ class TrackedStudy:
             f"study {plan.name}",
             params={
                 "dataset": definition.dataset,
-                "objective": definition.objective,
+                "objective": ", ".join(definition.objectives),
                 "pruner": definition.pruner,
                 **{f"space.{key}": value for key, value in definition.space.items()},
             },
@@ -97,7 +98,8 @@ class TrackedStudy:
     def reported(self, proposal: Proposal, report: Report) -> None:
         """A trial has finished an epoch."""
         best = {f"best/{name}": value for name, value in report.best_metrics.items()}
-        kept = {name: value for name, value in best.items() if "/valid/" in name}
+        chosen = {f"best/{name}" for name in self._plan.against}
+        kept = {k: value for k, value in best.items() if "/valid/" in k or k in chosen}
         self._tracker.log(proposal.key, report.epoch, {**report.metrics, **kept})
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
@@ -117,9 +119,9 @@ class TrackedStudy:
         if ending.state is not RunState.INTERRUPTED:
             self._note_progress(ending)
 
-    def close(self, state: RunState, error: str | None) -> None:
+    def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
         """The driver ends."""
-        self._tracker.close_run(STUDY, state, {"mmsr.error": error} if error else {})
+        self._tracker.close_run(STUDY, state, {**({"mmsr.error": error} if error else {}), **tags})
 
     def _upload(self, proposal: Proposal) -> None:
         folder = trial_folder(self._plan.folder.ray, proposal.number)

@@ -29,6 +29,8 @@ class Task(_Message):
     """Import path of the training generator, `module:function`."""
     checkpoint: str | None = None
     """Checkpoint of an earlier driver's run of the same trial."""
+    costs: bool = False
+    """Whether its costs are among the study's objectives."""
 
 
 class Report(_Message):

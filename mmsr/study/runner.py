@@ -19,9 +19,11 @@ from mmsr.study.cluster import Capacity, check_resources, prepare_environment, r
 from mmsr.study.display import Display, name_by_number
 from mmsr.study.folder import StudyRecord
 from mmsr.study.interrupt import StopRequest, stop_requests
-from mmsr.study.leaderboard import TrialRow, rows
+from mmsr.study.leaderboard import TrialRow, best_value, rows
 from mmsr.study.ledger import Ledger
+from mmsr.study.objectives import directions, is_cost
 from mmsr.study.owned import OwnedStorage
+from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
 from mmsr.study.report import Proposal, Task
@@ -135,7 +137,10 @@ def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
         plan.definition,
         known=[stored(plan.space, settings) for settings in plan.known],
         trials=plan.trials,
-        sampler=plan.sampler.build(plan.seed, _n_trials(storage, plan.name)),
+        sampler=plan.sampler.build(
+            plan.seed, store.n_trials(storage, plan.name), len(plan.definition.objectives)
+        ),
+        directions=directions(plan.definition.objectives),
         pruner=plan.pruner.build(plan.base.training.epochs) if plan.pruner else None,
     )
     plan.folder.write_record(
@@ -143,7 +148,7 @@ def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
             name=plan.name,
             uid=store.study_uid(study),
             dataset=plan.dataset.name,
-            objective=plan.objective,
+            objective=", ".join(plan.definition.objectives),
             storage=without_password(plan.storage),
             tracking=without_password(plan.tracking),
             command=shlex.join(
@@ -152,11 +157,6 @@ def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
         )
     )
     return study
-
-
-def _n_trials(storage: BaseStorage, name: str) -> int:
-    study = store.load_study(storage, name)
-    return len(study.get_trials(deepcopy=False)) if study else 0
 
 
 def _tracker(plan: Plan, study: optuna.Study, console_note: Display | None) -> JournalTracker:
@@ -171,7 +171,7 @@ def _run(
     plan: Plan, study: optuna.Study, console: Console, stop: StopRequest, telling: Telling
 ) -> int:
     already = n_over(study, plan.only)
-    value = _best_value(study)
+    value = best_value(rows(study))
     display = Display(
         console,
         plan.objective,
@@ -190,6 +190,7 @@ def _run(
             plan.base,
             plan.objective,
             plan.folder.ray,
+            against=plan.against,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
             systematic=plan.sampler.systematic,
@@ -214,7 +215,8 @@ def _run(
                 display.note(f"every setting of the space has been run, after {over} trials")
         finally:
             ledger.release()
-            tracked.close(_state(plan, ledger), ledger.fatal_error)
+            tags = front_tags(rows(study), plan.definition.objectives)
+            tracked.close(_state(plan, ledger), ledger.fatal_error, tags)
     finally:
         waiting = tracker.close(1.0 if stop.urgent else SHIP_SECONDS)
     if waiting:
@@ -242,6 +244,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
             home=str(plan.home),
             trainer=plan.trainer,
             checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
+            costs=any(map(is_cost, plan.against)),
         )
 
     capacity = Capacity(plan.resources)
@@ -274,13 +277,6 @@ def _state(plan: Plan, ledger: Ledger) -> RunState:
         return RunState.FAILED
     complete = n_over(ledger.study, plan.only) >= plan.trials or store.is_exhausted(ledger.study)
     return RunState.FINISHED if complete else RunState.INTERRUPTED
-
-
-def _best_value(study: optuna.Study) -> float | None:
-    try:
-        return study.best_value
-    except ValueError:
-        return None
 
 
 def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:

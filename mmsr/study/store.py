@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmsr import paths
 from mmsr.errors import UserError
@@ -65,6 +65,12 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
         return None
 
 
+def n_trials(storage: BaseStorage, name: str) -> int:
+    """How many trials the study of this name has, of whatever state."""
+    study = load_study(storage, name)
+    return len(study.get_trials(deepcopy=False)) if study else 0
+
+
 def read_definition(study: optuna.Study) -> Definition | None:
     """The definition that the study was made with; None where it was cut off while being made."""
     text = study.user_attrs.get(_DEFINITION)
@@ -106,6 +112,7 @@ def open_study(
     trials: int,
     sampler: BaseSampler,
     pruner: BasePruner | None,
+    directions: Sequence[Literal["minimize", "maximize"]] = ("maximize",),
 ) -> optuna.Study:
     """Make the study, or go on with it.
 
@@ -121,7 +128,7 @@ def open_study(
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        direction="maximize",
+        directions=list(directions),
         sampler=sampler,
         pruner=pruner or optuna.pruners.NopPruner(),
         load_if_exists=True,

@@ -36,8 +36,10 @@ class Study:
     """Default: the data set's name."""
     space: Mapping[str, Dimension] = field(default_factory=lambda: dict(DEFAULT_SPACE))
     """What is varied, by dotted config key."""
-    objective: str = "valid/mrr@20"
-    """Validation metric to maximise; it also chooses each trial's best epoch."""
+    objective: str | Sequence[str] = "valid/mrr@20"
+    """Validation metric to maximise; it also chooses each trial's best epoch. Several metrics are
+    weighed against each other: the first as said, and others of `mmsr.study.objectives.AGAINST`.
+    No trial is stopped early then."""
     trials: int | None = None
     """Trials that are over in the end: finished, stopped early or failed. None stands for all of a
     grid, and for 20 otherwise."""

@@ -25,6 +25,7 @@ RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors", "average.safet
 """What goes of the checkpoints of a trial that is over: most of their bytes."""
 
 Settings = Mapping[str, Any]
+_EPOCH = "epoch "
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
@@ -69,6 +70,24 @@ def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Trials without those that a successor has followed."""
     followed = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in followed]
+
+
+def note_value(trial: optuna.Trial, epoch: int, value: float, *, alone: bool) -> None:
+    """Note an epoch's objective; where it is not `alone`, Optuna has no place of its own for it."""
+    if alone:
+        trial.report(value, epoch)
+    else:
+        trial.set_user_attr(f"{_EPOCH}{epoch}", value)
+
+
+def curve_of(trial: FrozenTrial) -> dict[int, float]:
+    """The first objective by epoch."""
+    noted = {
+        int(name.removeprefix(_EPOCH)): value
+        for name, value in trial.user_attrs.items()
+        if name.startswith(_EPOCH)
+    }
+    return noted or trial.intermediate_values
 
 
 def trial_folder(checkpoints: Path, number: int) -> Path:
@@ -118,7 +137,7 @@ def newest_checkpoint(
     unless the machine went down before it was on disk: then its files are shorter than noted.
     """
     for trial in _lineage(study, number):
-        reported = trial.intermediate_values
+        reported = curve_of(trial)
         for folder in sorted(_folders(checkpoints, trial.number), reverse=True):
             epoch = _epoch_of(folder, not_needed=() if to_resume else RESUMPTION_FILES)
             if epoch in reported:

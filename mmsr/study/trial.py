@@ -87,20 +87,29 @@ def _train(task: Task, own: Path | None, tune: Any) -> None:
     train = _load(task.trainer)
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
+    costs = _costs(config, dataset) if task.costs else {}
     yielded, text = False, config.to_yaml()
     for result in train(config, dataset, device=task.device, resume=resume):
         yielded = True
-        _report(result, text, time.monotonic() - started, tune)
+        _report(result, text, costs, time.monotonic() - started, tune)
     if not yielded and before is not None:  # it had finished before its driver could note it
         tune.report({"report": before.model_dump_json()})
 
 
-def _report(result: _Epoch, config: str, seconds: float, tune: Any) -> None:
+def _costs(config: Config, dataset: Dataset) -> dict[str, float]:
+    from mmsr.training.epoch_cost import epoch_cost
+
+    return epoch_cost(config, dataset)
+
+
+def _report(
+    result: _Epoch, config: str, costs: dict[str, float], seconds: float, tune: Any
+) -> None:
     report = Report(
         epoch=result.epoch,
-        metrics=result.metrics,
+        metrics=result.metrics | costs,
         best_epoch=result.best_epoch,
-        best_metrics=result.best_metrics,
+        best_metrics=result.best_metrics | costs,
         finished=result.finished,
         seconds=seconds,
     )

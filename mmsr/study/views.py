@@ -17,6 +17,8 @@ from mmsr.study.leaderboard import (
     settings_text,
     summary,
 )
+from mmsr.study.objectives import in_words
+from mmsr.study.pareto import show_front
 from mmsr.study.plan import Plan
 from mmsr.study.resources import Node
 from mmsr.study.space import describe_size
@@ -39,7 +41,8 @@ def show_plan(plan: Plan) -> None:
             | {
                 "space": describe_size(plan.space),
                 "proposals": f"{plan.sampler}, seed {plan.seed}",
-                "early stop": str(plan.pruner or "none"),
+                "early stop": str(plan.pruner or "none")
+                + (": several objectives give no one value to compare" if plan.against else ""),
             }
             | where(plan)
         )
@@ -71,7 +74,7 @@ def what(plan: Plan) -> dict[str, str]:
     modalities = ", ".join(plan.dataset.modalities) or "no modality"
     return {
         "study": f"{plan.name}: {plan.trials} trials of at most "
-        f"{plan.base.training.epochs} epochs, maximising {plan.objective}",
+        f"{plan.base.training.epochs} epochs, {in_words(plan.definition.objectives)}",
         "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
         f"{counts.interactions:,} interactions; {modalities}",
         "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
@@ -102,9 +105,12 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         top, _ = best(found, plan.name)
     except UserError:
         return
-    title = f"leaderboard ({chosen_on(plan.objective)}, %)"
-    console.print(leaderboard(found, plan.objective, title, _TOP))
-    console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
+    if plan.against:
+        show_front(found, plan.definition.objectives, console)
+    else:
+        title = f"leaderboard ({chosen_on(plan.objective)}, %)"
+        console.print(leaderboard(found, plan.objective, title, _TOP))
+        console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
     if all(row.state not in ("running", "waiting") for row in found):
         from mmsr.study.lookup import look_up
         from mmsr.study.robustness.report import report_knockouts

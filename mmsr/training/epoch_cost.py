@@ -1,0 +1,49 @@
+"""What training a config costs, known without training it: parameters and operations.
+
+Only shapes decide: the same config on the same data costs the same on every machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.training.batching import bucketed_batches
+from mmsr.training.cost import measure_cost
+from mmsr.training.step import new_model
+
+PARAMETERS, OPERATIONS = "cost/parameters", "cost/epoch_operations"
+_BATCHES = 8
+"""Batches that are measured, spread evenly over all lengths of history."""
+
+
+def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
+    """Parameters of a config's model, and operations of one epoch of its training.
+
+    Operations are those of matrix products, two a multiply-add, of forward pass, loss and backward
+    pass; validation is not counted. A few batches stand for all, from short histories to long ones.
+    """
+    if config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)
+    examples, most = dataset.train(), config.graph.max_history
+    lengths = examples.lengths(most)
+    batches = bucketed_batches(
+        lengths, config.training.batch_size, np.random.default_rng(config.seed)
+    )
+    batches.sort(key=lambda rows: float(lengths[rows].mean()))
+    places = (np.arange(_BATCHES) + 0.5) * len(batches) / _BATCHES
+    chosen = [batches[place] for place in np.unique(places.astype(int))]
+    model = new_model(config, dataset)
+    parameters, operations, seen = 0, 0, 0
+    for rows in chosen:
+        histories, targets = (torch.from_numpy(array) for array in examples.batch(rows, most))
+        parts = measure_cost(model, histories, targets, config)
+        parameters = sum(part.parameters for part in parts)
+        operations += sum(part.step for part in parts)
+        seen += len(rows)
+    return {
+        PARAMETERS: float(parameters),
+        OPERATIONS: float(round(operations * len(examples) / seen)),
+    }
