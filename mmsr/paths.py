@@ -21,6 +21,11 @@ def codes_cache() -> Path:
     return home() / "cache" / "codes"
 
 
+def prefixes_cache() -> Path:
+    """Folder of the prefixes' places, one file per data set and part."""
+    return home() / "cache" / "prefixes"
+
+
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmsr.data import catalog
 from mmsr.data.manifest import Manifest
+from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
 from mmsr.errors import UserError, unknown
@@ -144,19 +145,27 @@ class Dataset:
 
     def train(self) -> Prefixes:
         """Examples whose targets are training items."""
-        return self._prefixes(0, self._lengths - self._n_valid)
+        return self._prefixes("train")
 
     def valid(self) -> Prefixes:
         """Examples whose targets are validation items."""
-        return self._prefixes(self._lengths - self._n_valid, self._lengths)
+        return self._prefixes("valid")
 
     def development(self) -> Prefixes:
         """Examples of `train` and `valid` together."""
-        return self._prefixes(0, self._lengths)
+        return self._prefixes("development")
 
-    def _prefixes(self, first: NDArray[np.int64] | int, last: NDArray[np.int64]) -> Prefixes:
+    def _prefixes(self, part: str) -> Prefixes:
+        """Examples of a part, mapped from the cache: all processes of a node share them."""
         items, offsets = _flat(self._table)
-        return prefixes_between(items, offsets, np.broadcast_to(first, last.shape), last)
+
+        def make() -> Prefixes:
+            bound = self._lengths - self._n_valid
+            first = bound if part == "valid" else np.zeros_like(bound)
+            last = bound if part == "train" else self._lengths
+            return prefixes_between(items, offsets, first, last)
+
+        return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)
 
     @cached_property
     def _table(self) -> pa.Table:

@@ -46,7 +46,7 @@ class Prefixes:
         return self.items[self.targets].astype(np.int64)
 
     def batch(
-        self, rows: NDArray[np.int64], max_history: int
+        self, rows: NDArray[np.integer], max_history: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gather the examples `rows` as one padded matrix.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,12 +139,16 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
 
 
 def _read(path: Path) -> ModalityCodes | None:
-    """Codes in the cache; None where they are not known, or their file is damaged."""
+    """Codes in the cache; None where they are not known, or their file is damaged.
+
+    The arrays lie on the mapped file: all processes of a node share them, and one that writes to
+    them gets a copy of its own.
+    """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file
 
     try:
-        return ModalityCodes(**load_file(path))
+        return ModalityCodes(**{name: array.numpy() for name, array in load_file(path).items()})
     except (FileNotFoundError, SafetensorError):
         return None
 
@@ -153,7 +157,8 @@ def _write(path: Path, codes: ModalityCodes) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    # Processes of several machines may have one id.
+    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     try:
         save_file({"links": codes.links, "centres": codes.centres}, partial)
         partial.replace(path)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import cast
+import copy
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from mmsr.models.mmsr import MMSR
+from mmsr.training.checkpoint import load_weights
 
-_Tensors = tuple[Tensor, ...] | list[Tensor]
+_STEPS, _MODEL = "n_averaged", "module."
+"""Names in a checkpoint: the number of steps, and what the names of weights begin with."""
 _WARM_UP = 10
 """The first steps are forgotten sooner: after n steps the average spans about n / 10 of them."""
 
 
 class WeightAverage:
     """Exponential moving average over the steps of training (Polyak and Juditsky, 1992).
+
+    Buffers are constant and shared with the model in training, where torch's `AveragedModel` copies
+    them after every step.
 
     Parameters
     ----------
@@ -25,25 +29,33 @@ class WeightAverage:
     """
 
     def __init__(self, model: MMSR, decay: float) -> None:
-        def move(averaged: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
-            keep = min(decay, (int(steps) + 1) / (int(steps) + 1 + _WARM_UP))
-            torch._foreach_lerp_(averaged, current, 1 - keep)
-
-        self._averaged = AveragedModel(model, multi_avg_fn=move)
+        self._decay, self._steps = decay, 0
+        self._model = copy.deepcopy(model, {id(buffer): buffer for buffer in model.buffers()})
 
     @property
     def model(self) -> MMSR:
         """The model with averaged weights, fit for evaluation."""
-        return cast(MMSR, self._averaged.module)
+        return self._model
 
+    @torch.no_grad()
     def update(self, model: MMSR) -> None:
         """Take in the weights after a step."""
-        self._averaged.update_parameters(model)
+        averaged: list[Tensor] = list(self._model.parameters())
+        current: list[Tensor] = list(model.parameters())
+        if self._steps == 0:
+            torch._foreach_copy_(averaged, current)
+        else:
+            keep = min(self._decay, (self._steps + 1) / (self._steps + 1 + _WARM_UP))
+            torch._foreach_lerp_(averaged, current, 1 - keep)
+        self._steps += 1
 
     def state_dict(self) -> dict[str, Tensor]:
         """Averaged weights and number of steps, for a checkpoint."""
-        return dict(self._averaged.state_dict())
+        weights = {f"{_MODEL}{name}": tensor for name, tensor in self._model.state_dict().items()}
+        return {_STEPS: torch.tensor(self._steps), **weights}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint's average."""
-        self._averaged.load_state_dict(state)
+        weights = {n.removeprefix(_MODEL): t for n, t in state.items() if n != _STEPS}
+        load_weights(self._model, weights)
+        self._steps = int(state[_STEPS])

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -171,7 +172,21 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
 
 def load_model(folder: Path, name: str, model: nn.Module) -> None:
     """Load the weights `name` (`MODEL` or `BEST`) of a checkpoint into a model."""
-    model.load_state_dict(load_tensors(folder / name))
+    load_weights(model, load_tensors(folder / name))
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights into a model, but no buffer that has these values already.
+
+    A buffer that is not written to stays on the mapped file that it came from, which all processes
+    of a node share.
+    """
+    kept = {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name in weights and torch.equal(buffer, weights[name].to(buffer.device))
+    }
+    model.load_state_dict({**weights, **kept})
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr.config import Config
@@ -63,7 +64,7 @@ class EpochResult:
     """No epoch follows: the budget is used up or patience has run out."""
     model: MMSR
     """The live model, its weights averaged where the config says so, after the newest epoch."""
-    _run: _Run = field(repr=False)
+    _run: Run = field(repr=False)
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write the state after this epoch, from which `train(resume=folder)` continues exactly.
@@ -107,7 +108,7 @@ def train(
     UserError : bad graph settings, device or checkpoint; or nothing to train on.
     TrainingDiverged : the loss became NaN or infinite.
     """
-    run = _Run(config, dataset, part, device)
+    run = Run(config, dataset, part, device)
     if resume is not None and run.restore(resume):
         return
     while True:
@@ -117,7 +118,7 @@ def train(
             return
 
 
-class _Run:
+class Run:
     """The state of one training run between two epochs."""
 
     def __init__(self, config: Config, dataset: Dataset, part: Part, device: str) -> None:
@@ -192,21 +193,12 @@ class _Run:
         settings = self.config.training
         seeds = np.random.SeedSequence([self.config.seed, self.epoch])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        max_history = self.config.graph.max_history
-        batches = bucketed_batches(
-            self.examples.lengths(max_history), settings.batch_size, np.random.default_rng(seeds)
-        )
+        lengths = self.examples.lengths(self.config.graph.max_history)
+        batches = bucketed_batches(lengths, settings.batch_size, np.random.default_rng(seeds))
         self.model.train()
         total, seen = torch.zeros((), device=self.device), 0
         for number, rows in enumerate(batches, start=1):
-            histories, targets = (
-                torch.from_numpy(array).to(self.device, non_blocking=True)
-                for array in self.examples.batch(rows, max_history)
-            )
-            loss = train_step(self.model, self.optimizer, histories, targets, self.config)
-            if self.average is not None:
-                self.average.update(self.model)
-            total += loss * len(rows)
+            total += self.step(rows) * len(rows)
             seen += len(rows)
             if number % 20 == 0 or number == len(batches):
                 progress(Progress(self.epoch, "train", number, len(batches), total.item() / seen))
@@ -217,6 +209,17 @@ class _Run:
                 "lower training.learning_rate or training.gradient_clip"
             )
         return mean
+
+    def step(self, rows: NDArray[np.integer]) -> Tensor:
+        """Train on the examples `rows`; returns their mean loss."""
+        histories, targets = (
+            torch.from_numpy(array).to(self.device, non_blocking=True)
+            for array in self.examples.batch(rows, self.config.graph.max_history)
+        )
+        loss = train_step(self.model, self.optimizer, histories, targets, self.config)
+        if self.average is not None:
+            self.average.update(self.model)
+        return loss
 
     def _validate(self, valid: Prefixes, progress: Callable[[Progress], None]) -> dict[str, float]:
         done = 0
@@ -241,12 +244,12 @@ class _Run:
     def _robust_auc(self, valid: Prefixes) -> float:
         """How the model of the best epoch bears missing modalities."""
         newest = _copy_weights(self.ranked)
-        self.ranked.load_state_dict(self.best_weights)
+        checkpoint.load_weights(self.ranked, self.best_weights)
         try:
             clean = self.best_metrics[self.config.training.select_by]
             return robust_auc(self.ranked, valid, self.config, clean)
         finally:
-            self.ranked.load_state_dict(newest)
+            checkpoint.load_weights(self.ranked, newest)
 
     def save(self, folder: Path, result: EpochResult) -> None:
         """Write a checkpoint of the state after `result`."""
@@ -283,4 +286,9 @@ def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
 
 
 def _copy_weights(model: MMSR) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    """The parameters' values now; buffers never change, and are shared."""
+    constant = {name for name, _ in model.named_buffers()}
+    return {
+        name: tensor if name in constant else tensor.detach().clone()
+        for name, tensor in model.state_dict().items()
+    }

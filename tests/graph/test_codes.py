@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import signal
+import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -109,26 +113,56 @@ class StubData:
         return self.table
 
 
-def _ask(name: str, log: Path) -> bytes:
-    """Codes of a data set; every computation leaves a line in `log`."""
+def _ask_at_once(name: str, place: Path, asking: int, killed: bool) -> None:
+    """Ask for codes of a data set while others do; every computation leaves a file in `place`.
+
+    A computation waits until all have asked, so without a lock all would compute.
+    """
+    me = os.getpid()
 
     def compute(*arguments: object) -> ModalityCodes:
-        with log.open("a") as file:
-            file.write("computed\n")
+        first = not list(place.glob("*.computed"))
+        (place / f"{uuid.uuid4().hex}.computed").touch()
+        deadline = time.monotonic() + 60
+        while len(list(place.glob("*.asks"))) < asking and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)  # for the last of them to find the cache empty
+        if killed and first:
+            os.kill(me, signal.SIGKILL)
         return compute_codes(*arguments)  # type: ignore[arg-type]
 
+    dataset = Dataset.open(name)
+    (place / f"{me}.asks").touch()
     with patch("mmsr.graph.codes.compute_codes", compute):
-        codes = modality_codes(Dataset.open(name), GraphConfig(n_codes=4, reduced_width=3))
-    return b"".join(c.links.tobytes() + c.centres.tobytes() for c in codes.values())
+        codes = modality_codes(dataset, GraphConfig(n_codes=4, reduced_width=3))
+    answer = b"".join(c.links.tobytes() + c.centres.tobytes() for c in codes.values())
+    (place / f"{me}.answer").write_bytes(answer)
 
 
 @pytest.mark.slow
-def test_many_processes_compute_codes_once(shop: Dataset, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        answers = pool.starmap(_ask, [(shop.name, log)] * 3)
-    assert len(set(answers)) == 1
-    assert len(log.read_text().splitlines()) == len(shop.modalities)
+@pytest.mark.parametrize("killed", [False, True])
+def test_many_processes_compute_codes_once(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    (tmp_path / "datasets").symlink_to(shop_home / "datasets")
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    place, asking = tmp_path / "place", 3
+    place.mkdir()
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_ask_at_once, args=("shop", place, asking, killed))
+        for _ in range(asking)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    died = [process.exitcode for process in processes if process.exitcode]
+    assert died == ([-signal.SIGKILL] if killed else [])
+    answers = {path.read_bytes() for path in place.glob("*.answer")}
+    assert len(answers) == 1
+    computed = len(list(place.glob("*.computed")))
+    assert computed == len(Dataset.open("shop").modalities) + killed, "a killed one is replaced"
     assert not list(paths.codes_cache().glob("*.partial"))
 
 
