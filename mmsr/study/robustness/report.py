@@ -49,7 +49,11 @@ def report_knockouts(known: KnownStudy, console: Console) -> None:
     there = read_knockouts(known)
     if there is None or there.trial != subject.trial:
         console.print(f"knocking out modalities of trial {subject.trial} …", style="dim")
-        there = _knock_out(known, subject)
+        try:
+            there = _knock_out(known, subject)
+        except UserError as error:  # the study is over all the same
+            console.print(f"modalities: {error}", style="dim", markup=False, soft_wrap=True)
+            return
     say(there, console)
 
 
