@@ -1,14 +1,40 @@
-"""Where things lie: everything that mmsr keeps is under one folder, `$MMSR_HOME`."""
+"""Where things lie: everything that mmsr keeps is under one folder, `$MMSR_HOME`.
+
+A home may be in an object store, for clusters without a shared file system. Data sets and trials'
+checkpoints are there then; each machine has a folder of its own for copies and for the rest.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+from mmsr.remote import RemotePath, is_uri
 
 
 def home() -> Path:
-    """The folder of data sets, caches, studies and the local MLflow store (default `~/.mmsr`)."""
-    return Path(os.environ.get("MMSR_HOME") or "~/.mmsr").expanduser().absolute()
+    """The folder of data sets, caches, studies and the local MLflow store (default `~/.mmsr`).
+
+    Of a home in an object store, it is this machine's part, under `$MMSR_COPIES` (default
+    `~/.mmsr/copies`).
+    """
+    named = named_home()
+    if not is_uri(named):
+        return Path(named).expanduser().absolute()
+    copies = Path(os.environ.get("MMSR_COPIES") or "~/.mmsr/copies").expanduser().absolute()
+    return copies / re.sub(r"[^A-Za-z0-9._-]+", "-", named.partition("?")[0])
+
+
+def named_home() -> str:
+    """`$MMSR_HOME` as it was given, which means the same home on every node."""
+    return os.environ.get("MMSR_HOME") or "~/.mmsr"
+
+
+def remote() -> RemotePath | None:
+    """The home in an object store; None where it is a folder."""
+    named = named_home()
+    return RemotePath.parse(named) if is_uri(named) else None
 
 
 def datasets() -> Path:

@@ -21,7 +21,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def names() -> list[str]:
-    """Names of the prepared data sets, sorted."""
+    """Names of the prepared data sets, sorted: those of the home, wherever it is."""
+    from mmsr.data.mirror import published
+
+    return sorted({*_names_here(), *(name for name in published() if _NAME.fullmatch(name))})
+
+
+def _names_here() -> list[str]:
     folder = paths.datasets()
     try:
         found = [path.name for path in folder.iterdir() if (path / MANIFEST_FILE).is_file()]
@@ -29,7 +35,7 @@ def names() -> list[str]:
         return []
     except OSError as error:
         raise cannot("read", folder, error) from None
-    return sorted(name for name in found if _NAME.fullmatch(name))
+    return [name for name in found if _NAME.fullmatch(name)]
 
 
 def check_name(name: str) -> None:
@@ -42,16 +48,19 @@ def check_name(name: str) -> None:
 
 
 def find(name: str) -> Path:
-    """Folder of the prepared data set `name`.
+    """Folder of the prepared data set `name`, fetched where the home is in an object store.
 
     Raises
     ------
-    UserError : there is none of this name.
+    UserError : there is none of this name, or it cannot be fetched.
     """
+    from mmsr.data.mirror import refresh
+
     known = names()
     if name not in known:
         hint = "run `mmsr data demo` or `mmsr data import`"
         raise unknown("dataset", name, known, hint=hint)
+    refresh(name)
     return paths.datasets() / name
 
 

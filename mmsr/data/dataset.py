@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmsr.data import catalog
 from mmsr.data.manifest import Manifest
 from mmsr.data.mapped import mapped_prefixes
+from mmsr.data.mirror import fetch_withheld
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
 from mmsr.errors import UserError, unknown
@@ -189,6 +190,7 @@ def check_test(dataset: Dataset) -> None:
     ------
     UserError : it is not.
     """
+    fetch_withheld(dataset.path)
     path = dataset.path / dataset.manifest.test_file
     if not path.is_file():
         raise UserError(
@@ -207,6 +209,7 @@ def open_test(dataset: Dataset) -> Prefixes:
     ------
     UserError : the test file is missing or damaged.
     """
+    fetch_withheld(dataset.path)
     test, test_offsets = _flat(read_arrow(dataset.path / dataset.manifest.test_file))
     seen, seen_offsets = _flat(read_arrow(dataset.path / dataset.manifest.development_file))
     n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)

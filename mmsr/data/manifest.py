@@ -149,6 +149,11 @@ class Manifest(_Frozen):
     test_file: str = "test.arrow"
     provenance: Provenance
 
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Files that only those get who may open the test part."""
+        return (self.test_file,)
+
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read the manifest of the data set in `folder`.

@@ -26,6 +26,7 @@ from mmsr.data.manifest import (
     Manifest,
     Provenance,
 )
+from mmsr.data.mirror import publish
 from mmsr.data.progress import Reporter, Silent
 from mmsr.data.sources import Sources, check_sources, hash_inputs
 from mmsr.data.splits import PROTOCOLS, Split
@@ -85,6 +86,7 @@ def prepare(
             dataset = Dataset(target)
             differences = dataset.manifest.provenance.differences(inputs, settings)
             if not differences:
+                publish(target)
                 return Prepared(dataset, fresh=False)
             raise UserError(
                 f"data set {name!r} exists and was made differently ({', '.join(differences)}): "
@@ -92,6 +94,7 @@ def prepare(
             )
         with replacing(target) as draft:
             _write(draft, sources, settings, inputs, reporter)
+        publish(target)
         return Prepared(Dataset(target), fresh=True)
 
 

@@ -9,12 +9,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
 from mmsr.errors import UserError, unknown
+from mmsr.remote import AnyPath, RemotePath
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -58,9 +60,19 @@ class StudyFolder:
         self.path = paths.studies() / name
 
     @property
-    def ray(self) -> Path:
-        """Ray Tune's experiment folder: checkpoints by trial."""
-        return self.path / "ray"
+    def ray(self) -> AnyPath:
+        """Ray Tune's experiment folder: checkpoints by trial; where all nodes reach it."""
+        shared = paths.remote()
+        return self.path / "ray" if shared is None else shared / "studies" / self.name / "ray"
+
+    def for_tune(self) -> dict[str, Any]:
+        """The same in the words of Tune's `RunConfig`."""
+        parent = self.ray.parent
+        if isinstance(parent, RemotePath):
+            place = {"storage_path": parent.key, "storage_filesystem": parent.filesystem}
+        else:
+            place = {"storage_path": str(parent)}
+        return {"name": self.ray.name, **place}
 
     @property
     def finalized(self) -> Path:

@@ -25,13 +25,13 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from mmsr.config import Config
+from mmsr.remote import AnyPath
 from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
@@ -84,7 +84,7 @@ class Ledger:
         space: Space,
         base: Config,
         objective: str,
-        checkpoints: Path,
+        checkpoints: AnyPath,
         *,
         against: Sequence[str] = (),
         startup_trials: int = 0,

@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsr import paths
@@ -17,6 +16,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
+from mmsr.remote import check_remote
 from mmsr.study.cluster import check_address, check_this_machine
 from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
@@ -26,6 +26,7 @@ from mmsr.study.kinds import check_kinds
 from mmsr.study.methods import Pruner, Sampler, chosen_pruner, chosen_sampler
 from mmsr.study.objectives import read_objectives, settings_for
 from mmsr.study.options import Options
+from mmsr.study.report import Proposal, Task
 from mmsr.study.resources import Resources, read_resources
 from mmsr.study.space import (
     Space,
@@ -74,7 +75,21 @@ class Plan:
     trainer: str
     definition: Definition
     resume: bool
-    home: Path
+    home: str
+    """`$MMSR_HOME` as every node is told of it."""
+
+    def task(self, proposal: Proposal) -> Task:
+        """What a worker needs to run a trial."""
+        return Task(
+            number=proposal.number,
+            config=proposal.config.to_dict(),
+            dataset_hash=self.dataset.content_hash,
+            device="cuda" if self.resources.gpu else "cpu",
+            home=self.home,
+            trainer=self.trainer,
+            checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
+            costs=any(map(is_cost, self.against)),
+        )
 
 
 def make_plan(study: Study, options: Options) -> Plan:
@@ -85,6 +100,8 @@ def make_plan(study: Study, options: Options) -> Plan:
     UserError : the first thing that is wrong.
     """
     check_kinds(study)
+    if paths.remote() is not None:
+        check_remote(paths.named_home())
     _check_trainer(study.trainer)
     objective, *against = read_objectives(study.objective)
     resources = read_resources(study.resources)
@@ -141,7 +158,7 @@ def make_plan(study: Study, options: Options) -> Plan:
             base=base,
         ),
         resume=options.resume,
-        home=paths.home(),
+        home=str(paths.remote() or paths.home()),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,6 +16,7 @@ from optuna.trial import TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
+from mmsr.remote import AnyPath
 from mmsr.study.report import Proposal
 from mmsr.study.space import Space, all_settings, apply, is_finite, propose, stored
 from mmsr.study.succession import newest_checkpoint
@@ -47,7 +47,7 @@ class Proposals:
         study: optuna.Study,
         space: Space,
         base: Config,
-        checkpoints: Path,
+        checkpoints: AnyPath,
         *,
         only: Sequence[Mapping[str, Any]] | None = None,
         systematic: bool = False,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mmsr
 from mmsr.config import Config
+from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.finalize import FinalRecord
 from mmsr.study.lookup import KnownStudy
 from mmsr.study.plan import Plan
@@ -125,7 +126,10 @@ class TrackedStudy:
 
     def _upload(self, proposal: Proposal) -> None:
         folder = trial_folder(self._plan.folder.ray, proposal.number)
-        newest = max(folder.glob("checkpoint_*"), default=proposal.checkpoint)
+        there: list[AnyPath] = list(folder.glob("checkpoint_*"))
+        newest = max(there, key=lambda path: path.name, default=proposal.checkpoint)
+        if isinstance(newest, RemotePath):  # the tracker ships files of this machine, later
+            newest = newest.download(self._plan.folder.path / "models" / proposal.key, FILES)
         if newest is not None:
             names = [name for name in FILES if (newest / name).is_file()]
             self._tracker.upload(proposal.key, newest, names)

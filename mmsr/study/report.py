@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
+from mmsr.remote import AnyPath
 from mmsr.tracking import RunState
 
 
@@ -70,7 +70,7 @@ class Proposal:
     settings: dict[str, Any]
     origin: str
     """`known`, `proposed` or `retry`."""
-    checkpoint: Path | None = None
+    checkpoint: AnyPath | None = None
     """Where an earlier driver left it."""
     curve: Mapping[int, float] = field(default_factory=dict)
     """Objective by epoch, up to that checkpoint."""

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from mmsr.study.claim import claimed
 from mmsr.study.cluster import Capacity, check_resources, prepare_environment, ray_cluster
 from mmsr.study.display import Display, name_by_number
 from mmsr.study.folder import StudyRecord
+from mmsr.study.head import watched_head
 from mmsr.study.interrupt import StopRequest, stop_requests
 from mmsr.study.leaderboard import TrialRow, best_value, rows
 from mmsr.study.ledger import Ledger
@@ -26,7 +28,7 @@ from mmsr.study.owned import OwnedStorage
 from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
-from mmsr.study.report import Proposal, Task
+from mmsr.study.report import Proposal
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import add_missing, counted, n_over
@@ -206,7 +208,8 @@ def _run(
             store.set_target(study, add_missing(study, plan.only))
         try:
             stop.listen(lambda: ledger.stop("interrupted"))
-            with display:
+            lost = partial(ledger.halt, "no trial can go on")
+            with watched_head(lost, FAILED), display:
                 _tune(plan, ledger, plan.trials - already)
             if ledger.broken is not None:
                 raise ledger.broken
@@ -235,33 +238,20 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
     from mmsr.study.search import StopWhenAsked, StudyCallback, StudyScheduler, StudySearch
     from mmsr.study.trial import run_trial
 
-    def task(proposal: Proposal) -> Task:
-        return Task(
-            number=proposal.number,
-            config=proposal.config.to_dict(),
-            dataset_hash=plan.dataset.content_hash,
-            device="cuda" if plan.resources.gpu else "cpu",
-            home=str(plan.home),
-            trainer=plan.trainer,
-            checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
-            costs=any(map(is_cost, plan.against)),
-        )
-
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
     lost = capacity.lost if plan.address is None else lambda: False
     tuner = tune.Tuner(
         tune.with_resources(run_trial, plan.resources.for_ray()),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearch(ledger, task, capacity),
+            search_alg=StudySearch(ledger, plan.task, capacity),
             scheduler=StudyScheduler(ledger),
             num_samples=n_trials,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:05d}",
         ),
         run_config=tune.RunConfig(
-            name=plan.folder.ray.name,
-            storage_path=str(plan.folder.path),
+            **plan.folder.for_tune(),
             stop=StopWhenAsked(ledger),
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
+from mmsr.remote import AnyPath, size
 from mmsr.study.report import Report
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def curve_of(trial: FrozenTrial) -> dict[int, float]:
     return noted or trial.intermediate_values
 
 
-def trial_folder(checkpoints: Path, number: int) -> Path:
+def trial_folder(checkpoints: AnyPath, number: int) -> AnyPath:
     """Folder of a trial's checkpoints."""
     return checkpoints / f"trial-{number:05d}"
 
@@ -120,13 +120,13 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
 class Left:
     """What a trial that was cut off has left."""
 
-    folder: Path
+    folder: AnyPath
     curve: dict[int, float]
     """Objective by epoch, up to the checkpoint in `folder`."""
 
 
 def newest_checkpoint(
-    study: optuna.Study, number: int, checkpoints: Path, *, to_resume: bool = True
+    study: optuna.Study, number: int, checkpoints: AnyPath, *, to_resume: bool = True
 ) -> Left | None:
     """Newest whole checkpoint of a trial or those before it.
 
@@ -138,17 +138,17 @@ def newest_checkpoint(
     """
     for trial in _lineage(study, number):
         reported = curve_of(trial)
-        for folder in sorted(_folders(checkpoints, trial.number), reverse=True):
+        for folder in _newest_first(checkpoints, trial.number):
             epoch = _epoch_of(folder, not_needed=() if to_resume else RESUMPTION_FILES)
             if epoch in reported:
                 return Left(folder, {e: reported[e] for e in sorted(reported) if e <= epoch})
     return None
 
 
-def drop_resumption(study: optuna.Study, number: int, checkpoints: Path) -> None:
+def drop_resumption(study: optuna.Study, number: int, checkpoints: AnyPath) -> None:
     """Remove what only serves to continue a trial that is over."""
     for trial in _lineage(study, number):
-        for folder in _folders(checkpoints, trial.number):
+        for folder in _newest_first(checkpoints, trial.number):
             for name in RESUMPTION_FILES:
                 (folder / name).unlink(missing_ok=True)
 
@@ -162,16 +162,17 @@ def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:
         following = trials[following].user_attrs.get("retry_of")
 
 
-def _folders(checkpoints: Path, number: int) -> list[Path]:
-    return list(trial_folder(checkpoints, number).glob("checkpoint_*"))
+def _newest_first(checkpoints: AnyPath, number: int) -> list[AnyPath]:
+    found: list[AnyPath] = list(trial_folder(checkpoints, number).glob("checkpoint_*"))
+    return sorted(found, key=lambda folder: folder.name, reverse=True)
 
 
-def _epoch_of(checkpoint: Path, not_needed: Sequence[str]) -> int | None:
+def _epoch_of(checkpoint: AnyPath, not_needed: Sequence[str]) -> int | None:
     """Epoch of a whole checkpoint."""
     try:
         report = Report.model_validate_json((checkpoint / "report.json").read_text())
-        noted = {n: size for n, size in report.files.items() if n not in not_needed}
-        sizes = {name: (checkpoint / name).stat().st_size for name in noted}
+        noted = {n: length for n, length in report.files.items() if n not in not_needed}
+        sizes = {name: size(checkpoint / name) for name in noted}
     except (OSError, ValidationError):
         return None
     return report.epoch if sizes == noted else None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, Protocol
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
+from mmsr.remote import on_this_machine, place
 from mmsr.study.report import Failure, Report, Task
 
 CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
@@ -62,8 +65,8 @@ def run_trial(settings: dict[str, Any]) -> None:
 
     task = Task.model_validate_json(settings["task"])
     try:
-        own = tune.get_checkpoint()
-        _train(task, Path(own.path) if own else None, tune)
+        with _resumption(task, tune.get_checkpoint()) as resume:
+            _train(task, resume, tune)
     except Exception as error:
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
@@ -79,11 +82,27 @@ def run_trial(settings: dict[str, Any]) -> None:
             torch.cuda.empty_cache()
 
 
-def _train(task: Task, own: Path | None, tune: Any) -> None:
+@contextmanager
+def _resumption(task: Task, own: Any) -> Iterator[Path | None]:
+    """Folder of the checkpoint to go on from, on this machine: the worker's own comes first."""
+    from pyarrow.fs import LocalFileSystem
+
+    if own is not None and not isinstance(own.filesystem, LocalFileSystem):
+        with own.as_directory() as folder:
+            yield Path(folder)
+    elif own is not None:
+        yield Path(own.path)
+    elif task.checkpoint:
+        with on_this_machine(place(task.checkpoint)) as folder:
+            yield folder
+    else:
+        yield None
+
+
+def _train(task: Task, resume: Path | None, tune: Any) -> None:
     os.environ["MMSR_HOME"] = task.home
     config = Config.from_dict(task.config)
     dataset = _open(config.dataset, task.dataset_hash, task.home)
-    resume = own or (Path(task.checkpoint) if task.checkpoint else None)
     train = _load(task.trainer)
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
@@ -91,7 +110,8 @@ def _train(task: Task, own: Path | None, tune: Any) -> None:
     yielded, text = False, config.to_yaml()
     for result in train(config, dataset, device=task.device, resume=resume):
         yielded = True
-        _report(result, text, costs, time.monotonic() - started, tune)
+        with _home_shared(task.home):
+            _report(result, text, costs, time.monotonic() - started, tune)
     if not yielded and before is not None:  # it had finished before its driver could note it
         tune.report({"report": before.model_dump_json()})
 
@@ -124,14 +144,28 @@ def _report(
         tune.report({"report": report.model_dump_json()}, checkpoint=checkpoint)
 
 
-class _WrongData(UserError):
-    """The machine lacks the study's data set, or has another of its name."""
+@contextmanager
+def _home_shared(home: str) -> Iterator[None]:
+    """Ray looks for the driver's folder before it puts a checkpoint there."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "cluster storage" not in str(error):
+            raise
+        raise _WrongMachine(
+            f"{home} on {socket.gethostname()} is another folder than the driver's: set MMSR_HOME "
+            "to one that all nodes share, or to one in an object store (s3://BUCKET/FOLDER)"
+        ) from None
+
+
+class _WrongMachine(UserError):
+    """The machine lacks the study's data set, has another of its name, or has a home of its own."""
 
 
 def _from_environment(error: BaseException | None) -> bool:
     """Whether the machine is at fault; an error that explains a system error counts as that."""
     while error is not None:
-        if isinstance(error, _WrongData):
+        if isinstance(error, _WrongMachine):
             return True
         if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
             return True
@@ -145,9 +179,9 @@ def _open(name: str, content_hash: str, home: str) -> Dataset:
     try:
         dataset = Dataset.open(name)
     except UserError as error:
-        raise _WrongData(str(error)) from None
+        raise _WrongMachine(str(error)) from None
     if dataset.content_hash != content_hash:
-        raise _WrongData(
+        raise _WrongMachine(
             f"data set {name!r} under {home} is not the one the study was made with "
             f"({dataset.content_hash[:12]}, not {content_hash[:12]}): copy that one to every node"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -80,3 +80,24 @@ def test_a_machine_with_no_data_is_at_fault(failure_of):
     failure = failure_of(config=Config(dataset="elsewhere").to_dict())
     assert failure.environment
     assert "unknown dataset 'elsewhere'" in failure.error
+
+
+def test_a_machine_with_a_home_of_its_own_is_at_fault(failure_of):
+    # What Ray raises where the driver's folder is not to be seen.
+    def raising():
+        yield SimpleNamespace(
+            epoch=1,
+            metrics={},
+            best_epoch=1,
+            best_metrics={},
+            finished=False,
+            save_checkpoint=refused,
+        )
+
+    failure = failure_of(raising)
+    assert failure.environment
+    assert "set MMSR_HOME to one that all nodes share" in failure.error
+
+
+def refused(folder):
+    raise RuntimeError("Unable to set up cluster storage with the following settings:\n…")

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mmsr.errors import UserError
+from mmsr.remote import RemotePath
 from mmsr.study.folder import StudyFolder
 from mmsr.study.leaderboard import TrialRow
 from mmsr.study.lookup import KnownStudy
@@ -156,4 +157,6 @@ def checkpoint_of(known: KnownStudy, row: TrialRow) -> Path:
             f"the checkpoint of trial {row.number} is gone from {known.folder.ray}: restore it, or "
             "start anew under another --name"
         )
+    if isinstance(left.folder, RemotePath):
+        return left.folder.download(known.folder.path / "models" / f"trial-{row.number:05d}")
     return left.folder

@@ -1,0 +1,146 @@
+"""Data sets of a home in an object store: published once, fetched by every machine that lacks them.
+
+    datasets/NAME/manifest.json      the newest version, written last
+    datasets/NAME/HASH/…             its files, which never change
+
+A machine's copy lacks the test part until `finalize` asks for it: what trials run on has no file
+that they must not open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmsr import paths
+from mmsr.data import catalog
+from mmsr.data.manifest import MANIFEST_FILE, Manifest
+from mmsr.data.progress import Silent
+from mmsr.errors import UserError
+from mmsr.remote import RemotePath
+
+_LIST = "files.json"
+"""Sizes of a version's files by name: tells whether a copy is whole."""
+
+
+def published() -> list[str]:
+    """Names of the data sets in the object store; none where the home is a folder."""
+    home = paths.remote()
+    if home is None:
+        return []
+    with _told("list the data sets"):
+        return [path.name for path in (home / "datasets").glob("*")]
+
+
+def publish(folder: Path) -> None:
+    """Put a data set of this machine into the object store, unless it is there; to be used locked.
+
+    Raises
+    ------
+    UserError : the store refuses.
+    """
+    home = paths.remote()
+    if home is None:
+        return
+    with _told(f"publish data set {folder.name!r}"):
+        place = home / "datasets" / folder.name
+        text = (folder / MANIFEST_FILE).read_text()
+        if _text(place / MANIFEST_FILE) == text:
+            return
+        version = _version(place, Manifest.read(folder))
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        for name in sizes:
+            _inside(version, name).upload(folder / name)
+        (version / _LIST).write_text(json.dumps(sizes))
+        (place / MANIFEST_FILE).write_text(text)
+
+
+def refresh(name: str) -> None:
+    """Bring this machine's copy of a data set to the version in the object store.
+
+    Raises
+    ------
+    UserError : it cannot be fetched.
+    """
+    home = paths.remote()
+    if home is None:
+        return
+    with _told(f"fetch data set {name!r}"):
+        place = home / "datasets" / name
+        text = _text(place / MANIFEST_FILE)
+        if text is None or _is(paths.datasets() / name, text):
+            return
+        with catalog.locked(name, Silent()) as target:
+            if _is(target, text):  # another process has fetched it meanwhile
+                return
+            with catalog.replacing(target) as draft:
+                (draft / MANIFEST_FILE).write_text(text)
+                manifest = Manifest.read(draft)
+                _fetch(_version(place, manifest), draft, leave_out=manifest.withheld)
+
+
+def fetch_withheld(folder: Path) -> None:
+    """Fetch what `refresh` leaves out: for those alone who may open the test part.
+
+    Raises
+    ------
+    UserError : it cannot be fetched.
+    """
+    home = paths.remote()
+    manifest = Manifest.read(folder)
+    if home is None or all((folder / name).is_file() for name in manifest.withheld):
+        return
+    with _told(f"fetch the test part of data set {folder.name!r}"):
+        version = _version(home / "datasets" / folder.name, manifest)
+        for name in manifest.withheld:
+            draft = folder / f".{name}.draft"
+            _inside(version, name).download(draft).replace(folder / name)
+
+
+def _fetch(version: RemotePath, folder: Path, leave_out: tuple[str, ...]) -> None:
+    sizes = json.loads((version / _LIST).read_text())
+    for name, size in sizes.items():
+        if name in leave_out:
+            continue
+        path = _inside(version, name).download(folder / name)
+        if path.stat().st_size != size:
+            raise UserError(
+                f"{version / name} has {path.stat().st_size} bytes, not {size}: publish the data "
+                "set again (mmsr data import --overwrite)"
+            )
+
+
+def _version(place: RemotePath, manifest: Manifest) -> RemotePath:
+    return place / manifest.content_hash[:16]
+
+
+def _inside(folder: RemotePath, name: str) -> RemotePath:
+    for part in name.split("/"):
+        folder = folder / part
+    return folder
+
+
+def _is(folder: Path, text: str) -> bool:
+    try:
+        return (folder / MANIFEST_FILE).read_text() == text
+    except FileNotFoundError:
+        return False
+
+
+def _text(path: RemotePath) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"cannot {what} ({paths.named_home()}): {reason}") from None

@@ -1,0 +1,228 @@
+"""Folders and files of an object store, with as much of `pathlib.Path` as is needed of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+SCHEMES = ("s3", "gs", "file")
+"""What a URI may begin with; `file` is for a mounted folder that is to be treated alike."""
+
+
+@dataclass(frozen=True, order=True)
+class RemotePath:
+    """A place in an object store.
+
+    Parameters
+    ----------
+    root : URI of a folder, e.g. ``s3://bucket/mmsr``; a query is what pyarrow takes, e.g.
+        ``?endpoint_override=http://minio:9000``.
+    inside : the place in it, by names with a slash between.
+    """
+
+    root: str
+    inside: str = ""
+
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(self.root, f"{self.inside}/{name}" if self.inside else name)
+
+    def __str__(self) -> str:
+        base, mark, query = self.root.partition("?")
+        return (f"{base}/{self.inside}" if self.inside else base) + mark + query
+
+    @classmethod
+    def parse(cls, uri: str) -> RemotePath:
+        """The place that a URI names."""
+        base, mark, query = uri.partition("?")
+        return cls(base.rstrip("/") + mark + query)
+
+    @property
+    def name(self) -> str:
+        """Its last name."""
+        return self.inside.rpartition("/")[2]
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder that it is in."""
+        return RemotePath(self.root, self.inside.rpartition("/")[0])
+
+    @cached_property
+    def filesystem(self) -> FileSystem:
+        """pyarrow's file system of the place."""
+        return _resolved(self.root)[0]
+
+    @cached_property
+    def key(self) -> str:
+        """Its path in the file system."""
+        base = _resolved(self.root)[1]
+        return f"{base}/{self.inside}" if self.inside else base
+
+    def glob(self, pattern: str) -> Iterator[RemotePath]:
+        """Folders and files right in this folder whose name has the pattern."""
+        from pyarrow.fs import FileSelector
+
+        for info in self.filesystem.get_file_info(FileSelector(self.key, allow_not_found=True)):
+            if fnmatchcase(info.base_name, pattern):
+                yield self / info.base_name
+
+    def is_file(self) -> bool:
+        """Whether it is a file that exists."""
+        return bool(self._info().is_file)
+
+    def size(self) -> int:
+        """Bytes of the file.
+
+        Raises
+        ------
+        FileNotFoundError : there is none.
+        """
+        info = self._info()
+        if not info.is_file:
+            raise FileNotFoundError(f"no file {self}")
+        return int(info.size)
+
+    def read_bytes(self) -> bytes:
+        """The file's content.
+
+        Raises
+        ------
+        FileNotFoundError : there is none.
+        """
+        with self.filesystem.open_input_stream(self.key) as stream:
+            return bytes(stream.read())
+
+    def read_text(self) -> str:
+        """The file's content as text."""
+        return self.read_bytes().decode()
+
+    def write_text(self, text: str) -> None:
+        """Put a file there, whole or not at all."""
+        with self.filesystem.open_output_stream(self.key) as stream:
+            stream.write(text.encode())
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file."""
+        if self.is_file():
+            self.filesystem.delete_file(self.key)
+        elif not missing_ok:
+            raise FileNotFoundError(f"no file {self}")
+
+    def upload(self, source: Path) -> None:
+        """Put a copy of a file of this machine there."""
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        self._make_parent()
+        copy_files(
+            str(source),
+            self.key,
+            source_filesystem=LocalFileSystem(),
+            destination_filesystem=self.filesystem,
+        )
+
+    def download(self, target: Path, names: Sequence[str] | None = None) -> Path:
+        """Copy the file, or the files right in the folder, to this machine; returns `target`."""
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        if self.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pairs = [(self, target)]
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            found = [path for path in self.glob("*") if names is None or path.name in names]
+            pairs = [(path, target / path.name) for path in found if path.is_file()]
+        for source, copy in pairs:
+            copy_files(
+                source.key,
+                str(copy),
+                source_filesystem=self.filesystem,
+                destination_filesystem=LocalFileSystem(),
+            )
+        return target
+
+    def _make_parent(self) -> None:
+        if urlsplit(self.root).scheme == "file":
+            self.filesystem.create_dir(self.parent.key, recursive=True)
+
+    def _info(self) -> Any:
+        return self.filesystem.get_file_info(self.key)
+
+
+AnyPath = Path | RemotePath
+"""A place on this machine, or in an object store."""
+
+
+def place(text: str) -> AnyPath:
+    """The place that a path or URI names."""
+    return RemotePath.parse(text) if is_uri(text) else Path(text)
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is a URI rather than a path."""
+    return "://" in text
+
+
+def size(path: AnyPath) -> int:
+    """Bytes of a file."""
+    return path.size() if isinstance(path, RemotePath) else path.stat().st_size
+
+
+@contextmanager
+def on_this_machine(folder: AnyPath) -> Iterator[Path]:
+    """A folder's files on this machine: itself, or a copy for as long as this."""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with TemporaryDirectory(prefix="mmsr-") as scratch:
+        yield folder.download(Path(scratch) / folder.name)
+
+
+def check_remote(uri: str) -> None:
+    """Find out whether a home in an object store can be used at all.
+
+    Raises
+    ------
+    UserError : it is no URI that is known, or the store refuses.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme not in SCHEMES:
+        raise UserError(
+            f"MMSR_HOME={uri}: give a folder, or one in an object store: s3://BUCKET/FOLDER or "
+            "gs://BUCKET/FOLDER"
+        )
+    home = RemotePath.parse(uri)
+    bucket = home.key if scheme == "file" else home.key.partition("/")[0]
+    try:
+        if home.filesystem.get_file_info(bucket).type.name == "NotFound":
+            raise FileNotFoundError(f"there is no {bucket}")
+    except OSError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"MMSR_HOME={uri} cannot be used: {reason}; see to the bucket, the credentials and "
+            "the network"
+        ) from None
+
+
+@lru_cache(maxsize=8)
+def _resolved(uri: str) -> tuple[Any, str]:
+    from pyarrow import ArrowInvalid
+    from pyarrow.fs import FileSystem
+
+    try:
+        found: tuple[Any, str] = FileSystem.from_uri(uri)
+    except ArrowInvalid as error:
+        raise UserError(
+            f"{uri} names no object store: {str(error).partition(chr(10))[0]}"
+        ) from None
+    return found

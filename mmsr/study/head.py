@@ -1,0 +1,68 @@
+"""The head of a Ray cluster, watched: Ray ends a driver without a word after the head's death."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_LOOK_SECONDS = 2.0
+_PATIENCE_SECONDS = 15.0
+"""So long no answer means that the head is dead; a busy one still takes connections."""
+_GRACE_SECONDS = 30.0
+"""So long the driver may take to end in good order; then it ends as it is."""
+
+
+@contextmanager
+def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
+    """Watch the head of the cluster that this process is connected to, for as long as this.
+
+    What the study's storage and the tracker's journal have is on disk, so ending at once loses
+    nothing; what hangs is Ray, which waits for its head.
+
+    Parameters
+    ----------
+    halt : told once, from another thread, when the head is dead.
+    code : exit code of a process that cannot end in good order then.
+    """
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    over = threading.Event()
+    arguments = (address, halt, code, over)
+    threading.Thread(target=_watch, args=arguments, name="head", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch(address: str, halt: Callable[[str], None], code: int, over: threading.Event) -> None:
+    answered = time.monotonic()
+    while not over.wait(_LOOK_SECONDS):
+        if _answers(address):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > _PATIENCE_SECONDS:
+            break
+    else:
+        return
+    what = f"Ray's head at {address} has died"
+    halt(what)
+    time.sleep(_GRACE_SECONDS)  # a process that is over by then takes this thread along
+    sys.stderr.write(f"error: {what}; the same command goes on when there is one again\n")
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _LOOK_SECONDS).close()
+    except OSError:
+        return False
+    return True

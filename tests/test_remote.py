@@ -1,0 +1,84 @@
+"""Places in an object store behave like paths: on a folder treated as one, and on S3."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmsr import paths
+from mmsr.errors import UserError
+from mmsr.remote import RemotePath, check_remote, on_this_machine, place, size
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request, tmp_path):
+    """An empty folder in a store of each kind."""
+    if request.param == "file":
+        (tmp_path / "store").mkdir()
+        return RemotePath.parse(f"{(tmp_path / 'store').as_uri()}/")
+    return RemotePath.parse(request.getfixturevalue("bucket"))
+
+
+def test_what_is_uploaded_comes_back(root, tmp_path):
+    (tmp_path / "a").write_bytes(b"\0some bytes")
+    (root / "deep" / "a").upload(tmp_path / "a")
+    assert (root / "deep" / "a").read_bytes() == b"\0some bytes"
+    assert size(root / "deep" / "a") == 11
+    copy = (root / "deep" / "a").download(tmp_path / "new" / "b")
+    assert copy.read_bytes() == b"\0some bytes"
+
+
+def test_folders_are_listed_by_pattern_and_copied_as_a_whole(root, tmp_path):
+    for name in ("checkpoint_1", "checkpoint_2", "other"):
+        for file in ("x", "y"):
+            (tmp_path / file).write_text(name)
+            (root / "trial" / name / file).upload(tmp_path / file)
+    found = sorted((root / "trial").glob("checkpoint_*"))
+    assert [folder.name for folder in found] == ["checkpoint_1", "checkpoint_2"]
+    with on_this_machine(found[1]) as folder:
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {
+            "x": "checkpoint_2",
+            "y": "checkpoint_2",
+        }
+    assert not folder.exists(), "the copy is gone"
+    assert [p.name for p in found[0].download(tmp_path / "part", ["y"]).iterdir()] == ["y"]
+    (found[0] / "x").unlink()
+    assert [path.name for path in found[0].glob("*")] == ["y"]
+
+
+def test_what_is_not_there_is_no_surprise(root):
+    missing = root / "nothing"
+    assert list(missing.glob("*")) == []
+    assert not missing.is_file()
+    missing.unlink(missing_ok=True)
+    for action in (missing.read_text, missing.size, missing.unlink):
+        with pytest.raises(FileNotFoundError):
+            action()
+
+
+def test_a_name_is_the_place_again(root):
+    inner = root / "studies" / "a"
+    assert place(str(inner)).key == inner.key
+    assert inner.parent.name == "studies"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://host/folder", "give a folder, or one in an object store"),
+        ("s3://a-bucket-that-is-not-there/x", "cannot be used"),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_told(uri, reason, bucket):
+    with pytest.raises(UserError, match=reason) as told:
+        check_remote(uri)
+    assert "\n" not in str(told.value)
+
+
+def test_each_machine_has_its_part_of_a_remote_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("MMSR_COPIES", str(tmp_path))
+    monkeypatch.setenv("MMSR_HOME", "s3://bucket/team/mmsr/?region=eu-west-1")
+    assert paths.home() == tmp_path / "s3-bucket-team-mmsr-"
+    assert str(paths.remote()) == "s3://bucket/team/mmsr?region=eu-west-1"
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path / "here"))
+    assert paths.remote() is None
+    assert paths.home() == tmp_path / "here"
