@@ -63,7 +63,8 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
     Parameters
     ----------
     name : the study's name.
-    storage, tracking : where its state and its runs are; by default where it was run with.
+    storage, tracking : where its state and its runs are; by default where it was run with, or
+        `$MMSR_STORAGE` for a study of another home, or where its password is not kept.
 
     Raises
     ------
@@ -71,6 +72,10 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
     """
     folder = StudyFolder(name)
     record = folder.read_record()
+    named = store.named_storage()
+    if storage is None and named is not None:
+        same = record is not None and record.storage == without_password(normalised(named))
+        storage = named if record is None or same else None
     if record is None and storage is None:
         hint = "run `python studies/demo.py` for one, or name its --storage"
         raise unknown("study", name, study_names(), hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,9 +32,14 @@ class StorageLost(RuntimeError):
     """The storage failed while a study was running."""
 
 
+def named_storage() -> str | None:
+    """What `$MMSR_STORAGE` names, e.g. a team's server."""
+    return os.environ.get("MMSR_STORAGE") or None
+
+
 def default_storage() -> str:
-    """The SQLite file under `$MMSR_HOME`."""
-    return f"sqlite:///{paths.home() / 'optuna.db'}"
+    """`$MMSR_STORAGE`, where it is set; else the SQLite file under `$MMSR_HOME`."""
+    return named_storage() or f"sqlite:///{paths.home() / 'optuna.db'}"
 
 
 def open_storage(url: str) -> RDBStorage:

@@ -155,11 +155,14 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         help="fix a config key, e.g. graph.n_codes=30; repeatable",
     )
     add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
-    add("--storage", metavar="URL", help="Optuna's database; default: SQLite in $MMSR_HOME")
+    add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
     add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
     add("--resume", action="store_true", help="go on with a study, which must exist")
     add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--"]:  # `ray submit` and its like set it before a script's own arguments
+        del words[0]
+    given = parser.parse_args(words)
     return Options(
         name=given.name,
         trials=given.trials,

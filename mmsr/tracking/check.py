@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
@@ -14,8 +15,8 @@ TIMEOUT_SECONDS = 5.0
 
 
 def default_uri() -> str:
-    """The SQLite store under `$MMSR_HOME`."""
-    return f"sqlite:///{paths.home() / 'mlflow.db'}"
+    """`$MLFLOW_TRACKING_URI`, where it is set; else the SQLite store under `$MMSR_HOME`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
 
 
 def check_tracking(uri: str) -> None:
