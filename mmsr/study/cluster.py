@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from mmsr.errors import UserError
 from mmsr.study.resources import Node, Resources
@@ -18,6 +19,10 @@ _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100_000_000
 """Trials pass no data through Ray: data sets are memory-mapped."""
 _NODES_SECONDS = 5.0
+_MANY_NODES = 1000
+"""Stands for no limit, which an autoscaler writes as -1."""
+_STARTS = 3
+"""So often Ray is started: it gives itself 30 seconds, which a busy machine may need for others."""
 
 
 def prepare_environment() -> None:
@@ -50,19 +55,8 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         import ray
 
         try:
-            if address is None:
-                ray.init(
-                    address="local",
-                    num_cpus=cores(),
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    _node_ip_address="127.0.0.1",
-                )
-            else:
-                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            _connect(address)
+        except Exception as error:  # some of Ray's are no more than that
             where = f"at {address!r} " if address else ""
             first = str(error).strip().partition("\n")[0]
             raise UserError(f"Ray {where}cannot be started or joined: {first}") from None
@@ -72,6 +66,30 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    quietly: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is not None:
+        ray.init(address=address, **quietly)
+        return
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores(),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quietly,
+            )
+            return
+        except Exception as error:
+            if attempt == _STARTS or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
 
 
 def cores() -> int:
@@ -121,11 +139,17 @@ class Capacity:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._counted: list[Node] = []
+        self._room = 0
         self._asked = -_NODES_SECONDS
 
     def __call__(self) -> int:
-        """How many trials fit; at least one, as the cluster may grow."""
-        return max(1, sum(self._resources.fit(node) for node in self._nodes()))
+        """How many trials fit, and how many more a cluster that grows should hear of.
+
+        An autoscaler starts nodes for trials that wait, so some do, up to as many as run: the
+        cluster doubles until it is full-grown. At least one always may.
+        """
+        here = sum(self._resources.fit(node) for node in self._nodes())
+        return max(1, here, min(2 * here, self._room))
 
     def lost(self) -> bool:
         """Whether no node is alive."""
@@ -135,6 +159,7 @@ class Capacity:
         if time.monotonic() - self._asked > _NODES_SECONDS:
             self._asked = time.monotonic()
             self._counted = nodes()
+            self._room = _full_grown(self._resources)
         return self._counted
 
 
@@ -148,11 +173,22 @@ def nodes() -> list[Node]:
 
 def startable_nodes() -> list[Node]:
     """What the kinds of nodes have that the cluster's autoscaler may start; none without one."""
+    return [_node(group.resources) for group in _groups()]
+
+
+def _groups() -> list[Any]:
+    """The autoscaler's kinds of nodes that it may have any of."""
     from ray._private.state import state
 
     config = state.get_cluster_config()
     groups = config.node_group_configs if config is not None else ()
-    return [_node(group.resources) for group in groups if group.max_count != 0]
+    return [group for group in groups if group.max_count != 0]
+
+
+def _full_grown(resources: Resources) -> int:
+    """How many trials fit on all nodes that the autoscaler may have; 0 without one."""
+    groups = [(group.max_count, resources.fit(_node(group.resources))) for group in _groups()]
+    return sum((most if most > 0 else _MANY_NODES) * each for most, each in groups)
 
 
 def _node(resources: Mapping[str, float]) -> Node:
