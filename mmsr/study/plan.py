@@ -24,7 +24,7 @@ from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
 from mmsr.study.kinds import check_kinds
 from mmsr.study.methods import Pruner, Sampler, chosen_pruner, chosen_sampler
-from mmsr.study.objectives import read_objectives, settings_for
+from mmsr.study.objectives import is_cost, read_objectives, settings_for
 from mmsr.study.options import Options
 from mmsr.study.report import Proposal, Task
 from mmsr.study.resources import Resources, read_resources

@@ -23,7 +23,7 @@ from mmsr.study.head import watched_head
 from mmsr.study.interrupt import StopRequest, stop_requests
 from mmsr.study.leaderboard import TrialRow, best_value, rows
 from mmsr.study.ledger import Ledger
-from mmsr.study.objectives import directions, is_cost
+from mmsr.study.objectives import directions
 from mmsr.study.owned import OwnedStorage
 from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
