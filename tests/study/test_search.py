@@ -25,7 +25,7 @@ def tune(tmp_path):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     ledger = Ledger(
-        study, {"model.width": Int(1, 9)}, Config(dataset="shop"), OBJECTIVE, tmp_path / "trials"
+        study, {"model.width": Int(1, 900)}, Config(dataset="shop"), OBJECTIVE, tmp_path / "trials"
     )
 
     def task(proposal):
