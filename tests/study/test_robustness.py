@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,14 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation.robustness import links_of
-from mmsr.study import Study
+from mmsr.study import Study, runner
+from mmsr.study.ledger import Ledger
+from mmsr.study.plan import Plan
+from mmsr.study.report import Report
 from mmsr.study.robustness.report import some_targets
 from mmsr.study.robustness.request import RATES, make_sweep, parse_rates, parse_subsets
 from mmsr.study.robustness.subject import find_subject
+from mmsr.study.succession import trial_folder
 from mmsr.training import read_checkpoint_state, train
 
 SMALL = {
@@ -169,7 +174,30 @@ def test_some_targets_are_those_of_whole_users(shop: Dataset):
     assert np.array_equal(some.targets, valid.targets[whole])
 
 
-@pytest.mark.slow
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials run one after the other in this process, Ray is not started."""
+
+    def tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
+        for name in map(str, range(n_trials)):
+            proposal = ledger.ask(name)
+            for place, result in enumerate(train(proposal.config, plan.dataset)):
+                fields = ("epoch", "metrics", "best_epoch", "best_metrics", "finished")
+                report = Report(**{field: getattr(result, field) for field in fields})
+                folder = trial_folder(plan.folder.ray, proposal.number) / f"checkpoint_{place:06d}"
+                result.save_checkpoint(folder)
+                files = {path.name: path.stat().st_size for path in folder.iterdir()}
+                kept = report.model_copy(update={"files": files})
+                (folder / "report.json").write_text(kept.model_dump_json())
+                ledger.report(name, report)
+
+    monkeypatch.setattr(runner, "_tune", tune)
+    monkeypatch.setattr(runner, "ray_cluster", lambda address: nullcontext())
+    for name in ("check_resources", "prepare_environment"):
+        monkeypatch.setattr(runner, name, lambda *arguments: None)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_run(
     study_home: Path, small_study: Study, capsys: pytest.CaptureFixture[str]
 ):
