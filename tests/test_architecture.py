@@ -142,9 +142,8 @@ def test_allowed_imports_pass(path, source):
 READS_TEST = {
     "data/__init__.py",
     "data/dataset.py",
-    "study/finalize.py",
     "study/reproduce/select_on_test.py",
-    "study/reproduce/tested.py",
+    "study/tested.py",
 }
 """Where `open_test` is defined, handed on and called; nobody else may name it."""
 
@@ -208,10 +207,11 @@ def test_who_may_name_the_trainer_that_chooses_on_test():
 def test_a_trial_reaches_nothing_that_opens_the_test_part():
     # What a worker runs: the trial itself, and the trainer that it loads by name.
     reached = reached_from("study/trial.py") | reached_from("training/__init__.py")
+    reached |= reached_from("study/finals/training.py")
     assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
     assert reached & (READS_TEST | NAMES_THE_TRAINER) == {"data/__init__.py", "data/dataset.py"}
     caller = reached_from("study/reproduce/select_on_test.py")
-    assert "study/finalize.py" in caller, "the search does find those that open it"
+    assert "study/tested.py" in caller, "the search does find those that open it"
 
 
 @pytest.mark.parametrize(

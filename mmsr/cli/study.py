@@ -1,27 +1,23 @@
-"""`mmsr study`: look at studies, and finalize one."""
+"""`mmsr study`: look at studies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmsr.cli import finalize
 from mmsr.errors import UserError
 
-if TYPE_CHECKING:
-    from mmsr.study.finalize import FinalRecord
-
 app = typer.Typer(no_args_is_help=True, help="List, inspect and finalize studies.")
+app.command("finalize")(finalize.finalize)
 
 Name = Annotated[str, typer.Argument(help="Study by name.")]
 Storage = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
-]
-TrackingUri = Annotated[
-    str | None, typer.Option(metavar="URI", help="MLflow; default: where the study was run.")
 ]
 
 
@@ -125,52 +121,6 @@ def leaderboard(
             say(found_out, console)
 
 
-@app.command()
-def finalize(
-    name: Name,
-    seeds: Annotated[int, typer.Option(min=1, help="Refits, each with its own seed.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    again: Annotated[
-        bool, typer.Option("--again", help="Open test though it was opened before; it is counted.")
-    ] = False,
-    storage: Storage = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Refit the best config on train + validation with several seeds, and open test once.
-
-    The first call opens test and records it; later calls show that result.
-    """
-    from mmsr.study.finalize import finalize
-    from mmsr.study.lookup import look_up
-    from mmsr.study.record import record_final
-    from mmsr.tracking import check_tracking
-
-    console = Console(highlight=False)
-    known = look_up(name, storage, tracking_uri)
-    check_tracking(known.tracking)
-    with console.status("refitting", spinner="line") as spinner:
-        record, fresh = finalize(
-            known,
-            n_seeds=seeds,
-            device=device,
-            again=again,
-            progress=spinner.update if console.is_terminal else console.print,
-        )
-    if not fresh:
-        console.print(
-            f"test was opened already, on {record.opened[-1]}: this is that result "
-            "(--again opens it once more, which is counted)",
-            soft_wrap=True,
-        )
-    _show_final(console, record)
-    if fresh and (waiting := record_final(known, record)):
-        console.print(
-            f"{waiting} tracking events wait in {known.folder.path}: they are shipped when the "
-            "study is run again",
-            soft_wrap=True,
-        )
-
-
 def _overview(name: str) -> tuple[str, str, str]:
     """State, trials and best value of a study, or why they are not known."""
     from mmsr.study.leaderboard import best_value, rows
@@ -186,34 +136,6 @@ def _overview(name: str) -> tuple[str, str, str]:
     best = best_value(rows(known.study))
     state = "finished" if over >= wanted else "stopped"
     return state, f"{over} of {wanted}", _percent(best)
-
-
-def _show_final(console: Console, record: FinalRecord) -> None:
-    result = record.result
-    if result is None:
-        return
-    times = f"{len(record.opened)} time" + ("s" if len(record.opened) > 1 else "")
-    seeds = "1 seed" if len(result.seeds) == 1 else f"{len(result.seeds)} seeds"
-    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
-    console.print(
-        f"{result.study}: test of trial {result.trial}, {seeds}, {epochs} each "
-        f"(test opened {times})",
-        style="bold",
-        markup=False,
-        soft_wrap=True,
-    )
-    table = Table()
-    for column in ("metric", "test, %", "± std", "validation, %"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for metric, value in result.mean.items():
-        bare = metric.removeprefix("test/")
-        table.add_row(
-            bare,
-            f"{100 * value:.3f}",
-            f"{100 * result.std[metric]:.3f}" if metric in result.std else "",
-            _percent(result.validation.get(f"valid/{bare}")),
-        )
-    console.print(table)
 
 
 def _percent(value: float | None) -> str:

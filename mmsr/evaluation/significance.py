@@ -5,7 +5,8 @@ Legend: n users, m comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,16 @@ Floats = NDArray[np.float64]
 _DIGITS = 12
 _CHUNK_DRAWS = 4_000_000
 """Users that the bootstrap draws at a time."""
+
+
+class PairedBootstrap(NamedTuple):
+    """What resampling users says of a mean difference."""
+
+    low: float
+    high: float
+    """Ends of the percentile interval."""
+    p: float
+    """Two-sided: twice the share of resampled means on the rarer side of 0, itself included."""
 
 
 def per_user_means(values: Floats, users: NDArray[np.integer]) -> Floats:
@@ -69,7 +80,7 @@ def paired_bootstrap(
     n_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> PairedBootstrap:
     """Percentile interval of the mean difference `first - second`, users drawn with replacement.
 
     Parameters
@@ -79,10 +90,6 @@ def paired_bootstrap(
     confidence : share of the resampled means that the interval holds.
     seed : of the draws; the same seed gives the same interval.
 
-    Returns
-    -------
-    Lower and upper end.
-
     Raises
     ------
     ValueError : the two do not pair up, or there is nobody to draw.
@@ -91,17 +98,65 @@ def paired_bootstrap(
     n = len(difference)
     if n == 0:
         raise ValueError("no users to draw from")
-    rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK_DRAWS // n)
     means = np.concatenate(
-        [
-            difference[rng.integers(n, size=(min(rows, n_resamples - done), n))].mean(axis=1)
-            for done in range(0, n_resamples, rows)
-        ]
+        [difference[drawn].mean(axis=1) for drawn in _draws(n, n_resamples, seed)]
     )
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high)
+    rarer = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (rarer + 1) / (n_resamples + 1))
+    return PairedBootstrap(float(low), float(high), float(p))
+
+
+def bootstrap_interval(
+    values: Floats,
+    users: NDArray[np.integer],
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """Percentile intervals of means over targets; users are drawn, with all of their targets.
+
+    A user's targets resemble each other, so drawing targets one by one would give intervals that
+    are too narrow.
+
+    Parameters
+    ----------
+    values : float64 [t, k], k values a target, e.g. k metrics' contributions.
+    users : integers [t], whose target it is.
+    n_resamples, confidence, seed : as for `paired_bootstrap`.
+
+    Returns
+    -------
+    Lower and upper ends, float64 [k] each.
+
+    Raises
+    ------
+    ValueError : there is nobody to draw.
+    """
+    _, places, counts = np.unique(users, return_inverse=True, return_counts=True)
+    n = len(counts)
+    if n == 0:
+        raise ValueError("no users to draw from")
+    sums = np.stack([np.bincount(places, weights=column) for column in values.T], axis=1)
+    means = []
+    for drawn in _draws(n, n_resamples, seed):
+        rows = len(drawn)
+        cells = (drawn + n * np.arange(rows)[:, None]).ravel()
+        times = np.bincount(cells, minlength=rows * n).reshape(rows, n).astype(np.float64)
+        means.append(times @ sums / (times @ counts)[:, None])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail), axis=0)
+    return low, high
+
+
+def _draws(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Draws of n out of n with replacement, `n_resamples` in all, as many at a time as fit."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, _CHUNK_DRAWS // n)
+    for done in range(0, n_resamples, rows):
+        yield rng.integers(n, size=(min(rows, n_resamples - done), n))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -38,7 +38,7 @@ def claimed(url: str, name: str) -> Iterator[None]:
     from sqlalchemy import make_url
 
     if (file := sqlite_file(url)) is not None:
-        with _file_locked(file.with_name(f".{file.name}.{name}.lock"), url, name):
+        with _file_locked(file.with_name(f".{file.name}.{name.replace('/', '+')}.lock"), url, name):
             yield
     elif (query := _QUERIES.get(make_url(url).get_backend_name())) is not None:
         with _server_locked(query, url, name):

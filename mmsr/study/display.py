@@ -46,6 +46,7 @@ class Display:
     total, done : trials that are wanted, and those that were over before.
     best : best value so far.
     name_of : what a trial is called.
+    contest : whether trials stand against each other, so that the best one is told.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Display:
         done: int,
         best: float | None,
         name_of: Callable[[Proposal], str] = name_by_number,
+        contest: bool = True,
     ) -> None:
         self._console, self._objective, self._name_of = console, objective, name_of
+        self._contest = contest
         self._total, self._done, self._best = total, done, best
         self._rows: dict[int, _Row] = {}
         self._failed = 0
@@ -100,8 +103,8 @@ class Display:
         """A trial has finished an epoch."""
         row = self._rows[proposal.number]
         row.epoch = report.epoch
-        row.value = report.metrics[self._objective]
-        row.best = report.best_metrics[self._objective]
+        row.value = report.metrics.get(self._objective)
+        row.best = report.best_metrics.get(self._objective)
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
         """A trial's worker died, and the trial goes on."""
@@ -115,7 +118,7 @@ class Display:
             return
         self._done += 1
         self._failed += ending.state is RunState.FAILED
-        if ending.state is RunState.FINISHED and row.best is not None:
+        if self._contest and ending.state is RunState.FINISHED and row.best is not None:
             record = self._best is None or row.best > self._best
             self._best = row.best if record else self._best
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mmsr.study.finalize import FinalRecord, read_final
+from mmsr.study.finals.results import FinalRecord, read_final
 from mmsr.study.leaderboard import best, rows
 from mmsr.study.lookup import KnownStudy
 from mmsr.study.store import study_uid
@@ -64,12 +64,24 @@ def _which(known: KnownStudy, trial: int | None) -> str:
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:
     """The test result, where test was opened for this very trial."""
     result = record.result
-    if result is None or result.trial != trial:
+    config = result.of_trial(trial) if result is not None else None
+    if result is None or config is None:
         return None
-    return {
-        "opened": list(record.opened),
-        "seeds": [seed.seed for seed in result.seeds],
-        "epochs": result.epochs,
-        "mean": result.mean,
-        "std": result.std,
+    found: dict[str, Any] = {
+        "opened": [opening.at for opening in record.opened],
+        "seeds": list(result.seeds),
+        "epochs": config.epochs,
+        "mean": config.mean,
+        "std": config.std,
+        "interval_95": {name: [low, config.high[name]] for name, low in config.low.items()},
+        "compared": {
+            f"trial {pair.first} minus trial {pair.second}": {
+                name: one.model_dump() for name, one in pair.metrics.items()
+            }
+            for pair in result.pairs
+            if trial in (pair.first, pair.second)
+        },
     }
+    if config.optimism is not None:
+        found["optimism"] = {**config.optimism.model_dump(), "luck": config.optimism.luck}
+    return found

@@ -36,6 +36,8 @@ class StudyRecord(BaseModel):
     tracking: str
     command: str
     """What continues the study."""
+    resources: dict[str, float] | None = None
+    """What each of its trials gets; None in records of before it was kept."""
 
 
 class StudyFolder:

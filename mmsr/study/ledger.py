@@ -73,6 +73,7 @@ class Ledger:
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
     systematic : go through the space setting by setting rather than sample it.
+    config_of : makes a config of settings; None applies them to `base`.
     driver, code : name and code versions of this driver, noted with each trial.
     observers : told of everything that happens.
     run_id : tracking server's id of a run by its key, once known.
@@ -90,6 +91,7 @@ class Ledger:
         startup_trials: int = 0,
         only: Sequence[Mapping[str, Any]] | None = None,
         systematic: bool = False,
+        config_of: Callable[[Mapping[str, Any]], Config] | None = None,
         driver: str = "",
         code: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
@@ -98,7 +100,7 @@ class Ledger:
         self.study, self.objective, self.against = study, objective, tuple(against)
         self._checkpoints, self._startup_trials = checkpoints, startup_trials
         self._proposals = Proposals(
-            study, space, base, checkpoints, only=only, systematic=systematic
+            study, space, base, checkpoints, only=only, systematic=systematic, config_of=config_of
         )
         self._driver, self._code = driver, dict(code or {})
         self._observers, self._run_id = observers, run_id

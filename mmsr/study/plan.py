@@ -31,6 +31,7 @@ from mmsr.study.resources import Resources, read_resources
 from mmsr.study.space import (
     Space,
     all_settings,
+    apply,
     check_settings,
     check_space,
     extreme_graphs,
@@ -86,10 +87,18 @@ class Plan:
             dataset_hash=self.dataset.content_hash,
             device="cuda" if self.resources.gpu else "cpu",
             home=self.home,
-            trainer=self.trainer,
+            trainer=self.trainer_of(proposal.settings),
             checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
             costs=any(map(is_cost, self.against)),
         )
+
+    def config_of(self, settings: Mapping[str, Any]) -> Config:
+        """The config that settings stand for."""
+        return apply(self.base, settings)
+
+    def trainer_of(self, settings: Mapping[str, Any]) -> str:
+        """Import path of the trainer that runs them."""
+        return self.trainer
 
 
 def make_plan(study: Study, options: Options) -> Plan:

@@ -8,7 +8,7 @@ its end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -40,6 +40,7 @@ class Proposals:
     checkpoints : folder with one sub-folder a trial.
     only : the settings that may be run, as Optuna keeps them; None where any may.
     systematic : go through the space setting by setting rather than sample it.
+    config_of : makes a config of settings; None applies them to `base`.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Proposals:
         *,
         only: Sequence[Mapping[str, Any]] | None = None,
         systematic: bool = False,
+        config_of: Callable[[Mapping[str, Any]], Config] | None = None,
     ) -> None:
         self._study, self._space, self._base = study, space, base
         self._checkpoints, self._only, self._systematic = checkpoints, only, systematic
+        self._config_of = config_of or (lambda settings: apply(base, settings))
         self._seen = {
             _identity(Config.from_dict(trial.user_attrs["config"])): trial.number
             for trial in study.get_trials(deepcopy=False)
@@ -114,23 +117,16 @@ class Proposals:
         if self._only is not None and stored(self._space, settings) not in self._only:
             raise UserError("not asked for")
         attrs = trial.user_attrs
-        retry_of = attrs.get("retry_of")
-        if retry_of is None:
-            return Proposal(
-                number=trial.number,
-                key=f"trial-{trial.number:05d}",
-                config=apply(self._base, settings),
-                settings=settings,
-                origin=attrs.get("origin", "proposed"),
-            )
-        config = attrs.get("config")
-        left = newest_checkpoint(self._study, retry_of, self._checkpoints)
+        retry_of, config = attrs.get("retry_of"), attrs.get("config")
+        left = None
+        if retry_of is not None:
+            left = newest_checkpoint(self._study, retry_of, self._checkpoints)
         return Proposal(
             number=trial.number,
-            key=attrs["key"],
-            config=Config.from_dict(config) if config else apply(self._base, settings),
+            key=attrs.get("key", f"trial-{trial.number:05d}"),
+            config=Config.from_dict(config) if config else self._config_of(settings),
             settings=settings,
-            origin="retry",
+            origin=attrs.get("origin", "proposed"),
             checkpoint=left.folder if left else None,
             curve=left.curve if left else {},
         )

@@ -8,26 +8,38 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mmsr
-from mmsr.config import Config
 from mmsr.remote import AnyPath, RemotePath
-from mmsr.study.finalize import FinalRecord
-from mmsr.study.lookup import KnownStudy
 from mmsr.study.plan import Plan
 from mmsr.study.report import Ending, Proposal, Report
-from mmsr.study.store import study_uid, target
-from mmsr.study.succession import counted, trial_folder
+from mmsr.study.store import study_uid
+from mmsr.study.succession import trial_folder
 from mmsr.tracking import DataUsed, RunState, Tracker
+from mmsr.tracking.shipper import JournalTracker
+
+if TYPE_CHECKING:
+    import optuna
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
 """How long the end of a run waits for the tracking server."""
 FILES = ("best.safetensors", "config.yaml", "state.json")
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
+
+
+def journal_of(
+    plan: Plan, study: optuna.Study, notice: Callable[[str], None] = lambda _: None
+) -> JournalTracker:
+    """Open a study's journal, which is shipped to its tracking server."""
+    from mmsr.tracking.mlflow import MlflowSink
+
+    sink = MlflowSink(plan.tracking, plan.name, study_uid(study))
+    return JournalTracker(plan.folder.path, sink, notice)
 
 
 class TrackedStudy:
@@ -53,7 +65,7 @@ class TrackedStudy:
             "mmsr.dataset_hash": definition.dataset_hash,
             "mmsr.protocol": definition.protocol,
             "mmsr.objective": ", ".join(definition.objectives),
-            **_code_tags(),
+            **code_tags(),
         }
         self._data = DataUsed(
             name=definition.dataset,
@@ -61,7 +73,11 @@ class TrackedStudy:
             source=str(plan.dataset.path),
             profile=plan.dataset.manifest.counts.model_dump(),
         )
-        tracker.open_run(
+        self._open(uid)
+
+    def _open(self, uid: str) -> None:
+        plan, definition = self._plan, self._plan.definition
+        self._tracker.open_run(
             STUDY,
             f"study {plan.name}",
             params={
@@ -115,16 +131,20 @@ class TrackedStudy:
         if ending.report is not None:
             tags["mmsr.best_epoch"] = str(ending.report.best_epoch)
         if ending.state in (RunState.FINISHED, RunState.PRUNED):
-            self._upload(proposal)
+            self._upload(proposal, proposal.key)
         self._tracker.close_run(proposal.key, ending.state, tags)
         if ending.state is not RunState.INTERRUPTED:
             self._note_progress(ending)
+
+    def run_id(self, key: str) -> str | None:
+        """The server's id of a trial's run by the trial's key, once it is known."""
+        return self._tracker.run_id(key)
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
         """The driver ends."""
         self._tracker.close_run(STUDY, state, {**({"mmsr.error": error} if error else {}), **tags})
 
-    def _upload(self, proposal: Proposal) -> None:
+    def _upload(self, proposal: Proposal, key: str) -> None:
         folder = trial_folder(self._plan.folder.ray, proposal.number)
         there: list[AnyPath] = list(folder.glob("checkpoint_*"))
         newest = max(there, key=lambda path: path.name, default=proposal.checkpoint)
@@ -132,7 +152,7 @@ class TrackedStudy:
             newest = newest.download(self._plan.folder.path / "models" / proposal.key, FILES)
         if newest is not None:
             names = [name for name in FILES if (newest / name).is_file()]
-            self._tracker.upload(proposal.key, newest, names)
+            self._tracker.upload(key, newest, names)
 
     def _note_progress(self, ending: Ending) -> None:
         self._done += 1
@@ -146,47 +166,6 @@ class TrackedStudy:
         self._tracker.log(STUDY, self._done, metrics)
 
 
-def record_final(known: KnownStudy, record: FinalRecord) -> int:
-    """Note the result of `finalize` as a nested run; returns the events that could not be shipped.
-
-    Test metrics are the mean over seeds, `…_std` their standard deviation.
-    """
-    from mmsr.tracking.mlflow import MlflowSink
-    from mmsr.tracking.shipper import JournalTracker
-
-    result = record.result
-    if result is None:
-        return 0
-    with known.folder.locked():
-        uid = study_uid(known.study)
-        tracker = JournalTracker(known.folder.path, MlflowSink(known.tracking, known.name, uid))
-        key = f"finalize {record.opened[-1]}"
-        tracker.open_run(STUDY, f"study {known.name}")
-        tracker.open_run(
-            key,
-            "finalize",
-            parent=STUDY,
-            params=Config.from_dict(result.config).flat() | {"epochs": result.epochs},
-            tags={
-                "mmsr.kind": "finalize",
-                "mmsr.study": known.name,
-                "mmsr.optuna_number": str(result.trial),
-                "mmsr.dataset_hash": result.dataset_hash,
-                "mmsr.protocol": result.protocol,
-                "mmsr.seeds": " ".join(str(seed.seed) for seed in result.seeds),
-                "mmsr.test_opened": str(len(record.opened)),
-                **_code_tags(),
-            },
-        )
-        tracker.log(key, 0, result.mean | {f"{name}_std": v for name, v in result.std.items()})
-        tracker.upload(key, known.folder.path, [known.folder.finalized.name])
-        tracker.close_run(key, RunState.FINISHED)
-        over = len(counted(known.study)) >= (target(known.study) or 0)
-        state = RunState.FINISHED if over else RunState.INTERRUPTED
-        tracker.close_run(STUDY, state, {"mmsr.test_opened": str(len(record.opened))})
-        return tracker.close(SHIP_SECONDS)
-
-
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, str]:
     """Versions of mmsr, its commit where it runs from a clone, Python and the main packages."""
@@ -196,7 +175,7 @@ def code_version() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _code_tags() -> dict[str, str]:
+def code_tags() -> dict[str, str]:
     """Code versions, program and user as tags of a run, under MLflow's names where it has some."""
     code = code_version()
     packages = {name.partition(".")[2]: code[name] for name in code if name.startswith("package.")}

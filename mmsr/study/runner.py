@@ -6,8 +6,6 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,25 +15,23 @@ from mmsr.errors import UserError
 from mmsr.study import store
 from mmsr.study.claim import claimed
 from mmsr.study.cluster import Capacity, check_resources, prepare_environment, ray_cluster
-from mmsr.study.display import Display, name_by_number
+from mmsr.study.display import Display
 from mmsr.study.folder import StudyRecord
 from mmsr.study.head import watched_head
 from mmsr.study.interrupt import StopRequest, stop_requests
-from mmsr.study.leaderboard import TrialRow, best_value, rows
+from mmsr.study.leaderboard import best_value, rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.objectives import directions
 from mmsr.study.owned import OwnedStorage
 from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
-from mmsr.study.record import SHIP_SECONDS, TrackedStudy, code_version
-from mmsr.study.report import Proposal
+from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import add_missing, counted, n_over
-from mmsr.study.views import show_end
+from mmsr.study.telling import Telling
 from mmsr.tracking import RunState
 from mmsr.tracking.databases import hide_password, without_password
-from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
@@ -43,16 +39,6 @@ if TYPE_CHECKING:
 
 WORKER_DEATHS = 3
 """So often a trial's worker may die before the trial is given up."""
-
-
-@dataclass(frozen=True)
-class Telling:
-    """How a run speaks of its trials."""
-
-    end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
-    """Called at the end with the study's trials."""
-    name_of: Callable[[Proposal], str] = name_by_number
-    """What a trial is called while it runs."""
 
 
 def run_plan(plan: Plan, telling: Telling | None = None) -> int:
@@ -156,17 +142,10 @@ def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
             command=shlex.join(
                 hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
             ),
+            resources={"cpu": plan.resources.cpu, "gpu": plan.resources.gpu},
         )
     )
     return study
-
-
-def _tracker(plan: Plan, study: optuna.Study, console_note: Display | None) -> JournalTracker:
-    from mmsr.tracking.mlflow import MlflowSink
-
-    sink = MlflowSink(plan.tracking, plan.name, store.study_uid(study))
-    notice = console_note.note if console_note else lambda message: None
-    return JournalTracker(plan.folder.path, sink, notice)
 
 
 def _run(
@@ -176,16 +155,17 @@ def _run(
     value = best_value(rows(study))
     display = Display(
         console,
-        plan.objective,
+        telling.shown or plan.objective,
         total=plan.trials,
         done=already,
         best=value,
         name_of=telling.name_of,
+        contest=telling.shown is None,
     )
-    tracker = _tracker(plan, study, display)
+    tracker = telling.journal(plan, study, display.note)
     try:
         done = len(counted(study))
-        tracked = TrackedStudy(plan, store.study_uid(study), tracker, best=value, done=done)
+        tracked = telling.track(plan, store.study_uid(study), tracker, best=value, done=done)
         ledger = Ledger(
             study,
             plan.space,
@@ -196,10 +176,11 @@ def _run(
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
             systematic=plan.sampler.systematic,
+            config_of=plan.config_of,
             code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
             observers=(tracked, display),
-            run_id=tracker.run_id,
+            run_id=tracked.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:
             trials = "trial" if reclaimed == 1 else "trials"
@@ -274,7 +255,7 @@ def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
     from mmsr.tracking.shipper import unshipped
 
     if unshipped(plan.folder.path, without_password(plan.tracking)):
-        waiting = _tracker(plan, study, None).close(SHIP_SECONDS)
+        waiting = journal_of(plan, study).close(SHIP_SECONDS)
         console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
 
 

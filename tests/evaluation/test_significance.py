@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmsr.evaluation.significance import holm, paired_bootstrap, paired_wilcoxon, per_user_means
+from mmsr.evaluation.significance import (
+    bootstrap_interval,
+    holm,
+    paired_bootstrap,
+    paired_wilcoxon,
+    per_user_means,
+)
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -102,25 +108,25 @@ def test_equal_models_differ_nowhere():
     values = np.array([0.0, 0.5, 1.0])
     assert paired_wilcoxon(values, values) == 1.0
     assert paired_wilcoxon(np.array([0.1 + 0.2, 1.0]), np.array([0.3, 1.0])) == 1.0
-    assert paired_bootstrap(values, values) == (0.0, 0.0)
+    assert paired_bootstrap(values, values) == (0.0, 0.0, 1.0)
 
 
 @settings(deadline=None)
 @given(arrays(np.float64, 30, elements=st.floats(-1, 1)), st.floats(-1, 1))
 def test_the_interval_moves_with_a_shift_and_turns_with_the_sign(values, shift):
     zeros = np.zeros(30)
-    low, high = paired_bootstrap(values, zeros, n_resamples=200)
+    low, high, p = paired_bootstrap(values, zeros, n_resamples=200)
     assert low <= high
     shifted = paired_bootstrap(values + shift, zeros, n_resamples=200)
-    assert shifted == pytest.approx((low + shift, high + shift), abs=1e-12)
+    assert shifted[:2] == pytest.approx((low + shift, high + shift), abs=1e-12)
     turned = paired_bootstrap(zeros, values, n_resamples=200)
-    assert turned == pytest.approx((-high, -low), abs=1e-12)
+    assert turned == pytest.approx((-high, -low, p), abs=1e-12)
 
 
 def test_the_interval_is_that_of_the_central_limit():
     rng = np.random.default_rng(3)
     values = rng.exponential(size=5000)
-    low, high = paired_bootstrap(values, np.zeros(5000), n_resamples=3000, confidence=0.9)
+    low, high, _ = paired_bootstrap(values, np.zeros(5000), n_resamples=3000, confidence=0.9)
     error = values.std(ddof=1) / math.sqrt(5000)
     assert low == pytest.approx(values.mean() - 1.645 * error, abs=0.1 * error)
     assert high == pytest.approx(values.mean() + 1.645 * error, abs=0.1 * error)
@@ -130,6 +136,36 @@ def test_the_interval_repeats_with_its_seed():
     values, zeros = np.random.default_rng(0).normal(size=40), np.zeros(40)
     assert paired_bootstrap(values, zeros, seed=1) == paired_bootstrap(values, zeros, seed=1)
     assert paired_bootstrap(values, zeros, seed=1) != paired_bootstrap(values, zeros, seed=2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.1, 0.2])
+def test_the_p_value_of_the_bootstrap_is_near_that_of_the_normal_test(shift):
+    n = 400
+    values = np.random.default_rng(1).normal(size=n)
+    values += shift - values.mean()
+    z = shift / (values.std() / math.sqrt(n))
+    *_, p = paired_bootstrap(values, np.zeros(n), n_resamples=4000)
+    assert p == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.03)
+
+
+def test_the_interval_over_users_draws_all_targets_of_a_user():
+    rng = np.random.default_rng(5)
+    counts = rng.integers(1, 6, size=30)
+    users = np.repeat(np.arange(30) * 7, counts)
+    values = rng.normal(size=(len(users), 2)) + users[:, None] % 3
+    order = rng.permutation(len(users))
+    low, high = bootstrap_interval(values[order], users[order], n_resamples=500, seed=3)
+    draws = np.random.default_rng(3).integers(30, size=(500, 30))
+    targets = [np.flatnonzero(users == user * 7) for user in range(30)]
+    for column in range(2):
+        means = [
+            values[np.concatenate([targets[user] for user in drawn]), column].mean()
+            for drawn in draws
+        ]
+        expected = np.quantile(means, (0.025, 0.975))
+        assert (low[column], high[column]) == pytest.approx(tuple(expected))
+    with pytest.raises(ValueError, match="no users"):
+        bootstrap_interval(np.zeros((0, 1)), np.zeros(0, dtype=int))
 
 
 @settings(deadline=None)

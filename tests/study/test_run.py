@@ -12,13 +12,15 @@ import pytest
 import yaml
 
 from mmsr.config import Config
-from mmsr.data import Dataset
+from mmsr.data import Dataset, open_test
 from mmsr.errors import UserError
+from mmsr.evaluation import ranking_metrics
 from mmsr.study.export import export_best
-from mmsr.study.finalize import finalize, read_final
+from mmsr.study.finals.request import make_final_plan
+from mmsr.study.finals.results import read_final
 from mmsr.study.leaderboard import best, ranked, rows
 from mmsr.study.lookup import look_up
-from mmsr.study.record import record_final
+from mmsr.study.tested import rank
 from mmsr.training import train
 
 pytestmark = pytest.mark.slow
@@ -162,57 +164,93 @@ def test_dry_run_shows_and_schedules_nothing(finished):
     assert sorted(path for path in finished.home.rglob("*")) == before
 
 
-def test_finalize_opens_test_once_and_records_it(finished, known, monkeypatch):
-    opened = []
-    from mmsr.data import open_test
+def runs_of_kind(known, kind):
+    from mlflow import MlflowClient
 
-    monkeypatch.setattr("mmsr.data.open_test", lambda d: opened.append(1) or open_test(d))
-    path = known.folder.finalized
-    record, fresh = finalize(known, n_seeds=2, device="cpu")
-    assert fresh
-    assert (len(opened), len(record.opened)) == (1, 1)
-    result = record.result
-    row, config = best(rows(known.study), "small")
-    assert (result.trial, result.epochs) == (row.number, row.best_epoch)
-    assert [seed.seed for seed in result.seeds] == [config.seed, config.seed + 1]
-    values = [seed.metrics["test/mrr@20"] for seed in result.seeds]
-    assert result.mean["test/mrr@20"] == pytest.approx(sum(values) / 2)
-    assert record_final(known, record) == 0
-    assert yaml.safe_load(export_best(known))["provenance"]["finalized"]["mean"] == result.mean
-
-    again, fresh = finalize(known, n_seeds=3)
-    assert (again, fresh, len(opened)) == (record, False, 1)
-    counted, fresh = finalize(known, n_seeds=2, device="cpu", again=True)
-    assert (fresh, len(counted.opened)) == (True, 2)
-    assert counted.result == result, "refits repeat to the digit"
-
-    path.write_text(json.dumps({"opened": ["2026-01-01"], "result": None}))
-    with pytest.raises(UserError, match="cut off"):
-        finalize(known, n_seeds=1)
-    path.write_text("{")
-    with pytest.raises(UserError, match="restore"):
-        finalize(known, n_seeds=1)
-    path.unlink()
-    assert read_final(path).opened == ()
+    client = MlflowClient(known.tracking)
+    experiment = client.get_experiment_by_name("small").experiment_id
+    return client.search_runs([experiment], f"tags.`mmsr.kind` = '{kind}'")
 
 
-def test_finalize_does_not_count_a_test_part_that_is_not_there(finished, known, tmp_path):
+def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     test_file = finished.home / "datasets" / "shop" / "test.arrow"
-    shutil.move(test_file, tmp_path)
-    try:
-        with pytest.raises(UserError, match="lacks its test part"):
-            finalize(known, n_seeds=1, device="cpu")
-    finally:
-        shutil.move(tmp_path / "test.arrow", test_file)
-    assert read_final(known.folder.finalized).opened == ()
+    test_file.rename(test_file.with_name("away"))
+    code, _, err = mmsr("study", "finalize", "small")
+    assert (code, "lacks its test part" in err) == (2, True)
+    test_file.with_name("away").rename(test_file)
+    with known.folder.locked():
+        code, _, err = mmsr("study", "finalize", "small", "--seeds", "1")
+    assert (code, "is being run" in err) == (2, True)
+    assert read_final(known.folder.finalized).opened == (), "neither has opened test"
+
+    script = finished.driver.script.with_name("finalize.py")
+    script.write_text("from mmsr.cli.app import main\nmain()\n")
+    run = type(finished.driver)(script, {**finished.driver.environment, "COLUMNS": "160"}).run
+    arguments = ("study", "finalize", "small", "--top", "2", "--seeds", "2")
+    out, _ = run(*arguments)
+    record = read_final(known.folder.finalized)
+    result = record.result
+    assert (len(record.opened), len(record.opened[0].trials)) == (1, 4)
+    row, config = best(rows(known.study), "small")
+    assert (result.best.trial, result.best.epochs) == (row.number, row.best_epoch)
+    assert result.seeds == (config.seed + 1, config.seed + 2)
+    assert "of it is luck" in out or "no luck in it" in out
+    assert "test opened 1 time" in out
+    assert "best so far" not in out
+
+    # What was ranked is the refit on train + validation of the seed: trained again, it is the same.
+    again = config.replace(
+        {
+            "seed": result.seeds[0],
+            "graph.seed": result.seeds[0],
+            "training.epochs": row.best_epoch,
+        }
+    )
+    shop = Dataset.open("shop")
+    *_, last = train(again, shop, part="development", device="cpu")
+    ranks = rank(last.model, open_test(shop), again)
+    found = {f"test/{name}": value for name, value in ranking_metrics(ranks).items()}
+    assert result.best.seeds[0].metrics == pytest.approx(found)
+
+    (final,) = runs_of_kind(known, "finalize")
+    assert final.data.metrics["test/mrr_at_20"] == result.best.mean["test/mrr@20"]
+    assert final.data.metrics["optimism/luck"] == result.best.optimism.luck
+    assert final.info.status == "FINISHED"
+    configs = runs_of_kind(known, "final config")
+    assert {run.data.tags["mlflow.parentRunId"] for run in configs} == {final.info.run_id}
+    refits, reseeded = runs_of_kind(known, "refit"), runs_of_kind(known, "reseeded")
+    assert (len(configs), len(refits), len(reseeded)) == (2, 4, 4)
+    assert {run.data.tags["mlflow.parentRunId"] for run in refits} == {
+        run.info.run_id for run in configs
+    }
+    artifacts = finished.home / "mlartifacts" / "small"
+    assert (artifacts / final.info.run_id / "artifacts" / "finalized.md").exists()
+    for refit in refits:
+        assert refit.data.metrics["test/hr_at_5"] >= 0
+        assert (artifacts / refit.info.run_id / "artifacts" / "best.safetensors").exists()
+
+    out, _ = run(*arguments)
+    assert "opened already" in out
+    assert read_final(known.folder.finalized) == record
+    out, _ = run("study", "finalize", "small", "--seeds", "1")
+    assert "of other configs or seeds than are asked for now" in out
+    # Of what is asked for now everything is known: --again opens nothing.
+    run(*arguments[:3], "--top", "2", "--seeds", "1", "--no-optimism", "--again")
+    narrower = read_final(known.folder.finalized)
+    assert narrower.opened == record.opened
+    assert narrower.result.best.seeds == result.best.seeds[:1]
+    assert yaml.safe_load(export_best(known))["provenance"]["finalized"]["seeds"] == [2024]
+
+    known.folder.write("finalized.json", json.dumps({"opened": ["2026-01-01"], "result": None}))
+    _, err = run("study", "finalize", "small", "--seeds", "1", code=2)
+    assert "cut off" in err
+    known.folder.finalized.unlink()
 
 
-def test_finalize_refuses_other_data_and_a_running_study(known):
-    with known.folder.locked(), pytest.raises(UserError, match="is being run"):
-        finalize(known, n_seeds=1)
+def test_finalize_refuses_other_data(known):
     other = known.definition.model_copy(update={"dataset_hash": "0" * 64})
     with pytest.raises(UserError, match="is not the one"):
-        finalize(dataclasses.replace(known, definition=other), n_seeds=1)
+        make_final_plan(dataclasses.replace(known, definition=other))
 
 
 def test_the_leaderboard_puts_the_best_first(known):
@@ -268,7 +306,7 @@ def test_the_commands_refuse_what_is_not_there(mmsr, tmp_path):
         assert err.count("\n") == 1
 
 
-def test_export_and_finalize_from_the_command_line(mmsr, known, tmp_path):
+def test_export_from_the_command_line(mmsr, known, tmp_path):
     code, printed, _ = mmsr("best-config", "export", "small")
     assert code == 0
     path = tmp_path / "best.yaml"
@@ -280,16 +318,3 @@ def test_export_and_finalize_from_the_command_line(mmsr, known, tmp_path):
     assert mmsr("best-config", "export", "small", "-o", str(path), "--force")[0] == 0
     code, _, err = mmsr("best-config", "export", "small", "-o", str(tmp_path / "no" / "x"))
     assert (code, "cannot write" in err) == (2, True)
-
-    code, out, _ = mmsr("study", "finalize", "small", "--seeds", "1", "--device", "cpu")
-    assert (code, "test opened 1 time" in out) == (0, True)
-    code, out, _ = mmsr("study", "finalize", "small", "--seeds", "1")
-    assert (code, "opened already" in out) == (0, True)
-    from mlflow import MlflowClient
-
-    client = MlflowClient(known.tracking)
-    experiment = client.get_experiment_by_name("small").experiment_id
-    runs = client.search_runs([experiment], "tags.`mmsr.kind` = 'finalize'")
-    result = read_final(known.folder.finalized).result
-    assert runs[0].data.metrics["test/mrr_at_20"] == pytest.approx(result.mean["test/mrr@20"])
-    known.folder.finalized.unlink()

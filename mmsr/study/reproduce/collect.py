@@ -14,20 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.config import METRICS
+from mmsr.study.comparison import COMPARED, Comparison, compare, mean_and_std, users_means
 from mmsr.study.leaderboard import TrialRow
 from mmsr.study.lookup import KnownStudy
 from mmsr.study.record import code_version
 from mmsr.study.reproduce.request import Request
-from mmsr.study.reproduce.results import (
-    COMPARED,
-    Comparison,
-    Results,
-    RowFigures,
-    SeedFigures,
-    mean_and_std,
-)
+from mmsr.study.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.study.reproduce.tables import REFERENCE, Row, published
-from mmsr.study.reproduce.tested import checkpoint_of, read_ranked, read_record
+from mmsr.study.tested import checkpoint_of, read_ranked, read_record
 
 if TYPE_CHECKING:
     from mmsr.evaluation.significance import Floats
@@ -48,12 +42,6 @@ class _Tested:
         from mmsr.evaluation import ranking_metrics
 
         return {name: ranking_metrics(ranks)[name] for name, ranks in self.ranks.items()}
-
-    def per_user(self, metric: str) -> Floats:
-        from mmsr.evaluation import contributions
-        from mmsr.evaluation.significance import per_user_means
-
-        return per_user_means(contributions(self.ranks[metric])[metric], self.users)
 
 
 def runs_of(request: Request, found: Sequence[TrialRow]) -> Runs:
@@ -195,8 +183,6 @@ def _compare(
     progress: Callable[[str], None],
 ) -> dict[str, dict[str, Comparison]]:
     """Every row that has figures against the reference, metric by metric."""
-    from mmsr.evaluation.significance import holm, paired_bootstrap, paired_wilcoxon
-
     labels = [row.label for row in request.rows if any(key[0] == row.label for key in tested)]
     others = [label for label in labels if label != REFERENCE]
     if REFERENCE not in labels or not others:
@@ -205,21 +191,13 @@ def _compare(
     for metric in COMPARED:
         progress(f"comparing users by {metric}")
         users = {label: _per_user(tested, label, metric) for label in labels}
-        p_values = [paired_wilcoxon(users[label], users[REFERENCE]) for label in others]
-        for label, p, corrected in zip(others, p_values, holm(p_values), strict=True):
-            low, high = paired_bootstrap(users[label], users[REFERENCE])
-            found[label][metric] = Comparison(
-                difference=float((users[label] - users[REFERENCE]).mean()),
-                low=low,
-                high=high,
-                p=p,
-                p_corrected=corrected,
-            )
+        pairs = [(users[label], users[REFERENCE]) for label in others]
+        for label, comparison in zip(others, compare(pairs), strict=True):
+            found[label][metric] = comparison
     return found
 
 
 def _per_user(tested: Mapping[tuple[str, int], _Tested], label: str, metric: str) -> Floats:
     """Each user's value of a metric, averaged over the seeds of a row."""
-    values = [one.per_user(metric) for (row, _), one in tested.items() if row == label]
-    mean: Floats = np.mean(values, axis=0)
-    return mean
+    runs = [one for (row, _), one in tested.items() if row == label]
+    return users_means([one.ranks[metric] for one in runs], runs[0].users)(metric)

@@ -21,10 +21,11 @@ from mmsr.study.record import code_version
 from mmsr.study.reproduce.collect import runs_of
 from mmsr.study.reproduce.request import Request, name_of
 from mmsr.study.reproduce.tables import Row
-from mmsr.study.reproduce.tested import checkpoint_of
-from mmsr.study.runner import Telling, run_plan
+from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED
 from mmsr.study.succession import n_over
+from mmsr.study.telling import Telling
+from mmsr.study.tested import checkpoint_of
 from mmsr.study.views import show_failures
 
 if TYPE_CHECKING:

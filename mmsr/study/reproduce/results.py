@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-COMPARED = ("hr@5", "mrr@5", "hr@20", "mrr@20")
-"""What is shown and compared; `mean` and `std` hold the others as well."""
-LEVEL = 0.05
-"""A difference is marked where its corrected p-value is below."""
+from mmsr.study.comparison import Comparison
 
 
 class _Frozen(BaseModel):
@@ -34,25 +29,6 @@ class SeedFigures(_Frozen):
     test: dict[str, float]
     """In [0, 1]; empty where the run failed."""
     commit: str | None
-
-
-class Comparison(_Frozen):
-    """One metric of a row against the reference row, paired over users."""
-
-    difference: float
-    """Mean over users, row minus reference."""
-    low: float
-    high: float
-    """95 % interval of the difference: bootstrap over users."""
-    p: float
-    """Wilcoxon's signed-rank test, two-sided."""
-    p_corrected: float
-    """Holm's correction over the rows compared."""
-
-    @property
-    def significant(self) -> bool:
-        """Whether the row differs from the reference."""
-        return self.p_corrected < LEVEL
 
 
 class RowFigures(_Frozen):
@@ -121,16 +97,3 @@ class Results(_Frozen):
     def test_selected(self) -> bool:
         """Whether the best epochs were chosen on test."""
         return self.selection != "validation"
-
-
-def mean_and_std(
-    found: Sequence[Mapping[str, float]],
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of each metric over runs, and the sample standard deviation where there are two."""
-    if not found:
-        return {}, {}
-    values = {name: [one[name] for one in found] for name in found[0]}
-    mean = {name: statistics.fmean(numbers) for name, numbers in values.items()}
-    if len(found) == 1:
-        return mean, {}
-    return mean, {name: statistics.stdev(numbers) for name, numbers in values.items()}

@@ -14,11 +14,12 @@ from mmsr.study.plan import Plan
 from mmsr.study.reproduce.collect import collect, runs_of
 from mmsr.study.reproduce.request import Request, name_of
 from mmsr.study.reproduce.results import Results
-from mmsr.study.reproduce.tested import rank_on_test
 from mmsr.study.reproduce.view import markdown
-from mmsr.study.runner import Telling, run_plan
+from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED
 from mmsr.study.succession import n_over
+from mmsr.study.telling import Telling
+from mmsr.study.tested import note_opening, rank_on_test
 from mmsr.study.views import show_failures
 
 
@@ -44,7 +45,13 @@ def reproduce(
     with console.status("test", spinner="line") as status:
         finished = [run for run in runs.values() if run.state == "finished"]
         if finished and not request.test_selected:
-            rank_on_test(known, finished, device=device, progress=status.update)
+            rank_on_test(
+                known,
+                finished,
+                record=lambda opening: note_opening(known.folder, opening),
+                device=device,
+                progress=status.update,
+            )
         results = collect(request, known, runs, status.update)
     return code, results
 

@@ -21,7 +21,7 @@ from mmsr.config import METRICS, Config
 from mmsr.data import Dataset, open_test
 from mmsr.evaluation import ranking_metrics
 from mmsr.study.definition import TEST_SELECTED
-from mmsr.study.finalize import rank
+from mmsr.study.tested import rank
 from mmsr.training import EpochResult, train
 
 RANKS_FILE, STATE_FILE = "selected_on_test.safetensors", "selected_on_test.json"

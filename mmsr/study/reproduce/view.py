@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmsr.study.comparison import COMPARED, LEVEL
 from mmsr.study.leaderboard import seconds
 from mmsr.study.reproduce.request import Request
-from mmsr.study.reproduce.results import COMPARED, LEVEL, Results, RowFigures
+from mmsr.study.reproduce.results import Results, RowFigures
 from mmsr.study.reproduce.tables import published
 from mmsr.study.views import facts, what, where
 

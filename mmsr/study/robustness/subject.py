@@ -12,11 +12,11 @@ from mmsr.config import Config, read_export
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.graph.codes import check_graph_config, modalities_of, modality_codes
-from mmsr.study.finalize import read_final
+from mmsr.study.finals.results import read_final
 from mmsr.study.leaderboard import TrialRow, best, rows
 from mmsr.study.lookup import KnownStudy, look_up
-from mmsr.study.reproduce.tested import checkpoint_of
 from mmsr.study.robustness.kept import digest
+from mmsr.study.tested import checkpoint_of
 
 if TYPE_CHECKING:
     from mmsr.models.mmsr import MMSR
@@ -136,7 +136,7 @@ def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
     result = read_final(known.folder.finalized).result
     if result is not None:
         for row in found:
-            if row.number == result.trial and row.config is not None:
+            if row.number == result.best.trial and row.config is not None:
                 return row, row.config, "finalised"
     return *best(found, known.name), "best"
 

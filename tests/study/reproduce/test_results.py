@@ -12,12 +12,13 @@ from safetensors.numpy import save_file
 from scipy.stats import wilcoxon
 
 from mmsr.study import store
+from mmsr.study.comparison import COMPARED
 from mmsr.study.leaderboard import rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.lookup import look_up
 from mmsr.study.report import Failure, Report
 from mmsr.study.reproduce.collect import collect, runs_of
-from mmsr.study.reproduce.results import COMPARED, Results
+from mmsr.study.reproduce.results import Results
 from mmsr.study.reproduce.run import write_results
 from mmsr.study.reproduce.view import markdown, notes, show_results
 

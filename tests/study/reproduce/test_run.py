@@ -16,7 +16,7 @@ from mmsr.data import Dataset, open_test
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.study.export import export_best
-from mmsr.study.finalize import finalize
+from mmsr.study.finals.request import make_final_plan
 from mmsr.study.lookup import look_up
 from mmsr.study.reproduce.results import Results
 from mmsr.training import train
@@ -155,7 +155,7 @@ def test_selection_on_test_is_a_study_of_its_own(place, monkeypatch):
         kept = outcome["best_metrics"]
         assert seed.test == {k.partition("/")[2]: v for k, v in kept.items() if "/" in k}
         assert not [k for k in kept if k.startswith("valid/")]
-    for use in (lambda: finalize(known, n_seeds=1), lambda: export_best(known)):
+    for use in (lambda: make_final_plan(known), lambda: export_best(known)):
         with pytest.raises(UserError, match="TEST-SELECTED"):
             use()
     assert "nothing to do" in place.run(*arguments).out

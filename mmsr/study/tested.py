@@ -1,4 +1,4 @@
-"""The honest test of a reproduction: chosen models are ranked on test, and that is on record.
+"""The honest test: models chosen before are ranked on test, once, and that is on record.
 
 A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
 the study, so that asking again opens nothing. Test is opened again only for trials that are new.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.remote import RemotePath
 from mmsr.study.folder import StudyFolder
 from mmsr.study.leaderboard import TrialRow
 from mmsr.study.lookup import KnownStudy
 from mmsr.study.succession import newest_checkpoint
+
+if TYPE_CHECKING:
+    from mmsr.data import Prefixes
+    from mmsr.models.mmsr import MMSR
 
 RECORD_FILE = "tested.json"
 
@@ -53,47 +59,85 @@ class Ranked:
     users: NDArray[np.int32]
 
 
+class Look(Protocol):
+    """Something more to be found while test is open."""
+
+    def __call__(self, row: TrialRow, model: MMSR, test: Prefixes) -> None:
+        """Look at one model, which stands on its device, and the opened test prefixes."""
+
+
 def rank_on_test(
     known: KnownStudy,
     trials: Sequence[TrialRow],
     *,
+    record: Callable[[Opening], None],
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
-) -> Openings:
+    look: Look | None = None,
+) -> bool:
     """Rank the trials' chosen models on test, as far as they have not been.
+
+    Parameters
+    ----------
+    known : the study that trained the models.
+    trials : those of its trials that are to be ranked.
+    record : puts the opening on record; called before test is opened.
+    device : where the models rank.
+    progress : told what is going on.
+    look : called for each model after it was ranked.
 
     Returns
     -------
-    Every time that test was opened for this study, this one included.
+    Whether test was opened.
 
     Raises
     ------
     UserError : other data, a checkpoint is gone, or the study is being run.
     """
     with known.folder.locked():
-        record = read_record(known.folder)
         new = [row for row in trials if not _file(known.folder, row.number).exists()]
         if not new:
-            return record
-        from mmsr.data import open_test
-        from mmsr.study.finalize import rank
+            return False
+        from mmsr.data import check_test, open_test
         from mmsr.training import load_best_model
 
         dataset = known.open_dataset()
+        check_test(dataset)
         checkpoints = [(row, checkpoint_of(known, row)) for row in new]
-        test = open_test(dataset)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        opening = Opening(at=now, trials=tuple(row.number for row in new))
-        record = Openings(opened=(*record.opened, opening))
-        known.folder.write(RECORD_FILE, record.model_dump_json(indent=1))
+        record(Opening(at=now, trials=tuple(row.number for row in new)))
+        test = open_test(dataset)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
             if row.config is None:  # every trial that has finished has one
                 continue
             model = load_best_model(folder, row.config, dataset)
             ranked = Ranked(rank(model, test, row.config, device), test.users)
+            if look is not None:
+                look(row, model, test)
             _write(known.folder, row.number, ranked)
-        return record
+        return True
+
+
+def rank(
+    model: MMSR, prefixes: Prefixes, config: Config, device: str | None = None
+) -> NDArray[np.int64]:
+    """Rank the targets as the config says; `device` None leaves the model where it is."""
+    from mmsr.evaluation import evaluate
+    from mmsr.training import choose_device
+
+    return evaluate(
+        model if device is None else model.to(choose_device(device)),
+        prefixes,
+        max_history=config.graph.max_history,
+        mask_seen=config.training.mask_seen,
+    )
+
+
+def note_opening(folder: StudyFolder, opening: Opening) -> None:
+    """Add an opening to a study's `tested.json`."""
+    opened = Openings(opened=(*read_record(folder).opened, opening))
+    folder.write(RECORD_FILE, opened.model_dump_json(indent=1))
 
 
 def read_record(folder: StudyFolder) -> Openings:

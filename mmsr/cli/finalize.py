@@ -1,0 +1,133 @@
+"""`mmsr study finalize`: the best configs on test, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from mmsr.study.finals.request import FinalPlan
+    from mmsr.study.finals.run import Finalized
+
+
+def finalize(
+    name: Annotated[str, typer.Argument(help="Study by name.")],
+    top: Annotated[
+        int | None, typer.Option(help="How many of the best trials by validation. Default: 1.")
+    ] = None,
+    trial: Annotated[list[int] | None, typer.Option(help="This trial instead; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(help="Refits of each config, each with its own seed.")] = 3,
+    optimism: Annotated[
+        bool,
+        typer.Option(
+            "--optimism/--no-optimism",
+            help="Train with the same seeds on the training part as well, to say how much of the "
+            "validation score was luck. About doubles the cost.",
+        ),
+    ] = True,
+    cpus: Annotated[
+        float | None, typer.Option(help="CPU cores of each run. Default: a trial's.")
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option(help="GPUs of each run, e.g. 0.25. Default: a trial's.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to join, e.g. auto. Default: Ray on this machine."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where the refits rank test: auto, cpu, cuda or cuda:N.")
+    ] = "auto",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Open test though it was opened before, for new refits; it is counted."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="MLflow; default: where the study was run."),
+    ] = None,
+) -> None:
+    """Refit the best configs on train + validation with several seeds, and open test once.
+
+    Refits train for the epochs that validation chose. Seeds are new ones, and draw weights, order
+    of batches, dropout and the clustering of codes. The runs go on where they were when the command
+    is given again. The first call that gets so far opens test, and records it before it reads it;
+    later calls show that result.
+    """
+    from mmsr.study.finals.request import make_final_plan
+    from mmsr.study.finals.view import show_record, show_request
+    from mmsr.study.lookup import look_up
+    from mmsr.study.study import exit_code
+
+    known = look_up(name, storage, tracking_uri)
+    given = {kind: value for kind, value in (("cpu", cpus), ("gpu", gpus)) if value is not None}
+    record = known.folder.read_record()
+    plan = make_final_plan(
+        known,
+        top=1 if top is None else top,
+        trials=trial or (),
+        n_seeds=seeds,
+        optimism=optimism,
+        resources={**((record.resources if record else None) or {}), **given} or None,
+        address=address,
+    )
+    console = Console(highlight=False)
+    _warn(plan)
+    if dry_run:
+        show_request(plan, console)
+        return
+    from mmsr.study.finals.run import finalize as run
+
+    def all_of_it() -> int:
+        done = run(plan, console, device=device, again=again)
+        _say(plan, done, console)
+        show_record(done.record, console)
+        return done.code
+
+    if code := exit_code(all_of_it):
+        raise typer.Exit(code)
+
+
+def _warn(plan: FinalPlan) -> None:
+    """Say that a study is not finished, before its configs are chosen for good."""
+    if plan.unfinished:
+        Console(stderr=True, highlight=False).print(
+            f"note: study {plan.study.name} is not finished, {plan.trials_over} of "
+            f"{plan.trials_wanted} trials are over: what is best may change, and test should be "
+            "opened once",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:
+    """What this call did about test."""
+    record = done.record
+    if record.result is None:
+        return
+    if not done.complete or (not done.opened and record.opened):
+        asked = "" if done.complete else " of other configs or seeds than are asked for now"
+        console.print(
+            f"test was opened already, on {record.opened[-1].at}: this is that result{asked} "
+            "(--again opens it for what is new, which is counted)",
+            soft_wrap=True,
+            markup=False,
+        )
+    if done.waiting:
+        console.print(
+            f"{done.waiting} tracking events wait in {plan.study.folder.path}: the same command "
+            "ships them",
+            soft_wrap=True,
+        )

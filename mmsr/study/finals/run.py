@@ -1,0 +1,183 @@
+"""Finalising a study, from its runs to its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.study import store
+from mmsr.study.finals.collect import collect, runs_of
+from mmsr.study.finals.request import DEVELOPMENT, FinalPlan
+from mmsr.study.finals.results import FinalRecord, read_final
+from mmsr.study.finals.tracked import (
+    TrackedFinals,
+    journal_of_finals,
+    note_results,
+    open_journal,
+)
+from mmsr.study.finals.view import cost, markdown
+from mmsr.study.leaderboard import TrialRow, rows
+from mmsr.study.lookup import KnownStudy
+from mmsr.study.plan import Plan
+from mmsr.study.record import SHIP_SECONDS
+from mmsr.study.report import Proposal
+from mmsr.study.runner import run_plan
+from mmsr.study.study import FAILED, OK
+from mmsr.study.succession import n_over
+from mmsr.study.telling import Telling
+from mmsr.study.tested import Look, Opening, rank_on_test
+from mmsr.study.views import show_failures
+from mmsr.tracking.databases import without_password
+from mmsr.tracking.shipper import unshipped
+
+REPORT_FILE = "finalized.md"
+
+
+@dataclass(frozen=True)
+class Finalized:
+    """How finalising ended."""
+
+    code: int
+    """Exit code."""
+    record: FinalRecord
+    opened: bool = False
+    """Whether this call opened test."""
+    waiting: int = 0
+    """Tracking events that could not be shipped."""
+    complete: bool = False
+    """Whether the record's result is of what was asked for now."""
+
+
+def finalize(
+    plan: FinalPlan,
+    console: Console,
+    *,
+    device: str = "auto",
+    again: bool = False,
+    look: Look | None = None,
+) -> Finalized:
+    """Run what is left of the runs, rank the refits on test, and put it all on record.
+
+    The first call that gets so far opens test and records it; later ones show that result.
+
+    Parameters
+    ----------
+    plan : what is to be finalised.
+    console : where to say what goes on.
+    device : where the refits rank test.
+    again : open test though it was opened before, for refits that are new; this is counted.
+    look : something more to be found while test is open: it gets each refit's row (its settings
+        and config), its model and the test prefixes, right after the model was ranked.
+
+    Raises
+    ------
+    UserError : test was opened for something else, the study is being run, or it wants what the
+        cluster lacks.
+    """
+    known = plan.study
+    before = read_final(known.folder.finalized)
+    if before.result is not None and not again:
+        complete = _asked(plan) == _answered(before)
+        return Finalized(OK, before, complete=complete, waiting=_ship(known))
+    if before.opened and not again:
+        _check_cut_off(plan, before)
+    console.print(cost(plan), soft_wrap=True, markup=False)
+    with known.folder.locked():
+        code = run_plan(
+            plan,
+            Telling(
+                end=_show_end,
+                name_of=name_of,
+                shown=known.definition.objective,
+                journal=journal_of_finals,
+                track=TrackedFinals,
+            ),
+        )
+        finals = _finals(plan)
+        if finals is None or n_over(finals.study, plan.only) < plan.trials:
+            return Finalized(code or FAILED, before)
+        runs = runs_of(plan, rows(finals.study))
+        refits = [
+            row
+            for (_, _, part), row in runs.items()
+            if part == DEVELOPMENT and row.state == "finished"
+        ]
+        if not refits:
+            return Finalized(FAILED, before)
+        with console.status("test", spinner="line") as status:
+            opened = rank_on_test(
+                finals,
+                refits,
+                record=lambda opening: _note_opening(known, opening),
+                device=device,
+                progress=status.update,
+                look=look,
+            )
+            result = collect(plan, runs, status.update)
+        record = read_final(known.folder.finalized).model_copy(update={"result": result})
+        known.folder.write(REPORT_FILE, markdown(record))
+        known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
+        waiting = note_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+    return Finalized(OK, record, opened=opened, waiting=waiting, complete=True)
+
+
+def name_of(proposal: Proposal) -> str:
+    """What a run is called."""
+    settings = proposal.settings
+    part = "refit" if settings["part"] == DEVELOPMENT else "validation"
+    return f"{settings['trial']}, seed {settings['seed']}, {part}"
+
+
+def _finals(plan: FinalPlan) -> KnownStudy | None:
+    """The study of the runs; None where none has been started."""
+    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    if study is None:
+        return None
+    return KnownStudy(plan.folder, study, plan.definition, plan.storage, plan.tracking)
+
+
+def _check_cut_off(plan: FinalPlan, before: FinalRecord) -> None:
+    """Raise UserError where a call that was cut off had opened test for other refits."""
+    last = before.opened[-1]
+    finals = _finals(plan)
+    runs = runs_of(plan, rows(finals.study)) if finals else {}
+    refits = {row.number for (_, _, part), row in runs.items() if part == DEVELOPMENT}
+    if len(refits) < len(plan.chosen) * len(plan.seeds) or not refits <= set(last.trials):
+        raise UserError(
+            f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
+            "off: the same command goes on with it, or --again opens test once more for what is "
+            "asked for now, which is counted"
+        )
+
+
+def _note_opening(known: KnownStudy, opening: Opening) -> None:
+    """Put an opening on record; the newest result stays until there is another."""
+    before = read_final(known.folder.finalized)
+    record = before.model_copy(update={"opened": (*before.opened, opening)})
+    known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
+
+
+def _ship(known: KnownStudy) -> int:
+    """Ship what an earlier call could not."""
+    if not unshipped(known.folder.path, without_password(known.tracking)):
+        return 0
+    with known.folder.locked():
+        return open_journal(known).close(SHIP_SECONDS)
+
+
+def _asked(plan: FinalPlan) -> tuple[object, ...]:
+    return tuple(one.number for one in plan.chosen), plan.seeds
+
+
+def _answered(record: FinalRecord) -> tuple[object, ...]:
+    result = record.result
+    return () if result is None else (tuple(c.trial for c in result.configs), result.seeds)
+
+
+def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Say why runs failed where no table will say it."""
+    if any(row.state in ("running", "waiting") for row in found):
+        show_failures(plan, found, console)

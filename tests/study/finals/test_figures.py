@@ -1,0 +1,297 @@
+"""From a study's best trials to final figures, on made-up trials and ranks, without Ray."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+from safetensors.numpy import save_file
+
+from mmsr.errors import UserError
+from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
+from mmsr.study import store
+from mmsr.study.export import export_best
+from mmsr.study.finals.collect import collect, runs_of
+from mmsr.study.finals.request import DEVELOPMENT, TRAIN, make_final_plan
+from mmsr.study.finals.results import FinalRecord, read_final
+from mmsr.study.finals.view import markdown, show_record
+from mmsr.study.folder import StudyRecord
+from mmsr.study.leaderboard import rows
+from mmsr.study.ledger import Ledger
+from mmsr.study.lookup import look_up
+from mmsr.study.options import Options
+from mmsr.study.plan import make_plan
+from mmsr.study.report import Failure, Report
+from mmsr.study.tested import Opening
+
+OBJECTIVE = "valid/mrr@20"
+N_USERS = 40
+USERS = np.repeat(np.arange(N_USERS), 1 + np.arange(N_USERS) % 3).astype(np.int32)
+
+
+def report_of(value, epoch=2, best_epoch=2):
+    return Report(
+        epoch=epoch,
+        metrics={OBJECTIVE: value},
+        best_epoch=best_epoch,
+        best_metrics={OBJECTIVE: value, "train/loss": 1.0},
+        finished=True,
+        seconds=60.0,
+    )
+
+
+@pytest.fixture
+def known(small_study, study_home):
+    """A study of which three of four trials have finished, the last one with the best value."""
+    plan = make_plan(small_study, Options(name="small", trials=4))
+    study = store.open_study(
+        store.open_storage(plan.storage),
+        plan.name,
+        plan.definition,
+        known=(),
+        trials=4,
+        sampler=plan.sampler.build(0, 0),
+        pruner=None,
+    )
+    plan.folder.path.mkdir(parents=True)
+    plan.folder.write_record(
+        StudyRecord(
+            name="small",
+            uid=store.study_uid(study),
+            dataset="shop",
+            objective=OBJECTIVE,
+            storage=plan.storage,
+            tracking=plan.tracking,
+            command="python small.py",
+            resources={"cpu": 2, "gpu": 0},
+        )
+    )
+    ledger = Ledger(study, plan.space, plan.base, OBJECTIVE, plan.folder.ray)
+    for value in (0.2, 0.25, 0.3):
+        ledger.ask("a")
+        ledger.report("a", report_of(value, epoch=3))
+    return look_up("small")
+
+
+def ranks_of(trial, seed):
+    base = np.random.default_rng(seed).integers(1, 30, size=len(USERS))
+    return np.clip(base * (3 - trial), 1, None).astype(np.int32)
+
+
+@pytest.fixture
+def finalized(known):
+    """Final figures of runs with made-up ranks and validation scores; some may have failed."""
+
+    def make(plan, failing=()):
+        study = store.open_study(
+            store.open_storage(plan.storage),
+            plan.name,
+            plan.definition,
+            known=(),
+            trials=plan.trials,
+            sampler=plan.sampler.build(0, 0),
+            pruner=None,
+        )
+        (plan.folder.path / "tested").mkdir(parents=True)
+        from mmsr.study.succession import add_missing
+
+        add_missing(study, plan.only)
+        ledger = Ledger(
+            study,
+            plan.space,
+            plan.base,
+            plan.objective,
+            plan.folder.ray,
+            only=plan.only,
+            config_of=plan.config_of,
+        )
+        for number in range(plan.trials):
+            settings = ledger.ask("a").settings
+            if number in failing:
+                ledger.fail("a", Failure(error="out of memory", traceback=""))
+                continue
+            value = 0.1 + settings["trial"] / 100 + settings["seed"] / 1e5
+            metrics = {plan.objective: 1.0}
+            if settings["part"] == TRAIN:
+                metrics[OBJECTIVE] = value
+            ledger.report(
+                "a",
+                report_of(0).model_copy(update={"metrics": metrics, "best_metrics": metrics}),
+            )
+            ranks = ranks_of(settings["trial"], settings["seed"])
+            file = plan.folder.path / "tested" / f"trial-{number:05d}.safetensors"
+            save_file({"ranks": ranks, "users": USERS}, file)
+        return collect(plan, runs_of(plan, rows(study)))
+
+    return make
+
+
+def test_the_best_trials_get_new_seeds_for_weights_and_codes(known):
+    plan = make_final_plan(known, top=2, n_seeds=3)
+    assert [one.number for one in plan.chosen] == [2, 1]
+    assert plan.seeds == (2024, 2025, 2026)
+    assert plan.resources.cpu == 2
+    assert plan.trials == len(plan.only) == 2 * 3 * 2
+    assert plan.trials_over < plan.trials_wanted
+    assert plan.unfinished
+    one = plan.chosen[0]
+    refit = plan.config_of({"trial": 2, "seed": 2025, "part": DEVELOPMENT})
+    again = plan.config_of({"trial": 2, "seed": 2025, "part": TRAIN})
+    assert (refit.seed, refit.graph.seed, refit.training.threads) == (2025, 2025, 2)
+    assert (refit.training.epochs, again.training.epochs) == (2, 3)
+    back = {"seed": one.config.seed, "graph.seed": 0, "training.threads": 1}
+    assert again.replace(back) == one.config
+    assert plan.training_seconds == pytest.approx(2 * 3 * (60 * 2 / 3 + 60))
+    assert make_final_plan(known, top=2, optimism=False).trials == 2 * 3
+
+
+def test_trials_can_be_named(known):
+    plan = make_final_plan(known, trials=[0, 1], n_seeds=1)
+    assert [one.number for one in plan.chosen] == [1, 0], "best first"
+    with pytest.raises(UserError, match=r"--trial 7: it is not there.*2, 1, 0"):
+        make_final_plan(known, trials=[7])
+    with pytest.raises(UserError, match="at least 1"):
+        make_final_plan(known, n_seeds=0)
+
+
+def test_figures_are_over_seeds_and_intervals_over_users(known, finalized):
+    result = finalized(make_final_plan(known, top=2, n_seeds=3))
+    assert (result.n_users, result.n_targets) == (N_USERS, len(USERS))
+    for config in result.configs:
+        hits = [np.mean(ranks_of(config.trial, seed) <= 20) for seed in result.seeds]
+        assert config.mean["test/hr@20"] == pytest.approx(statistics.fmean(hits))
+        assert config.std["test/hr@20"] == pytest.approx(statistics.stdev(hits))
+        for name, mean in config.mean.items():
+            assert config.low[name] <= mean <= config.high[name]
+    assert [one.trial for one in result.configs] == [2, 1], "the order is that of validation"
+    assert result.trials == (3, 4)
+
+
+def test_optimism_is_the_validation_score_less_that_of_other_seeds(known, finalized):
+    result = finalized(make_final_plan(known, top=1, n_seeds=3))
+    one = result.best.optimism
+    values = [0.12 + seed / 1e5 for seed in result.seeds]
+    assert one.selected == 0.3
+    assert one.mean == pytest.approx(statistics.fmean(values))
+    assert one.std == pytest.approx(statistics.stdev(values))
+    assert one.luck == pytest.approx(0.3 - statistics.fmean(values))
+    assert one.error == pytest.approx(statistics.stdev(values) / 3**0.5)
+
+
+def test_optimism_can_be_left_out(known, finalized):
+    result = finalized(make_final_plan(known, top=1, n_seeds=1, optimism=False))
+    assert (result.best.optimism, result.best.reseeded) == (None, ())
+    assert result.best.std == {}
+
+
+def test_every_two_configs_are_compared_over_users(known, finalized):
+    result = finalized(make_final_plan(known, top=3, n_seeds=2))
+    assert [(pair.first, pair.second) for pair in result.pairs] == [(2, 1), (2, 0), (1, 0)]
+    means = {
+        trial: np.mean(
+            [per_user_means(1.0 * (ranks_of(trial, s) <= 5), USERS) for s in result.seeds], axis=0
+        )
+        for trial in (0, 1, 2)
+    }
+    expected = [paired_wilcoxon(means[p.first], means[p.second]) for p in result.pairs]
+    for pair, p, corrected in zip(result.pairs, expected, holm(expected), strict=True):
+        one = pair.metrics["hr@5"]
+        assert (one.p, one.p_corrected) == pytest.approx((p, corrected))
+        assert one.difference == pytest.approx((means[pair.first] - means[pair.second]).mean())
+        assert one.low <= one.difference <= one.high
+        assert one.p_bootstrap <= one.p_bootstrap_corrected <= 1
+
+
+def test_a_run_that_failed_is_told_and_the_others_count(known, finalized):
+    result = finalized(make_final_plan(known, top=1, n_seeds=2), failing={0, 3})
+    refit, reseeded = result.best.failed
+    assert (refit.seed, refit.error) == (2024, "out of memory")
+    assert reseeded.seed == 2025
+    assert result.best.mean["test/hr@20"] == np.mean(ranks_of(2, 2025) <= 20)
+    assert result.best.optimism.n == 1
+    text = shown(FinalRecord(result=result))
+    assert "trial 2, seed 2024 failed: out of memory" in text
+
+
+def shown(record, width=120):
+    console = Console(width=width, record=True, file=io.StringIO())
+    show_record(record, console)
+    return console.export_text()
+
+
+def test_what_is_shown_says_what_it_takes_to_read_it(known, finalized):
+    result = finalized(make_final_plan(known, top=2, n_seeds=2))
+    opened = (Opening(at="2026-01-01T00:00:00+00:00", trials=(0, 1)),)
+    record = FinalRecord(opened=opened, result=result)
+    for text in (shown(record), markdown(record)):
+        assert "test of 2 configs × 2 seeds, chosen on validation" in text
+        assert "trial 2 was chosen for valid/mrr@20 30.000 %" in text
+        assert "of it is luck" in text
+        assert "the study was not finished: 3 of 4 trials were over" in text
+        assert "test opened 1 time for this study, first 2026-01-01" in text
+        assert "2 – 1" in text
+    assert max(len(line) for line in shown(record, 100).splitlines()[2:9]) <= 100
+
+
+def test_the_exported_config_has_its_final_figures(known, finalized):
+    result = finalized(make_final_plan(known, top=2, n_seeds=2))
+    record = FinalRecord(opened=(Opening(at="then", trials=(0,)),), result=result)
+    known.folder.write("finalized.json", record.model_dump_json())
+    assert read_final(known.folder.finalized) == record
+    found = yaml.safe_load(export_best(known))["provenance"]["finalized"]
+    best = result.best
+    assert (found["opened"], found["seeds"], found["epochs"]) == (["then"], [2024, 2025], 2)
+    assert (found["mean"], found["std"]) == (best.mean, best.std)
+    assert found["interval_95"]["test/hr@5"] == [best.low["test/hr@5"], best.high["test/hr@5"]]
+    assert found["optimism"]["luck"] == best.optimism.luck
+    assert "hr@5" in found["compared"]["trial 2 minus trial 1"]
+
+
+OLD = {
+    "opened": ["2025-01-01T00:00:00+00:00"],
+    "result": {
+        "study": "small",
+        "trial": 2,
+        "dataset": "shop",
+        "dataset_hash": "0" * 64,
+        "protocol": "ratio",
+        "epochs": 2,
+        "config": {"dataset": "shop"},
+        "validation": {OBJECTIVE: 0.3},
+        "seeds": [
+            {"seed": 2023, "metrics": {"test/mrr@20": 0.2}},
+            {"seed": 2024, "metrics": {"test/mrr@20": 0.3}},
+        ],
+        "mean": {"test/mrr@20": 0.25},
+        "std": {"test/mrr@20": 0.07},
+    },
+}
+
+
+def test_a_record_of_before_is_read(tmp_path, known):
+    path = tmp_path / "finalized.json"
+    path.write_text(json.dumps(OLD))
+    record = read_final(path)
+    assert [opening.at for opening in record.opened] == OLD["opened"]
+    assert (record.result.best.trial, record.result.seeds) == (2, (2023, 2024))
+    assert record.result.best.mean == {"test/mrr@20": 0.25}
+    assert "25.00±7.00" in shown(record)
+    assert "test opened 1 time" in markdown(record)
+    known.folder.write("finalized.json", path.read_text())
+    assert yaml.safe_load(export_best(known))["provenance"]["finalized"]["mean"] == {
+        "test/mrr@20": 0.25
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 3}', '{"result": {"seeds": 1}}'])
+def test_a_record_that_cannot_be_read_is_no_empty_one(tmp_path, text):
+    path = tmp_path / "finalized.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="restore the file"):
+        read_final(path)
+    assert read_final(tmp_path / "none").opened == ()
