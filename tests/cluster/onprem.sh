@@ -114,11 +114,16 @@ on_laptop() {
 
   say "ray down"
   ray down -y ~/onprem.yaml >~/down.log 2>&1 || { tail -30 ~/down.log; fail "ray down"; }
-  sleep 3
-  local host
-  for host in 1 2 3; do
-    on "10.77.0.$host" '! pidof raylet gcs_server' || fail "Ray still runs on host $host"
+  on 10.77.0.1 '! pidof raylet gcs_server' || fail "Ray still runs on the head"
+  # It stops the head alone; workers end by themselves once they have missed it for a while.
+  local host begun=$SECONDS
+  for host in 2 3; do
+    until on "10.77.0.$host" '! pidof raylet >/dev/null'; do
+      [ $((SECONDS - begun)) -lt 180 ] || fail "Ray still runs on host $host"
+      sleep 2
+    done
   done
+  say "no Ray is left on any host after $((SECONDS - begun)) seconds"
   say "all went well"
 }
 
