@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -120,6 +123,38 @@ def test_a_transaction_is_seen_whole_by_others(url, storage):
         assert in_the_database(url) == []
         study.tell(trial, 1.0)
     assert comparable(in_the_database(url)) == comparable(study.trials)
+
+
+KILLED = """
+import os, signal, sys
+import optuna
+from mmsr.study.owned import OwnedStorage, together
+from mmsr.study.store import open_storage
+
+study = optuna.create_study(study_name="s", storage=OwnedStorage(open_storage(sys.argv[1])))
+with together(study):
+    first = study.ask()
+    first.suggest_float("x", 0, 1)
+    first.set_user_attr("key", "trial-00000")
+first.report(0.5, 1)
+with together(study):
+    second = study.ask()
+    second.suggest_float("x", 0, 1)
+    study.tell(first, 1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_driver_killed_in_a_transaction_leaves_what_was_before_it(url):
+    done = subprocess.run([sys.executable, "-c", KILLED, url], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (first,) = in_the_database(url)
+    assert first.state == TrialState.RUNNING
+    assert first.intermediate_values == {1: 0.5}
+    assert first.user_attrs == {"key": "trial-00000"}
+    study = optuna.load_study(study_name="s", storage=OwnedStorage(open_storage(url)))
+    study.tell(0, 2.0)
+    assert (study.ask().number, study.best_value) == (1, 2.0)
 
 
 def test_trials_are_not_read_again(storage, monkeypatch):
