@@ -46,6 +46,14 @@ def finalize(
             "--again", help="Open test though it was opened before, for new refits; it is counted."
         ),
     ] = False,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness",
+            help="While test is open, also rank it as modalities go missing; curves are written "
+            "and go to MLflow as those of `mmsr robustness` do.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
     ] = False,
@@ -90,9 +98,18 @@ def finalize(
     from mmsr.study.finals.run import finalize as run
 
     def all_of_it() -> int:
-        done = run(plan, console, device=device, again=again)
+        look = None
+        if robustness:
+            from mmsr.study.robustness.final import TestLook
+
+            look = TestLook(known)
+        done = run(plan, console, device=device, again=again, look=look)
         _say(plan, done, console)
         show_record(done.record, console)
+        if look is not None:
+            from mmsr.study.robustness.final import report_test
+
+            report_test(look, console)
         return done.code
 
     if code := exit_code(all_of_it):
