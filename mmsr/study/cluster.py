@@ -10,7 +10,9 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from mmsr.errors import UserError
 from mmsr.study.resources import Node, Resources
@@ -77,19 +79,35 @@ def _connect(address: str | None) -> None:
         return
     for attempt in range(1, _STARTS + 1):
         try:
-            ray.init(
-                address="local",
-                num_cpus=cores(),
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **quietly,
-            )
+            with _in_groups_of_their_own():
+                ray.init(
+                    address="local",
+                    num_cpus=cores(),
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    **quietly,
+                )
             return
         except Exception as error:
             if attempt == _STARTS or "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
+
+
+@contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Start Ray's processes outside this process's group.
+
+    A signal to the group (`kill -TERM -PID`, systemd, a batch system) would end Ray before the
+    study could stop in good order: this process would wait for it in vain and fail. Ray's own
+    processes still end with this one, however it ends.
+    """
+    from ray._private import services
+
+    plain = services.ConsolePopen
+    with patch.object(services, "ConsolePopen", partial(plain, process_group=0)):
+        yield
 
 
 def cores() -> int:

@@ -13,6 +13,7 @@ Rules
 - A proposal that is no valid config, not among the only ones to be run, or the same as an earlier
   one is FAIL (`invalid`), does not count, and another is asked for. When a finite space has no more
   of them, the study is at its end.
+- What kinds of failures there are, and how often each is retried: see `mmsr.study.failures`.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
   they do not count, and the next driver tries them again.
 - When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
@@ -21,10 +22,8 @@ Rules
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -32,6 +31,8 @@ from optuna.trial import TrialState
 
 from mmsr.config import Config
 from mmsr.remote import AnyPath
+from mmsr.study.failures import alike
+from mmsr.study.live import Live
 from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
@@ -41,22 +42,6 @@ from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
 """So many trials failing alike at the start stop the study."""
-
-
-@dataclass
-class _Live:
-    """A trial that the runner has."""
-
-    trial: optuna.Trial
-    proposal: Proposal
-    reported: set[int]
-    started: float = field(default_factory=time.monotonic)
-    report: Report | None = None
-    deaths: list[str] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float:
-        return self.report.seconds if self.report else time.monotonic() - self.started
 
 
 class Ledger:
@@ -70,6 +55,7 @@ class Ledger:
     against : further objectives, taken at the epoch that is best by the first; no trial is stopped
         early then.
     checkpoints : folder with one sub-folder a trial.
+    time_limit : most seconds that a trial may train; None sets no limit.
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
     systematic : go through the space setting by setting rather than sample it.
@@ -88,6 +74,7 @@ class Ledger:
         checkpoints: AnyPath,
         *,
         against: Sequence[str] = (),
+        time_limit: float | None = None,
         startup_trials: int = 0,
         only: Sequence[Mapping[str, Any]] | None = None,
         systematic: bool = False,
@@ -104,7 +91,8 @@ class Ledger:
         )
         self._driver, self._code = driver, dict(code or {})
         self._observers, self._run_id = observers, run_id
-        self._live: dict[str, _Live] = {}
+        self._time_limit = math.inf if time_limit is None else time_limit
+        self._live: dict[str, Live] = {}
         self._first: list[tuple[int, Ending]] = []
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
@@ -163,7 +151,7 @@ class Ledger:
             self.exhausted = True
             raise
         self._tell_observers("started", proposal, runner_id)
-        self._live[runner_id] = _Live(trial, proposal, inherited)
+        self._live[runner_id] = Live(trial, proposal, inherited)
         return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
@@ -175,7 +163,7 @@ class Ledger:
         if not math.isfinite(value):
             self.fail(runner_id, Failure(error=f"{self.objective} is {value}", traceback=""))
             return True
-        entry.report = report
+        entry.report, entry.since = report, time.monotonic()
         if new := report.epoch not in entry.reported:
             entry.reported.add(report.epoch)
             self._tell_observers("reported", entry.proposal, report)
@@ -186,6 +174,8 @@ class Ledger:
             weak = stoppable and entry.trial.should_prune()
         if report.finished:
             self._finish(runner_id, report)
+        elif report.seconds >= self._time_limit:
+            self._fail_for_time(runner_id)
         elif weak and self._enough_complete():
             self._end(runner_id, RunState.PRUNED)
         return runner_id not in self._live
@@ -207,10 +197,23 @@ class Ledger:
         else:
             self._end(runner_id, RunState.FAILED, failure)
 
+    def running(self, runner_id: str) -> None:
+        """Note that a worker begins to train the trial."""
+        if (entry := self._live.get(runner_id)) is not None:
+            entry.since = time.monotonic()
+
+    def expire(self) -> list[str]:
+        """Fail the trials that have trained too long without a report; their workers must go."""
+        late = [i for i, entry in self._live.items() if entry.trained > self._time_limit]
+        for runner_id in late:
+            self._fail_for_time(runner_id)
+        return late
+
     def died(self, runner_id: str, reason: str) -> None:
         """Note that a trial's worker died; the runner may start another."""
         if (entry := self._live.get(runner_id)) is not None:
             entry.deaths.append(reason)
+            entry.since = None
 
     def recovered(self, runner_id: str) -> None:
         """Note that the trial goes on from its checkpoint on another worker."""
@@ -266,13 +269,19 @@ class Ledger:
             self._judge_failures(self._first)
 
     def _judge_failures(self, first: Sequence[tuple[int, Ending]]) -> None:
-        errors = {re.sub(r"\d+", "#", ending.error or "") for _, ending in first}
+        errors = {alike(ending.error) for _, ending in first}
         failed = all(ending.state is RunState.FAILED for _, ending in first)
         if len(first) == SAME_FAILURES and failed and len(errors) == 1:
             self.fatal_error = first[0][1].error
             void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
             self.study.set_user_attr("void", void)
             self.stop(f"the first {SAME_FAILURES} trials failed alike")
+
+    def _fail_for_time(self, runner_id: str) -> None:
+        epochs = report.epoch if (report := self._live[runner_id].report) else 0
+        hours = f"{self._time_limit / 3600:.3g} hours"
+        error = f"time limit: {hours} were over after epoch {epochs}"
+        self.fail(runner_id, Failure(error=error, traceback=""))
 
     def _enough_complete(self) -> bool:
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

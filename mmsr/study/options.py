@@ -14,6 +14,7 @@ class Options:
     name: str | None = None
     trials: int | None = None
     epochs: int | None = None
+    trial_hours: float | None = None
     seed: int | None = None
     sampler: str | None = None
     pruner: str | None = None

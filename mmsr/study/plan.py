@@ -5,6 +5,7 @@ All bad input is found here, before anything is scheduled: nothing is written, R
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Plan:
     """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
     trials: int
     resources: Resources
+    time_limit: float | None
+    """Most seconds that a trial may train."""
     sampler: Sampler
     pruner: Pruner | None
     seed: int
@@ -149,6 +152,7 @@ def make_plan(study: Study, options: Options) -> Plan:
         only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
         trials=len(known) if study.only_enqueued else trials,
         resources=resources,
+        time_limit=_time_limit(study, options),
         sampler=sampler,
         pruner=pruner,
         seed=seed,
@@ -176,6 +180,16 @@ def _at_least_one(what: str, given: object, default: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{what} {value!r}: give a whole number of at least 1")
     return value
+
+
+def _time_limit(study: Study, options: Options) -> float | None:
+    hours = study.trial_hours if options.trial_hours is None else options.trial_hours
+    if hours is None:
+        return None
+    number = isinstance(hours, int | float) and not isinstance(hours, bool)
+    if not number or not 0 < hours < math.inf:
+        raise UserError(f"--trial-hours {hours!r}: give a number above 0")
+    return 3600 * hours
 
 
 def _trials(study: Study, options: Options, sampler: Sampler, space: Space, base: Config) -> int:

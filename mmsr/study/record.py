@@ -9,12 +9,14 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mmsr
 from mmsr.remote import AnyPath, RemotePath
+from mmsr.study.failures import kind_of
 from mmsr.study.plan import Plan
 from mmsr.study.report import Ending, Proposal, Report
 from mmsr.study.store import study_uid
@@ -29,6 +31,8 @@ STUDY = "study"
 SHIP_SECONDS = 30.0
 """How long the end of a run waits for the tracking server."""
 FILES = ("best.safetensors", "config.yaml", "state.json")
+TRACEBACK = "traceback.txt"
+"""Of a trial that failed."""
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
 
@@ -127,7 +131,12 @@ class TrackedStudy:
         """A trial is over."""
         tags: dict[str, str] = {}
         if ending.error:
-            tags |= {"mmsr.error": ending.error, "mmsr.traceback": ending.traceback or ""}
+            tags |= {
+                "mmsr.error": ending.error,
+                "mmsr.failure": kind_of(ending.error),
+                "mmsr.traceback": ending.traceback or "",
+            }
+            self._upload_traceback(proposal, ending)
         if ending.report is not None:
             tags["mmsr.best_epoch"] = str(ending.report.best_epoch)
         if ending.state in (RunState.FINISHED, RunState.PRUNED):
@@ -153,6 +162,14 @@ class TrackedStudy:
         if newest is not None:
             names = [name for name in FILES if (newest / name).is_file()]
             self._tracker.upload(key, newest, names)
+
+    def _upload_traceback(self, proposal: Proposal, ending: Ending) -> None:
+        """The whole of it: a tag holds so many characters only."""
+        folder = self._plan.folder.path / "failures" / proposal.key
+        with suppress(OSError):  # the tags say it too
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / TRACEBACK).write_text(f"{ending.traceback or ''}\n{ending.error}\n")
+            self._tracker.upload(proposal.key, folder, [TRACEBACK])
 
     def _note_progress(self, ending: Ending) -> None:
         self._done += 1

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mmsr.errors import UserError
 from mmsr.study import store
 from mmsr.study.claim import claimed
-from mmsr.study.cluster import Capacity, check_resources, prepare_environment, ray_cluster
+from mmsr.study.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.display import Display
+from mmsr.study.existing import check_existing
 from mmsr.study.folder import StudyRecord
 from mmsr.study.head import watched_head
 from mmsr.study.interrupt import StopRequest, stop_requests
@@ -23,6 +23,7 @@ from mmsr.study.leaderboard import best_value, rows
 from mmsr.study.ledger import Ledger
 from mmsr.study.objectives import directions
 from mmsr.study.owned import OwnedStorage
+from mmsr.study.packing import settle
 from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
@@ -62,7 +63,7 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
         stop_requests(console.print) as stop,
     ):
         storage = OwnedStorage(store.open_storage(plan.storage))
-        there = _check_existing(plan, storage)
+        there = check_existing(plan, storage)
         already = n_over(there, plan.only) if there else 0
         if there is not None and (already >= plan.trials or store.is_exhausted(there)):
             study = _open(plan, storage)
@@ -88,34 +89,8 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
         with ray_cluster(plan.address):
             stop.install()  # Ray has taken SIGTERM
             stop.check()
-            check_resources(plan.resources)
+            plan = settle(plan, console.print)
             return _run(plan, _open(plan, storage), console, stop, telling)
-
-
-def _check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
-    study = store.load_study(storage, plan.name)
-    definition = store.read_definition(study) if study else None
-    record = plan.folder.read_record()
-    if record is not None and study is None and record.storage == without_password(plan.storage):
-        raise UserError(
-            f"{record.storage} has lost study {plan.name!r}: restore it, or remove "
-            f"{plan.folder.path} to begin anew (its trials' checkpoints go)"
-        )
-    if record is not None and (not definition or not study or record.uid != store.study_uid(study)):
-        raise UserError(
-            f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
-            "give that --storage to go on with it, another --name for a new study, or remove the "
-            "folder"
-        )
-    if study is None or definition is None:
-        if plan.resume:
-            raise UserError(
-                f"there is no study {plan.name!r} in this storage to resume: leave --resume out to "
-                "start it"
-            )
-        return None
-    store.check_same(plan.name, definition, plan.definition)
-    return study
 
 
 def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
@@ -173,6 +148,7 @@ def _run(
             plan.objective,
             plan.folder.ray,
             against=plan.against,
+            time_limit=plan.time_limit,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
             systematic=plan.sampler.systematic,

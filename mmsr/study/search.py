@@ -161,6 +161,16 @@ class StudyCallback(_StaysHere, Callback):
         """Tune looks for news."""
         if self._ledger.stop_reason is None and self._lost():
             self._ledger.halt("no trial can go on", "Ray's node on this machine has died")
+        late: list[str] = []
+        with _kept(self._ledger):
+            late = self._ledger.expire()
+        for trial in trials if late else ():
+            if trial.trial_id in late:
+                _kill_worker(trial)
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A worker begins to train a trial."""
+        self._ledger.running(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""
@@ -168,11 +178,26 @@ class StudyCallback(_StaysHere, Callback):
             self._ledger.recovered(trial.trial_id)
 
 
+def _kill_worker(trial: Any) -> None:
+    """End the process that trains a trial, which is not to be started again."""
+    import ray
+
+    trial.max_failures = 0
+    if (worker := trial.temporary_state.ray_actor) is not None:
+        ray.kill(worker)
+
+
 def _last_error(trial: Any) -> str:
-    """First line of the newest failure that Tune noted for a trial."""
+    """The line of the newest failure that Tune noted for a trial which says what happened."""
     try:
         lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines()]
     except (OSError, TypeError):
         return "unknown reason"
     last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
-    return next((line for line in lines[last + 1 :] if line), "unknown reason")
+    told = [line for line in lines[last + 1 :] if line] or ["unknown reason"]
+    raised = "ray::" in told[0]  # then a traceback follows, and ends with the error
+    if raised:
+        return told[-1]
+    # Ray names the system's OOM killer among the causes of any death: that says nothing.
+    memory = (line for line in told if "low on memory" in line or "memory monitor" in line)
+    return next(memory, told[0])

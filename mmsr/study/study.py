@@ -48,6 +48,8 @@ class Study:
     resources: Mapping[str, float] | str = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
     """What each trial gets: `cpu` (threads follow it) and `gpu`, both may be fractions, and
     `memory_gb` of main memory; or "auto": one trial is measured (see `mmsr.study.packing`)."""
+    trial_hours: float | None = None
+    """Hours of training after which a trial is failed; None sets no limit."""
     base: Mapping[str, Any] = field(default_factory=dict)
     """Config values that are not varied, by dotted key, where they are not the defaults."""
     enqueue: Sequence[Mapping[str, Any]] | None = None
@@ -141,6 +143,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add = parser.add_argument
     add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
     add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
+    add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
     add("--name", help="name of the study")
     add("--seed", type=_whole, metavar="N", help="seed of the proposals")
     add("--sampler", choices=SAMPLERS, help="search method, in place of the study's own")
@@ -167,6 +170,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         name=given.name,
         trials=given.trials,
         epochs=given.epochs,
+        trial_hours=given.trial_hours,
         seed=given.seed,
         sampler=given.sampler,
         pruner=given.pruner,
@@ -184,3 +188,10 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

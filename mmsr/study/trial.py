@@ -23,6 +23,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.remote import on_this_machine, place
+from mmsr.study.failures import out_of_memory
 from mmsr.study.report import Failure, Report, Task
 
 CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
@@ -55,7 +56,8 @@ def run_trial(settings: dict[str, Any]) -> None:
     """Run one trial; the function that Ray Tune calls.
 
     An exception ends in a report of the failure rather than in Ray's hands: the same again would
-    raise again. Only a worker that dies is started anew, from the newest checkpoint.
+    raise again. Only a worker that dies, or is out of memory, is started anew, from the newest
+    checkpoint.
 
     Parameters
     ----------
@@ -68,6 +70,10 @@ def run_trial(settings: dict[str, Any]) -> None:
         with _resumption(task, tune.get_checkpoint()) as resume:
             _train(task, resume, tune)
     except Exception as error:
+        if out_of_memory(
+            error
+        ):  # perhaps for what others took; memory is only free in a new worker
+            raise
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
             error=f"{type(error).__name__}: {message}",
@@ -102,8 +108,8 @@ def _resumption(task: Task, own: Any) -> Iterator[Path | None]:
 def _train(task: Task, resume: Path | None, tune: Any) -> None:
     os.environ["MMSR_HOME"] = task.home
     config = Config.from_dict(task.config)
-    dataset = _open(config.dataset, task.dataset_hash, task.home)
-    train = _load(task.trainer)
+    dataset = open_dataset(config.dataset, task.dataset_hash, task.home)
+    train = load_trainer(task.trainer)
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
     costs = _costs(config, dataset) if task.costs else {}
@@ -174,7 +180,7 @@ def _from_environment(error: BaseException | None) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _open(name: str, content_hash: str, home: str) -> Dataset:
+def open_dataset(name: str, content_hash: str, home: str) -> Dataset:
     """Open the data set, once for all trials of a worker that is used again."""
     try:
         dataset = Dataset.open(name)
@@ -188,7 +194,7 @@ def _open(name: str, content_hash: str, home: str) -> Dataset:
     return dataset
 
 
-def _load(path: str) -> Callable[..., Iterator[_Epoch]]:
+def load_trainer(path: str) -> Callable[..., Iterator[_Epoch]]:
     module, _, name = path.partition(":")
     found: Callable[..., Iterator[_Epoch]] = getattr(import_module(module), name)
     return found

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.errors import UserError
-from mmsr.study.cluster import Capacity, check_resources, cores, ray_cluster
+from mmsr.study.expectation import expect, fit_in_words, reached
+from mmsr.study.failures import grouped
 from mmsr.study.leaderboard import (
     TrialRow,
     best,
@@ -20,7 +21,6 @@ from mmsr.study.leaderboard import (
 from mmsr.study.objectives import in_words
 from mmsr.study.pareto import show_front
 from mmsr.study.plan import Plan
-from mmsr.study.resources import Node
 from mmsr.study.space import describe_size
 from mmsr.tracking.databases import without_password
 
@@ -28,13 +28,16 @@ _TOP = 5
 
 
 def show_plan(plan: Plan) -> None:
-    """Show what would run; nothing is scheduled or written.
+    """Show what would run, after timing a part of one epoch; nothing is scheduled.
+
+    Only caches are written: modality codes, and what was measured.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial.
+    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
     """
     console = Console(highlight=False)
+    expected = expect(plan, console)
     console.print(
         facts(
             what(plan)
@@ -44,7 +47,8 @@ def show_plan(plan: Plan) -> None:
                 "early stop": str(plan.pruner or "none")
                 + (": several objectives give no one value to compare" if plan.against else ""),
             }
-            | where(plan)
+            | expected
+            | _places(plan)
         )
     )
     space = Table(title="search space", title_justify="left", title_style="bold")
@@ -89,9 +93,12 @@ def where(plan: Plan) -> dict[str, str]:
     ------
     UserError : the cluster has no node for a trial.
     """
+    with reached(plan):
+        return {"resources": fit_in_words(plan)} | _places(plan)
+
+
+def _places(plan: Plan) -> dict[str, str]:
     return {
-        "resources": f"{plan.resources} a trial "
-        f"({_some(plan.base.training.threads or 1, 'thread')}); " + _fit(plan),
         "storage": without_password(plan.storage),
         "tracking": without_password(plan.tracking),
         "folder": str(plan.folder.path),
@@ -130,23 +137,8 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
 def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     """Show how the trials ended, and why some failed."""
     console.print(f"\nstudy {plan.name}: {summary(found)}")
-    for row in found:
-        if row.state == "failed":
-            console.print(f"  trial {row.number} failed: {row.error}", markup=False, soft_wrap=True)
-
-
-def _fit(plan: Plan) -> str:
-    if plan.address is None and not plan.resources.gpu:
-        at_once = plan.resources.fit(Node(cores()))
-        if at_once:
-            return f"{at_once} at once on this machine's {_some(cores(), 'core')}"
-    with ray_cluster(plan.address):
-        check_resources(plan.resources)
-        return f"{Capacity(plan.resources)()} at once on this cluster"
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    for group in grouped(found):
+        console.print(f"  {group}", markup=False, soft_wrap=True)
 
 
 def _curves(plan: Plan) -> str:

@@ -56,6 +56,10 @@ def train(config, dataset, *, device="auto", resume=None, **_):
         time.sleep(float(os.environ.get("FAKE_EPOCH_SECONDS", "0")))
         if width == 14 and epoch == 2 and not resume:
             os.kill(os.getpid(), 9)
+        if width == 17 or (width == 16 and epoch == 2 and not resume):
+            raise MemoryError(f"no room for {width} in process {os.getpid()}")
+        if width == 18 and epoch == 2:
+            time.sleep(1000)
         value = math.nan if width == 15 else value_of(config, epoch)
         metrics = dict.fromkeys(METRICS, value) | {"train/loss": 1 / epoch}
         if "FAKE_LOG" in os.environ:

@@ -407,3 +407,27 @@ def test_code_and_driver_are_noted(study, ledger_of):
     assert study.trials[0].user_attrs["driver"] == "host:1"
     assert study.trials[0].user_attrs["code"] == {"version": "0"}
     assert json.dumps(study.trials[0].user_attrs)
+
+
+def test_a_trial_that_trains_too_long_fails_and_is_not_tried_again(study, ledger_of, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    ledger = ledger_of(time_limit=60.0)
+    for runner_id in ("reports", "hangs", "waits", "quick"):
+        ledger.ask(runner_id)
+    for runner_id in ("reports", "hangs", "quick"):
+        ledger.running(runner_id)
+    assert not ledger.report("quick", report(1, 0.5).model_copy(update={"seconds": 30.0}))
+    assert ledger.report("reports", report(1, 0.5).model_copy(update={"seconds": 61.0}))
+    now += 29
+    assert ledger.expire() == []
+    now += 2  # 61 seconds of `quick`: 30 that it told of, 31 since
+    assert ledger.expire() == ["quick"]
+    now += 30
+    assert ledger.expire() == ["hangs"]
+    now += 1e6
+    assert ledger.expire() == [], "no worker has begun with `waits`"
+    failed = [row.error for row in rows(study) if row.state == "failed"]
+    epochs = [f"time limit: 0.0167 hours were over after epoch {epoch}" for epoch in (1, 0, 1)]
+    assert failed == epochs
+    assert ledger.fatal_error == epochs[0], "the first three failed alike"

@@ -156,12 +156,23 @@ def test_another_definition_is_refused(finished):
 
 
 def test_dry_run_shows_and_schedules_nothing(finished):
-    before = sorted(path for path in finished.home.rglob("*"))
+    def files():
+        """All but caches: codes and what was measured are kept there."""
+        cache = finished.home / "cache"
+        return sorted(path for path in finished.home.rglob("*") if cache not in path.parents)
+
+    before = files()
     out, _ = finished.driver.run("--dry-run", "--name", "other")
     assert "5 trials of at most 3 epochs" in out
     assert "at once on this machine" in out
+    assert "GB at the peak of the first known settings" in out
+    assert "an epoch" in out or "one epoch" in out
+    assert "hours, if all 5 trials ran all 3 epochs" in out
     assert "graph.n_codes" in out
-    assert sorted(path for path in finished.home.rglob("*")) == before
+    assert files() == before
+    again, _ = finished.driver.run("--dry-run", "--name", "other")
+    assert "timing" in out
+    assert again == out.replace("timing a part of one epoch\n", ""), "it was measured once"
 
 
 def runs_of_kind(known, kind):
