@@ -116,13 +116,14 @@ def passing_home() -> Iterator[None]:
 def main() -> None:
     parser = common.parser(__doc__.splitlines()[0])
     parser.add_argument("--only", choices=SEEDS, help="one of the data sets")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds on the demo shop")
     arguments = parser.parse_args()
     wanted = ("demo",) if arguments.quick else SEEDS if arguments.only is None else [arguments.only]
     machine = common.machine(seconds=0.5)
     curves: dict[str, dict[str, list[list[float]]]] = {}
     with passing_home() if arguments.quick else nullcontext():
         for data in wanted:
-            study, seeds = {"demo": demo, "toys": toys}[data](), SEEDS[data]
+            study, seeds = {"demo": demo, "toys": toys}[data](), SEEDS[data][: arguments.seeds]
             if arguments.quick:
                 study, seeds = dataclasses.replace(study, trials=4, epochs=1), seeds[:1]
             found: dict[str, list[list[float]]] = {method: [] for method in METHODS}

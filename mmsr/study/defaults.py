@@ -52,6 +52,7 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "model.readout": Choice("last", "mean", "attention", "last_n_attention"),
     "model.last_n": Int(2, 10, when={"model.readout": "last_n_attention"}),
     "model.scoring": Choice("item", "item_and_codes"),
+    "model.layers": Int(1, 2),
     "model.width": Choice(64, 128, 192),
     "model.input_dropout": Float(0.0, 0.5, step=0.1),
     "model.dropout": Float(0.0, 0.6, step=0.1),
@@ -60,10 +61,10 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "training.label_smoothing": Choice(0.0, 0.1),
     "training.averaging": Choice(0.0, 0.999),
 }
-"""Graph construction, fusion, aggregator, readout, scoring, width, dropout and optimisation. The
-knobs of an aggregator exist under it alone, and the order of dual attention's two passes only where
-there are two, under adaptive fusion; mixtures are fitted to reduced features alone, the full ones
-would take gigabytes."""
+"""Graph construction, fusion, aggregator, readout, scoring, layers, width, dropout and
+optimisation. The knobs of an aggregator exist under it alone, and the order of dual attention's two
+passes only where there are two, under adaptive fusion; mixtures are fitted to reduced features
+alone, the full ones would take gigabytes."""
 
 _AUTHORS: Mapping[str, Any] = {
     "graph.reduction": "pca",
@@ -78,6 +79,7 @@ _AUTHORS: Mapping[str, Any] = {
     "model.aggregator.dropout": 0.2,
     "model.readout": "last",
     "model.scoring": "item",
+    "model.layers": 1,
     "model.width": 128,
     "model.input_dropout": 0.0,
     "model.dropout": 0.4,

@@ -72,6 +72,12 @@ class Definition(BaseModel):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"
+        for key, dimension in now.space.items():
+            if key not in self.space and key in self.config:
+                return (
+                    f"space has {key} ({_short(dimension)}), and had it not (--set "
+                    f"{key}={self.config[key]} leaves it as it was)"
+                )
         # Config keys that have come up since the study was made stood for their defaults then.
         then = {**{k: v for k, v in _defaults().items() if k in now.config}, **self.config}
         return _difference("space", self.space, now.space) or _difference(

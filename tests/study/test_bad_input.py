@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmsr.config import AGGREGATOR_NAMES
-from mmsr.study import DEFAULT_SPACE, Choice, Float, Halving, Int, Study, Tpe
+from mmsr.study import DEFAULT_SPACE, Choice, Float, Grid, Halving, Int, Study, Tpe
 from mmsr.study.folder import StudyFolder, StudyRecord
 from mmsr.study.options import Options
 from mmsr.study.plan import TEST_SELECTING, make_plan
@@ -89,6 +89,8 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"enqueue": [{"graph.n_codes": 4, "graph.links_per_item": 5}]}, "more than n_codes"),
         ({"pruner": Halving(factor=1)}, "at least 2"),
         ({"sampler": Tpe(startup_trials=-1)}, "at least 0"),
+        ({"sampler": Grid()}, "training.learning_rate is continuous"),
+        ({"objective": ["valid/mrr@20", "cost/dollars"]}, "unknown objective"),
         ({"trainer": TEST_SELECTING}, "for `mmsr reproduce` alone"),
     ],
 )
@@ -111,6 +113,9 @@ def test_a_wrong_study_file(refused, changes, told):
         (["--set", "dataset=toys"], "dataset="),
         (["--set", "training.learning_rate=-1"], "training.learning_rate"),
         (["--seed", "-1"], "at least 0"),
+        (["--sampler", "grid"], "training.learning_rate is continuous"),
+        (["--sampler", "tpee"], "--sampler"),
+        (["--pruner", "half"], "--pruner"),
         (["--name", "a/b"], "bad study name"),
         (["--storage", "sqlite:////no/such/folder/optuna.db"], "make it, or name another place"),
         (["--tracking-uri", "sqlite:////no/such/folder/x.db"], "make it, or name another place"),
@@ -279,6 +284,16 @@ def test_definition_tells_what_is_another_study(small_study, study_home):
     assert "graph.n_codes was 4 … 8 step 2" in first.difference(
         make_plan(other, Options()).definition
     )
+
+
+def test_a_study_of_before_a_dimension_came_up_goes_on_without_it(small_study, study_home):
+    before = make_plan(small_study, Options()).definition
+    wider = dataclasses.replace(small_study, space={**small_study.space, "model.layers": Int(1, 2)})
+    told = before.difference(make_plan(wider, Options()).definition)
+    assert told is not None
+    assert "--set model.layers=1" in told
+    fixed = make_plan(wider, Options(settings={"model.layers": 1})).definition
+    assert before.difference(fixed) is None
 
 
 @pytest.mark.parametrize(
