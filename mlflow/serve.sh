@@ -17,6 +17,12 @@ case $database in
   postgres://* | postgresql://*) database=postgresql+psycopg://${database#*://} ;;
 esac
 
+# MLflow compares whole Host and Origin headers, with the port; without the second, browsers that
+# come by another name than localhost could only read.
+hosts=localhost,127.0.0.1,$host${MLFLOW_NAMES:+,$MLFLOW_NAMES}
+hosts=$hosts,${hosts//,/:$port,}:$port
+origins=http://${hosts//,/,http://},https://${hosts//,/,https://}
+
 # The job runner of the parts for language models would cost eight more processes and 2 GB.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true
 export MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=${MLFLOW_SQLALCHEMYSTORE_POOL_SIZE:-20}
@@ -26,5 +32,5 @@ export MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=${MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW
 exec mlflow server --host "$host" --port "$port" \
   --backend-store-uri "$database" \
   --artifacts-destination "${MLFLOW_ARTIFACTS:-$PWD/mlartifacts}" \
-  --allowed-hosts "${MLFLOW_NAMES:-localhost,127.0.0.1,$host},localhost:$port,127.0.0.1:$port,$host:$port" \
+  --allowed-hosts "$hosts" --cors-allowed-origins "$origins" \
   --workers 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 
 
@@ -24,7 +27,17 @@ def test_figures_compare_seed_by_seed(load):
     assert "toys_seeds_won" not in figures
 
 
-def test_both_methods_train_the_same(load):
+def test_both_methods_train_the_same(load, monkeypatch):
     benchmark = load("search_methods")
-    assert benchmark.TOYS.trials == 12
-    assert set(benchmark.METHODS) == {"tpe", "random"}
+    ran = []
+    monkeypatch.setattr(benchmark.Study, "run", lambda study, options: ran.append(study) or 0)
+    monkeypatch.setattr(benchmark, "look_up", lambda name: SimpleNamespace(study=name))
+    found = [SimpleNamespace(value=value) for value in (0.2, None, 0.1, 0.3)]
+    monkeypatch.setattr(benchmark, "rows", lambda study: found)
+    for method in ("tpe", "random"):
+        assert benchmark.run(benchmark.TOYS, method, 7) == [0.2, 0.2, 0.2, 0.3]
+    tpe, random = ran
+    assert dataclasses.replace(random, name=tpe.name, sampler=tpe.sampler) == tpe
+    assert tpe.name != random.name
+    assert (tpe.trials, tpe.seed, tpe.pruner, tpe.enqueue) == (12, 7, None, ())
+    assert tpe.sampler != random.sampler

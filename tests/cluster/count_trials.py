@@ -10,8 +10,6 @@ from mlflow import MlflowClient
 from mmsr.study.leaderboard import rows, summary
 from mmsr.study.lookup import look_up
 
-STATUS = {"finished": "FINISHED", "stopped early": "FINISHED", "pruned": "FINISHED"}
-
 
 def main(name: str, storage: str, tracking: str, expected: int) -> None:
     found = rows(look_up(name, storage).study)
