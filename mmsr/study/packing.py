@@ -45,7 +45,7 @@ def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
         return plan
     say("measuring one trial of the most demanding settings")
     possible = [*nodes(), *startable_nodes()]
-    gpu = 1.0 if any(node.gpus >= 1 for node in nodes()) else 0.0
+    gpu = 1.0 if any(node.gpus >= 1 for node in possible) else 0.0
     resources = pack(Probe(plan, None, gpu).measure(), possible)
     say(f"each trial gets {resources}")
     threads = plan.base.training.threads

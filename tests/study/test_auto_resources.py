@@ -10,7 +10,7 @@ from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int, Study
 from mmsr.study.demand import most_demanding
 from mmsr.study.options import Options
-from mmsr.study.packing import pack
+from mmsr.study.packing import pack, settle
 from mmsr.study.plan import make_plan
 from mmsr.study.probe import Measured, Probe
 from mmsr.study.resources import GB, Node
@@ -40,6 +40,18 @@ def test_as_many_as_fit_run_at_once(gb, more, nodes, cpu, gpu, fits):
     assert [resources.fit(node) for node in nodes] == fits
     for node, count in zip(nodes, fits, strict=True):
         assert count * resources.memory <= max(node.memory, resources.memory * (count > 0))
+
+
+def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypatch):
+    study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
+    plan = make_plan(study, Options())
+    monkeypatch.setattr("mmsr.study.packing.nodes", lambda: [Node(0)])  # the head alone
+    monkeypatch.setattr(
+        "mmsr.study.packing.startable_nodes", lambda: [Node(0), Node(8, 1, 64 * GB)]
+    )
+    monkeypatch.setattr(Probe, "measure", lambda p: measured(2, **(GPU if p.gpu else {})))
+    settled = settle(plan, lambda _: None)
+    assert (settled.resources.gpu, settled.resources.cpu) == (1 / 8, 1)
 
 
 def test_a_trial_that_fits_nowhere_is_refused():
