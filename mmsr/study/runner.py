@@ -27,6 +27,7 @@ from mmsr.study.packing import settle
 from mmsr.study.pareto import front_tags
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
+from mmsr.study.resources import GB
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import add_missing, counted, n_over
@@ -117,10 +118,19 @@ def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
             command=shlex.join(
                 hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
             ),
-            resources={"cpu": plan.resources.cpu, "gpu": plan.resources.gpu},
+            resources=_resources(plan),
         )
     )
     return study
+
+
+def _resources(plan: Plan) -> dict[str, float] | None:
+    """What each trial gets; where that is to be measured yet, what was measured last."""
+    if plan.resources.auto:
+        before = plan.folder.read_record()
+        return before.resources if before is not None else None
+    given = plan.resources
+    return {"cpu": given.cpu, "gpu": given.gpu, "memory_gb": given.memory / GB}
 
 
 def _run(

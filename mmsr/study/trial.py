@@ -70,9 +70,7 @@ def run_trial(settings: dict[str, Any]) -> None:
         with _resumption(task, tune.get_checkpoint()) as resume:
             _train(task, resume, tune)
     except Exception as error:
-        if out_of_memory(
-            error
-        ):  # perhaps for what others took; memory is only free in a new worker
+        if out_of_memory(error):  # perhaps for others; memory is only free in a new worker
             raise
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
@@ -195,6 +193,7 @@ def open_dataset(name: str, content_hash: str, home: str) -> Dataset:
 
 
 def load_trainer(path: str) -> Callable[..., Iterator[_Epoch]]:
+    """The training generator of an import path, `module:function`."""
     module, _, name = path.partition(":")
     found: Callable[..., Iterator[_Epoch]] = getattr(import_module(module), name)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from mmsr.config import Config
@@ -9,11 +11,13 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int, Study
 from mmsr.study.demand import most_demanding
+from mmsr.study.folder import StudyRecord
 from mmsr.study.options import Options
 from mmsr.study.packing import pack, settle
 from mmsr.study.plan import make_plan
 from mmsr.study.probe import Measured, Probe
-from mmsr.study.resources import GB, Node
+from mmsr.study.resources import GB, Node, Resources, read_resources
+from mmsr.study.runner import _resources
 
 GPU = {"device_memory": int(9 * GB), "device_total": int(80 * GB)}
 
@@ -52,6 +56,22 @@ def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypat
     monkeypatch.setattr(Probe, "measure", lambda p: measured(2, **(GPU if p.gpu else {})))
     settled = settle(plan, lambda _: None)
     assert (settled.resources.gpu, settled.resources.cpu) == (1 / 8, 1)
+
+
+def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(study_home):
+    study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
+    plan = make_plan(study, Options())
+    assert _resources(plan) is None
+    known = dataclasses.replace(plan, resources=Resources(cpu=2, gpu=0.5, memory=3 * GB))
+    kept = _resources(known)
+    assert kept == {"cpu": 2, "gpu": 0.5, "memory_gb": 3}
+    assert read_resources(kept) == known.resources
+    names = ("uid", "dataset", "objective", "storage", "tracking", "command")
+    plan.folder.path.mkdir(parents=True)
+    plan.folder.write_record(
+        StudyRecord(name=plan.name, resources=kept, **dict.fromkeys(names, ""))
+    )
+    assert _resources(plan) == kept
 
 
 def test_a_trial_that_fits_nowhere_is_refused():
