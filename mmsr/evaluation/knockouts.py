@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.evaluation.metrics import contributions, ranking_metrics
-from mmsr.evaluation.significance import Floats, per_user_means
+from mmsr.evaluation.significance import Floats
 from mmsr.graph.masks import Links, without
 
 Kind = Literal["shuffled", "constant", "without", "alone", "none"]
@@ -38,11 +38,9 @@ class Knockout:
         """In words."""
         if self.kind == "none":
             return "no modality"
-        return (
-            f"{self.modality or 'all'} {self.kind}"
-            if self.kind != "without"
-            else (f"without {self.modality}")
-        )
+        if self.kind == "without":
+            return f"without {self.modality}"
+        return f"{self.modality or 'all'} {self.kind}"
 
     def links(self, links: Mapping[str, Links]) -> dict[str, Links]:
         """The links that a model is to have instead of its own."""
@@ -71,8 +69,7 @@ class KnockedOut(BaseModel):
     label: str
     metrics: dict[str, float]
     cost: float
-    """Share of the clean metric that is lost, both as means over users; below 0 where the ranking
-    gets better."""
+    """Share of the clean metric that is lost; below 0 where the ranking gets better."""
     low: float
     high: float
     """95 % interval of `cost`, bootstrap over users."""
@@ -104,7 +101,7 @@ class Knockouts(BaseModel):
             carries = (
                 f"{100 * found.cost:.1f} % of {self.metric} hang on its codes ({interval})"
                 if found.low > 0
-                else f"carries nothing that the ranking needs ({interval} of {self.metric})"
+                else f"no loss of {self.metric} is shown without its codes ({interval})"
             )
             lines.append(f"{modality}: {carries}")
         return lines
@@ -145,13 +142,19 @@ def knock_out(
     metric : what costs are measured in, e.g. `mrr@20`.
     progress : told what is ranked.
     """
+    _, places = np.unique(users, return_inverse=True)
+
+    def by_user(ranks: NDArray[np.int64]) -> Floats:
+        sums: Floats = np.bincount(places, weights=contributions(ranks)[metric])
+        return sums
+
     clean_ranks = rank(links)
-    clean = per_user_means(contributions(clean_ranks)[metric], users)
+    clean = by_user(clean_ranks)
     results = []
     for knockout in knockouts_of(tuple(links)):
         progress(knockout.label)
         ranks = rank(knockout.links(links))
-        left = per_user_means(contributions(ranks)[metric], users)
+        left = by_user(ranks)
         low, high = _interval(clean, left)
         results.append(
             KnockedOut(
@@ -159,7 +162,7 @@ def knock_out(
                 modality=knockout.modality,
                 label=knockout.label,
                 metrics=ranking_metrics(ranks),
-                cost=float(_cost(clean.mean(), left.mean())),
+                cost=_cost(clean, left),
                 low=low,
                 high=high,
             )
@@ -172,9 +175,10 @@ def knock_out(
     )
 
 
-def _cost(clean: Any, left: Any) -> Any:
-    """Share that is lost; nothing can be lost of 0."""
-    return 1 - left / np.where(clean > 0, clean, 1) - (clean <= 0)
+def _cost(clean: Floats, left: Floats) -> float:
+    """Share of the sum over users that is lost; nothing can be lost of 0."""
+    whole = float(clean.sum())
+    return 1 - float(left.sum()) / whole if whole else 0.0
 
 
 def _interval(clean: Floats, left: Floats) -> tuple[float, float]:
@@ -183,7 +187,7 @@ def _interval(clean: Floats, left: Floats) -> tuple[float, float]:
     costs = []
     for _ in range(_RESAMPLES):
         users = rng.integers(n, size=n)
-        costs.append(_cost(clean[users].mean(), left[users].mean()))
+        costs.append(_cost(clean[users], left[users]))
     low, high = np.quantile(costs, (0.025, 0.975))
     return float(low), float(high)
 

@@ -5,8 +5,8 @@ Shapes: n users, P rates, S mask seeds, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -41,8 +41,13 @@ class Mask:
     ) -> Ranks:
         """Ranks of the targets; a model loses nothing of modalities that it has not."""
         rank = rank_without if self.way == "item" else rank_by_access
-        own = [modality for modality in self.modalities if modality in model.tables.modalities]
+        own = self.within(model.tables.modalities).modalities
         return rank(model, prefixes, config, own, self.rate, self.seed, progress)
+
+    def within(self, modalities: Collection[str]) -> Mask:
+        """What of it a model can lose that has these modalities."""
+        own = tuple(modality for modality in self.modalities if modality in modalities)
+        return replace(self, modalities=own) if own else CLEAN
 
 
 CLEAN = Mask((), 0.0, 0)
