@@ -13,7 +13,7 @@ from mmsr.study.reproduce.figures import Figure
 from mmsr.study.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_page
 from mmsr.study.robustness.results import label
 
-_STYLES = (("-", "solid"), ("--", "dash"), (":", "dot"))
+_DASHES = ("solid", "dash", "dot")
 Grid = dict[tuple[int, int], float]
 
 
@@ -82,7 +82,8 @@ def _draw_curves(figure: Figure, png: Path, page: Path) -> None:
     from matplotlib.figure import Figure as Canvas
 
     rows = [(row.label, found) for row in figure.rows if (found := curves_of(row.curves))]
-    subsets = [curve.modalities for curve in rows[0][1].curves]
+    first = rows[0][1]
+    subsets = [curve.modalities for curve in first.curves]
     canvas = Canvas(figsize=(4.2 * len(subsets), 3.9), dpi=150, layout="constrained")
     panels = canvas.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
     traces = []
@@ -90,15 +91,16 @@ def _draw_curves(figure: Figure, png: Path, page: Path) -> None:
         for place, (name, curves) in enumerate(rows):
             colour, curve = COLOURS[place % len(COLOURS)], curves.curves[position]
             draw_curve(panel, curve, f"{name} ({curve.area:.2f})", colour)
-            dash = _STYLES[position % len(_STYLES)][1]
+            dash = _DASHES[position % len(_DASHES)]
             traces += traces_of(curve, f"{name}, {label(subset)}", colour, dash)
-        finish(panel, figure.metric)
+        finish(panel, figure.metric, first.way)
         panel.set_title(f"without {label(subset)}", fontsize=10)
         if position:
             panel.set_ylabel("")
     canvas.suptitle(f"{_heading(figure)} (in brackets: relative area)", fontsize=10)
-    canvas.savefig(png)
-    write_page(traces, _heading(figure), figure.metric, page)
+    canvas.text(0.01, -0.03, f"band: {first.band}", fontsize=5.5)
+    canvas.savefig(png, bbox_inches="tight")
+    write_page(traces, _heading(figure), figure.metric, first.way, page)
 
 
 def _draw_grid(figure: Figure, png: Path, page: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsr.evaluation.sweep import Curve
+from mmsr.evaluation.sweep import Curve, Way
 from mmsr.study.robustness.results import Results, label
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's, which colour-blind readers tell apart."""
+_RATE: dict[Way, str] = {
+    "item": "items that lack the modality, %",
+    "access": "readings of items that lack the modality, %",
+}
 
 
 def title(results: Results) -> str:
@@ -30,25 +34,25 @@ def draw_png(results: Results, path: Path) -> None:
     axes = figure.subplots()
     for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
         draw_curve(axes, curve, _legend(curve), colour)
-    finish(axes, results.curves.metric)
+    finish(axes, results.curves.metric, results.curves.way)
     axes.set_title(title(results), fontsize=10, loc="left")
     figure.text(0.01, -0.03, f"{results.origin}; band: {results.curves.band}", fontsize=5.5)
     figure.savefig(path, bbox_inches="tight")
 
 
-def draw_curve(axes: Axes, curve: Curve, name: str, colour: str, style: str = "-") -> None:
+def draw_curve(axes: Axes, curve: Curve, name: str, colour: str) -> None:
     """One curve with its band, in percent."""
     rates = [100 * point.rate for point in curve.points]
     low, high, values = (
         [100 * getattr(point, what) for point in curve.points] for what in ("low", "high", "value")
     )
     axes.fill_between(rates, low, high, color=colour, alpha=0.13, linewidth=0)
-    axes.plot(rates, values, style, color=colour, marker="o", markersize=3.5, label=name)
+    axes.plot(rates, values, color=colour, marker="o", markersize=3.5, label=name)
 
 
-def finish(axes: Axes, metric: str) -> None:
+def finish(axes: Axes, metric: str, way: Way) -> None:
     """Axes, grid and legend."""
-    axes.set_xlabel("items that lack the modality, %")
+    axes.set_xlabel(_RATE[way])
     axes.set_ylabel(f"{metric.upper()}, %")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
@@ -61,7 +65,8 @@ def draw_html(results: Results, path: Path) -> None:
     traces: list[dict[str, Any]] = []
     for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
         traces += traces_of(curve, _legend(curve), colour)
-    write_page(traces, title(results), results.curves.metric, path)
+    curves = results.curves
+    write_page(traces, title(results), curves.metric, curves.way, path)
 
 
 def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list[dict[str, Any]]:
@@ -97,7 +102,9 @@ def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list
     return [band, line]
 
 
-def write_page(traces: list[dict[str, Any]], heading: str, metric: str, path: Path) -> None:
+def write_page(
+    traces: list[dict[str, Any]], heading: str, metric: str, way: Way, path: Path
+) -> None:
     """Write traces as a page that needs no network."""
     import plotly.graph_objects as go
 
@@ -106,7 +113,7 @@ def write_page(traces: list[dict[str, Any]], heading: str, metric: str, path: Pa
         layout={
             "title": {"text": heading},
             "template": "plotly_white",
-            "xaxis": {"title": {"text": "items that lack the modality, %"}},
+            "xaxis": {"title": {"text": _RATE[way]}},
             "yaxis": {"title": {"text": f"{metric.upper()}, %"}, "rangemode": "tozero"},
         },
     )

@@ -21,8 +21,9 @@ def show_results(results: Results, console: Console) -> None:
 
 def show_curves(curves: Curves, console: Console) -> None:
     """A line a curve: its values at each rate and its area, in percent of the metric."""
+    what = "items" if curves.way == "item" else "readings of items (the authors' way)"
     console.print(
-        f"{curves.metric} in %, by the share of items that lack the modality", style="dim"
+        f"{curves.metric} in %, by the share of {what} that lack the modality", style="dim"
     )
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("missing")
@@ -35,9 +36,10 @@ def show_curves(curves: Curves, console: Console) -> None:
         band = f"{curve.area_low:.3f}…{curve.area_high:.3f}"
         table.add_row(label(curve.modalities), *values, f"{curve.area:.3f}", band)
     console.print(table)
-    way = "" if curves.way == "item" else "missing by each reading of an item (the authors' way); "
+    most = 100 * curves.curves[0].points[-1].rate
     console.print(
-        f"{way}area: under the curve, relative to the clean score; band: {curves.band}",
+        f"area: under the curve from 0 to {most:g} %, relative to the clean score; "
+        f"band: {curves.band}",
         style="dim",
         soft_wrap=True,
     )
