@@ -39,7 +39,10 @@ def robustness(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help="Where results go. Default: $MMSR_HOME."
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where results go. Default: a folder under $MMSR_HOME.",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

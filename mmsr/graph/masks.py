@@ -29,6 +29,11 @@ def check_rate(rate: float) -> None:
         raise UserError(f"rate {rate}: it is the share of items that lack a modality, from 0 to 1")
 
 
+def n_lost(rate: float, n_have: int) -> int:
+    """How many of the items that have a modality lose it at a rate."""
+    return int(rate * n_have + 0.5)
+
+
 def lost_items(links_IK: Links, modality: str, rate: float, seed: int) -> NDArray[np.bool_]:
     """Which items are to lack a modality that they have.
 
@@ -47,7 +52,7 @@ def lost_items(links_IK: Links, modality: str, rate: float, seed: int) -> NDArra
     have = np.flatnonzero((links_IK >= 0).any(axis=1))
     order = np.random.default_rng([seed, *modality.encode()]).permutation(have)
     lost = np.zeros(len(links_IK), dtype=np.bool_)
-    lost[order[: int(rate * len(have) + 0.5)]] = True
+    lost[order[: n_lost(rate, len(have))]] = True
     return lost
 
 

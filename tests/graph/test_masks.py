@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsr.errors import UserError
@@ -20,6 +20,7 @@ def links(gaps: set[int] = frozenset(), k: int = 2) -> np.ndarray:
     return found
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, N_ITEMS - 1)), RATES, RATES, st.integers(0, 2**32 - 1))
 def test_what_is_missing_at_a_rate_is_missing_at_a_higher_one(gaps, first, second, seed):
     low, high = sorted((first, second))
@@ -32,6 +33,7 @@ def test_what_is_missing_at_a_rate_is_missing_at_a_higher_one(gaps, first, secon
     assert (fewer == lost_items(table, "image", low, seed)).all()
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, N_ITEMS - 1)), st.integers(0, 99), RATES)
 def test_a_subset_of_modalities_loses_no_more_than_all_of_them(gaps, seed, rate):
     table = {"image": links(gaps), "text": links()}

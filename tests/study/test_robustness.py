@@ -123,7 +123,7 @@ def test_a_model_trained_on_gaps_is_tested_from_no_gaps_on(shop: Dataset, tmp_pa
 
 
 def test_what_was_never_there_in_training_stays_away_and_cannot_be_asked_for(shop, tmp_path):
-    keys = {"graph.missing.rate": 1.0, "graph.missing.modalities": ["image"]}
+    keys = {"graph.missing.rate": 0.99, "graph.missing.modalities": ["image"]}  # all, rounded
     trained(shop, tmp_path / "never", **keys)
     subject = find_subject(str(tmp_path / "never"))
     assert subject.modalities == ("text",)
@@ -141,13 +141,14 @@ def test_what_validation_is_not_new_to_is_refused(shop: Dataset, tmp_path: Path)
     trained(shop, tmp_path / "refit", part="development")
     assert "would flatter it" in refused(tmp_path / "refit")
     trained(shop, tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refused(tmp_path / "run", "-o", tmp_path / "file" / "below")
     state = json.loads((tmp_path / "run" / "state.json").read_text())
     state["dataset_hash"] = "0" * 64
     (tmp_path / "run" / "state.json").write_text(json.dumps(state))
     assert "other data" in refused(tmp_path / "run")
     (tmp_path / "run" / "state.json").write_text("{")
     assert "damaged" in refused(tmp_path / "run")
-    (tmp_path / "file").write_text("")
     assert "is a file" in refused("nothing", "-o", tmp_path / "file")
 
 

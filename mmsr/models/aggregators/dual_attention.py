@@ -144,7 +144,8 @@ class QueryPasses(Passes):
     """Some nodes of type 0 are the output nodes.
 
     Near them are they themselves and, an item having the same codes wherever it occurs, the nodes
-    they are linked to: a few slots S for each, so no row of any other node is computed.
+    they are linked to: a few slots S for each, so no row of any other node is computed. Where codes
+    are lost by position, those of its latest position count (`BatchGraph.linked`).
     """
 
     def __init__(self, layer: DualAttention, graph: BatchGraph, queries_BQ: Tensor) -> None:

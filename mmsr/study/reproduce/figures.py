@@ -7,7 +7,6 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,21 +20,17 @@ from mmsr.study.record import code_version
 from mmsr.study.reproduce.collect import runs_of
 from mmsr.study.reproduce.request import Request, name_of
 from mmsr.study.reproduce.tables import Row
+from mmsr.study.robustness.request import RATES, parse_rates, parse_subsets
 from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED
 from mmsr.study.succession import n_over
 from mmsr.study.telling import Telling
-from mmsr.study.tested import checkpoint_of
 from mmsr.study.views import show_failures
 
 if TYPE_CHECKING:
-    from mmsr.config import Config
-    from mmsr.data import Prefixes
-    from mmsr.evaluation.sweep import Curves, Mask, Ranks
-    from mmsr.models.mmsr import MMSR
-    from mmsr.study.robustness.kept import KeptRanks
+    from mmsr.evaluation.sweep import Curves
+    from mmsr.study.plan import Plan
 
-RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 MASK_SEEDS = (0,)
 
 
@@ -118,10 +113,10 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     return code
 
 
-def _show_end(plan: object, found: Sequence[TrialRow], console: Console) -> None:
+def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     failed = [row for row in found if row.state in ("running", "waiting", "failed")]
     if failed:
-        show_failures(plan, found, console)  # type: ignore[arg-type]
+        show_failures(plan, found, console)
 
 
 def _measure(
@@ -153,36 +148,25 @@ def _curves(
 ) -> Curves:
     """Curves of a row, its seeds' models together; ranks are kept with the study."""
     from mmsr.evaluation.sweep import Sweep, run_sweep
-    from mmsr.study.robustness.kept import KeptRanks, model_key
-    from mmsr.training import load_best_model
+    from mmsr.study.robustness.run import ranked
+    from mmsr.study.robustness.subject import of_trial
 
     dataset = known.open_dataset()
-    valid, everything = dataset.valid(), dataset.modalities
-    models: list[Callable[[Mask], Ranks]] = []
+    valid = dataset.valid()
+    models = []
     for trial in trials:
-        if trial.config is None:  # every trial that has finished has one
-            continue
-        folder = checkpoint_of(known, trial)
-        settings = {"data": dataset.content_hash, "config": trial.config.to_dict()}
-        key = model_key(folder / "best.safetensors", {**settings, "targets": "valid"})
-        kept = KeptRanks(known.folder.path / "robustness" / "ranks", key)
-        model = load_best_model(folder, trial.config, dataset)
-        models.append(partial(_rank, kept, model, valid, trial.config))
+        if trial.config is not None:  # every trial that has finished has one
+            subject = of_trial(known, trial, trial.config, "a seed's")
+            models.append(ranked(subject, subject.output, valid))
 
-    def rank(mask: Mask) -> list[Ranks]:
-        return [one(mask) for one in models]
-
-    alone = [(modality,) for modality in everything]
-    subsets = (*alone, everything) if len(everything) > 1 else tuple(alone)
     metric = known.definition.objective.removeprefix("valid/")
-    sweep = Sweep(subsets, RATES, MASK_SEEDS, metric)
+    sweep = Sweep(parse_subsets(None, dataset.modalities), parse_rates(RATES), MASK_SEEDS, metric)
     return run_sweep(
-        sweep, rank, valid.users, lambda done, total: progress(f"point {done + 1} of {total}")
+        sweep,
+        lambda mask: [rank(mask) for rank in models],
+        valid.users,
+        lambda done, total: progress(f"point {done + 1} of {total}"),
     )
-
-
-def _rank(kept: KeptRanks, model: MMSR, prefixes: Prefixes, config: Config, mask: Mask) -> Ranks:
-    return kept.get(str(mask), lambda: mask.rank(model, prefixes, config))
 
 
 def _figure(request: Request, known: KnownStudy, measured: tuple[FigureRow, ...]) -> Figure:

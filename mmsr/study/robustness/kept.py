@@ -39,7 +39,7 @@ class KeptRanks:
         path = self._folder / f"{digest(f'{self._model} {what}', 24)}.safetensors"
         try:
             return load_file(path)["ranks"].astype(np.int64)
-        except (FileNotFoundError, SafetensorError, KeyError):
+        except (OSError, SafetensorError, KeyError):
             ranks = compute()
         draft = path.with_suffix(".draft")
         try:

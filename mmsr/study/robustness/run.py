@@ -43,17 +43,15 @@ def measure(
     ------
     UserError : the device is not there, or the folder cannot be written.
     """
+    _make(folder)
     subject.prepare(progress, device)
-    model, valid, config = subject.load(device), subject.dataset.valid(), subject.config
-    kept = _kept(subject, folder, valid)
-
-    def rank(mask: Mask) -> list[NDArray[np.int64]]:
-        return [kept.get(str(mask), lambda: mask.rank(model, valid, config))]
+    valid = subject.dataset.valid()
+    rank = ranked(subject, folder, valid, device=device)
 
     def tell(done: int, total: int) -> None:
         progress(f"point {done + 1} of {total}")
 
-    curves = run_sweep(sweep, rank, valid.users, tell)
+    curves = run_sweep(sweep, lambda mask: [rank(mask)], valid.users, tell)
     return Results(
         name=subject.name,
         origin=subject.origin,
@@ -62,13 +60,27 @@ def measure(
         dataset=subject.dataset.name,
         dataset_hash=subject.dataset.content_hash,
         protocol=subject.dataset.protocol,
-        config=config.to_dict(),
+        config=subject.config.to_dict(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         code=code_version(),
         curves=curves,
         knockouts=knockouts(subject, folder, valid, device=device, progress=progress),
     )
+
+
+def ranked(
+    subject: Subject, folder: Path, prefixes: Prefixes, *, device: str = "auto"
+) -> Callable[[Mask], NDArray[np.int64]]:
+    """How a subject ranks some targets under a mask; ranks are kept in `folder`."""
+    model, config = subject.load(device), subject.config
+    kept = _kept(subject, folder, prefixes)
+
+    def rank(mask: Mask) -> NDArray[np.int64]:
+        own = mask.within(model.tables.modalities)
+        return kept.get(str(own), lambda: own.rank(model, prefixes, config))
+
+    return rank
 
 
 def knockouts(
@@ -117,14 +129,24 @@ def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:
     ------
     UserError : the folder cannot be written.
     """
+    _make(folder)
     paths = tuple(folder / f"{NAME}-{results.part}{end}" for end in (".json", ".png", ".html"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         paths[0].write_text(results.model_dump_json(indent=1) + "\n")
         draw_png(results, paths[1])
         draw_html(results, paths[2])
     except OSError as error:
-        raise UserError(
-            f"cannot write to {str(folder)!r}: {error.strerror or error}; name another --output"
-        ) from None
+        raise _unwritable(folder, error) from None
     return paths[0], paths[1], paths[2]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(f"cannot write to {str(folder)!r}: {reason}; name another --output")

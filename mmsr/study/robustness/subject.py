@@ -12,6 +12,7 @@ from mmsr.config import Config, read_export
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.graph.codes import check_graph_config, modalities_of, modality_codes
+from mmsr.graph.masks import n_lost
 from mmsr.study.finals.results import read_final
 from mmsr.study.leaderboard import TrialRow, best, rows
 from mmsr.study.lookup import KnownStudy, look_up
@@ -39,6 +40,8 @@ class Subject:
     """Where results go by default."""
     known: KnownStudy | None = None
     trial: int | None = None
+    to_train: bool = False
+    """Whether it is only a config yet."""
 
     @property
     def metric(self) -> str:
@@ -50,18 +53,21 @@ class Subject:
         """Modalities that the model knows of and has seen in training."""
         missing = self.config.graph.missing
         used = modalities_of(self.dataset, self.config.graph)
-        if missing.rate < 1:
-            return used
-        never = used if missing.modalities is None else missing.modalities
-        return tuple(name for name in used if name not in never)
+        named = used if missing.modalities is None else missing.modalities
+
+        def seen(name: str) -> bool:
+            n_have = len(self.dataset.features(name).items)
+            return name not in named or n_lost(missing.rate, n_have) < n_have
+
+        return tuple(name for name in used if seen(name))
 
     def prepare(self, progress: Progress = lambda message: None, device: str = "auto") -> None:
         """Train the model where it is only a config yet; goes on where it was cut off."""
+        if not self.to_train:
+            return
         from mmsr.training import holds_checkpoint, train
 
         resume = self.checkpoint if holds_checkpoint(self.checkpoint) else None
-        if resume is not None and self.origin != _CONFIG:
-            return
         for result in train(self.config, self.dataset, resume=resume, device=device):
             result.save_checkpoint(self.checkpoint)
             progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
@@ -84,9 +90,6 @@ class Subject:
         return model.to(choose_device(device))
 
 
-_CONFIG = "a config, trained for this"
-
-
 def find_subject(name: str, storage: str | None = None, tracking: str | None = None) -> Subject:
     """What a name stands for: a checkpoint folder, a config file, or a study.
 
@@ -105,7 +108,7 @@ def find_subject(name: str, storage: str | None = None, tracking: str | None = N
 def of_study(known: KnownStudy) -> Subject:
     """The trial that was finalised; else the best one. A refit knows the validation targets."""
     known.check_honest()
-    return _of_trial(known, *_chosen(known))
+    return of_trial(known, *_chosen(known))
 
 
 def best_of_study(known: KnownStudy) -> Subject:
@@ -115,10 +118,11 @@ def best_of_study(known: KnownStudy) -> Subject:
     ------
     UserError : no trial has finished, or its checkpoint is gone.
     """
-    return _of_trial(known, *best(rows(known.study), known.name), "best")
+    return of_trial(known, *best(rows(known.study), known.name), "best")
 
 
-def _of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
+def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
+    """The model of one trial, and why it is looked at."""
     return Subject(
         name=known.name,
         origin=f"{why} trial {row.number} of study {known.name}",
@@ -176,4 +180,5 @@ def _of_config(path: Path) -> Subject:
     check_graph_config(dataset, config.graph)
     key = digest(f"{config.to_yaml()} {dataset.content_hash}")
     output = paths.home() / "robustness" / f"{path.stem}-{key}"
-    return Subject(path.stem, _CONFIG, config, dataset, output / "run", output)
+    origin = "a config, trained for this"
+    return Subject(path.stem, origin, config, dataset, output / "run", output, to_train=True)

@@ -15,9 +15,13 @@ from mmsr.config import AGGREGATOR_NAMES
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Sweep, run_sweep
 from mmsr.study.reproduce.draw import write
-from mmsr.study.reproduce.figures import MASK_SEEDS, RATES, Figure, FigureRow
+from mmsr.study.reproduce.figures import MASK_SEEDS, Figure, FigureRow
 from mmsr.study.reproduce.request import make_request
 from mmsr.study.reproduce.tables import FIGURES, find_table
+from mmsr.study.robustness.request import RATES as RATES_TEXT
+from mmsr.study.robustness.request import parse_rates
+
+RATES = parse_rates(RATES_TEXT)
 
 
 def drawn(name: str, rows: list[FigureRow]) -> Figure:
@@ -135,5 +139,6 @@ def test_figures_from_the_command_to_their_files(shop_home, tmp_path):
     )
     assert adaptive[0]["points"][0]["value"] == rows[0]["mean"]["valid/mrr@20"]
     kept = len(list((study / "robustness" / "ranks").iterdir()))
+    assert kept == (1 + 3 * (len(RATES) - 1)) + 1, "without modalities all points are one"
     assert "nothing to do" in run("fig4", "--rows", "adaptive,ID only", *small, *codes)
     assert len(list((study / "robustness" / "ranks").iterdir())) == kept
