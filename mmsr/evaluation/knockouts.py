@@ -145,8 +145,7 @@ def knock_out(
     _, places = np.unique(users, return_inverse=True)
 
     def by_user(ranks: NDArray[np.int64]) -> Floats:
-        sums: Floats = np.bincount(places, weights=contributions(ranks)[metric])
-        return sums
+        return np.bincount(places, weights=contributions(ranks)[metric]).astype(np.float64)
 
     clean_ranks = rank(links)
     clean = by_user(clean_ranks)
