@@ -59,10 +59,15 @@ def test_refits_are_ranked_once_and_averaged(shop: Dataset, tmp_path: Path):
     assert again.results()[3].curves == found.curves, "ranks that were kept are not made again"
 
 
-def test_where_test_stayed_closed_nothing_is_said_of_it(tmp_path: Path, capsys):
+def test_where_test_stayed_closed_nothing_is_said_of_it(shop: Dataset, tmp_path: Path, capsys):
     from rich.console import Console
 
     look = TestLook(study(tmp_path))
     assert look.results() == {}
     report_test(look, Console())
     assert "test was not opened by this call" in capsys.readouterr().out
+    row = refit(1)
+    row.config = row.config.replace({"graph.modalities": []})
+    look(row, new_model(row.config, shop), shop.valid())
+    report_test(look, Console())
+    assert "no modalities" in capsys.readouterr().out

@@ -50,6 +50,7 @@ class TestLook:
         self, known: KnownStudy, progress: Callable[[str], None] = lambda message: None
     ) -> None:
         self.known, self._progress = known, progress
+        self.opened = False
         self._folder = known.folder.path / "robustness" / "test-ranks"
         self._metric = known.definition.objective.removeprefix("valid/")
         self._users: NDArray[np.int32] | None = None
@@ -59,6 +60,7 @@ class TestLook:
 
     def __call__(self, row: TrialRow, model: MMSR, test: Prefixes) -> None:
         """Rank one refit under all masks."""
+        self.opened = True
         if row.config is None or not model.tables.modalities:
             return
         trial = int(row.settings["trial"])
@@ -108,11 +110,13 @@ def report_test(look: TestLook, console: Console) -> None:
     """Show, write and note what was found while test was open, or say that it was not."""
     found = look.results()
     if not found:
-        console.print(
-            "robustness: test was not opened by this call, so nothing was measured on it; "
-            "`mmsr robustness` measures on validation",
-            soft_wrap=True,
+        why = (
+            "the models have no modalities: nothing can go missing"
+            if look.opened
+            else "test was not opened by this call, so nothing was measured on it; "
+            "`mmsr robustness` measures on validation"
         )
+        console.print(f"robustness: {why}", soft_wrap=True)
     for trial, results in found.items():
         show_results(results, console)
         files = write(results, look.known.folder.path / "robustness" / f"trial-{trial:05d}")
