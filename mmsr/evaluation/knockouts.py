@@ -101,7 +101,7 @@ class Knockouts(BaseModel):
             carries = (
                 f"{100 * found.cost:.1f} % of {self.metric} hang on its codes ({interval})"
                 if found.low > 0
-                else f"no loss of {self.metric} is shown without its codes ({interval})"
+                else f"no loss of {self.metric} is shown with its codes shuffled ({interval})"
             )
             lines.append(f"{modality}: {carries}")
         return lines
