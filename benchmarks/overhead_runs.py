@@ -100,7 +100,7 @@ def run_plain(home: Path, n: int, slots: int, epochs: int, epoch_seconds: float)
 
     started = time.time()
     with _clocks(home, epoch_seconds) as clocks, _sampled() as samples:
-        ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=cores(), include_dashboard=False, log_to_driver=False)
         tune.Tuner(
             tune.with_resources(sleeping.sleep_plainly, {"cpu": _cpu(slots)}),
             param_space={"epochs": epochs, "model.dropout": tune.uniform(0, 1)},

@@ -164,6 +164,7 @@ def main() -> None:
         for part in parts:
             for plain in (False,) if part == "start" or arguments.quick else (False, True):
                 figures |= apart(part, arguments.quick, plain, home)
+                print(f"{part}{', plain Ray Tune' * plain}: {json.dumps(figures)}", flush=True)
     finally:
         shutil.rmtree(home)
     common.write("study_overhead", figures, bars(figures), arguments.json, machine)
