@@ -1,8 +1,9 @@
 """The study's bookkeeping: who was asked, what was reported, how it ended.
 
 Everything goes to Optuna's storage at once, so that a driver may die at any moment. Observers are
-told before the storage is: what the storage knows has been noted everywhere, and what is told twice
-changes nothing. The ledger knows nothing of Ray; the runner's adapters call it.
+told of a begin after the storage has it, of an epoch or an end before: of what the storage has as
+reported or over, all was noted everywhere, and what is told twice changes nothing. The ledger knows
+nothing of Ray; the runner's adapters call it.
 
 Rules
 -----
