@@ -25,7 +25,7 @@ def mmsr(shop, monkeypatch, capsys, tmp_path):
 
 SHOP = ("--dataset", "shop")
 BAD = {
-    "table": (("table1", *SHOP), "unknown table 'table1'"),
+    "table": (("table1", *SHOP), "unknown table or figure 'table1'"),
     "data set": (("table3", "--dataset", "shup"), "did you mean 'shop'?"),
     "row": (("table3", *SHOP, "--rows", "GCN,HAN-GMN"), "did you mean 'HAN-GNN'?"),
     "row of the other table": (("table4", *SHOP, "--rows", "GCN"), "unknown row of table4 'GCN'"),
