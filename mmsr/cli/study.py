@@ -49,10 +49,11 @@ def list_() -> None:
 @app.command()
 def status(name: Name, storage: Storage = None) -> None:
     """Show how far a study is, and every trial's state."""
+    from mmsr.study.budget import budget_used_up
     from mmsr.study.leaderboard import STYLES, rows, seconds, summary
     from mmsr.study.lookup import look_up
     from mmsr.study.store import target
-    from mmsr.study.succession import counted
+    from mmsr.study.succession import counted, is_over
     from mmsr.tracking.databases import without_password
 
     console = Console()
@@ -60,8 +61,10 @@ def status(name: Name, storage: Storage = None) -> None:
     found = rows(known.study)
     running = known.folder.is_running()
     over, wanted = len(counted(known.study)), target(known.study) or 0
-    state = "running" if running else "finished" if over >= wanted else "stopped"
+    state = "running" if running else "finished" if is_over(known.study) else "stopped"
     console.print(f"study {name}: {state}, {over} of {wanted} trials are over; {summary(found)}")
+    if (used_up := budget_used_up(known.study)) is not None:
+        console.print(used_up)
     definition = known.definition
     console.print(
         f"{', '.join(definition.objectives)} on {definition.dataset} ({definition.protocol}), "
@@ -126,7 +129,7 @@ def _overview(name: str) -> tuple[str, str, str]:
     from mmsr.study.leaderboard import best_value, rows
     from mmsr.study.lookup import look_up
     from mmsr.study.store import target
-    from mmsr.study.succession import counted
+    from mmsr.study.succession import counted, is_over
 
     try:
         known = look_up(name)
@@ -134,7 +137,7 @@ def _overview(name: str) -> tuple[str, str, str]:
         return "storage away", "", ""
     over, wanted = len(counted(known.study)), target(known.study) or 0
     best = best_value(rows(known.study))
-    state = "finished" if over >= wanted else "stopped"
+    state = "finished" if is_over(known.study) else "stopped"
     return state, f"{over} of {wanted}", _percent(best)
 
 

@@ -22,6 +22,7 @@ _KINDS = (
     ("enqueue", Sequence | None, "a list of settings such as [{'model.width': 64}], or None"),
     ("sampler", Sampler, "Tpe(…), CmaEs(…), Gp(…), Nsga2(…), Random() or Grid()"),
     ("pruner", Pruner | None, "Halving(…), Hyperband(…), Median(…) or None"),
+    ("warm_start", str | None, "the name of another study, or None"),
     ("trainer", str, "an import path such as 'mmsr.training:train'"),
 )
 

@@ -38,7 +38,7 @@ from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space
-from mmsr.study.succession import drop_resumption, note_value, queue_again
+from mmsr.study.succession import current, drop_resumption, note_value, queue_again
 from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
@@ -286,7 +286,7 @@ class Ledger:
 
     def _enough_complete(self) -> bool:
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return len(complete) >= self._startup_trials
+        return len(current(complete)) >= self._startup_trials
 
     def _tell_observers(self, what: str, *arguments: Any) -> None:
         for observer in self._observers:

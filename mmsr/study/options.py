@@ -23,5 +23,9 @@ class Options:
     tracking_uri: str | None = None
     resume: bool = False
     dry_run: bool = False
+    hours: float | None = None
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+    warm_start: str | None = None
     settings: Mapping[str, Any] | None = None
     """Config keys fixed by --set."""

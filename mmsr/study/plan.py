@@ -5,11 +5,9 @@ All bad input is found here, before anything is scheduled: nothing is written, R
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mmsr import paths
@@ -18,12 +16,14 @@ from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
 from mmsr.remote import check_remote
+from mmsr.study.budget import Budget
 from mmsr.study.cluster import check_address, check_this_machine
 from mmsr.study.defaults import KNOWN_SETTINGS
 from mmsr.study.definition import Definition
 from mmsr.study.dimensions import meets
 from mmsr.study.folder import StudyFolder
 from mmsr.study.kinds import check_kinds
+from mmsr.study.limits import at_least_one, n_trials, own_budget, time_limit
 from mmsr.study.methods import Pruner, Sampler, chosen_pruner, chosen_sampler
 from mmsr.study.objectives import is_cost, read_objectives, settings_for
 from mmsr.study.options import Options
@@ -31,7 +31,6 @@ from mmsr.study.report import Proposal, Task
 from mmsr.study.resources import Resources, read_resources
 from mmsr.study.space import (
     Space,
-    all_settings,
     apply,
     check_settings,
     check_space,
@@ -44,11 +43,10 @@ from mmsr.tracking.databases import check_database, normalised
 
 if TYPE_CHECKING:
     from mmsr.study.study import Study
+    from mmsr.study.warm import WarmStart
 
 TEST_SELECTING = "mmsr.study.reproduce.select_on_test:train_selecting_on_test"
 """Import path of the trainer behind `mmsr reproduce --select-on test`."""
-_TRIALS = 20
-_LARGEST_GRID = 100_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,9 @@ class Plan:
     only: tuple[Mapping[str, Any], ...] | None
     """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
     trials: int
+    budget: Budget
+    warm: WarmStart | None
+    """What another study tells this one."""
     resources: Resources
     time_limit: float | None
     """Most seconds that a trial may train."""
@@ -125,7 +126,7 @@ def make_plan(study: Study, options: Options) -> Plan:
     _check_data(dataset, space, base, known)
     sampler = chosen_sampler(options.sampler, study.sampler)
     sampler.check(space, 1 + len(against))
-    trials = _trials(study, options, sampler, space, base)
+    trials = n_trials(study, options, sampler, space, base)
     pruner = _pruner(study, options, against)
     seed = study.seed if options.seed is None else options.seed
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
@@ -140,6 +141,14 @@ def make_plan(study: Study, options: Options) -> Plan:
         check_this_machine(resources)
     else:
         check_address(address)
+    warm = None
+    if options.warm_start is not None or study.warm_start is not None:
+        from mmsr.study.warm import read_warm_start
+
+        objectives = (objective, *against)
+        warm = read_warm_start(
+            study, options, folder.name, storage, dataset, objectives, space, base
+        )
     return Plan(
         name=folder.name,
         folder=folder,
@@ -151,8 +160,10 @@ def make_plan(study: Study, options: Options) -> Plan:
         known=known,
         only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
         trials=len(known) if study.only_enqueued else trials,
+        budget=own_budget(study, options, resources),
+        warm=warm,
         resources=resources,
-        time_limit=_time_limit(study, options),
+        time_limit=time_limit(study, options),
         sampler=sampler,
         pruner=pruner,
         seed=seed,
@@ -173,37 +184,6 @@ def make_plan(study: Study, options: Options) -> Plan:
         resume=options.resume,
         home=str(paths.remote() or paths.home()),
     )
-
-
-def _at_least_one(what: str, given: object, default: object) -> int:
-    value = default if given is None else given
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{what} {value!r}: give a whole number of at least 1")
-    return value
-
-
-def _time_limit(study: Study, options: Options) -> float | None:
-    hours = study.trial_hours if options.trial_hours is None else options.trial_hours
-    if hours is None:
-        return None
-    number = isinstance(hours, int | float) and not isinstance(hours, bool)
-    if not number or not 0 < hours < math.inf:
-        raise UserError(f"--trial-hours {hours!r}: give a number above 0")
-    return 3600 * hours
-
-
-def _trials(study: Study, options: Options, sampler: Sampler, space: Space, base: Config) -> int:
-    """How many trials there are to be, where nobody says it: all of a grid, or some."""
-    given = options.trials if options.trials is not None else study.trials
-    if not sampler.systematic:
-        return _at_least_one("--trials", given, _TRIALS)
-    size = sum(1 for _ in islice(all_settings(space, base), _LARGEST_GRID + 1))
-    if size > _LARGEST_GRID:
-        raise UserError(
-            f"sampler: the grid has over {_LARGEST_GRID:,} settings: give fewer dimensions or "
-            "larger steps, or choose another sampler"
-        )
-    return _at_least_one("--trials", given, size)
 
 
 def _check_trainer(trainer: str) -> None:
@@ -258,7 +238,7 @@ def _base(
     config = config.replace(settings_for(objectives))
     config = config.replace(study.base)
     if (epochs := options.epochs if options.epochs is not None else study.epochs) is not None:
-        epochs = _at_least_one("--epochs", epochs, None)
+        epochs = at_least_one("--epochs", epochs, None)
         config = config.replace({"training.epochs": epochs})
     return config.replace(fixed), set(fixed)
 

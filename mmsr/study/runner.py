@@ -6,12 +6,14 @@ import os
 import shlex
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from mmsr.study import store
+from mmsr.study.budget import Meter, budget_used_up, spent_hours
 from mmsr.study.claim import claimed
 from mmsr.study.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.display import Display
@@ -32,6 +34,7 @@ from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
 from mmsr.study.succession import add_missing, counted, n_over
 from mmsr.study.telling import Telling
+from mmsr.study.warm import tell
 from mmsr.tracking import RunState
 from mmsr.tracking.databases import hide_password, without_password
 
@@ -66,11 +69,15 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
         storage = OwnedStorage(store.open_storage(plan.storage))
         there = check_existing(plan, storage)
         already = n_over(there, plan.only) if there else 0
-        if there is not None and (already >= plan.trials or store.is_exhausted(there)):
+        used_up = plan.budget.used_up(spent_hours(there)) if there else None
+        complete = there is not None and (already >= plan.trials or store.is_exhausted(there))
+        if there is not None and (complete or used_up is not None):
             study = _open(plan, storage)
+            Meter(study, plan.budget, plan.resources)
             if store.is_exhausted(study):
                 store.set_target(study, already)
-            console.print(f"study {plan.name}: {already} trials are over, nothing to do")
+            why = "nothing to do" if complete else f"{used_up}, more of it goes on"
+            console.print(f"study {plan.name}: {already} trials are over, {why}", soft_wrap=True)
             _ship_rest(plan, study, console)
             telling.end(plan, rows(study), console)
             return OK
@@ -147,6 +154,9 @@ def _run(
         name_of=telling.name_of,
         contest=telling.shown is None,
     )
+    if plan.warm is not None and tell(study, plan.warm, plan.space, plan.base):
+        display.note(f"warm start from {plan.warm}")
+    meter = Meter(study, plan.budget, plan.resources)
     tracker = telling.journal(plan, study, display.note)
     try:
         done = len(counted(study))
@@ -165,7 +175,7 @@ def _run(
             config_of=plan.config_of,
             code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
-            observers=(tracked, display),
+            observers=(tracked, display, meter),
             run_id=tracked.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:
@@ -177,7 +187,7 @@ def _run(
             stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can go on")
             with watched_head(lost, FAILED), display:
-                _tune(plan, ledger, plan.trials - already)
+                _tune(plan, ledger, plan.trials - already, meter.used_up)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -185,6 +195,7 @@ def _run(
                 display.note(f"every setting of the space has been run, after {over} trials")
         finally:
             ledger.release()
+            meter.close()
             tags = front_tags(rows(study), plan.definition.objectives)
             tracked.close(_state(plan, ledger), ledger.fatal_error, tags)
     finally:
@@ -195,10 +206,12 @@ def _run(
             soft_wrap=True,
         )
     telling.end(plan, rows(study), console)
+    if plan.budget.limits:
+        console.print(plan.budget.told(meter.spent), soft_wrap=True)
     return _exit_code(plan, study, ledger, console)
 
 
-def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
+def _tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: Callable[[], str | None]) -> None:
     """Let Ray Tune run trials until the ledger wants no more."""
     from ray import tune
 
@@ -219,7 +232,7 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
         ),
         run_config=tune.RunConfig(
             **plan.folder.for_tune(),
-            stop=StopWhenAsked(ledger),
+            stop=StopWhenAsked(ledger, used_up),
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             callbacks=[StudyCallback(ledger, lost)],
@@ -232,7 +245,9 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int) -> None:
 def _state(plan: Plan, ledger: Ledger) -> RunState:
     if ledger.fatal_error is not None:
         return RunState.FAILED
-    complete = n_over(ledger.study, plan.only) >= plan.trials or store.is_exhausted(ledger.study)
+    study = ledger.study
+    complete = n_over(study, plan.only) >= plan.trials or store.is_exhausted(study)
+    complete = complete or budget_used_up(study) is not None
     return RunState.FINISHED if complete else RunState.INTERRUPTED
 
 
@@ -251,7 +266,11 @@ def _exit_code(plan: Plan, study: optuna.Study, ledger: Ledger, console: Console
         hint = "; the same command goes on when that is mended"
         console.print(error + hint, style="red", markup=False, soft_wrap=True)
         return FAILED
+    used_up, states = budget_used_up(study), {row.state for row in rows(study)}
+    if used_up is not None and ledger.stop_reason == used_up:
+        console.print(f"{used_up}; the same command with more of it goes on", soft_wrap=True)
+        return OK if "finished" in states or "failed" not in states else FAILED
     if ledger.stop_reason is not None and n_over(study, plan.only) < plan.trials:
         console.print("interrupted; the same command goes on", soft_wrap=True)
         return INTERRUPTED
-    return OK if any(row.state == "finished" for row in rows(study)) else FAILED
+    return OK if "finished" in states else FAILED

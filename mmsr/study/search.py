@@ -131,10 +131,10 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
 
 
 class StopWhenAsked(_StaysHere, Stopper):
-    """Stops the whole experiment when the ledger wants no more."""
+    """Stops the whole experiment when the ledger wants no more, or the budget is used up."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, used_up: Callable[[], str | None]) -> None:
+        self._ledger, self._used_up = ledger, used_up
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are the scheduler's business."""
@@ -142,6 +142,9 @@ class StopWhenAsked(_StaysHere, Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop all trials."""
+        with _kept(self._ledger):
+            if (reason := self._used_up()) is not None:
+                self._ledger.stop(reason)
         return self._ledger.stop_reason is not None
 
 

@@ -110,6 +110,25 @@ def is_finite(space: Space) -> bool:
     return all(dimension.size() is not None for dimension in space.values())
 
 
+def settings_of(space: Space, base: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config, given by dotted key, has in this space.
+
+    Raises
+    ------
+    UserError : the space wants a key that the config lacks, or has not its value.
+    """
+    fixed, settings = base.flat(), dict[str, Any]()
+    for key, dimension in _ordered(space):
+        if not _exists(dimension, settings, fixed):
+            continue
+        if key not in flat:
+            raise UserError(f"has no {key}")
+        if not dimension.contains(flat[key]):
+            raise UserError(f"has {key}={flat[key]!r}, outside {dimension}")
+        settings[key] = flat[key]
+    return settings
+
+
 def apply(base: Config, settings: Mapping[str, Any]) -> Config:
     """Config of the settings; links per item are cut to the number of codes.
 

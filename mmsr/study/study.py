@@ -61,6 +61,13 @@ class Study:
     """How settings are proposed; another run of the study may do it in another way."""
     pruner: Pruner | None = field(default_factory=Halving)
     """How weak trials are stopped; None lets all run to their end."""
+    hours: float | None = None
+    """Wall clock that all drivers of the study together may take; see `mmsr.study.budget`."""
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+    """What trials may take of CPUs and GPUs, likewise."""
+    warm_start: str | None = None
+    """Another study, whose trials inform this one; see `mmsr.study.warm`."""
     seed: int = 2023
     """Seed of the proposals; a trial's own seed is `seed` in its config."""
     trainer: str = "mmsr.training:train"
@@ -142,6 +149,9 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
     add = parser.add_argument
     add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
+    for kind, of in (("", "wall clock"), ("cpu-", "trials' CPUs"), ("gpu-", "trials' GPUs")):
+        add(f"--{kind}hours", type=_number, metavar="H", help=f"budget: hours of {of}, all drivers")
+    add("--warm-start", metavar="STUDY", help="let another study's trials inform this one")
     add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
     add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
     add("--name", help="name of the study")
@@ -171,6 +181,10 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         trials=given.trials,
         epochs=given.epochs,
         trial_hours=given.trial_hours,
+        hours=given.hours,
+        cpu_hours=given.cpu_hours,
+        gpu_hours=given.gpu_hours,
+        warm_start=given.warm_start,
         seed=given.seed,
         sampler=given.sampler,
         pruner=given.pruner,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors", "average.safetensors")
 """What goes of the checkpoints of a trial that is over: most of their bytes."""
 
+IMPORTED = "imported"
+"""Attribute of a trial that is another study's: it informs the search method, and no more."""
+
 Settings = Mapping[str, Any]
 _EPOCH = "epoch "
 
@@ -38,6 +41,14 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
         and "invalid" not in trial.user_attrs
         and trial.number not in void
     ]
+
+
+def is_over(study: optuna.Study) -> bool:
+    """Whether a study is at its end: all trials that were asked for, or its budget."""
+    from mmsr.study.budget import budget_used_up
+    from mmsr.study.store import target
+
+    return len(counted(study)) >= (target(study) or 0) or budget_used_up(study) is not None
 
 
 def n_over(study: optuna.Study, only: Sequence[Settings] | None) -> int:
@@ -67,9 +78,13 @@ def add_missing(study: optuna.Study, only: Sequence[Settings]) -> int:
 
 
 def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials without those that a successor has followed."""
+    """The study's own trials, without those that a successor has followed."""
     followed = {trial.user_attrs.get("retry_of") for trial in trials}
-    return [trial for trial in trials if trial.number not in followed]
+    return [
+        trial
+        for trial in trials
+        if trial.number not in followed and IMPORTED not in trial.user_attrs
+    ]
 
 
 def note_value(trial: optuna.Trial, epoch: int, value: float, *, alone: bool) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.errors import UserError
+from mmsr.study.budget import RULE
 from mmsr.study.expectation import expect, fit_in_words, reached
 from mmsr.study.failures import grouped
 from mmsr.study.leaderboard import (
@@ -46,6 +47,7 @@ def show_plan(plan: Plan) -> None:
                 "proposals": f"{plan.sampler}, seed {plan.seed}",
                 "early stop": str(plan.pruner or "none")
                 + (": several objectives give no one value to compare" if plan.against else ""),
+                **_limits(plan),
             }
             | expected
             | _places(plan)
@@ -60,6 +62,16 @@ def show_plan(plan: Plan) -> None:
     for place, settings in enumerate(plan.known, start=1):
         console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
     console.print("dry run: nothing was scheduled")
+
+
+def _limits(plan: Plan) -> dict[str, str]:
+    """Budgets and warm start, where there are some."""
+    told = {}
+    if plan.budget.limits:
+        told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
+    if plan.warm is not None:
+        told["warm start"] = str(plan.warm)
+    return told
 
 
 def facts(told: Mapping[str, str]) -> Table:

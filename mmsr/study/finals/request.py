@@ -23,7 +23,7 @@ from mmsr.study.plan import Plan, make_plan
 from mmsr.study.space import Space, stored
 from mmsr.study.store import study_uid, target
 from mmsr.study.study import Study
-from mmsr.study.succession import counted
+from mmsr.study.succession import counted, is_over
 
 MOST_SEED = 2**32 - 1
 DEVELOPMENT, TRAIN = "development", "train"
@@ -84,7 +84,7 @@ class FinalPlan(Plan):
     @property
     def unfinished(self) -> bool:
         """Whether the study itself has trials left."""
-        return self.trials_over < self.trials_wanted
+        return not is_over(self.study.study)
 
     @property
     def training_seconds(self) -> float:

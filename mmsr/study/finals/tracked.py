@@ -15,8 +15,8 @@ from mmsr.study.lookup import KnownStudy
 from mmsr.study.plan import Plan
 from mmsr.study.record import SHIP_SECONDS, STUDY, TrackedStudy
 from mmsr.study.report import Ending, Proposal, Report
-from mmsr.study.store import study_uid, target
-from mmsr.study.succession import counted
+from mmsr.study.store import study_uid
+from mmsr.study.succession import is_over
 from mmsr.tracking import RunState, Tracker
 from mmsr.tracking.shipper import JournalTracker
 
@@ -196,6 +196,5 @@ def _metrics(config: ConfigFigures) -> dict[str, float]:
 
 def _close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
     """Leave the study's own run as finished as the study is."""
-    over = len(counted(known.study)) >= (target(known.study) or 0)
-    state = RunState.FINISHED if over else RunState.INTERRUPTED
+    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
     tracker.close_run(STUDY, state, tags or {})
