@@ -133,7 +133,7 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
 class StopWhenAsked(_StaysHere, Stopper):
     """Stops the whole experiment when the ledger wants no more, or the budget is used up."""
 
-    def __init__(self, ledger: Ledger, used_up: Callable[[], str | None]) -> None:
+    def __init__(self, ledger: Ledger, used_up: Callable[[], str | None] = lambda: None) -> None:
         self._ledger, self._used_up = ledger, used_up
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
