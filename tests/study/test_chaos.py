@@ -24,7 +24,7 @@ from mmsr.study.leaderboard import rows
 from mmsr.study.lookup import look_up
 from mmsr.training import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the fixture runs a whole study
 
 SEED = 4
 NODES, EPOCHS = 3, 6
@@ -158,12 +158,13 @@ def survived(shop_home, tmp_path_factory, cluster_of):
     blows = rng.sample(BLOWS, len(BLOWS))
     # Between two blows, so many epochs are trained; the last falls well before the end.
     gaps = [rng.randint(6, 12) for _ in blows]
+    hit: set[float] = set()
     with cluster_of(place) as cluster:
         driver = cluster.driver.start("--address", cluster.address)
         for blow, gap in zip(blows, gaps, strict=True):
             place.wait_for_epochs(len(place.epochs()) + gap, driver)
             if blow == "worker":
-                kill_a_worker(place, rng)
+                kill_a_worker(place, rng, hit, driver)
             elif blow == "node":
                 kill_a_node(cluster, rng)
             else:
@@ -174,10 +175,24 @@ def survived(shop_home, tmp_path_factory, cluster_of):
     return SimpleNamespace(place=place, out=out, err=err, code=driver.returncode)
 
 
-def kill_a_worker(place, rng):
-    """SIGKILL the worker of a trial that is running."""
-    alive = sorted({pid for pid, _, _ in place.epochs() if psutil.pid_exists(pid)})
-    os.kill(rng.choice(alive), signal.SIGKILL)
+def kill_a_worker(place, rng, hit, driver):
+    """SIGKILL the worker of a trial that is running and was not hit before.
+
+    A trial that loses its worker three times is given up, and the node takes some too.
+    """
+    candidates: dict[int, float] = {}
+    while not candidates:
+        now = {pid: (rate, epoch) for pid, rate, epoch in place.epochs()}
+        candidates = {
+            pid: rate
+            for pid, (rate, epoch) in now.items()
+            if epoch < EPOCHS and rate not in hit and psutil.pid_exists(pid)
+        }
+        if not candidates:
+            place.wait_for_epochs(len(place.epochs()) + 1, driver)
+    pid = rng.choice(sorted(candidates))
+    hit.add(candidates[pid])
+    os.kill(pid, signal.SIGKILL)
 
 
 def kill_a_node(cluster, rng):
@@ -196,7 +211,7 @@ def known(survived, monkeypatch):
 
 def test_the_study_comes_to_its_end(survived):
     assert survived.code == 0, survived.out + survived.err
-    assert "16 finished" in survived.out
+    assert "study chaos: 16 finished\n" in survived.out
     assert "Traceback" not in survived.out + survived.err
 
 
@@ -279,11 +294,11 @@ def test_a_dead_head_is_told_and_the_study_goes_on_elsewhere(
     assert driver.returncode == 1, out + err
     assert "the same command goes on" in out + err
     assert "Traceback" not in out + err
-    assert seconds < 45
+    assert seconds < 90
     before = len(place.epochs())
     with cluster_of(place) as cluster:
         out, err = cluster.driver.run("--address", cluster.address)
-    assert "6 finished" in out
+    assert "study head: 6 finished\n" in out
     assert len(place.epochs()) - before < len(settings) * EPOCHS - 6
     monkeypatch.setenv("MMSR_HOME", str(place.home))
     assert [row.state for row in rows(look_up("head").study)] == ["finished"] * len(settings)
