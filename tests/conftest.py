@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from mmsr.data import Dataset, Sources, prepare
+
+# How long an example takes is the machine's affair.
+settings.register_profile("mmsr", deadline=None)
+settings.load_profile("mmsr")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 N_USERS, N_ITEMS = 60, 40
