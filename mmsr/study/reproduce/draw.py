@@ -117,7 +117,9 @@ def _draw_grid(figure: Figure, png: Path, page: Path) -> None:
     all_links = sorted({links for _, links in values})
     grid = [[values.get((c, k), float("nan")) for c in all_codes] for k in all_links]
     canvas = Canvas(
-        figsize=(2.2 + len(all_codes), 1.8 + 0.7 * len(all_links)), dpi=150, layout="constrained"
+        figsize=(max(2.2 + len(all_codes), 6.5), 1.8 + 0.7 * len(all_links)),  # room for the title
+        dpi=150,
+        layout="constrained",
     )
     axes = canvas.subplots()
     image = axes.imshow(grid, origin="lower", cmap="viridis", aspect="auto")
