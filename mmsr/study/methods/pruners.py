@@ -8,6 +8,7 @@ been trained to their end.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pruner:
+class Pruner(ABC):
     """Base of all pruners."""
 
     startup_trials: int = 4
@@ -29,9 +30,9 @@ class Pruner:
         """Raise UserError for a knob out of range."""
         check_whole("pruner: startup_trials", self.startup_trials, 0)
 
+    @abstractmethod
     def build(self, epochs: int) -> BasePruner:
         """Optuna's pruner, for trials of at most so many epochs."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ follow from its seed and the number of trials that it has.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,18 +23,18 @@ Space = Mapping[str, Dimension]
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(ABC):
     """Base of all search methods."""
 
     systematic: ClassVar[bool] = False
     """Whether the settings of the space are gone through one by one, and nothing is sampled."""
 
-    def check(self, space: Space, n_objectives: int = 1) -> None:
+    def check(self, space: Space, n_objectives: int = 1) -> None:  # noqa: B027 - some suit any space
         """Raise UserError for a knob out of range, or a space that the method is not for."""
 
+    @abstractmethod
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
         """Optuna's sampler, for a study that has `already` so many trials."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
