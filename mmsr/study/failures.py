@@ -3,8 +3,10 @@
 - raised: the training raised an error. Failed at once: the same again would raise again.
 - not finite: the objective or the loss is NaN or infinite. Failed at once.
 - out of memory: Ray's memory monitor killed the worker, or an allocation failed, on the GPU too.
-  Tried twice more on a fresh worker, from the last checkpoint; then failed.
-- worker died: its process ended (by the system's OOM killer, say), or its node went away. The same.
+  Tried twice more on a fresh worker, from the last checkpoint; then failed. Every new epoch begins
+  the count anew.
+- worker died: its process ended (by the system's OOM killer, say), or its node went away. The same,
+  so that a trial may lose as many spot nodes as it likes while it gets on.
 - time limit: it trained longer than `trial_hours`. Failed at once; amid an epoch, by the end of its
   worker.
 

@@ -167,6 +167,7 @@ class Ledger:
         entry.report, entry.since = report, time.monotonic()
         if new := report.epoch not in entry.reported:
             entry.reported.add(report.epoch)
+            entry.deaths.clear()
             self._tell_observers("reported", entry.proposal, report)
         with together(self.study):
             if new:
@@ -215,6 +216,10 @@ class Ledger:
         if (entry := self._live.get(runner_id)) is not None:
             entry.deaths.append(reason)
             entry.since = None
+
+    def gets_on(self, runner_id: str) -> bool:
+        """Whether a trial is under way, and none of its workers died since its newest epoch."""
+        return (entry := self._live.get(runner_id)) is not None and not entry.deaths
 
     def recovered(self, runner_id: str) -> None:
         """Note that the trial goes on from its checkpoint on another worker."""

@@ -20,6 +20,7 @@ class Live:
     started: float = field(default_factory=time.monotonic)
     report: Report | None = None
     deaths: list[str] = field(default_factory=list)
+    """What its workers died of since its newest epoch."""
     since: float | None = None
     """When a worker began to train it, or last reported; None while none has it."""
 

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
 
-WORKER_DEATHS = 3
-"""So often a trial's worker may die before the trial is given up."""
-
 
 def run_plan(plan: Plan, telling: Telling | None = None) -> int:
     """Run a study until all its trials are over; returns the exit code.
@@ -215,7 +212,13 @@ def _tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: Callable[[], str |
     """Let Ray Tune run trials until the ledger wants no more."""
     from ray import tune
 
-    from mmsr.study.search import StopWhenAsked, StudyCallback, StudyScheduler, StudySearch
+    from mmsr.study.search import (
+        WORKER_DEATHS,
+        StopWhenAsked,
+        StudyCallback,
+        StudyScheduler,
+        StudySearch,
+    )
     from mmsr.study.trial import run_trial
 
     capacity = Capacity(plan.resources)

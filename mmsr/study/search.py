@@ -19,6 +19,9 @@ from mmsr.study.ledger import Ledger
 from mmsr.study.proposals import Exhausted
 from mmsr.study.report import Failure, Proposal, Report, Task
 
+WORKER_DEATHS = 3
+"""So often a trial's worker may die without a new epoch between before the trial is given up."""
+
 
 @contextmanager
 def _kept(ledger: Ledger) -> Iterator[None]:
@@ -115,6 +118,8 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         over = False  # should the bookkeeping fail, the experiment stops as a whole
         with _kept(self._ledger):
             over = self._note(trial.trial_id, result)
+        if self._ledger.gets_on(trial.trial_id):  # Tune counts deaths before this epoch as well
+            trial.max_failures = trial.num_failures + WORKER_DEATHS - 1
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision
 

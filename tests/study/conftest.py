@@ -60,6 +60,8 @@ def train(config, dataset, *, device="auto", resume=None, **_):
             raise MemoryError(f"no room for {width} in process {os.getpid()}")
         if width == 18 and epoch == 2:
             time.sleep(1000)
+        if width == 19 and epoch == done + 2:
+            os.kill(os.getpid(), 9)
         value = math.nan if width == 15 else value_of(config, epoch)
         metrics = dict.fromkeys(METRICS, value) | {"train/loss": 1 / epoch}
         if "FAKE_LOG" in os.environ:

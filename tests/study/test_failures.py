@@ -16,9 +16,9 @@ from mmsr.study.lookup import look_up
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 3
-RAISING, MEMORY_ONCE, NO_MEMORY, HANGING = 13, 16, 17, 18
-WIDTHS = [HANGING, 30, RAISING, MEMORY_ONCE, NO_MEMORY, 31]
+EPOCHS = 5
+RAISING, MEMORY_ONCE, NO_MEMORY, HANGING, OFTEN_LOST = 13, 16, 17, 18, 19
+WIDTHS = [HANGING, 30, RAISING, MEMORY_ONCE, NO_MEMORY, OFTEN_LOST, 31]
 
 STUDY = f"""
 from mmsr.study import Int, Study
@@ -69,7 +69,7 @@ def over(place):
 def test_the_study_goes_on_and_counts_them(over):
     states = {width: row.state for width, row in over.rows.items()}
     assert states == dict.fromkeys(WIDTHS, "failed") | dict.fromkeys(
-        (30, 31, MEMORY_ONCE), "finished"
+        (30, 31, MEMORY_ONCE, OFTEN_LOST), "finished"
     )
 
 
@@ -77,6 +77,7 @@ def test_only_what_may_pass_is_tried_again(place, over):
     lines = (place.folder / "epochs.log").read_text().splitlines()
     assert lines.count(f"{MEMORY_ONCE} 1") == 1, "it went on from its checkpoint"
     assert lines.count(f"{HANGING} 1") == 1
+    assert [lines.count(f"{OFTEN_LOST} {epoch}") for epoch in range(1, EPOCHS + 1)] == [1] * EPOCHS
     assert over.rows[NO_MEMORY].error.startswith("worker died 3 times: MemoryError: no room")
     assert over.rows[RAISING].error.startswith("ValueError: width 13 brings bad luck")
     assert over.rows[HANGING].error == "time limit: 0.006 hours were over after epoch 1"
@@ -84,7 +85,7 @@ def test_only_what_may_pass_is_tried_again(place, over):
 
 
 def test_the_summary_has_each_kind(over):
-    assert "3 finished, 3 failed" in over.out
+    assert "4 finished, 3 failed" in over.out
     for width, kind in ((RAISING, "raised"), (NO_MEMORY, "out of memory"), (HANGING, "time limit")):
         row = over.rows[width]
         assert f"{kind}, trial {row.number}: {row.error}" in over.out

@@ -14,7 +14,13 @@ from mmsr.config import Config
 from mmsr.study import Int
 from mmsr.study.ledger import Ledger
 from mmsr.study.report import Failure, Report, Task
-from mmsr.study.search import StopWhenAsked, StudyCallback, StudyScheduler, StudySearch
+from mmsr.study.search import (
+    WORKER_DEATHS,
+    StopWhenAsked,
+    StudyCallback,
+    StudyScheduler,
+    StudySearch,
+)
 
 OBJECTIVE = "valid/mrr@20"
 
@@ -60,7 +66,7 @@ def reported(epoch, value, *, finished=False):
 
 
 def trial(name, error_file=None):
-    return SimpleNamespace(trial_id=name, error_file=error_file)
+    return SimpleNamespace(trial_id=name, error_file=error_file, num_failures=0, max_failures=2)
 
 
 def test_no_more_trials_are_proposed_than_fit(tune):
@@ -83,6 +89,21 @@ def test_a_worker_that_died_too_often_is_told_with_the_reason(tune):
     assert tune.study.trials[0].state == TrialState.FAIL
     outcome = tune.study.trials[0].user_attrs["outcome"]
     assert outcome["error"] == "worker died 2 times: second reason"
+
+
+def test_deaths_count_since_the_newest_epoch(tune):
+    tune.search.suggest("a")
+    one = trial("a", tune.error_file)
+    tune.error_file.write_text("Failure # 1\nfirst reason\n")
+    for epoch in (1, 2, 3):
+        one.num_failures += 1
+        tune.scheduler.on_trial_error(None, one)
+        tune.scheduler.on_trial_result(None, one, reported(epoch, 0.5))
+        assert one.max_failures - one.num_failures == WORKER_DEATHS - 1
+    one.num_failures += 1
+    tune.scheduler.on_trial_error(None, one)
+    tune.scheduler.on_trial_result(None, one, reported(3, 0.5))  # trained again: not a new one
+    assert one.max_failures - one.num_failures == WORKER_DEATHS - 2
 
 
 def test_trials_under_way_are_not_failed_when_the_study_is_to_stop(tune):
