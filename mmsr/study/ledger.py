@@ -38,7 +38,14 @@ from mmsr.study.owned import together
 from mmsr.study.proposals import Exhausted, Proposals
 from mmsr.study.report import Ending, Failure, Observer, Proposal, Report
 from mmsr.study.space import Space
-from mmsr.study.succession import current, drop_resumption, note_value, queue_again
+from mmsr.study.succession import (
+    current,
+    drop_resumption,
+    note_value,
+    queue_again,
+    void,
+    voided,
+)
 from mmsr.tracking import RunState
 
 SAME_FAILURES = 3
@@ -120,11 +127,11 @@ class Ledger:
 
     def reclaim(self) -> int:
         """Queue again what an earlier driver left under way; returns the number of trials."""
-        void = set(self.study.user_attrs.get("void", ()))
+        taken_back = voided(self.study)
         left = [
             trial
             for trial in self.study.get_trials(deepcopy=False)
-            if trial.state == TrialState.RUNNING or trial.number in void
+            if trial.state == TrialState.RUNNING or trial.number in taken_back
         ]
         return sum(queue_again(self.study, trial) for trial in left)
 
@@ -279,8 +286,7 @@ class Ledger:
         failed = all(ending.state is RunState.FAILED for _, ending in first)
         if len(first) == SAME_FAILURES and failed and len(errors) == 1:
             self.fatal_error = first[0][1].error
-            void = [*self.study.user_attrs.get("void", ()), *(number for number, _ in first)]
-            self.study.set_user_attr("void", void)
+            void(self.study, (number for number, _ in first))
             self.stop(f"the first {SAME_FAILURES} trials failed alike")
 
     def _fail_for_time(self, runner_id: str) -> None:

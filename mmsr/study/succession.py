@@ -7,7 +7,7 @@ longer counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +28,30 @@ IMPORTED = "imported"
 """Attribute of a trial that is another study's: it informs the search method, and no more."""
 
 Settings = Mapping[str, Any]
-_EPOCH = "epoch "
+_EPOCH, _VOID = "epoch ", "void"
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that are over and count towards the number asked for."""
-    void = set(study.user_attrs.get("void", ()))
+    taken_back = voided(study)
     return [
         trial
         for trial in current(study.get_trials(deepcopy=False))
         if trial.state.is_finished()
         and "invalid" not in trial.user_attrs
-        and trial.number not in void
+        and trial.number not in taken_back
     ]
+
+
+def void(study: optuna.Study, numbers: Iterable[int]) -> None:
+    """Take back that trials are over: they do not count, and the next driver tries them again."""
+    if new := set(numbers) - voided(study):
+        study.set_user_attr(_VOID, sorted(voided(study) | new))
+
+
+def voided(study: optuna.Study) -> set[int]:
+    """Numbers of the trials that were taken back."""
+    return set(study.user_attrs.get(_VOID, ()))
 
 
 def is_over(study: optuna.Study) -> bool:

@@ -2,6 +2,8 @@
 
 A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
 the study, so that asking again opens nothing. Test is opened again only for trials that are new.
+Openings are on record in the study's folder and in its storage: a driver on another machine, whose
+folder is another one, sees them too.
 """
 
 from __future__ import annotations
@@ -27,10 +29,13 @@ from mmsr.study.lookup import KnownStudy
 from mmsr.study.succession import newest_checkpoint
 
 if TYPE_CHECKING:
+    import optuna
+
     from mmsr.data import Prefixes
     from mmsr.models.mmsr import MMSR
 
 RECORD_FILE = "tested.json"
+_OPENED = "test_opened"
 
 
 class Opening(BaseModel):
@@ -81,7 +86,7 @@ def rank_on_test(
     ----------
     known : the study that trained the models.
     trials : those of its trials that are to be ranked.
-    record : puts the opening on record; called before test is opened.
+    record : puts the opening on record in a folder too; called before test is opened.
     device : where the models rank.
     progress : told what is going on.
     look : called for each model after it was ranked.
@@ -105,7 +110,10 @@ def rank_on_test(
         check_test(dataset)
         checkpoints = [(row, checkpoint_of(known, row)) for row in new]
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        record(Opening(at=now, trials=tuple(row.number for row in new)))
+        opening = Opening(at=now, trials=tuple(row.number for row in new))
+        in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
+        known.study.set_user_attr(_OPENED, in_storage)
+        record(opening)
         test = open_test(dataset)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
@@ -156,6 +164,13 @@ def read_record(folder: StudyFolder) -> Openings:
         raise UserError(
             f"{path} cannot be read, so it is not known whether test was opened: restore the file"
         ) from None
+
+
+def all_openings(noted: Sequence[Opening], study: optuna.Study) -> tuple[Opening, ...]:
+    """Openings noted in a folder, and those that only the storage of their study has."""
+    stored = [Opening.model_validate(one) for one in study.user_attrs.get(_OPENED, ())]
+    elsewhere = [one for one in stored if one not in noted]
+    return tuple(sorted((*noted, *elsewhere), key=lambda one: one.at))
 
 
 def read_ranked(folder: StudyFolder, number: int) -> Ranked:

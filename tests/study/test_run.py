@@ -255,6 +255,10 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     known.folder.write("finalized.json", json.dumps({"opened": ["2026-01-01"], "result": None}))
     _, err = run("study", "finalize", "small", "--seeds", "1", code=2)
     assert "cut off" in err
+
+    known.folder.finalized.unlink()  # as on another driver's machine
+    run("study", "finalize", "small", "--seeds", "1", "--no-optimism")
+    assert read_final(known.folder.finalized).opened == record.opened, "the storage knows"
     known.folder.finalized.unlink()
 
 

@@ -26,9 +26,9 @@ from mmsr.study.record import SHIP_SECONDS
 from mmsr.study.report import Proposal
 from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED, OK
-from mmsr.study.succession import n_over
+from mmsr.study.succession import n_over, void
 from mmsr.study.telling import Telling
-from mmsr.study.tested import Look, Opening, rank_on_test
+from mmsr.study.tested import Look, Opening, all_openings, rank_on_test
 from mmsr.study.views import show_failures
 from mmsr.tracking.databases import without_password
 from mmsr.tracking.shipper import unshipped
@@ -61,7 +61,8 @@ def finalize(
 ) -> Finalized:
     """Run what is left of the runs, rank the refits on test, and put it all on record.
 
-    The first call that gets so far opens test and records it; later ones show that result.
+    The first call that gets so far opens test and records it; later ones show that result. Until
+    then, and with `again`, runs that failed are tried once more by every call.
 
     Parameters
     ----------
@@ -78,12 +79,16 @@ def finalize(
         cluster lacks.
     """
     known = plan.study
-    before = read_final(known.folder.finalized)
+    finals = _finals(plan)
+    before = _record(known, finals)
     if before.result is not None and not again:
         complete = _asked(plan) == _answered(before)
         return Finalized(OK, before, complete=complete, waiting=_ship(known))
     if before.opened and not again:
-        _check_cut_off(plan, before)
+        _check_cut_off(plan, before, finals)
+    if finals is not None:
+        tried = runs_of(plan, rows(finals.study)).values()
+        void(finals.study, [run.number for run in tried if run.state == "failed"])
     console.print(cost(plan), soft_wrap=True, markup=False)
     with known.folder.locked():
         code = run_plan(
@@ -111,13 +116,13 @@ def finalize(
             opened = rank_on_test(
                 finals,
                 refits,
-                record=lambda opening: _note_opening(known, opening),
+                record=lambda opening: _note_opening(known, before, opening),
                 device=device,
                 progress=status.update,
                 look=look,
             )
             result = collect(plan, runs, status.update)
-        record = read_final(known.folder.finalized).model_copy(update={"result": result})
+        record = _record(known, finals).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
         waiting = note_results(known, record, [known.folder.finalized.name, REPORT_FILE])
@@ -139,10 +144,17 @@ def _finals(plan: FinalPlan) -> KnownStudy | None:
     return KnownStudy(plan.folder, study, plan.definition, plan.storage, plan.tracking)
 
 
-def _check_cut_off(plan: FinalPlan, before: FinalRecord) -> None:
+def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
+    """What is on record of a study, openings by other machines' drivers included."""
+    record = read_final(known.folder.finalized)
+    if finals is None:
+        return record
+    return record.model_copy(update={"opened": all_openings(record.opened, finals.study)})
+
+
+def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:
     """Raise UserError where a call that was cut off had opened test for other refits."""
     last = before.opened[-1]
-    finals = _finals(plan)
     runs = runs_of(plan, rows(finals.study)) if finals else {}
     refits = {row.number for (_, _, part), row in runs.items() if part == DEVELOPMENT}
     if len(refits) < len(plan.chosen) * len(plan.seeds) or not refits <= set(last.trials):
@@ -153,9 +165,8 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord) -> None:
         )
 
 
-def _note_opening(known: KnownStudy, opening: Opening) -> None:
+def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> None:
     """Put an opening on record; the newest result stays until there is another."""
-    before = read_final(known.folder.finalized)
     record = before.model_copy(update={"opened": (*before.opened, opening)})
     known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
 

@@ -21,7 +21,7 @@ from mmsr.study.record import code_version
 from mmsr.study.reproduce.request import Request
 from mmsr.study.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.study.reproduce.tables import REFERENCE, Row, published
-from mmsr.study.tested import checkpoint_of, read_ranked, read_record
+from mmsr.study.tested import all_openings, checkpoint_of, read_ranked, read_record
 
 if TYPE_CHECKING:
     from mmsr.evaluation.significance import Floats
@@ -73,6 +73,7 @@ def collect(
         for key, trial in runs.items()
         if trial.state == "finished"
     }
+    opened = all_openings(read_record(known.folder).opened, known.study)
     column = published(request.table.name, known.definition.dataset)
     compared = _compare(request, tested, progress)
     rows = tuple(
@@ -100,7 +101,7 @@ def collect(
         published_dataset=column.dataset,
         published_stands_in=column.stand_in,
         reference=REFERENCE,
-        test_opened=tuple(opening.at for opening in read_record(known.folder).opened),
+        test_opened=tuple(opening.at for opening in opened),
         rows=rows,
     )
 

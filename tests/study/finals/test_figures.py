@@ -16,6 +16,7 @@ from mmsr.errors import UserError
 from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
 from mmsr.study import store
 from mmsr.study.export import export_best
+from mmsr.study.finals import run
 from mmsr.study.finals.collect import collect, runs_of
 from mmsr.study.finals.request import DEVELOPMENT, TRAIN, make_final_plan
 from mmsr.study.finals.results import FinalRecord, read_final
@@ -27,6 +28,8 @@ from mmsr.study.lookup import look_up
 from mmsr.study.options import Options
 from mmsr.study.plan import make_plan
 from mmsr.study.report import Failure, Report
+from mmsr.study.study import INTERRUPTED
+from mmsr.study.succession import n_over
 from mmsr.study.tested import Opening
 
 OBJECTIVE = "valid/mrr@20"
@@ -216,6 +219,26 @@ def test_a_run_that_failed_is_told_and_the_others_count(known, finalized):
     assert result.best.optimism.n == 1
     text = shown(FinalRecord(result=result))
     assert "trial 2, seed 2024 failed: out of memory" in text
+
+
+def test_runs_that_failed_are_tried_again_by_the_next_call(known, finalized, monkeypatch):
+    plan = make_final_plan(known, top=1, n_seeds=2)
+    finalized(plan, failing={0, 3})
+    over = []
+
+    def run_plan(plan, telling):
+        study = store.load_study(store.open_storage(plan.storage), plan.name)
+        over.append(n_over(study, plan.only))
+        return INTERRUPTED
+
+    monkeypatch.setattr(run, "run_plan", run_plan)
+    for _ in range(2):  # what has been taken back is not taken back once more
+        assert run.finalize(plan, Console(file=io.StringIO())).code == INTERRUPTED
+    assert over == [plan.trials - 2] * 2
+    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    ledger = Ledger(study, plan.space, plan.base, plan.objective, plan.folder.ray, only=plan.only)
+    assert ledger.reclaim() == 2
+    assert ledger.reclaim() == 0
 
 
 def shown(record, width=120):
