@@ -42,6 +42,8 @@ def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
 
 
 def _watch(address: str, halt: Callable[[str], None], code: int, over: threading.Event) -> None:
+    import ray
+
     answered = time.monotonic()
     while not over.wait(_LOOK_SECONDS):
         if _answers(address):
@@ -52,7 +54,11 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
         return
     what = f"Ray's head at {address} has died"
     halt(what)
-    time.sleep(_GRACE_SECONDS)  # a process that is over by then takes this thread along
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while time.monotonic() < deadline:  # a process that is over by then takes this thread along
+        if over.is_set() and not ray.is_initialized():
+            return  # it has left Ray, and goes on with something else
+        time.sleep(_LOOK_SECONDS)
     sys.stderr.write(f"error: {what}; the same command goes on when there is one again\n")
     sys.stderr.flush()
     sys.stdout.flush()
