@@ -1,7 +1,8 @@
 """Modality codes: clusters of a modality's feature space, and the codes each item is linked to.
 
 Codes are cached by a content hash of the features and the settings, and a file lock makes sure that
-they are computed once even when many trials ask at the same moment.
+they are computed once even when many trials ask at the same moment. Where the home is in an object
+store, machines find there what another has computed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from mmsr import paths
 from mmsr.config import GraphConfig
 from mmsr.errors import UserError, system_error, unknown
 from mmsr.graph.masks import without
+from mmsr.remote import RemotePath
 
 if TYPE_CHECKING:
     from mmsr.data import Dataset, FeatureTable
@@ -126,10 +129,11 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
         if codes is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
-                codes = _read(path)
+                codes = _read(path) or _fetch(path)
                 if codes is None:
                     codes = compute_codes(table, n_items, config, n_codes)
                     _write(path, codes)
+                    _share(path)
     except OSError as error:
         raise UserError(
             f"cannot use the cache folder {str(path.parent)!r}: {error.strerror or error}; "
@@ -166,6 +170,29 @@ def _write(path: Path, codes: ModalityCodes) -> None:
         raise system_error(error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _fetch(path: Path) -> ModalityCodes | None:
+    """Codes that another machine has put into the home's object store."""
+    shared = _shared(path)
+    try:
+        if shared is None or not shared.is_file():
+            return None
+        shared.download(path)
+    except OSError:  # a cache that is away is none
+        return None
+    return _read(path)
+
+
+def _share(path: Path) -> None:
+    if (shared := _shared(path)) is not None:
+        with suppress(OSError):
+            shared.upload(path)
+
+
+def _shared(path: Path) -> RemotePath | None:
+    home = paths.remote()
+    return None if home is None else home / "cache" / "codes" / path.name
 
 
 def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
