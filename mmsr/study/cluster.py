@@ -189,6 +189,14 @@ def nodes() -> list[Node]:
     return [_node(node["Resources"]) for node in alive]
 
 
+def is_free(cpu: float, gpu: float) -> bool:
+    """Whether nobody uses so much of the cluster now."""
+    import ray
+
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    return bool(free.get("CPU", 0.0) >= cpu and free.get("GPU", 0.0) >= gpu)
+
+
 def startable_nodes() -> list[Node]:
     """What the kinds of nodes have that the cluster's autoscaler may start; none without one."""
     return [_node(group.resources) for group in _groups()]

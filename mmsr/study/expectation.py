@@ -35,7 +35,7 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
         measured = probe.known()
         if measured is None:
             console.print("timing a part of one epoch")
-            measured = probe.measure()
+            measured = probe.measure(console.print)
         return {
             "resources": fit_in_words(plan),
             "memory": _memory(plan, measured),

@@ -46,7 +46,7 @@ def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
     say("measuring one trial of the most demanding settings")
     possible = [*nodes(), *startable_nodes()]
     gpu = 1.0 if any(node.gpus >= 1 for node in possible) else 0.0
-    resources = pack(Probe(plan, None, gpu).measure(), possible)
+    resources = pack(Probe(plan, None, gpu).measure(say), possible)
     say(f"each trial gets {resources}")
     threads = plan.base.training.threads
     if threads == plan.resources.threads:  # else the study says how many

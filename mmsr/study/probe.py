@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mmsr import paths
 from mmsr.config import Config
 from mmsr.errors import UserError
+from mmsr.study.cluster import is_free
 from mmsr.study.record import code_version
 from mmsr.study.report import Task
 
@@ -73,8 +74,12 @@ class Probe:
         except (OSError, ValidationError):
             return None
 
-    def measure(self) -> Measured:
+    def measure(self, say: Callable[[str], object]) -> Measured:
         """Measure, or look up what was measured; Ray must be there.
+
+        Parameters
+        ----------
+        say : told when the cluster is full, and measuring has to wait.
 
         Raises
         ------
@@ -82,7 +87,7 @@ class Probe:
         """
         if (found := self.known()) is not None:
             return found
-        found = self._new()
+        found = self._new(say)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(found.model_dump_json())
@@ -90,8 +95,11 @@ class Probe:
             pass  # then the next call measures again
         return found
 
-    def _new(self) -> Measured:
+    def _new(self, say: Callable[[str], object]) -> Measured:
         plan = self.plan
+        if _ray_is_there() and not is_free(1.0, self.gpu):
+            what = f"1 CPU and {self.gpu:g} GPU are" if self.gpu else "1 CPU is"
+            say(f"the cluster is full: measuring waits until {what} free")
         task = Task(
             number=0,
             config=(self.config or plan.base).to_dict(),
@@ -107,7 +115,7 @@ class Probe:
 
     def _elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns in a process of its own; what it raises becomes one line."""
-        run = _on_ray if "ray" in sys.modules and sys.modules["ray"].is_initialized() else _here
+        run = _on_ray if _ray_is_there() else _here
         try:
             return run(self.gpu, function, *arguments)
         except _WorkerFailed as error:
@@ -132,6 +140,10 @@ class Probe:
 
 class _WorkerFailed(Exception):
     """What went wrong in the other process, in one line."""
+
+
+def _ray_is_there() -> bool:
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 
 def _on_ray(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -53,7 +53,7 @@ def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypat
     monkeypatch.setattr(
         "mmsr.study.packing.startable_nodes", lambda: [Node(0), Node(8, 1, 64 * GB)]
     )
-    monkeypatch.setattr(Probe, "measure", lambda p: measured(2, **(GPU if p.gpu else {})))
+    monkeypatch.setattr(Probe, "measure", lambda p, say: measured(2, **(GPU if p.gpu else {})))
     settled = settle(plan, lambda _: None)
     assert (settled.resources.gpu, settled.resources.cpu) == (1 / 8, 1)
 
@@ -101,13 +101,13 @@ def test_the_most_demanding_settings_are_found(shop_home, monkeypatch):
 def test_measuring_runs_a_trial_once_and_remembers(study_home, monkeypatch):
     study = Study(dataset="shop", base={"model.width": 8}, space={"graph.n_codes": Int(4, 8)})
     plan = make_plan(study, Options())
-    found = Probe(plan, plan.base).measure()
+    found = Probe(plan, plan.base).measure(print)
     assert found.train_seconds > 0
     assert found.evaluate_seconds > 0
     assert 5e7 < found.memory < 1e10
     assert found.device_memory is None
     monkeypatch.setattr("mmsr.study.probe._here", None)  # nothing is run any more
-    assert Probe(plan, plan.base).measure() == found
+    assert Probe(plan, plan.base).measure(print) == found
     assert Probe(plan, plan.base.replace({"model.width": 16})).known() is None
 
 
@@ -118,4 +118,4 @@ def test_a_trial_that_does_not_run_is_told_in_one_line(study_home, tmp_path, mon
     study = Study(dataset="shop", space=space, trainer="broken_training:train")
     plan = make_plan(study, Options())
     with pytest.raises(UserError, match="of the known settings failed: KeyError: 'x'"):
-        Probe(plan, plan.base).measure()
+        Probe(plan, plan.base).measure(print)
