@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -116,6 +118,30 @@ def run_plain(home: Path, n: int, slots: int, epochs: int, epoch_seconds: float)
         found = _read(clocks)
     ended = sorted(clock["ended"] for clock in found.values())
     return Run(seconds, found, ended=ended, samples=samples)
+
+
+def refused_seconds(home: Path) -> float:
+    """How long a study takes to be refused that asks for more GPUs than any node has."""
+    from ray.cluster_utils import Cluster
+
+    script = home / "refused.py"
+    script.write_text(
+        "import dataclasses, runpy\n"
+        f"study = runpy.run_path({str(common.ROOT / 'studies' / 'demo.py')!r})['study']\n"
+        "dataclasses.replace(study, resources={'cpu': 1, 'gpu': 3}).main()\n"
+    )
+    node = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        command = [sys.executable, str(script), "--address", cluster.address]
+        begun = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.perf_counter() - begun
+    finally:
+        cluster.shutdown()
+    if done.returncode != 2 or "no node of the cluster has that" not in done.stderr:
+        raise SystemExit(f"it was not refused: {done.stdout}{done.stderr}")
+    return seconds
 
 
 def _run(study: Any, home: Path, epoch_seconds: float) -> Run:

@@ -12,6 +12,8 @@ random search, neither Optuna nor MLflow) with as many of the same trials.
   `proposal_seconds_S`: from Optuna's `datetime_start`, when a proposal is begun, to the first step.
 - `start_seconds_median`: the demo study trains for real, its actors reused; from `datetime_start`
   to the first call of the model.
+- `refusal_seconds`: a study that asks for more GPUs than any node has, from its command to the end;
+  the cluster has two logical GPUs.
 - growth: trials of 0.3 s on 8 slots. Of the second fifth of the trials and the last, the driver's
   processor time and elapsed time for a trial, and its resident memory.
 """
@@ -32,9 +34,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import common
-from overhead_runs import Run, run_demo, run_plain, run_study
+from overhead_runs import Run, refused_seconds, run_demo, run_plain, run_study
 
-PARTS = ("2", "8", "32", "start", "growth")
+PARTS = ("2", "8", "32", "start", "refusal", "growth")
+OURS_ALONE = ("start", "refusal")
+"""Parts of which plain Ray Tune has no counterpart."""
 TRIAL_SECONDS, EPOCHS = 30.0, 10
 """Length of a trial where slots are measured, and its reports."""
 GROWTH_SLOTS, GROWTH_EPOCHS, GROWTH_EPOCH_SECONDS = 8, 3, 0.1
@@ -76,6 +80,8 @@ def measure(part: str, quick: bool, plain: bool, home: Path) -> dict[str, float]
     if part == "start":
         starts = run_demo(home, 6 if quick else 24).starts()
         return {"start_seconds_median": statistics.median(starts), "start_seconds_max": max(starts)}
+    if part == "refusal":
+        return {"refusal_seconds": refused_seconds(home)}
     if part == "growth":
         n = 60 if quick else 1000
         found = run(home, n, GROWTH_SLOTS, GROWTH_EPOCHS, GROWTH_EPOCH_SECONDS)
@@ -96,6 +102,7 @@ def bars(figures: dict[str, float]) -> dict[str, common.Bar]:
     limits: dict[str, tuple[Callable[[float, float], common.Bar], float]] = {
         **{f"slot_share_{slots}": (common.at_least, 0.95) for slots in (2, 8, 32)},
         "start_seconds_median": (common.at_most, 1.0),
+        "refusal_seconds": (common.at_most, 10.0),
         "driver_ms_growth": (common.at_most, 1.2),
         "driver_rss_mb_growth": (common.at_most, 1.1),
     }
@@ -162,7 +169,7 @@ def main() -> None:
     try:
         prepare(home)
         for part in parts:
-            for plain in (False,) if part == "start" or arguments.quick else (False, True):
+            for plain in (False,) if part in OURS_ALONE or arguments.quick else (False, True):
                 figures |= apart(part, arguments.quick, plain, home)
                 print(f"{part}{', plain Ray Tune' * plain}: {json.dumps(figures)}", flush=True)
     finally:

