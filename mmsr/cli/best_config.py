@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mmsr.cli.options import StudyStorage
 from mmsr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="A study's best config as a file that replays.")
@@ -29,10 +30,7 @@ def export(
         int | None,
         typer.Option(min=0, metavar="N", help="Another trial than the best, by its number."),
     ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
-    ] = None,
+    storage: StudyStorage = None,
 ) -> None:
     """Write the best finished trial's config and where it comes from.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mmsr.cli.options import Address, DryRun, StudyStorage, StudyTracking
+
 if TYPE_CHECKING:
     from mmsr.study.finals.request import FinalPlan
     from mmsr.study.finals.run import Finalized
@@ -33,10 +35,7 @@ def finalize(
     gpus: Annotated[
         float | None, typer.Option(help="GPUs of each run, e.g. 0.25. Default: a trial's.")
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to join, e.g. auto. Default: Ray on this machine."),
-    ] = None,
+    address: Address = None,
     device: Annotated[
         str, typer.Option(help="Where the refits rank test: auto, cpu, cuda or cuda:N.")
     ] = "auto",
@@ -54,17 +53,9 @@ def finalize(
             "and go to MLflow as those of `mmsr robustness` do.",
         ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
-    ] = False,
-    storage: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
-    ] = None,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="MLflow; default: where the study was run."),
-    ] = None,
+    dry_run: DryRun = False,
+    storage: StudyStorage = None,
+    tracking_uri: StudyTracking = None,
 ) -> None:
     """Refit the best configs on train + validation with several seeds, and open test once.
 

@@ -15,3 +15,21 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a config key; repeatable."),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray cluster to join, e.g. auto. Default: Ray on this machine."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
+]
+StudyStorage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Optuna's database; default: where the study was run."
+    ),
+]
+StudyTracking = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", metavar="URI", help="MLflow; default: where the study was run."),
+]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mmsr.cli.options import Address, DryRun
 from mmsr.config import parse_settings
 from mmsr.errors import UserError
 
@@ -62,10 +63,7 @@ def reproduce(
     ] = None,
     cpus: Annotated[float, typer.Option(help="CPU cores of each run.")] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs of each run, e.g. 0.25.")] = 0,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to join, e.g. auto. Default: Ray on this machine."),
-    ] = None,
+    address: Address = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Optuna's database. Default: SQLite in $MMSR_HOME."),
@@ -73,9 +71,7 @@ def reproduce(
     tracking_uri: Annotated[
         str | None, typer.Option(metavar="URI", help="MLflow. Default: SQLite in $MMSR_HOME.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run rows of a table or figure of the paper; of a table, show measured beside published.
 

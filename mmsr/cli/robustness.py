@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mmsr.cli.options import Device, StudyStorage, StudyTracking
 from mmsr.errors import UserError
 from mmsr.study.robustness.request import RATES
 
@@ -45,14 +46,9 @@ def robustness(
             help="Where results go. Default: a folder under $MMSR_HOME.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    storage: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
-    ] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="MLflow; default: where the study was run.")
-    ] = None,
+    device: Device = "auto",
+    storage: StudyStorage = None,
+    tracking_uri: StudyTracking = None,
 ) -> None:
     """Measure how a model ranks as modalities go missing, and what it loses when they are
     knocked out.

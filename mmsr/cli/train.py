@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmsr.cli.options import ConfigFile, Settings
+from mmsr.cli.options import ConfigFile, Device, Settings
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.errors import UserError
 
@@ -33,7 +33,7 @@ def train(
             help="Folder that keeps the run after every epoch; an unfinished run in it goes on."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train one config on a data set's training part, validating after every epoch.
 
