@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from mmsr.study.pending import SYSTEM, USER, PendingRows
+from mmsr.study.pending import SYSTEM, USER, PendingRows, read_json
 
 
 @dataclass
@@ -272,7 +272,7 @@ def together(study: optuna.Study) -> Iterator[None]:
 
 def _as_read(value: Any) -> Any:
     """A value as it comes back from the database."""
-    return json.loads(json.dumps(value))
+    return read_json(json.dumps(value))
 
 
 def _copy_as_read(template: FrozenTrial) -> FrozenTrial:

@@ -7,6 +7,7 @@ default space has some twenty-five of them.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -14,6 +15,15 @@ from sqlalchemy import Connection, MetaData, Table, bindparam
 
 PARAMS, USER, SYSTEM = "trial_params", "trial_user_attributes", "trial_system_attributes"
 """Optuna's tables of what a trial has by name."""
+
+
+def read_json(text: str) -> Any:
+    """A value as it comes back from the database; trials share the names in it."""
+    return json.loads(text, object_pairs_hook=_with_shared_names)
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in pairs}
 
 
 class PendingRows:
@@ -43,7 +53,7 @@ class PendingRows:
         """An attribute, new or instead of the one before; returns it as it will be read."""
         text = json.dumps(value)
         self._rows[table].append({"trial_id": trial_id, "key": key, "value_json": text})
-        return json.loads(text)
+        return read_json(text)
 
     def write(self, connection: Connection) -> None:
         """Write them in the transaction of a connection."""

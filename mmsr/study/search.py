@@ -180,10 +180,25 @@ class StudyCallback(_StaysHere, Callback):
         """A worker begins to train a trial."""
         self._ledger.running(trial.trial_id)
 
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial is over."""
+        _shed(trial)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Tune has given a trial up."""
+        _shed(trial)
+
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""
         with _kept(self._ledger):
             self._ledger.recovered(trial.trial_id)
+
+
+def _shed(trial: Any) -> None:
+    """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+    trial.config.pop("task", None)
 
 
 def _kill_worker(trial: Any) -> None:
