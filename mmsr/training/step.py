@@ -26,6 +26,7 @@ def train_step(
 ) -> Tensor:
     """One optimisation step: full softmax cross-entropy over all items; returns the loss."""
     settings = config.training
+    optimizer.zero_grad(set_to_none=True)  # first: their memory serves the forward pass
     with (
         modality_dropout(model.tables, settings.modality_dropout),
         torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16),
@@ -36,7 +37,6 @@ def train_step(
             targets_B,
             settings.label_smoothing,
         )
-    optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     optimizer.step()
