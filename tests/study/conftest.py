@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,6 +149,27 @@ class Driver:
 def driver_class() -> type[Driver]:
     """`Driver`, for tests that cannot import this file."""
     return Driver
+
+
+@pytest.fixture(scope="session")
+def faked_place(
+    shop_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., SimpleNamespace]:
+    """Makes a home, a study file and its driver; the trials of `fake_training` log their epochs."""
+
+    def make(name: str, text: str, **environment: str) -> SimpleNamespace:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(shop_home / "datasets", folder / "home" / "datasets")
+        (folder / "fake_training.py").write_text(FAKE_TRAINING)
+        script = folder / f"{name}.py"
+        script.write_text(text)
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        place = SimpleNamespace(home=folder / "home", folder=folder, log=folder / "epochs.log")
+        own = {"MMSR_HOME": str(place.home), "PYTHONPATH": path, "FAKE_LOG": str(place.log)}
+        place.driver = Driver(script, {**os.environ, **own, **environment})
+        return place
+
+    return make
 
 
 @pytest.fixture(scope="session")

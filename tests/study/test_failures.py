@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,20 +39,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def place(shop_home, tmp_path_factory, fake_training_code, driver_class):
-    folder = tmp_path_factory.mktemp("failures")
-    home = folder / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
-    (folder / "fake_training.py").write_text(fake_training_code)
-    script = folder / "failures.py"
-    script.write_text(STUDY)
-    environment = {
-        **os.environ,
-        "MMSR_HOME": str(home),
-        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
-        "FAKE_LOG": str(folder / "epochs.log"),
-    }
-    return SimpleNamespace(home=home, folder=folder, driver=driver_class(script, environment))
+def place(faked_place):
+    return faked_place("failures", STUDY)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +61,7 @@ def test_the_study_goes_on_and_counts_them(over):
 
 
 def test_only_what_may_pass_is_tried_again(place, over):
-    lines = (place.folder / "epochs.log").read_text().splitlines()
+    lines = place.log.read_text().splitlines()
     assert lines.count(f"{MEMORY_ONCE} 1") == 1, "it went on from its checkpoint"
     assert lines.count(f"{HANGING} 1") == 1
     assert [lines.count(f"{OFTEN_LOST} {epoch}") for epoch in range(1, EPOCHS + 1)] == [1] * EPOCHS
@@ -117,7 +104,7 @@ def test_a_signal_to_the_whole_process_group_stops_in_good_order(place):
         text=True,
         start_new_session=True,
     )
-    log = place.folder / "epochs.log"
+    log = place.log
     while process.poll() is None and "40 1" not in (log.read_text() if log.exists() else ""):
         try:
             process.wait(0.1)

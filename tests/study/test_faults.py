@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import time
 from collections import Counter
@@ -41,25 +39,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def place(shop_home, tmp_path_factory, fake_training_code, driver_class):
-    """A home of its own and a driver whose trials log their epochs."""
-    folder = tmp_path_factory.mktemp("faults")
-    home = folder / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
-    (folder / "fake_training.py").write_text(fake_training_code)
-    script = folder / "faults.py"
-    script.write_text(STUDY)
-    log = folder / "epochs.log"
-    environment = {
-        **os.environ,
-        "MMSR_HOME": str(home),
-        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
-        "FAKE_LOG": str(log),
-        "FAKE_EPOCH_SECONDS": "0.3",
-    }
-    return SimpleNamespace(
-        home=home, log=log, driver=driver_class(script, environment), folder=folder
-    )
+def place(faked_place):
+    return faked_place("faults", STUDY, FAKE_EPOCH_SECONDS="0.3")
 
 
 def epochs_logged(place):
