@@ -58,9 +58,10 @@ def show_record(record: FinalRecord, console: Console) -> None:
     if result is None:
         return
     console.print(f"\n{_heading(result)}", style="bold", markup=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     columns, body = _figures(result)
     for column in columns:
+        column = column.replace(" ", "\n")  # all of it fits a terminal of 80 characters
         table.add_column(column, justify="left" if column == "config" else "right", no_wrap=True)
     for place, (line, interval) in enumerate(body):
         table.add_row(*line, style="bold" if place == 0 else "")
@@ -208,7 +209,7 @@ def _figures(
             std = f"±{100 * config.std[key]:.2f}" if key in config.std else ""
             first.append("failed" if mean is None else f"{100 * mean:.2f}{std}")
             low, high = config.low.get(key), config.high.get(key)
-            bounds = "" if low is None or high is None else f"[{100 * low:.2f}, {100 * high:.2f}]"
+            bounds = "" if low is None or high is None else f"[{100 * low:.2f}–{100 * high:.2f}]"
             second.append(bounds)
         body.append((first, second))
     return columns, body
