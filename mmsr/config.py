@@ -72,7 +72,7 @@ class TrainingConfig(Frozen):
     """At the end, measure how the best epoch's model bears missing modalities, on validation:
     `valid/robust_auc` among its metrics (see `mmsr.evaluation.robustness.robust_auc`)."""
     bf16: bool = False
-    """Forward pass in bfloat16 autocast; parameters stay float32."""
+    """Large products in bfloat16 (`mmsr.models.products`); all else stays float32."""
     mask_seen: bool = False
     """Leave the items of the history out of the ranking."""
     threads: int | None = Field(default=None, ge=1, le=1024)

@@ -149,7 +149,6 @@ class BatchGraph:
     def _relations(self, type_: int, rows_BRL: Tensor, itself: Tensor) -> Tensor:
         """Relations of nodes of one type, given where they occur, to all nodes."""
         n_types = len(self.sizes)
-        # Ids are made of integers: under autocast the products are bfloat16, exact to 256 alone.
         dtype = torch.uint8 if n_relations(n_types) <= 256 else torch.int16
         relations = []
         for t, occurrence in enumerate(self.occurrences):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.codes import ModalityCodes
+from mmsr.models.products import product
 
 
 def uniform_(tensor: Tensor, width: int) -> Tensor:
@@ -167,7 +168,7 @@ class NodeInput(nn.Module):
 
     def map(self, embedded: Tensor) -> Tensor:
         """The embedding's part of W: `[..., D]` to `[..., D]`."""
-        return embedded @ self.weight
+        return product(embedded, self.weight)
 
     def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
         """Mapped rows of an embedding table; whichever of the two is smaller is mapped."""

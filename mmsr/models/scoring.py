@@ -25,8 +25,7 @@ def item_and_codes(tables: NodeTables) -> Tensor:
         return tables.item
     shares = torch.cat([tables.code_shares(m) for m in tables.modalities], dim=1)
     codes = torch.cat([tables.codes[m] for m in tables.modalities])
-    with torch.autocast(shares.device.type, enabled=False):
-        return torch.addmm(tables.item, shares, codes)
+    return torch.addmm(tables.item, shares, codes)
 
 
 SCORINGS: dict[str, Callable[[NodeTables], Tensor]] = {

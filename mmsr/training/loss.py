@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmsr.models.products import product_dtype
+
 _CACHED = 2**17
 """Scores that a CPU turns into weights at a time; so many stay in a core's cache."""
 _AT_ONCE = 2**24
@@ -36,10 +38,8 @@ def softmax_cross_entropy(
     -------
     The loss, a scalar. Differentiable once, with respect to users and items.
     """
-    device = users_BD.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        users_BD.float(), items_ID, targets_B, label_smoothing, dtype
+        users_BD, items_ID, targets_B, label_smoothing, product_dtype()
     )
     return loss
 
@@ -52,10 +52,9 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         items: Tensor,
         targets: Tensor,
         smoothing: float,
-        dtype: torch.dtype | None,
+        dtype: torch.dtype,
     ) -> Tensor:
-        with torch.autocast(users.device.type, enabled=False):
-            return _forward(ctx, users, items, targets, smoothing, dtype or users.dtype)
+        return _forward(ctx, users, items, targets, smoothing, dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

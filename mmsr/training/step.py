@@ -12,6 +12,7 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.graph.codes import modality_codes
 from mmsr.models.mmsr import MMSR
+from mmsr.models.products import products_in
 from mmsr.training import checkpoint
 from mmsr.training.loss import softmax_cross_entropy
 from mmsr.training.modality_dropout import modality_dropout
@@ -29,7 +30,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)  # first: their memory serves the forward pass
     with (
         modality_dropout(model.tables, settings.modality_dropout),
-        torch.autocast(histories_BL.device.type, torch.bfloat16, enabled=settings.bf16),
+        products_in(torch.bfloat16 if settings.bf16 else torch.float32),
     ):
         loss = softmax_cross_entropy(
             model.user_vectors(histories_BL),

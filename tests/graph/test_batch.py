@@ -101,14 +101,12 @@ def test_graph_equals_the_slow_construction(
                 assert relation[b, i, j] == wanted, (a, c)
 
 
-@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("n_modalities", [14, 15, 16, 20])
-def test_relations_of_many_modalities_stay_apart(n_modalities: int, bf16: bool) -> None:
+def test_relations_of_many_modalities_stay_apart(n_modalities: int) -> None:
     links = [np.zeros((N_ITEMS, 1), dtype=np.int64)] * n_modalities
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        graph = build_batch_graph(torch.tensor([[3]]), [torch.from_numpy(link) for link in links])
-        relation = graph.relation_BNN[0].tolist()
-        queried = graph.relations_of(torch.tensor([[0]]))[0].tolist()
+    graph = build_batch_graph(torch.tensor([[3]]), [torch.from_numpy(link) for link in links])
+    relation = graph.relation_BNN[0].tolist()
+    queried = graph.relations_of(torch.tensor([[0]]))[0].tolist()
     expected = oracle([3], links)
     nodes = nodes_of(graph, 0)
     assert relation == [[expected[a, b] for b in nodes] for a in nodes]

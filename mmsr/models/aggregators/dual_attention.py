@@ -19,6 +19,7 @@ from mmsr.graph.batch import BatchGraph, take_rows
 from mmsr.model_config import DualAttentionConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights
 from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.products import product
 
 Blocks = tuple[Tensor, ...]
 """Vectors by node type, `[B, n, D]` each."""
@@ -42,7 +43,7 @@ class DualAttention(Aggregator):
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
         projected = [
-            (h @ w).chunk(self.n_projections, dim=2)
+            product(h, w).chunk(self.n_projections, dim=2)
             for h, w in zip(graph.by_type(h_BND), self.projection, strict=True)
         ]
         parts = [tuple(blocks) for blocks in zip(*projected, strict=True)]

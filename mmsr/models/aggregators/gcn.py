@@ -10,6 +10,7 @@ from mmsr.graph.relations import NONE
 from mmsr.model_config import GcnConfig
 from mmsr.models.aggregators.base import Aggregator, rows_of
 from mmsr.models.embedding import preserving_
+from mmsr.models.products import product
 
 
 class Gcn(Aggregator):
@@ -28,4 +29,4 @@ class Gcn(Aggregator):
         scale_BN1 = (graph.degree_BN + 1).to(h_BND.dtype).rsqrt()[:, :, None]
         related_BQN = graph.relations_of(queries_BQ) > NONE
         d_BQN = rows_of(scale_BN1, queries_BQ) * related_BQN * scale_BN1.mT
-        return torch.relu((d_BQN @ h_BND) @ self.weight + self.bias)  # eq. (8)
+        return torch.relu(product(d_BQN @ h_BND, self.weight) + self.bias)  # eq. (8)

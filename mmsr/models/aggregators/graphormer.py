@@ -14,6 +14,7 @@ from mmsr.graph.relations import n_relations
 from mmsr.model_config import GraphormerConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.products import product
 
 
 class Graphormer(Aggregator):
@@ -58,7 +59,7 @@ class Graphormer(Aggregator):
         )
         summed_BQHD = (weights_BQHN.reshape(B, Q * H, -1) @ x_BND).view(B, Q, H, D)
         heads_BQHK = torch.einsum("bqhd,dhk->bqhk", summed_BQHD, self.value)
-        return heads_BQHK.flatten(2) @ self.output + self.output_bias
+        return product(heads_BQHK.flatten(2), self.output) + self.output_bias
 
     def _bias(self, graph: BatchGraph, queries_BQ: Tensor | None) -> Tensor:
         """Bias `[B, Q, H, N]` by relation and distance; -inf at padding, but at the node itself."""

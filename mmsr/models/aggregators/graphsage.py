@@ -10,6 +10,7 @@ from mmsr.graph.relations import SELF
 from mmsr.model_config import GraphSageConfig
 from mmsr.models.aggregators.base import Aggregator, rows_of
 from mmsr.models.embedding import preserving_
+from mmsr.models.products import product
 
 
 class GraphSage(Aggregator):
@@ -30,4 +31,4 @@ class GraphSage(Aggregator):
         count_BQ1 = neighbours_BQN.sum(dim=2, keepdim=True).clamp(min=1)
         mean_BQD = (neighbours_BQN / count_BQ1) @ h_BND
         own_BQD = rows_of(h_BND, queries_BQ)
-        return torch.relu(own_BQD @ self.own + mean_BQD @ self.mean + self.bias)
+        return torch.relu(product(own_BQD, self.own) + product(mean_BQD, self.mean) + self.bias)

@@ -14,6 +14,7 @@ from mmsr.model_config import HgatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights
 from mmsr.models.aggregators.relational import relation_scores
 from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.products import product
 
 
 class Hgat(Aggregator):
@@ -54,4 +55,4 @@ def _projected(
     if queries_BQ is not None:
         return take_rows(h_BND, queries_BQ) @ weight_TDX[0]
     pairs = zip(graph.by_type(h_BND), weight_TDX, strict=True)
-    return torch.cat([h @ w for h, w in pairs], dim=1)
+    return torch.cat([product(h, w) for h, w in pairs], dim=1)

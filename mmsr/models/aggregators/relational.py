@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmsr.graph.batch import BatchGraph, take_rows
 from mmsr.graph.relations import NONE, SELF, SEQUENTIAL, cross_relation, n_relations
 from mmsr.models.embedding import preserving_
+from mmsr.models.products import product
 
 WITHIN = (SELF, *SEQUENTIAL)
 """Relations within a type, in the order of their ids."""
@@ -68,14 +69,15 @@ class RelationalSum(nn.Module):
         steps_BQX = (torch.stack(by_step, dim=2).view(B, Q * 3, n) @ blocks[type_]).view(B, Q, -1)
         own_weight_BQ1 = (weights[type_] * (relation_BQn == SELF)).sum(dim=2, keepdim=True)
         within_BQX = torch.cat((own_weight_BQ1 * own_BQD, steps_BQX), dim=2)
-        sums_BQD = within_BQX @ self.weight[: len(WITHIN)].flatten(0, 1)
+        sums_BQD = product(within_BQX, self.weight[: len(WITHIN)].flatten(0, 1))
         others = [t for t in range(len(blocks)) if t != type_]
         if not others:
             return sums_BQD
         across_BQX = torch.cat([weights[t] @ blocks[t] for t in others], dim=2)
         # The ids of a type's relations to the others follow each other.
         first = cross_relation(type_, others[0], len(blocks)) - SELF
-        return sums_BQD + across_BQX @ self.weight[first : first + len(others)].flatten(0, 1)
+        weight = self.weight[first : first + len(others)].flatten(0, 1)
+        return sums_BQD + product(across_BQX, weight)
 
 
 def relation_scores(
