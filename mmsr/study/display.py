@@ -18,6 +18,8 @@ from mmsr.tracking import RunState
 
 _FRAME = 9
 """Lines of the screen that the table's head, foot and the notes take."""
+_KEPT = 200
+"""Rows that are kept, more than a screen holds; a study may have thousands of trials."""
 
 
 @dataclass
@@ -114,6 +116,9 @@ class Display:
         """A trial is over."""
         row = self._rows[proposal.number]
         row.state, row.seconds = ending.state.value, ending.seconds
+        over = [number for number, row in self._rows.items() if row.state != "running"]
+        for number in over[:-_KEPT]:
+            del self._rows[number]
         if ending.state is RunState.INTERRUPTED:
             return
         self._done += 1

@@ -196,8 +196,13 @@ class StudyCallback(_StaysHere, Callback):
 
 def _shed(trial: Any) -> None:
     """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
-    trial.run_metadata.metric_analysis.clear()
-    trial.run_metadata.metric_n_steps.clear()
+    kept = trial.run_metadata
+    kept.metric_analysis.clear()
+    kept.metric_n_steps.clear()
+    # The task comes back from the worker with each report.
+    checkpoints = (found.metrics for found in kept.checkpoint_manager.best_checkpoint_results)
+    for result in (kept.last_result, *checkpoints):
+        result.pop("config", None)
     trial.config.pop("task", None)
 
 
