@@ -32,7 +32,7 @@ from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
 from mmsr.study.resources import GB
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
-from mmsr.study.succession import add_missing, counted, n_over
+from mmsr.study.succession import add_missing, counted, n_over, void_failed
 from mmsr.study.telling import Telling
 from mmsr.study.warm import tell
 from mmsr.tracking import RunState
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-def run_plan(plan: Plan, telling: Telling | None = None) -> int:
+def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool = False) -> int:
     """Run a study until all its trials are over; returns the exit code.
 
     Parameters
     ----------
     plan : the study.
     telling : how to speak of the trials; None leaves it as for any study.
+    retry_failed : try those of the plan's trials again that have failed before.
 
     Raises
     ------
@@ -65,6 +66,8 @@ def run_plan(plan: Plan, telling: Telling | None = None) -> int:
     ):
         storage = OwnedStorage(store.open_storage(plan.storage))
         there = check_existing(plan, storage)
+        if there is not None and retry_failed:
+            void_failed(there, plan.only)
         already = n_over(there, plan.only) if there else 0
         used_up = plan.budget.used_up(spent_hours(there)) if there else None
         complete = there is not None and (already >= plan.trials or store.is_exhausted(there))

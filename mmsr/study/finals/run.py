@@ -26,7 +26,7 @@ from mmsr.study.record import SHIP_SECONDS
 from mmsr.study.report import Proposal
 from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED, OK
-from mmsr.study.succession import n_over, void
+from mmsr.study.succession import n_over
 from mmsr.study.telling import Telling
 from mmsr.study.tested import Look, Opening, all_openings, rank_on_test
 from mmsr.study.views import show_failures
@@ -86,9 +86,6 @@ def finalize(
         return Finalized(OK, before, complete=complete, waiting=_ship(known))
     if before.opened and not again:
         _check_cut_off(plan, before, finals)
-    if finals is not None:
-        tried = runs_of(plan, rows(finals.study)).values()
-        void(finals.study, [run.number for run in tried if run.state == "failed"])
     console.print(cost(plan), soft_wrap=True, markup=False)
     with known.folder.locked():
         code = run_plan(
@@ -100,6 +97,7 @@ def finalize(
                 journal=journal_of_finals,
                 track=TrackedFinals,
             ),
+            retry_failed=True,
         )
         finals = _finals(plan)
         if finals is None or n_over(finals.study, plan.only) < plan.trials:

@@ -82,7 +82,8 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     UserError : the study exists and is another one, is being run, or files cannot be written.
     """
     plan = request.plan
-    code = run_plan(plan, Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings)))
+    telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
+    code = run_plan(plan, telling, retry_failed=True)
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED

@@ -28,6 +28,8 @@ def reproduce(
 ) -> tuple[int, Results | None]:
     """Run what is left of the study, rank its models on test once, and compare the rows.
 
+    Runs that failed are tried again by every call; test is opened again for these alone.
+
     Returns
     -------
     The exit code, and the results; None where the study was stopped before all runs were over.
@@ -37,7 +39,8 @@ def reproduce(
     UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
     """
     plan = request.plan
-    code = run_plan(plan, Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings)))
+    telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
+    code = run_plan(plan, telling, retry_failed=True)
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -28,8 +29,7 @@ from mmsr.study.lookup import look_up
 from mmsr.study.options import Options
 from mmsr.study.plan import make_plan
 from mmsr.study.report import Failure, Report
-from mmsr.study.study import INTERRUPTED
-from mmsr.study.succession import n_over
+from mmsr.study.succession import n_over, void_failed
 from mmsr.study.tested import Opening
 
 OBJECTIVE = "valid/mrr@20"
@@ -221,21 +221,19 @@ def test_a_run_that_failed_is_told_and_the_others_count(known, finalized):
     assert "trial 2, seed 2024 failed: out of memory" in text
 
 
-def test_runs_that_failed_are_tried_again_by_the_next_call(known, finalized, monkeypatch):
+def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
     plan = make_final_plan(known, top=1, n_seeds=2)
     finalized(plan, failing={0, 3})
-    over = []
-
-    def run_plan(plan, telling):
-        study = store.load_study(store.open_storage(plan.storage), plan.name)
-        over.append(n_over(study, plan.only))
-        return INTERRUPTED
-
-    monkeypatch.setattr(run, "run_plan", run_plan)
-    for _ in range(2):  # what has been taken back is not taken back once more
-        assert run.finalize(plan, Console(file=io.StringIO())).code == INTERRUPTED
-    assert over == [plan.trials - 2] * 2
+    monkeypatch.setattr(run, "run_plan", run_plan := Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run.finalize(plan, Console(file=io.StringIO()))
+    assert run_plan.call_args.kwargs == {"retry_failed": True}
     study = store.load_study(store.open_storage(plan.storage), plan.name)
+    void_failed(study, plan.only[1:])
+    assert n_over(study, plan.only) == plan.trials - 1
+    for _ in range(2):  # what has been taken back is not taken back once more
+        void_failed(study, plan.only)
+        assert n_over(study, plan.only) == plan.trials - 2
     ledger = Ledger(study, plan.space, plan.base, plan.objective, plan.folder.ray, only=plan.only)
     assert ledger.reclaim() == 2
     assert ledger.reclaim() == 0
