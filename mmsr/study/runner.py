@@ -179,8 +179,8 @@ def _run(
             run_id=tracked.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:
-            trials = "trial" if reclaimed == 1 else "trials"
-            display.note(f"{reclaimed} interrupted {trials} will go on from the last checkpoint")
+            trials = "trial that was" if reclaimed == 1 else "trials that were"
+            display.note(f"{reclaimed} {trials} not finished go on from the last checkpoint")
         if plan.only is not None:
             store.set_target(study, add_missing(study, plan.only))
         try:
