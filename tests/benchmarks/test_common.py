@@ -95,7 +95,8 @@ def test_a_missing_data_set_says_where_it_was_looked_for(common, monkeypatch, tm
 def test_kept_results_can_be_rerun(file):
     result = json.loads(file.read_text())
     assert result.keys() >= KEYS
-    assert result["name"] == file.stem
+    seed = result["figures"].get("seed")
+    assert file.stem == result["name"] + (f"_{seed:.0f}" if seed is not None else "")
     python, script, *_ = shlex.split(result["command"])
     assert python == "python"
     assert (BENCHMARKS.parent / script).is_file()
