@@ -1,0 +1,37 @@
+"""The live table of a study with more trials than a screen holds."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from mmsr.config import Config
+from mmsr.study.display import _KEPT, Display
+from mmsr.study.report import Ending, Proposal
+from mmsr.tracking import RunState
+
+
+def proposal(number):
+    return Proposal(
+        number=number,
+        key=f"trial-{number:05d}",
+        config=Config(dataset="shop"),
+        settings={},
+        origin="proposed",
+        checkpoint=None,
+        curve={},
+    )
+
+
+def test_the_running_and_the_newest_trials_are_kept():
+    console = Console(file=io.StringIO(), width=100, height=2 * _KEPT)
+    display = Display(console, "valid/mrr@20", total=1000, done=0, best=None)
+    display.started(proposal(0), "0")
+    for number in range(1, _KEPT + 100):
+        display.started(proposal(number), str(number))
+        display.ended(proposal(number), Ending(RunState.FINISHED, report=None, seconds=1.0))
+    with console.capture() as capture:
+        console.print(display._render())
+    shown = [int(line.split()[1]) for line in capture.get().splitlines() if "100 " in line]
+    assert shown == [0, *range(100, _KEPT + 100)]
