@@ -22,6 +22,7 @@ from mmsr.study.report import Ending, Proposal, Report
 from mmsr.study.store import study_uid
 from mmsr.study.succession import trial_folder
 from mmsr.tracking import DataUsed, RunState, Tracker
+from mmsr.tracking.base import ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ class TrackedStudy:
         tags: dict[str, str] = {}
         if ending.error:
             tags |= {
-                "mmsr.error": ending.error,
-                "mmsr.failure": kind_of(ending.error),
-                "mmsr.traceback": ending.traceback or "",
+                ERROR_TAG: ending.error,
+                FAILURE_TAG: kind_of(ending.error),
+                TRACEBACK_TAG: ending.traceback or "",
             }
             self._upload_traceback(proposal, ending)
         if ending.report is not None:
@@ -151,7 +152,7 @@ class TrackedStudy:
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
         """The driver ends."""
-        self._tracker.close_run(STUDY, state, {**({"mmsr.error": error} if error else {}), **tags})
+        self._tracker.close_run(STUDY, state, {**({ERROR_TAG: error} if error else {}), **tags})
 
     def _upload(self, proposal: Proposal, key: str) -> None:
         folder = trial_folder(self._plan.folder.ray, proposal.number)

@@ -19,6 +19,10 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG = "mmsr.error", "mmsr.failure", "mmsr.traceback"
+"""Tags of a run that failed. They go when it is opened again."""
+
+
 class DataUsed(BaseModel):
     """The data that a run reads."""
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 from mmsr import paths
 from mmsr.tracking.base import (
+    ERROR_TAG,
+    FAILURE_TAG,
+    TRACEBACK_TAG,
     DataUsed,
     Event,
     Metrics,
@@ -137,11 +140,18 @@ class MlflowSink:
             ).info.run_id
         else:
             self._client.update_run(run, status="RUNNING", name=event.name)
+            self._forget_failure(run)
         runs[event.key] = run
         if event.data is not None:
             self._log_data(run, event.data)
         self._log_params(run, event.params)
         self._tag(run, {STATE_TAG: "running", **event.tags})
+
+    def _forget_failure(self, run: str) -> None:
+        known = self._client.get_run(run).data.tags
+        for name in (ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG):
+            if name in known:
+                self._client.delete_tag(run, name)
 
     def _find(self, key: str) -> str | None:
         found = self._client.search_runs(

@@ -110,6 +110,20 @@ def test_delivering_twice_stores_once(store, runs_of):
     assert other["study"] != first["study"]
 
 
+def test_a_run_that_is_opened_again_has_not_failed(store, runs_of):
+    failure = {"mmsr.error": "boom", "mmsr.failure": "model", "mmsr.traceback": "line 1"}
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    failed = RunClosed(key="a", time=2_000, state=RunState.FAILED, tags=failure)
+    sink.deliver([open_run("a", tags={"mmsr.kind": "trial"}), failed], runs)
+    sink.deliver([open_run("a"), RunClosed(key="a", time=3_000, state=RunState.FINISHED)], runs)
+    found, _ = runs_of()
+    tags = found["a"].data.tags
+    assert (found["a"].info.status, tags[STATE_TAG]) == ("FINISHED", "finished")
+    assert tags["mmsr.kind"] == "trial"
+    assert not failure.keys() & tags.keys()
+
+
 def test_a_deleted_experiment_is_taken_up_again(store, runs_of):
     MlflowSink(store, "study", "uid").deliver([open_run("study")], {})
     _, client = runs_of()

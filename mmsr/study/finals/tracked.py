@@ -18,6 +18,7 @@ from mmsr.study.report import Ending, Proposal, Report
 from mmsr.study.store import study_uid
 from mmsr.study.succession import is_over
 from mmsr.tracking import RunState, Tracker
+from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class TrackedFinals(TrackedStudy):
         """A run is over; refits are kept with their model."""
         tags: dict[str, str] = {}
         if ending.error:
-            tags |= {"mmsr.error": ending.error, "mmsr.traceback": ending.traceback or ""}
+            tags |= {ERROR_TAG: ending.error, TRACEBACK_TAG: ending.traceback or ""}
         key, finished = run_key(proposal.settings), ending.state is RunState.FINISHED
         if finished and ending.report is not None and proposal.settings["part"] != DEVELOPMENT:
             best = ending.report.best_metrics.items()
@@ -118,7 +119,7 @@ class TrackedFinals(TrackedStudy):
         plan = cast(FinalPlan, self._plan)
         if state is not RunState.FINISHED:
             for key in (*(config_key(one.number) for one in plan.chosen), FINALIZE):
-                self._tracker.close_run(key, state, {"mmsr.error": error} if error else {})
+                self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
         _close_study(self._tracker, plan.study)
 
 
