@@ -16,7 +16,8 @@ Rules
   of them, the study is at its end.
 - What kinds of failures there are, and how often each is retried: see `mmsr.study.failures`.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
-  they do not count, and the next driver tries them again.
+  they do not count, and the next driver tries them again. Where failed trials are tried again
+  anyway, this holds until one has finished: after that, the error is theirs alone.
 - When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
 """
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import TrialState
@@ -48,6 +49,9 @@ from mmsr.study.succession import (
 )
 from mmsr.tracking import RunState
 
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 SAME_FAILURES = 3
 """So many trials failing alike at the start stop the study."""
 
@@ -66,6 +70,7 @@ class Ledger:
     time_limit : most seconds that a trial may train; None sets no limit.
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
+    retries : failed trials are tried again by every driver.
     systematic : go through the space setting by setting rather than sample it.
     config_of : makes a config of settings; None applies them to `base`.
     driver, code : name and code versions of this driver, noted with each trial.
@@ -85,6 +90,7 @@ class Ledger:
         time_limit: float | None = None,
         startup_trials: int = 0,
         only: Sequence[Mapping[str, Any]] | None = None,
+        retries: bool = False,
         systematic: bool = False,
         config_of: Callable[[Mapping[str, Any]], Config] | None = None,
         driver: str = "",
@@ -102,6 +108,7 @@ class Ledger:
         self._time_limit = math.inf if time_limit is None else time_limit
         self._live: dict[str, Live] = {}
         self._first: list[tuple[int, Ending]] = []
+        self._judges_first = not (retries and self._complete())
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
         self.exhausted = False
@@ -277,7 +284,7 @@ class Ledger:
         del self._live[runner_id]
         if state is not RunState.FAILED:
             drop_resumption(self.study, trial.number, self._checkpoints)
-        if len(self._first) < SAME_FAILURES:
+        if self._judges_first and len(self._first) < SAME_FAILURES:
             self._first.append((trial.number, ending))
             self._judge_failures(self._first)
 
@@ -296,8 +303,10 @@ class Ledger:
         self.fail(runner_id, Failure(error=error, traceback=""))
 
     def _enough_complete(self) -> bool:
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return len(current(complete)) >= self._startup_trials
+        return len(self._complete()) >= self._startup_trials
+
+    def _complete(self) -> list[FrozenTrial]:
+        return current(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
     def _tell_observers(self, what: str, *arguments: Any) -> None:
         for observer in self._observers:

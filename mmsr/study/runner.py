@@ -32,7 +32,7 @@ from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
 from mmsr.study.resources import GB
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
-from mmsr.study.succession import add_missing, counted, n_over, void_failed
+from mmsr.study.succession import add_missing, counted, failed, n_over, void
 from mmsr.study.telling import Telling
 from mmsr.study.warm import tell
 from mmsr.tracking import RunState
@@ -66,9 +66,8 @@ def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool =
     ):
         storage = OwnedStorage(store.open_storage(plan.storage))
         there = check_existing(plan, storage)
-        if there is not None and retry_failed:
-            void_failed(there, plan.only)
-        already = n_over(there, plan.only) if there else 0
+        again = failed(there, plan.only) if there and retry_failed else []
+        already = n_over(there, plan.only) - len(again) if there else 0
         used_up = plan.budget.used_up(spent_hours(there)) if there else None
         complete = there is not None and (already >= plan.trials or store.is_exhausted(there))
         if there is not None and (complete or used_up is not None):
@@ -98,7 +97,9 @@ def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool =
             stop.install()  # Ray has taken SIGTERM
             stop.check()
             plan = settle(plan, console.print)
-            return _run(plan, _open(plan, storage), console, stop, telling)
+            study = _open(plan, storage)
+            void(study, again)
+            return _run(plan, study, console, stop, telling, retry_failed)
 
 
 def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
@@ -141,7 +142,12 @@ def _resources(plan: Plan) -> dict[str, float] | None:
 
 
 def _run(
-    plan: Plan, study: optuna.Study, console: Console, stop: StopRequest, telling: Telling
+    plan: Plan,
+    study: optuna.Study,
+    console: Console,
+    stop: StopRequest,
+    telling: Telling,
+    retry_failed: bool,
 ) -> int:
     already = n_over(study, plan.only)
     value = best_value(rows(study))
@@ -171,6 +177,7 @@ def _run(
             time_limit=plan.time_limit,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
+            retries=retry_failed,
             systematic=plan.sampler.systematic,
             config_of=plan.config_of,
             code=code_version(),

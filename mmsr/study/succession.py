@@ -49,10 +49,13 @@ def void(study: optuna.Study, numbers: Iterable[int]) -> None:
         study.set_user_attr(_VOID, sorted(voided(study) | new))
 
 
-def void_failed(study: optuna.Study, only: Sequence[Settings] | None) -> None:
-    """`void` the trials that failed: of those settings alone, or of all where `only` is None."""
-    failed = (trial for trial in counted(study) if trial.state == TrialState.FAIL)
-    void(study, [trial.number for trial in failed if only is None or trial.params in only])
+def failed(study: optuna.Study, only: Sequence[Settings] | None) -> list[int]:
+    """Numbers of the trials that failed: of those settings alone, or of all."""
+    return [
+        trial.number
+        for trial in counted(study)
+        if trial.state == TrialState.FAIL and (only is None or trial.params in only)
+    ]
 
 
 def voided(study: optuna.Study) -> set[int]:

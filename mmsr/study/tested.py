@@ -2,8 +2,9 @@
 
 A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
 the study, so that asking again opens nothing. Test is opened again only for trials that are new.
-Openings are on record in the study's folder and in its storage: a driver on another machine, whose
-folder is another one, sees them too.
+Openings are on record in the study's folder and in its storage, so that a driver on another
+machine, whose folder has neither that record nor the ranks, knows of them. Asking there ranks the
+models again, and that counts as another opening.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def rank_on_test(
     UserError : other data, a checkpoint is gone, or the study is being run.
     """
     with known.folder.locked():
-        new = [row for row in trials if not _file(known.folder, row.number).exists()]
+        new = [row for row in trials if not is_ranked(known.folder, row.number)]
         if not new:
             return False
         from mmsr.data import check_test, open_test
@@ -111,9 +112,9 @@ def rank_on_test(
         checkpoints = [(row, checkpoint_of(known, row)) for row in new]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         opening = Opening(at=now, trials=tuple(row.number for row in new))
+        record(opening)
         in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
         known.study.set_user_attr(_OPENED, in_storage)
-        record(opening)
         test = open_test(dataset)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
@@ -171,6 +172,11 @@ def all_openings(noted: Sequence[Opening], study: optuna.Study) -> tuple[Opening
     stored = [Opening.model_validate(one) for one in study.user_attrs.get(_OPENED, ())]
     elsewhere = [one for one in stored if one not in noted]
     return tuple(sorted((*noted, *elsewhere), key=lambda one: one.at))
+
+
+def is_ranked(folder: StudyFolder, number: int) -> bool:
+    """Whether the folder has the ranks of a trial's model."""
+    return _file(folder, number).exists()
 
 
 def read_ranked(folder: StudyFolder, number: int) -> Ranked:

@@ -256,9 +256,20 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     _, err = run("study", "finalize", "small", "--seeds", "1", code=2)
     assert "cut off" in err
 
-    known.folder.finalized.unlink()  # as on another driver's machine
-    run("study", "finalize", "small", "--seeds", "1", "--no-optimism")
+    known.folder.finalized.unlink()
+    narrow = ("study", "finalize", "small", "--seeds", "1", "--no-optimism")
+    run(*narrow)
     assert read_final(known.folder.finalized).opened == record.opened, "the storage knows"
+    known.folder.finalized.unlink()  # as on another driver's machine
+    ranks = known.folder.path / "finalize" / "tested"
+    ranks.rename(ranks.with_name("away"))
+    _, err = run(*narrow, code=2)
+    assert "--again opens test once more, which is counted" in err
+    assert not known.folder.finalized.exists()
+    run(*narrow, "--again")
+    opened = read_final(known.folder.finalized).opened
+    assert (opened[:1], len(opened)) == (record.opened, 2)
+    shutil.rmtree(ranks.with_name("away"))
     known.folder.finalized.unlink()
 
 

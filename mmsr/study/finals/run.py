@@ -28,7 +28,7 @@ from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED, OK
 from mmsr.study.succession import n_over
 from mmsr.study.telling import Telling
-from mmsr.study.tested import Look, Opening, all_openings, rank_on_test
+from mmsr.study.tested import Look, Opening, all_openings, is_ranked, rank_on_test
 from mmsr.study.views import show_failures
 from mmsr.tracking.databases import without_password
 from mmsr.tracking.shipper import unshipped
@@ -79,15 +79,16 @@ def finalize(
         cluster lacks.
     """
     known = plan.study
-    finals = _finals(plan)
-    before = _record(known, finals)
+    before = _record(known, _finals(plan))
     if before.result is not None and not again:
         complete = _asked(plan) == _answered(before)
         return Finalized(OK, before, complete=complete, waiting=_ship(known))
-    if before.opened and not again:
-        _check_cut_off(plan, before, finals)
-    console.print(cost(plan), soft_wrap=True, markup=False)
     with known.folder.locked():
+        finals = _finals(plan)
+        before = _record(known, finals)  # nobody changes it now
+        if before.opened and not again:
+            _check_cut_off(plan, before, finals)
+        console.print(cost(plan), soft_wrap=True, markup=False)
         code = run_plan(
             plan,
             Telling(
@@ -97,7 +98,7 @@ def finalize(
                 journal=journal_of_finals,
                 track=TrackedFinals,
             ),
-            retry_failed=True,
+            retry_failed=again or not before.opened,
         )
         finals = _finals(plan)
         if finals is None or n_over(finals.study, plan.only) < plan.trials:
@@ -151,11 +152,20 @@ def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
 
 
 def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:
-    """Raise UserError where a call that was cut off had opened test for other refits."""
+    """Raise UserError where a call that was cut off had opened test elsewhere or otherwise."""
     last = before.opened[-1]
+    noted = read_final(plan.study.folder.finalized).opened
+    ranked = all(is_ranked(plan.folder, number) for number in last.trials)
+    if last not in noted and not ranked:
+        raise UserError(
+            f"test was opened for study {plan.study.name!r} on {last.at}, but what it said is not "
+            f"in {plan.study.folder.path}: finalize on that machine, or copy that folder from "
+            "there, or --again opens test once more, which is counted"
+        )
     runs = runs_of(plan, rows(finals.study)) if finals else {}
-    refits = {row.number for (_, _, part), row in runs.items() if part == DEVELOPMENT}
-    if len(refits) < len(plan.chosen) * len(plan.seeds) or not refits <= set(last.trials):
+    refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
+    finished = {row.number for row in refits if row.state == "finished"}
+    if len(refits) < len(plan.chosen) * len(plan.seeds) or not finished <= set(last.trials):
         raise UserError(
             f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
             "off: the same command goes on with it, or --again opens test once more for what is "

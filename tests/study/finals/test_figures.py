@@ -29,7 +29,7 @@ from mmsr.study.lookup import look_up
 from mmsr.study.options import Options
 from mmsr.study.plan import make_plan
 from mmsr.study.report import Failure, Report
-from mmsr.study.succession import n_over, void_failed
+from mmsr.study.succession import failed, n_over, void
 from mmsr.study.tested import Opening
 
 OBJECTIVE = "valid/mrr@20"
@@ -86,6 +86,19 @@ def ranks_of(trial, seed):
     return np.clip(base * (3 - trial), 1, None).astype(np.int32)
 
 
+def ledger_of(plan, study, retries=False):
+    return Ledger(
+        study,
+        plan.space,
+        plan.base,
+        plan.objective,
+        plan.folder.ray,
+        only=plan.only,
+        retries=retries,
+        config_of=plan.config_of,
+    )
+
+
 @pytest.fixture
 def finalized(known):
     """Final figures of runs with made-up ranks and validation scores; some may have failed."""
@@ -104,15 +117,7 @@ def finalized(known):
         from mmsr.study.succession import add_missing
 
         add_missing(study, plan.only)
-        ledger = Ledger(
-            study,
-            plan.space,
-            plan.base,
-            plan.objective,
-            plan.folder.ray,
-            only=plan.only,
-            config_of=plan.config_of,
-        )
+        ledger = ledger_of(plan, study)
         for number in range(plan.trials):
             settings = ledger.ask("a").settings
             if number in failing:
@@ -229,14 +234,59 @@ def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
         run.finalize(plan, Console(file=io.StringIO()))
     assert run_plan.call_args.kwargs == {"retry_failed": True}
     study = store.load_study(store.open_storage(plan.storage), plan.name)
-    void_failed(study, plan.only[1:])
-    assert n_over(study, plan.only) == plan.trials - 1
-    for _ in range(2):  # what has been taken back is not taken back once more
-        void_failed(study, plan.only)
-        assert n_over(study, plan.only) == plan.trials - 2
-    ledger = Ledger(study, plan.space, plan.base, plan.objective, plan.folder.ray, only=plan.only)
+    assert failed(study, plan.only) == failed(study, None) == [0, 3]
+    assert failed(study, plan.only[1:]) == [3]
+    void(study, failed(study, plan.only))
+    assert failed(study, plan.only) == [], "what has been taken back is not taken back once more"
+    assert n_over(study, plan.only) == plan.trials - 2
+    ledger = ledger_of(plan, study, retries=True)
     assert ledger.reclaim() == 2
     assert ledger.reclaim() == 0
+
+
+def test_runs_that_fail_alike_each_time_stop_nobody(known, finalized):
+    plan = make_final_plan(known, top=1, n_seeds=3)
+    finalized(plan, failing={1, 2, 3, 4})
+    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    for retries in (True, True, False):
+        void(study, failed(study, plan.only))
+        ledger = ledger_of(plan, study, retries=retries)
+        assert ledger.reclaim() == 4
+        for _ in range(4):
+            ledger.ask("a")
+            ledger.fail("a", Failure(error="out of memory", traceback=""))
+        assert (ledger.fatal_error is None) == retries
+        assert n_over(study, plan.only) == plan.trials - (0 if retries else 3)
+
+
+def test_failed_runs_are_left_alone_once_test_is_open(known, finalized, monkeypatch):
+    plan = make_final_plan(known, top=1, n_seeds=2)
+    finalized(plan, failing={0})
+    opening = Opening(at="2026-01-01T00:00:00+00:00", trials=(1,))
+    known.folder.write("finalized.json", FinalRecord(opened=(opening,)).model_dump_json())
+    monkeypatch.setattr(run, "run_plan", run_plan := Mock(return_value=0))
+    assert run.finalize(plan, Console(file=io.StringIO())).record.opened == (opening,)
+    assert run_plan.call_args.kwargs == {"retry_failed": False}
+    monkeypatch.setattr(run, "run_plan", run_plan := Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run.finalize(plan, Console(file=io.StringIO()), again=True)
+    assert run_plan.call_args.kwargs == {"retry_failed": True}
+
+
+def test_openings_of_another_machine_ask_for_a_word(known, finalized, monkeypatch):
+    plan = make_final_plan(known, top=1, n_seeds=2)
+    finalized(plan)
+    monkeypatch.setattr(run, "run_plan", Mock(return_value=0))
+    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    refits = [row.number for row in rows(study) if row.settings["part"] == DEVELOPMENT]
+    study.set_user_attr("test_opened", [{"at": "2026-01-01T00:00:00+00:00", "trials": refits}])
+    console = Console(file=io.StringIO())
+    with monkeypatch.context() as away:
+        away.setattr(run, "is_ranked", lambda folder, number: False)
+        with pytest.raises(UserError, match="--again opens test once more, which is counted"):
+            run.finalize(plan, console)
+    found = run.finalize(plan, console)
+    assert (len(found.record.opened), found.opened) == (1, False), "the ranks are here"
 
 
 def shown(record, width=120):
