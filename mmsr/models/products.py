@@ -1,8 +1,11 @@
 """The number type of large matrix products.
 
-A model's large products are those of all nodes with a weight matrix, and the scores of all items.
-They alone run in bfloat16 where that is wanted. The products inside a graph are small: in float32
-they take less time than casting what goes into them, and results are nearer to exact ones.
+Large are the scores of all items, and the products of many nodes with a weight matrix: node input,
+the projections of dual attention and HGAT, the weights of GCN, GraphSAGE, HGNN and RGAT,
+Graphormer's output. These alone run in bfloat16 where that is wanted. Everything else is float32
+always: products inside a graph, update gate, joins of fusions and orders, readouts, keys of
+attention per relation, GAT's and Graphormer's heads. Most of that is small, and takes less time
+than casting what goes into it.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def product_dtype() -> torch.dtype:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """`x @ weight` in float32, its operands cast where the product is large.
+    """`x @ weight` as float32, its operands cast where the product is large.
 
     Parameters
     ----------

@@ -25,8 +25,9 @@ def softmax_cross_entropy(
 
     Equal to `torch.nn.functional.cross_entropy(users_BD @ items_ID.T, targets_B)`. The gradients
     are computed together with the loss, while the scores are there: these are overwritten by the
-    softmax weights, and no second matrix of that size exists. Under autocast the three products
-    run in its type; sums, exponentials and the target's part are float32.
+    softmax weights, and no second matrix of that size exists. The three products take
+    operands of the type of large products (`mmsr.models.products`); sums, exponentials and the
+    target's part are float32.
 
     Parameters
     ----------
