@@ -78,7 +78,8 @@ def reproduce(
     Rows and seeds are one study with the same budget for all: the same command goes on with it,
     and more `--rows` or `--seeds` are added to it. Each run trains on the training part and chooses
     its epoch on validation. When all are over, their models are ranked on test, once; asked again,
-    the kept ranks are used and test stays closed, but for rows that are new.
+    the kept ranks are used and test stays closed, but for rows that are new. On another machine,
+    which lacks the ranks, test is opened again, and the results say how often it was.
 
     Differences from HAN-GNN are tested over users (Wilcoxon, Holm's correction over rows).
 
