@@ -74,7 +74,7 @@ def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool =
             study = _open(plan, storage)
             Meter(study, plan.budget, plan.resources)
             if store.is_exhausted(study):
-                store.set_target(study, already)
+                store.set_target(study, n_over(study, plan.only))
             why = "nothing to do" if complete else f"{used_up}, more of it goes on"
             console.print(f"study {plan.name}: {already} trials are over, {why}", soft_wrap=True)
             _ship_rest(plan, study, console)
