@@ -16,8 +16,8 @@ Rules
   of them, the study is at its end.
 - What kinds of failures there are, and how often each is retried: see `mmsr.study.failures`.
 - When the first trials of a driver all fail with the same error, the study stops with that error;
-  they do not count, and the next driver tries them again. Where failed trials are tried again
-  anyway, this holds until one has finished: after that, the error is theirs alone.
+  they do not count, and the next driver tries them again. Where failed trials may be tried
+  again anyway, this holds until one has finished: after that, the error is theirs alone.
 - When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
 """
 
@@ -70,7 +70,7 @@ class Ledger:
     time_limit : most seconds that a trial may train; None sets no limit.
     startup_trials : trials that must be complete before any is stopped early.
     only : the settings that may be run, as Optuna keeps them; None where any may.
-    retries : failed trials are tried again by every driver.
+    retries : trials that failed may be tried again by a later driver.
     systematic : go through the space setting by setting rather than sample it.
     config_of : makes a config of settings; None applies them to `base`.
     driver, code : name and code versions of this driver, noted with each trial.

@@ -6,9 +6,9 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -43,14 +43,19 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool = False) -> int:
+def run_plan(
+    plan: Plan,
+    telling: Telling | None = None,
+    *,
+    retried: Sequence[Mapping[str, Any]] | None = None,
+) -> int:
     """Run a study until all its trials are over; returns the exit code.
 
     Parameters
     ----------
     plan : the study.
     telling : how to speak of the trials; None leaves it as for any study.
-    retry_failed : try those of the plan's trials again that have failed before.
+    retried : of `plan.only`, the settings whose trials are tried again if they failed before.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool =
     ):
         storage = OwnedStorage(store.open_storage(plan.storage))
         there = check_existing(plan, storage)
-        again = failed(there, plan.only) if there and retry_failed else []
+        again = failed(there, retried) if there and retried else []
         already = n_over(there, plan.only) - len(again) if there else 0
         used_up = plan.budget.used_up(spent_hours(there)) if there else None
         complete = there is not None and (already >= plan.trials or store.is_exhausted(there))
@@ -99,7 +104,7 @@ def run_plan(plan: Plan, telling: Telling | None = None, *, retry_failed: bool =
             plan = settle(plan, console.print)
             study = _open(plan, storage)
             void(study, again)
-            return _run(plan, study, console, stop, telling, retry_failed)
+            return _run(plan, study, console, stop, telling, retries=retried is not None)
 
 
 def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
@@ -147,7 +152,8 @@ def _run(
     console: Console,
     stop: StopRequest,
     telling: Telling,
-    retry_failed: bool,
+    *,
+    retries: bool,
 ) -> int:
     already = n_over(study, plan.only)
     value = best_value(rows(study))
@@ -177,7 +183,7 @@ def _run(
             time_limit=plan.time_limit,
             startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
             only=plan.only,
-            retries=retry_failed,
+            retries=retries,
             systematic=plan.sampler.systematic,
             config_of=plan.config_of,
             code=code_version(),

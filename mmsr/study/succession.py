@@ -49,12 +49,12 @@ def void(study: optuna.Study, numbers: Iterable[int]) -> None:
         study.set_user_attr(_VOID, sorted(voided(study) | new))
 
 
-def failed(study: optuna.Study, only: Sequence[Settings] | None) -> list[int]:
-    """Numbers of the trials that failed: of those settings alone, or of all."""
+def failed(study: optuna.Study, only: Sequence[Settings]) -> list[int]:
+    """Numbers of the trials of those settings that failed."""
     return [
         trial.number
         for trial in counted(study)
-        if trial.state == TrialState.FAIL and (only is None or trial.params in only)
+        if trial.state == TrialState.FAIL and trial.params in only
     ]
 
 

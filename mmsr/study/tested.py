@@ -3,8 +3,8 @@
 A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
 the study, so that asking again opens nothing. Test is opened again only for trials that are new.
 Openings are on record in the study's folder and in its storage, so that a driver on another
-machine, whose folder has neither that record nor the ranks, knows of them. Asking there ranks the
-models again, and that counts as another opening.
+machine, whose folder has neither that record nor the ranks, knows of them. Ranking the models
+there counts as another opening.
 """
 
 from __future__ import annotations

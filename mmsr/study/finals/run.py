@@ -26,7 +26,7 @@ from mmsr.study.record import SHIP_SECONDS
 from mmsr.study.report import Proposal
 from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED, OK
-from mmsr.study.succession import n_over
+from mmsr.study.succession import n_over, voided
 from mmsr.study.telling import Telling
 from mmsr.study.tested import Look, Opening, all_openings, is_ranked, rank_on_test
 from mmsr.study.views import show_failures
@@ -61,8 +61,8 @@ def finalize(
 ) -> Finalized:
     """Run what is left of the runs, rank the refits on test, and put it all on record.
 
-    The first call that gets so far opens test and records it; later ones show that result. Until
-    then, and with `again`, runs that failed are tried once more by every call.
+    The first call that gets so far opens test and records it; later ones show that result. Runs
+    that failed are tried once more by every call; refits, once test is open, by `again` alone.
 
     Parameters
     ----------
@@ -85,7 +85,10 @@ def finalize(
         return Finalized(OK, before, complete=complete, waiting=_ship(known))
     with known.folder.locked():
         finals = _finals(plan)
-        before = _record(known, finals)  # nobody changes it now
+        before = _record(known, finals)
+        if before.result is not None and not again:  # since the first look
+            return Finalized(OK, before, complete=_asked(plan) == _answered(before))
+        may_refit = again or not before.opened
         if before.opened and not again:
             _check_cut_off(plan, before, finals)
         console.print(cost(plan), soft_wrap=True, markup=False)
@@ -98,7 +101,7 @@ def finalize(
                 journal=journal_of_finals,
                 track=TrackedFinals,
             ),
-            retry_failed=again or not before.opened,
+            retried=[one for one in plan.only or () if may_refit or one["part"] != DEVELOPMENT],
         )
         finals = _finals(plan)
         if finals is None or n_over(finals.study, plan.only) < plan.trials:
@@ -154,6 +157,7 @@ def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
 def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:
     """Raise UserError where a call that was cut off had opened test elsewhere or otherwise."""
     last = before.opened[-1]
+    opened = {number for opening in before.opened for number in opening.trials}
     noted = read_final(plan.study.folder.finalized).opened
     ranked = all(is_ranked(plan.folder, number) for number in last.trials)
     if last not in noted and not ranked:
@@ -164,12 +168,13 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | No
         )
     runs = runs_of(plan, rows(finals.study)) if finals else {}
     refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
-    finished = {row.number for row in refits if row.state == "finished"}
-    if len(refits) < len(plan.chosen) * len(plan.seeds) or not finished <= set(last.trials):
+    again = voided(finals.study) if finals else set()  # these are run once more
+    ranked_next = {row.number for row in refits if row.state != "failed" or row.number in again}
+    if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
         raise UserError(
             f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
-            "off: the same command goes on with it, or --again opens test once more for what is "
-            "asked for now, which is counted"
+            "off: what it asked for goes on by the same command, or --again opens test once more for "
+            "what is asked for now, which is counted"
         )
 
 

@@ -40,7 +40,7 @@ def reproduce(
     """
     plan = request.plan
     telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
-    code = run_plan(plan, telling, retry_failed=True)
+    code = run_plan(plan, telling, retried=plan.only)
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED, None

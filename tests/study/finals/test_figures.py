@@ -232,9 +232,9 @@ def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
     monkeypatch.setattr(run, "run_plan", run_plan := Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run.finalize(plan, Console(file=io.StringIO()))
-    assert run_plan.call_args.kwargs == {"retry_failed": True}
+    assert list(run_plan.call_args.kwargs["retried"]) == list(plan.only)
     study = store.load_study(store.open_storage(plan.storage), plan.name)
-    assert failed(study, plan.only) == failed(study, None) == [0, 3]
+    assert failed(study, plan.only) == [0, 3]
     assert failed(study, plan.only[1:]) == [3]
     void(study, failed(study, plan.only))
     assert failed(study, plan.only) == [], "what has been taken back is not taken back once more"
@@ -266,11 +266,41 @@ def test_failed_runs_are_left_alone_once_test_is_open(known, finalized, monkeypa
     known.folder.write("finalized.json", FinalRecord(opened=(opening,)).model_dump_json())
     monkeypatch.setattr(run, "run_plan", run_plan := Mock(return_value=0))
     assert run.finalize(plan, Console(file=io.StringIO())).record.opened == (opening,)
-    assert run_plan.call_args.kwargs == {"retry_failed": False}
+    retried = run_plan.call_args.kwargs["retried"]
+    assert [one["part"] for one in retried] == [TRAIN, TRAIN]
     monkeypatch.setattr(run, "run_plan", run_plan := Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run.finalize(plan, Console(file=io.StringIO()), again=True)
-    assert run_plan.call_args.kwargs == {"retry_failed": True}
+    assert list(run_plan.call_args.kwargs["retried"]) == list(plan.only)
+
+
+@pytest.mark.parametrize("left", ["voided", "running"])
+def test_a_refit_that_is_tried_again_is_new_to_test(known, finalized, left):
+    """`--again` was cut off hard: before the successor was queued, or while it trained."""
+    plan = make_final_plan(known, top=1, n_seeds=2)
+    finalized(plan, failing={0})
+    opening = Opening(at="2026-01-01T00:00:00+00:00", trials=(1,))
+    known.folder.write("finalized.json", FinalRecord(opened=(opening,)).model_dump_json())
+    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    void(study, [0])
+    if left == "running":
+        ledger = ledger_of(plan, study)
+        ledger.reclaim()
+        ledger.ask("a")
+    with pytest.raises(UserError, match="--again opens test once more"):
+        run.finalize(plan, Console(file=io.StringIO()))
+
+
+def test_going_on_twice_is_going_on(known, finalized, monkeypatch):
+    plan = make_final_plan(known, top=1, n_seeds=2)
+    finalized(plan)
+    openings = [
+        Opening(at=f"2026-01-0{n}T00:00:00+00:00", trials=t) for n, t in ((1, (0, 1)), (2, (1,)))
+    ]
+    known.folder.write("finalized.json", FinalRecord(opened=tuple(openings)).model_dump_json())
+    monkeypatch.setattr(run, "run_plan", Mock(return_value=0))
+    found = run.finalize(plan, Console(file=io.StringIO()))
+    assert (found.opened, found.complete, len(found.record.opened)) == (False, True, 2)
 
 
 def test_openings_of_another_machine_ask_for_a_word(known, finalized, monkeypatch):
