@@ -253,7 +253,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert yaml.safe_load(export_best(known))["provenance"]["finalized"]["seeds"] == [2024]
 
     known.folder.write("finalized.json", json.dumps({"opened": ["2099-01-01"], "result": None}))
-    _, err = run("study", "finalize", "small", "--seeds", "1", code=2)
+    _, err = run("study", "finalize", "small", "--seeds", "3", code=2)
     assert "cut off" in err
 
     known.folder.finalized.unlink()

@@ -173,8 +173,8 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | No
     if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
         raise UserError(
             f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
-            "off: what it asked for goes on by the same command, or --again opens test once more for "
-            "what is asked for now, which is counted"
+            "off: what it asked for goes on by the same command, or --again opens test once more "
+            "for what is asked for now, which is counted"
         )
 
 
