@@ -24,6 +24,7 @@ from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.mmsr import MMSR
 from mmsr.training import checkpoint
+from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
 from mmsr.training.batching import bucketed_batches
 from mmsr.training.step import choose_device, new_model, new_optimizer, train_step
@@ -126,6 +127,7 @@ class Run:
         self.device = choose_device(device)
         if config.training.threads is not None:
             torch.set_num_threads(config.training.threads)
+        keep_freed_memory()
         self.examples, self.valid = _examples(dataset, part)
         self.model = new_model(config, dataset).to(self.device)
         self.optimizer = new_optimizer(config, self.model)
