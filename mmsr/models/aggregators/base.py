@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph, take_rows
 from mmsr.models.dropout import dropout
+from mmsr.models.softmax import softmax
 
 
 class Aggregator(nn.Module, ABC):
@@ -42,4 +42,4 @@ def rows_of(values_BNX: Tensor, queries_BQ: Tensor | None) -> Tensor:
 
 def attention_weights(scores: Tensor, probability: float, training: bool) -> Tensor:
     """Softmax over the last axis, with dropout of this probability on the weights."""
-    return dropout(torch.softmax(scores, dim=-1), probability, training)
+    return dropout(softmax(scores), probability, training)
