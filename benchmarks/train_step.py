@@ -46,6 +46,7 @@ from mmsr.models.aggregators.dual_attention import QueryPasses
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import AGGREGATORS
 from mmsr.training import bf16_is_native
+from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
 from mmsr.training.step import new_optimizer, train_step
 
@@ -69,6 +70,7 @@ class Bench:
         cls, dataset: Dataset, graph: GraphConfig, codes: Codes, settings: Mapping[str, object]
     ) -> Bench:
         config = Config(dataset=dataset.name, graph=graph).replace(settings)
+        keep_freed_memory()
         torch.manual_seed(SEED)
         model = MMSR(config, dataset.n_items, codes).train()
         examples = dataset.development()
@@ -95,12 +97,11 @@ class Bench:
         tables = self.model.tables
         links = [tables.links(m) for m in tables.modalities]
         graph = build_batch_graph(self.histories(rows)[0], links)
-        _ = graph.occurrence_BNL, graph.item_cross_bias
+        _ = graph.mean_occurrence_BNL, graph.is_type_BNT, graph.item_cross_bias_BnX
         sequence = self.model.fusion.sequence
         passes = QueryPasses(sequence.layers[0], graph, sequence.readout.queries(graph))
         for type_, wanted in enumerate(passes.rows):
-            graph.sequential_of(type_, wanted)
-        graph.sequential_of(0, passes.rows[0])  # each of the two orders asks for the items' own
+            graph.within_of(type_, wanted)
         return graph.real_BN.sum(dim=1)
 
     def operations(self, rows: np.ndarray) -> float:

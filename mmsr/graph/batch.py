@@ -61,6 +61,18 @@ class BatchGraph:
         return torch.cat(self.occurrences, dim=1)
 
     @cached_property
+    def mean_occurrence_BNL(self) -> Tensor:
+        """The occurrences of all types, each node's divided by their number."""
+        return self.occurrence_BNL / self.occurrence_BNL.sum(dim=2, keepdim=True).clamp(min=1)
+
+    @cached_property
+    def is_type_BNT(self) -> Tensor:
+        """1 at the type of each node, padding included, 0 elsewhere."""
+        types = torch.eye(len(self.sizes), device=self.real_BN.device)
+        rows = [row.expand(size, -1) for row, size in zip(types, self.sizes, strict=True)]
+        return torch.cat(rows).expand(len(self.real_BN), -1, -1)
+
+    @cached_property
     def last_BK(self) -> Tensor:
         """Nodes of type 0 at the history's last position; -1 where there are fewer than K."""
         return take_rows(self.slots[0], self.lengths[:, None] - 1)[:, 0]
@@ -83,41 +95,39 @@ class BatchGraph:
         back_BQ = take_rows(self.occurrences[0], items_BQ).argmax(dim=2)
         return take_rows(self.slots[type_], (self.lengths[:, None] - 1 - back_BQ).clamp(min=0))
 
-    def sequential_of(self, type_: int, rows_BR: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of `sequential` and `within_bias`, for some nodes of one type alone.
+    def within_of(self, type_: int, rows_BR: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of `within`, for some nodes of one type alone.
 
         Returns
         -------
-        `[B, R, 3, n]` and `[B, R, n]`.
+        `[B, R, 4, n]` and `[B, R, n]`.
         """
         occurrence = self.occurrences[type_]
         rows_BRL = take_rows(occurrence, rows_BR)
         itself = F.one_hot(rows_BR, self.sizes[type_]).to(rows_BRL.dtype)
-        return _steps(_after(rows_BRL, occurrence), _before(rows_BRL, occurrence), itself)
+        return _within(_after(rows_BRL, occurrence), _before(rows_BRL, occurrence), itself)
 
     @cached_property
-    def sequential(self) -> tuple[Tensor, ...]:
-        """Per type `[B, n, 3, n]`: relation out, in or both, as 0/1, from row to column node."""
-        return tuple(mask for mask, _ in self._steps)
+    def within(self) -> list[tuple[Tensor, Tensor]]:
+        """Relations within each type, from row to column node, and where attention may look.
 
-    @cached_property
-    def within_bias(self) -> tuple[Tensor, ...]:
-        """Per type `[B, n, n]`: 0 where homogeneous attention may look, -inf elsewhere."""
-        return tuple(bias for _, bias in self._steps)
-
-    @cached_property
-    def _steps(self) -> list[tuple[Tensor, Tensor]]:
+        Per type `[B, n, 4, n]`, relation self, out, in or both as 0/1, and the bias `[B, n, n]`: 0
+        where there is one of them, -inf elsewhere.
+        """
         return [
-            _steps(after, after.transpose(1, 2), torch.eye(size, device=after.device))
+            _within(after, after.transpose(1, 2), torch.eye(size, device=after.device))
             for after, size in zip(self.follows, self.sizes, strict=True)
         ]
 
     @cached_property
-    def item_cross_bias(self) -> tuple[Tensor, ...]:
-        """Rows of `cross_bias_BNN` for the nodes of type 0: per type `[B, n, m]`."""
+    def item_cross_bias_BnX(self) -> Tensor:
+        """Of each node of type 0, to itself and then to those of all other types.
+
+        0 where heterogeneous attention may look (to itself always), -inf elsewhere.
+        """
         items, *others = self.occurrences
-        itself = torch.eye(self.sizes[0], device=items.device).expand(len(items), -1, -1)
-        return (_bias(itself), *(_bias(_any(items, other)) for other in others))
+        shares_BnM = _any(items, torch.cat(others, dim=1))
+        return _bias(F.pad(shares_BnM, (1, 0), value=1.0))
 
     @cached_property
     def cross_bias_BNN(self) -> Tensor:
@@ -145,6 +155,19 @@ class BatchGraph:
         rows_BQL = take_rows(self.occurrences[0], queries_BQ)
         itself = F.one_hot(queries_BQ, self.sizes[0]).to(rows_BQL.dtype)
         return self._relations(0, rows_BQL, itself)
+
+    def relation_bias_of(self, queries_BQ: Tensor | None) -> Tensor:
+        """0 where `relations_of` has a relation, -inf elsewhere: `[B, Q, N]`.
+
+        That of all nodes is made once.
+        """
+        if queries_BQ is None:
+            return self._relation_bias_BNN
+        return _bias(self.relations_of(queries_BQ))
+
+    @cached_property
+    def _relation_bias_BNN(self) -> Tensor:
+        return _bias(self.relation_BNN)
 
     def _relations(self, type_: int, rows_BRL: Tensor, itself: Tensor) -> Tensor:
         """Relations of nodes of one type, given where they occur, to all nodes."""
@@ -186,15 +209,19 @@ class BatchGraph:
 
 def _bias(related_Bnn: Tensor) -> Tensor:
     """Additive attention mask: 0 where related, -inf elsewhere."""
-    return torch.zeros_like(related_Bnn).masked_fill_(related_Bnn == 0, -torch.inf)
+    bias = torch.zeros(related_Bnn.shape, device=related_Bnn.device)
+    return bias.masked_fill_(related_Bnn == 0, -torch.inf)
 
 
-def _steps(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks `[B, R, 3, n]` of out, in and both, and the bias `[B, R, n]` over them and itself."""
+def _within(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks `[B, R, 4, n]` of self, out, in and both, and the bias `[B, R, n]` over them."""
     both = after * before
-    mask = torch.stack((after - both, before - both, both), dim=2)
+    steps = torch.stack((after - both, before - both, both), dim=2)
     # A node that follows itself is related by `self` alone.
-    return mask * (1 - itself).unsqueeze(-2), _bias(after + before + itself)
+    steps *= (1 - itself).unsqueeze(-2)
+    itself = itself.expand_as(both)
+    mask = torch.cat((itself.unsqueeze(2), steps), dim=2)
+    return mask, _bias(after + before + itself)
 
 
 def build_batch_graph(

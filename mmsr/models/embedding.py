@@ -178,12 +178,17 @@ class NodeInput(nn.Module):
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
         """Node vectors `[B, N, D]` from the mapped embeddings `[B, n, D]` of each type block."""
-        if self.types is not None:
-            types = self.types @ self.type_weight
-            mapped = [h + types[t] for t, h in enumerate(mapped)]
         h_BND = torch.cat(mapped, dim=1)
+        shares, tables = [], []  # of each node, and what they are shares of
+        if self.types is not None:
+            shares.append(graph.is_type_BNT)
+            tables.append(self.types @ self.type_weight)
         if self.positions is not None:
-            occurrence_BNL = graph.occurrence_BNL
-            mean_BNL = occurrence_BNL / occurrence_BNL.sum(dim=2, keepdim=True).clamp(min=1)
-            h_BND = h_BND + mean_BNL @ (self.positions[: mean_BNL.shape[2]] @ self.position_weight)
-        return h_BND
+            shares.append(graph.mean_occurrence_BNL)
+            tables.append(self.positions[: shares[-1].shape[2]] @ self.position_weight)
+        if not shares:
+            return h_BND
+        share_BNX = torch.cat(shares, dim=2)
+        return torch.addmm(h_BND.flatten(0, 1), share_BNX.flatten(0, 1), torch.cat(tables)).view(
+            h_BND.shape
+        )

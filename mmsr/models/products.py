@@ -1,11 +1,11 @@
 """The number type of large matrix products.
 
 Large are the scores of all items in training, and products of many nodes with a weight matrix: the
-embeddings' part of node input, the projections of dual attention and (of all nodes) HGAT, the
-weights of GCN, GraphSAGE, HGNN and RGAT, Graphormer's output. These alone run in bfloat16 where
+embeddings' part of node input, the projections of dual attention and (of all nodes) GAT and HGAT,
+the weights of GCN, GraphSAGE, HGNN and RGAT, Graphormer's output. These alone run in bfloat16 where
 that is wanted. Everything else is float32 always: products inside a graph, attention scores, update
-gate, joins of fusions and orders, readouts, GAT's and Graphormer's heads. Most of that is small,
-and takes less time than casting what goes into it.
+gate, joins of fusions and orders, readouts, Graphormer's heads. Most of that is small, and takes
+less time than casting what goes into it.
 """
 
 from __future__ import annotations

@@ -137,10 +137,10 @@ def test_masks_allow_what_the_relations_say() -> None:
     cross = (relation >= len(WITHIN_TYPE)) | (relation == SELF)
     assert torch.equal(graph.cross_bias_BNN == 0, cross)
     assert torch.isneginf(graph.cross_bias_BNN[~cross]).all()
-    for t, (mask, bias) in enumerate(zip(graph.sequential, graph.within_bias, strict=True)):
+    for t, (mask, bias) in enumerate(graph.within):
         within = relation[:, graph.block(t), graph.block(t)]
         assert torch.equal(bias == 0, within > 0)
-        for place, id_ in enumerate((OUT, IN, BOTH)):
+        for place, id_ in enumerate((SELF, OUT, IN, BOTH)):
             assert torch.equal(mask[:, :, place] == 1, within == id_)
 
 

@@ -31,7 +31,7 @@ def other_values(key: str, annotation: Any, default: Any) -> list[Any]:
         return [not default]
     if annotation is int:
         return [2]
-    return [] if key == "dropout" else [0.4]
+    return [] if key == "dropout" else [0.4, 0.0]
 
 
 def layers_of(name: str) -> Iterator[Layer]:

@@ -1,6 +1,7 @@
 """Dual attention: homogeneous and heterogeneous attention over one graph (eqs. 12-17).
 
-Shapes: B batch, N nodes, n nodes of one type block, Q query nodes, R rows, S slots, D width.
+Shapes: B batch, N nodes, n nodes of one type block, M nodes of all other types, Q query
+nodes, R rows, S slots, D width.
 
 A homogeneous pass mixes nodes of one type, which share their projections, so it commutes with
 them: projecting the result of the pass equals passing the projections. The second pass of an
@@ -10,6 +11,7 @@ asynchronous order therefore needs no further product with a weight matrix.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -70,8 +72,11 @@ class Passes(ABC):
         """The near nodes' rows of `x`."""
 
     @abstractmethod
-    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
-        """Homogeneous pass: `values` mixed by the scores of eq. (12) between `x`, near nodes."""
+    def within_near(self, x: Blocks, near: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+        """Homogeneous pass: `values` mixed by the scores of eq. (12) between `x`, near nodes.
+
+        `near` are the near nodes' rows of `x`.
+        """
 
     @abstractmethod
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
@@ -86,19 +91,18 @@ class Passes(ABC):
         """Heterogeneous pass (eq. 13) for the output nodes, from vectors of the near ones."""
 
     def _within_weights(
-        self, rows_BRD: Tensor, x_BnD: Tensor, mask_BR3n: Tensor, bias_BRn: Tensor, itself: Tensor
+        self, rows_BRD: Tensor, x_BnD: Tensor, mask_BR4n: Tensor, bias_BRn: Tensor
     ) -> Tensor:
-        """Softmax over eq. (12): a_r · (v_i ⊙ v_j); `itself` holds 1 where row and column meet."""
-        own, *others = self.layer.relation
-        B, R, D = rows_BRD.shape
-        scaled = (rows_BRD[:, :, None] * torch.stack(others)).view(B, R * 3, D)
-        scores_BR3n = (scaled @ x_BnD.transpose(1, 2)).view(B, R, 3, -1)
-        scores = (scores_BR3n * mask_BR3n).sum(dim=2)
-        scores = scores + ((rows_BRD * rows_BRD) @ own)[:, :, None] * itself
-        return self._weights(F.leaky_relu(scores, self.layer.config.negative_slope) + bias_BRn)
+        """Softmax over eq. (12): a_r · (v_i ⊙ v_j), r the mask's relation from i to j."""
+        scaled_BXD = (rows_BRD[:, :, None] * self.layer.relation).flatten(1, 2)
+        scores_BR4n = (scaled_BXD @ x_BnD.transpose(1, 2)).view(mask_BR4n.shape)
+        scores_BRn = (scores_BR4n * mask_BR4n).sum(dim=2)
+        slope = self.layer.config.negative_slope
+        return self._weights(F.leaky_relu(scores_BRn, slope) + bias_BRn)
 
-    def _scaled(self, query: Tensor) -> Tensor:
-        return query * self.layer.scale
+    def _across_weights(self, products: Tensor, bias: Tensor) -> Tensor:
+        """Softmax over eq. (13), from the products of queries and keys."""
+        return self._weights(products * self.layer.scale + bias)
 
     def _weights(self, scores: Tensor) -> Tensor:
         return attention_weights(scores, self.layer.config.dropout, self.layer.training)
@@ -116,16 +120,10 @@ class AllPasses(Passes):
     def near(self, x: Blocks) -> Blocks:
         return x
 
-    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+    def within_near(self, x: Blocks, near: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
         mixed = []
-        for t, x_BnD in enumerate(x):
-            weights = self._within_weights(
-                x_BnD,
-                x_BnD,
-                self.graph.sequential[t],
-                self.graph.within_bias[t],
-                torch.eye(x_BnD.shape[1], dtype=x_BnD.dtype, device=x_BnD.device),
-            )
+        for t, (x_BnD, (mask, bias)) in enumerate(zip(x, self.graph.within, strict=True)):
+            weights = self._within_weights(x_BnD, x_BnD, mask, bias)
             mixed.append(_mixed(weights, [v[t] for v in values]))
         return tuple(zip(*mixed, strict=True))
 
@@ -133,12 +131,12 @@ class AllPasses(Passes):
         return self.graph.by_type(self.across(query, key, value))
 
     def within(self, x: Blocks, value: Blocks) -> Tensor:
-        return torch.cat(self.within_near(x, value)[0], dim=1)
+        return torch.cat(self.within_near(x, x, value)[0], dim=1)
 
     def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         q, k, v = (torch.cat(blocks, dim=1) for blocks in (query, key, value))
-        scores = self._scaled(q) @ k.transpose(1, 2) + self.graph.cross_bias_BNN  # eq. (13)
-        return self._weights(scores) @ v  # eq. (14)
+        weights_BNN = self._across_weights(q @ k.transpose(1, 2), self.graph.cross_bias_BNN)
+        return weights_BNN @ v  # eq. (14)
 
 
 class QueryPasses(Passes):
@@ -156,40 +154,43 @@ class QueryPasses(Passes):
         self.rows = [slot.clamp(min=0).flatten(1) for slot in slots]
         self.bias_BQS = torch.cat(slots, dim=2).lt(0) * torch.finfo(torch.float32).min
 
+    @cached_property
+    def within_items(self) -> tuple[Tensor, Tensor]:
+        """Mask and bias of the queries among the items: both orders of the passes ask for them."""
+        return self.graph.within_of(0, self.rows[0])
+
     def near(self, x: Blocks) -> Blocks:
         return tuple(take_rows(block, rows) for block, rows in zip(x, self.rows, strict=True))
 
-    def within_near(self, x: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
+    def within_near(self, x: Blocks, near: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
         mixed = []
-        for t, (x_BnD, rows) in enumerate(zip(x, self.rows, strict=True)):
-            weights = self._row_weights(t, x_BnD, rows)
+        for t, (x_BnD, near_BRD, rows_BR) in enumerate(zip(x, near, self.rows, strict=True)):
+            relations = self.within_items if t == 0 else self.graph.within_of(t, rows_BR)
+            weights = self._within_weights(near_BRD, x_BnD, *relations)
             mixed.append(_mixed(weights, [v[t] for v in values]))
         return tuple(zip(*mixed, strict=True))
 
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
-        items = self._scaled(query[0])
-        scores = [  # eq. (13)
-            items @ k.transpose(1, 2) + bias
-            for k, bias in zip(key, self.graph.item_cross_bias, strict=True)
-        ]
-        weights = self.graph.by_type(self._weights(torch.cat(scores, dim=2)), dim=2)
-        first, *others = (w @ v for w, v in zip(weights, value, strict=True))  # eq. (14)
-        return (sum(others, first),)
+        if len(query) == 1:
+            return value
+        # An item looks at itself and at nodes of other types, so there is one score for itself.
+        items_BnD, keys_BMD = query[0], torch.cat(key[1:], dim=1)
+        values_BMD = keys_BMD if value is key else torch.cat(value[1:], dim=1)
+        itself_Bn1 = (items_BnD * key[0]).sum(dim=2, keepdim=True)
+        products_BnX = torch.cat((itself_Bn1, items_BnD @ keys_BMD.transpose(1, 2)), dim=2)
+        weights_BnX = self._across_weights(products_BnX, self.graph.item_cross_bias_BnX)
+        itself_Bn1, others_BnM = weights_BnX.tensor_split((1,), dim=2)
+        return (torch.addcmul(others_BnM @ values_BMD, itself_Bn1, value[0]),)  # eq. (14)
 
     def within(self, x: Blocks, value: Blocks) -> Tensor:
-        return self._row_weights(0, x[0], self.rows[0]) @ value[0]
+        rows_BRD = take_rows(x[0], self.rows[0])
+        return self._within_weights(rows_BRD, x[0], *self.within_items) @ value[0]
 
     def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         key_BQSD, value_BQSD = self._by_slot(key), self._by_slot(value)
-        query_BQD = self._scaled(query[0])
-        scores_BQS = (key_BQSD @ query_BQD[:, :, :, None])[:, :, :, 0]  # eq. (13)
-        weights_BQS = self._weights(scores_BQS + self.bias_BQS)
+        products_BQS = (key_BQSD @ query[0][:, :, :, None])[:, :, :, 0]
+        weights_BQS = self._across_weights(products_BQS, self.bias_BQS)
         return (weights_BQS[:, :, None] @ value_BQSD)[:, :, 0]  # eq. (14)
-
-    def _row_weights(self, type_: int, x_BnD: Tensor, rows_BR: Tensor) -> Tensor:
-        mask, bias = self.graph.sequential_of(type_, rows_BR)
-        itself = F.one_hot(rows_BR, x_BnD.shape[1]).to(x_BnD.dtype)
-        return self._within_weights(take_rows(x_BnD, rows_BR), x_BnD, mask, bias, itself)
 
     def _by_slot(self, near: Blocks) -> Tensor:
         B, Q, D = near[0].shape
@@ -244,7 +245,7 @@ class HomogeneousFirst(Order):
     """`hohe`: heterogeneous attention over the result of homogeneous attention."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
-        return p.across(*p.within_near(value, query, key, value))
+        return p.across(*p.within_near(value, p.near(value), query, key, value))
 
 
 class HeterogeneousFirst(Order):
@@ -259,8 +260,9 @@ class NonInvasiveHomogeneousFirst(Order):
     """`NI(hohe)`: the first pass changes the scores of the second, the values stay V."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
-        query, key = p.within_near(value, query, key)
-        return p.across(query, key, p.near(value))
+        near = p.near(value)
+        query, key = p.within_near(value, near, query, key)
+        return p.across(query, key, near)
 
 
 class NonInvasiveHeterogeneousFirst(Order):
