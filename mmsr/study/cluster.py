@@ -189,12 +189,12 @@ def nodes() -> list[Node]:
     return [_node(node["Resources"]) for node in alive]
 
 
-def is_free(cpu: float, gpu: float) -> bool:
-    """Whether nobody uses so much of the cluster now."""
-    import ray
+def is_free(resources: Resources) -> bool:
+    """Whether nobody uses so much of some node now."""
+    from ray._private.state import available_resources_per_node
 
-    free = ray.available_resources()  # type: ignore[no-untyped-call]
-    return bool(free.get("CPU", 0.0) >= cpu and free.get("GPU", 0.0) >= gpu)
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return any(resources.fit(_node(node)) for node in free.values())
 
 
 def startable_nodes() -> list[Node]:

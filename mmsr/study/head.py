@@ -42,8 +42,6 @@ def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
 
 
 def _watch(address: str, halt: Callable[[str], None], code: int, over: threading.Event) -> None:
-    import ray
-
     answered = time.monotonic()
     while not over.wait(_LOOK_SECONDS):
         if _answers(address):
@@ -56,13 +54,19 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
     halt(what)
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline:  # a process that is over by then takes this thread along
-        if over.is_set() and not ray.is_initialized():
-            return  # it has left Ray, and goes on with something else
+        if over.is_set() and not _is_connected_to(address):
+            return  # it has left that head, and goes on with something else
         time.sleep(_LOOK_SECONDS)
     sys.stderr.write(f"error: {what}; the same command goes on when there is one again\n")
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(code)
+
+
+def _is_connected_to(address: str) -> bool:
+    import ray
+
+    return ray.is_initialized() and ray.get_runtime_context().gcs_address == address
 
 
 def _answers(address: str) -> bool:

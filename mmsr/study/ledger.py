@@ -44,8 +44,8 @@ from mmsr.study.succession import (
     drop_resumption,
     note_value,
     queue_again,
-    void,
-    voided,
+    take_back,
+    taken_back,
 )
 from mmsr.tracking import RunState
 
@@ -134,11 +134,11 @@ class Ledger:
 
     def reclaim(self) -> int:
         """Queue again what an earlier driver left under way; returns the number of trials."""
-        taken_back = voided(self.study)
+        back = taken_back(self.study)
         left = [
             trial
             for trial in self.study.get_trials(deepcopy=False)
-            if trial.state == TrialState.RUNNING or trial.number in taken_back
+            if trial.state == TrialState.RUNNING or trial.number in back
         ]
         return sum(queue_again(self.study, trial) for trial in left)
 
@@ -231,7 +231,7 @@ class Ledger:
             entry.deaths.append(reason)
             entry.since = None
 
-    def gets_on(self, runner_id: str) -> bool:
+    def makes_progress(self, runner_id: str) -> bool:
         """Whether a trial is under way, and none of its workers died since its newest epoch."""
         return (entry := self._live.get(runner_id)) is not None and not entry.deaths
 
@@ -293,7 +293,7 @@ class Ledger:
         failed = all(ending.state is RunState.FAILED for _, ending in first)
         if len(first) == SAME_FAILURES and failed and len(errors) == 1:
             self.fatal_error = first[0][1].error
-            void(self.study, (number for number, _ in first))
+            take_back(self.study, (number for number, _ in first))
             self.stop(f"the first {SAME_FAILURES} trials failed alike")
 
     def _fail_for_time(self, runner_id: str) -> None:

@@ -29,6 +29,7 @@ from mmsr.errors import UserError
 from mmsr.study.cluster import is_free
 from mmsr.study.record import code_version
 from mmsr.study.report import Task
+from mmsr.study.resources import Resources
 
 if TYPE_CHECKING:
     from mmsr.study.plan import Plan
@@ -97,9 +98,9 @@ class Probe:
 
     def _new(self, say: Callable[[str], object]) -> Measured:
         plan = self.plan
-        if _ray_is_there() and not is_free(1.0, self.gpu):
-            what = f"1 CPU and {self.gpu:g} GPU are" if self.gpu else "1 CPU is"
-            say(f"the cluster is full: measuring waits until {what} free")
+        wanted = Resources(gpu=self.gpu)
+        if _ray_is_there() and not is_free(wanted):
+            say(f"no node has {wanted} free now: measuring waits until one has")
         task = Task(
             number=0,
             config=(self.config or plan.base).to_dict(),

@@ -32,7 +32,7 @@ from mmsr.study.record import SHIP_SECONDS, code_version, journal_of
 from mmsr.study.resources import GB
 from mmsr.study.space import stored
 from mmsr.study.study import FAILED, INTERRUPTED, OK
-from mmsr.study.succession import add_missing, counted, failed, n_over, void
+from mmsr.study.succession import add_missing, counted, failed, n_over, take_back
 from mmsr.study.telling import Telling
 from mmsr.study.warm import tell
 from mmsr.tracking import RunState
@@ -102,8 +102,9 @@ def run_plan(
             stop.install()  # Ray has taken SIGTERM
             stop.check()
             plan = settle(plan, console.print)
+            stop.check()
             study = _open(plan, storage)
-            void(study, again)
+            take_back(study, again)
             return _run(plan, study, console, stop, telling, retries=retried is not None)
 
 

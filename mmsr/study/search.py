@@ -118,7 +118,8 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         over = False  # should the bookkeeping fail, the experiment stops as a whole
         with _kept(self._ledger):
             over = self._note(trial.trial_id, result)
-        if self._ledger.gets_on(trial.trial_id):  # Tune counts deaths before this epoch as well
+        if self._ledger.makes_progress(trial.trial_id):
+            # Tune counts deaths before this epoch as well.
             trial.max_failures = trial.num_failures + WORKER_DEATHS - 1
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision
@@ -182,11 +183,11 @@ class StudyCallback(_StaysHere, Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial is over."""
-        _shed(trial)
+        _drop_unread(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Tune has given a trial up."""
-        _shed(trial)
+        _drop_unread(trial)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""
@@ -194,7 +195,7 @@ class StudyCallback(_StaysHere, Callback):
             self._ledger.recovered(trial.trial_id)
 
 
-def _shed(trial: Any) -> None:
+def _drop_unread(trial: Any) -> None:
     """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
     kept = trial.run_metadata
     kept.metric_analysis.clear()

@@ -33,20 +33,20 @@ _EPOCH, _VOID = "epoch ", "void"
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that are over and count towards the number asked for."""
-    taken_back = voided(study)
+    back = taken_back(study)
     return [
         trial
         for trial in current(study.get_trials(deepcopy=False))
         if trial.state.is_finished()
         and "invalid" not in trial.user_attrs
-        and trial.number not in taken_back
+        and trial.number not in back
     ]
 
 
-def void(study: optuna.Study, numbers: Iterable[int]) -> None:
+def take_back(study: optuna.Study, numbers: Iterable[int]) -> None:
     """Take back that trials are over: they do not count, and the next driver tries them again."""
-    if new := set(numbers) - voided(study):
-        study.set_user_attr(_VOID, sorted(voided(study) | new))
+    if new := set(numbers) - taken_back(study):
+        study.set_user_attr(_VOID, sorted(taken_back(study) | new))
 
 
 def failed(study: optuna.Study, only: Sequence[Settings]) -> list[int]:
@@ -58,7 +58,7 @@ def failed(study: optuna.Study, only: Sequence[Settings]) -> list[int]:
     ]
 
 
-def voided(study: optuna.Study) -> set[int]:
+def taken_back(study: optuna.Study) -> set[int]:
     """Numbers of the trials that were taken back."""
     return set(study.user_attrs.get(_VOID, ()))
 

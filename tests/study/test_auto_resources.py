@@ -119,3 +119,22 @@ def test_a_trial_that_does_not_run_is_told_in_one_line(study_home, tmp_path, mon
     plan = make_plan(study, Options())
     with pytest.raises(UserError, match="of the known settings failed: KeyError: 'x'"):
         Probe(plan, plan.base).measure(print)
+
+
+@pytest.mark.parametrize(
+    ("free", "waits"),
+    [
+        ({"a": {"CPU": 4.0}, "b": {"GPU": 1.0}}, True),  # each somewhere, but on no node both
+        ({"a": {"CPU": 0.5, "GPU": 1.0}}, True),
+        ({"a": {"CPU": 4.0}, "b": {"CPU": 1.0, "GPU": 1.0}}, False),
+    ],
+)
+def test_who_has_to_wait_for_a_node_is_told(study_home, monkeypatch, free, waits):
+    plan = make_plan(Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}), Options())
+    monkeypatch.setattr("ray._private.state.available_resources_per_node", lambda: free)
+    monkeypatch.setattr("mmsr.study.probe._ray_is_there", lambda: True)
+    monkeypatch.setattr(Probe, "_elsewhere", lambda *_: measured(1, **GPU).model_dump())
+    said = []
+    Probe(plan, plan.base, gpu=1.0).measure(said.append)
+    told = "no node has 1 CPU, 1 GPU free now: measuring waits until one has"
+    assert said == [told] * waits

@@ -110,7 +110,7 @@ def test_four_trials_at_half_a_gpu_run_at_once_and_see_their_own(cluster):
         ({"cpu": 1, "memory_gb": 1e6}, "1 CPU, 1e+06 GB"),
     ],
 )
-def test_what_no_node_can_run_is_refused_at_once(cluster, wanted, told):
+def test_what_no_node_can_run_is_refused(cluster, wanted, told):
     script = cluster.folder / "huge.py"
     text = STUDY.replace('"packed"', '"huge"')
     script.write_text(text.replace(str({"cpu": 1, "gpu": 0.5}).replace("'", '"'), str(wanted)))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 from optuna.trial import TrialState
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -146,3 +147,21 @@ def test_the_loss_of_all_nodes_ends_the_study(tune):
     assert tune.stop.stop_all()
     assert "has died" in tune.ledger.fatal_error
     assert tune.ledger.release() == 1
+
+
+@pytest.mark.parametrize("ending", ["on_trial_complete", "on_trial_error"])
+def test_what_nobody_reads_of_a_trial_that_is_over_is_dropped(tune, ending):
+    """A study may have thousands; Tune itself reads `last_result` alone."""
+    over = Trial("trainable", trial_id="a", config={"task": "long", "number": 0}, stub=True)
+    over.update_last_result(
+        {**reported(1, 0.3), "training_iteration": 1, "config": {"task": "long"}}
+    )
+    kept = over.run_metadata
+    assert kept.metric_analysis
+    assert kept.metric_n_steps
+    getattr(tune.callback, ending)(1, [over], over)
+    assert not kept.metric_analysis
+    assert not kept.metric_n_steps
+    assert over.config == {"number": 0}
+    assert "config" not in over.last_result
+    assert over.last_result["training_iteration"] == 1

@@ -26,7 +26,7 @@ from mmsr.study.record import SHIP_SECONDS
 from mmsr.study.report import Proposal
 from mmsr.study.runner import run_plan
 from mmsr.study.study import FAILED, OK
-from mmsr.study.succession import n_over, voided
+from mmsr.study.succession import n_over, taken_back
 from mmsr.study.telling import Telling
 from mmsr.study.tested import Look, Opening, all_openings, is_ranked, rank_on_test
 from mmsr.study.views import show_failures
@@ -168,7 +168,7 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | No
         )
     runs = runs_of(plan, rows(finals.study)) if finals else {}
     refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
-    again = voided(finals.study) if finals else set()  # these are run once more
+    again = taken_back(finals.study) if finals else set()  # these are run once more
     ranked_next = {row.number for row in refits if row.state != "failed" or row.number in again}
     if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
         raise UserError(

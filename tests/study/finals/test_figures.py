@@ -29,7 +29,7 @@ from mmsr.study.lookup import look_up
 from mmsr.study.options import Options
 from mmsr.study.plan import make_plan
 from mmsr.study.report import Failure, Report
-from mmsr.study.succession import failed, n_over, void
+from mmsr.study.succession import failed, n_over, take_back
 from mmsr.study.tested import Opening
 
 OBJECTIVE = "valid/mrr@20"
@@ -236,7 +236,7 @@ def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
     study = store.load_study(store.open_storage(plan.storage), plan.name)
     assert failed(study, plan.only) == [0, 3]
     assert failed(study, plan.only[1:]) == [3]
-    void(study, failed(study, plan.only))
+    take_back(study, failed(study, plan.only))
     assert failed(study, plan.only) == [], "what has been taken back is not taken back once more"
     assert n_over(study, plan.only) == plan.trials - 2
     ledger = ledger_of(plan, study, retries=True)
@@ -249,7 +249,7 @@ def test_runs_that_fail_alike_each_time_stop_nobody(known, finalized):
     finalized(plan, failing={1, 2, 3, 4})
     study = store.load_study(store.open_storage(plan.storage), plan.name)
     for retries in (True, True, False):
-        void(study, failed(study, plan.only))
+        take_back(study, failed(study, plan.only))
         ledger = ledger_of(plan, study, retries=retries)
         assert ledger.reclaim() == 4
         for _ in range(4):
@@ -282,7 +282,7 @@ def test_a_refit_that_is_tried_again_is_new_to_test(known, finalized, left):
     opening = Opening(at="2026-01-01T00:00:00+00:00", trials=(1,))
     known.folder.write("finalized.json", FinalRecord(opened=(opening,)).model_dump_json())
     study = store.load_study(store.open_storage(plan.storage), plan.name)
-    void(study, [0])
+    take_back(study, [0])
     if left == "running":
         ledger = ledger_of(plan, study)
         ledger.reclaim()
