@@ -141,6 +141,7 @@ def write(
     bars: Mapping[str, Bar],
     json_path: Path | None,
     machine: Mapping[str, Any],
+    **more: object,
 ) -> None:
     """Print figures and bars as a table; write the whole result to `json_path` where given.
 
@@ -151,6 +152,7 @@ def write(
     bars : limits on some of the figures, by the figure's name; see `at_most` and `at_least`.
     json_path : the file to write, or None.
     machine : what `machine()` gave in this run.
+    more : what else the file is to tell.
     """
     from rich.console import Console
     from rich.table import Table
@@ -179,6 +181,7 @@ def write(
         "machine": dict(machine),
         "figures": dict(figures),
         "bars": dict(bars),
+        **more,
     }
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(result, indent=2) + "\n")

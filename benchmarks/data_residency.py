@@ -5,7 +5,7 @@ amid their first epoch they wait for each other and look at themselves:
 
 - shared: the proportional set size (PSS) of all mappings of files of the data set, of the places
   of its prefixes and of its modality codes. A page that eight processes map counts an eighth in
-  each.
+  each. Features are no part of a trial: their codes are computed before, so theirs is 0.
 - private: what a process holds of the data set on its own: arrays that were allocated in
   `mmsr.data` and `mmsr.graph` and are still alive (tracemalloc; Arrow's own pool), and model
   buffers (the items' links to codes) that do not lie on a mapped file.
@@ -201,6 +201,7 @@ def main() -> None:
         home = Path(scratch)
         os.environ["MMSR_HOME"] = str(home)
         shutil.copytree(source.path, home / "datasets" / arguments.dataset)
+        measure(arguments.dataset, 1, home)  # makes what all later runs find: codes, prefixes
         alone = measure(arguments.dataset, 1, home)
         all_of_them = measure(arguments.dataset, together, home)
     figures = {f"{key}_mb_1": value for key, value in alone.items()}

@@ -163,8 +163,12 @@ def main() -> None:
     parts = arguments.parts or (("8", "start", "growth") if arguments.quick else PARTS)
     machine = common.machine(seconds=0.5)
     figures: dict[str, float] = {}
+    made: dict[str, dict[str, str]] = {}
     if arguments.parts and arguments.json and arguments.json.exists():
-        figures |= json.loads(arguments.json.read_text())["figures"]
+        kept = json.loads(arguments.json.read_text())
+        figures |= kept["figures"]
+        made |= kept["made"]
+    made |= {part: {"command": common.command(), "commit": common.COMMIT} for part in parts}
     home = Path(tempfile.mkdtemp(prefix="mmsr-overhead-"))
     try:
         prepare(home)
@@ -174,7 +178,7 @@ def main() -> None:
                 print(f"{part}{', plain Ray Tune' * plain}: {json.dumps(figures)}", flush=True)
     finally:
         shutil.rmtree(home)
-    common.write("study_overhead", figures, bars(figures), arguments.json, machine)
+    common.write("study_overhead", figures, bars(figures), arguments.json, machine, made=made)
 
 
 if __name__ == "__main__":

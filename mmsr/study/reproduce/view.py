@@ -16,6 +16,10 @@ from mmsr.study.reproduce.tables import published
 from mmsr.study.views import facts, what, where
 
 _PUBLISHED = ("hr@5", "mrr@5")
+_TRAINING = (
+    "training: how long the runs took beside whatever else their machines did; it says little of "
+    "how fast a row is (benchmarks/train_step.py does)"
+)
 _LOWER, _HIGHER = "↓", "↑"
 
 
@@ -108,7 +112,7 @@ def markdown(results: Results) -> str:
     parts = [
         f"# {_heading(results)}",
         _grid(columns, body),
-        "\n".join(f"- {line}" for line in notes(results)),
+        "\n".join(f"- {line}" for line in (*notes(results), _TRAINING)),
     ]
     if any(row.comparisons for row in results.rows):
         head = ["row", "metric", "difference, %", "95 % interval, %", "p", "p, corrected"]
