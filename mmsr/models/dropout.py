@@ -21,11 +21,16 @@ def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     """
     if not training or probability == 0.0:
         return x
+    return x * dropout_mask(x, probability)
+
+
+def dropout_mask(x: Tensor, probability: float) -> Tensor:
+    """What `dropout` multiplies by: 0, or the scale of what is kept, of x's shape and type."""
     if x.device.type != "cpu":
-        return F.dropout(x, probability, training)
+        return F.dropout(torch.ones_like(x), probability)
     dropped = min(round(probability * _LEVELS), _LEVELS - 1)
     draws = torch.empty((x.numel() + _PER_DRAW - 1) // _PER_DRAW, dtype=_DRAW)
     draws.random_(torch.iinfo(_DRAW).min, None)
     # Floats first: torch is quicker at comparing these than at turning booleans into them.
     kept = draws.view(torch.int16)[: x.numel()].view(x.shape).to(x.dtype)
-    return x * kept.ge_(dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - dropped))
+    return kept.ge_(dropped - _LEVELS // 2).mul_(_LEVELS / (_LEVELS - dropped))

@@ -59,10 +59,11 @@ def name_of(layer: Layer, *others: object) -> str:
 
 def _variants() -> Iterator[tuple[Layer, str, str, int]]:
     """Aggregators with every fusion, readout and depth; knobs with two layers, that is both ways
-    of calling one; fusions with every readout."""
+    of calling one, and with many queries; fusions with every readout."""
     for layer in LAYERS:
         if len(layer) > 1:
             yield layer, "adaptive", "last", 2
+            yield layer, "adaptive", "mean", 1
             continue
         for fusion in FUSIONS:
             yield layer, fusion, "last", 1

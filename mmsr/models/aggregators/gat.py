@@ -5,15 +5,21 @@ Shapes: B batch, N nodes, Q query nodes, D width, H heads, K = D / H width of a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mmsr.graph.batch import BatchGraph
 from mmsr.model_config import GatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.dropout import dropout_mask
 from mmsr.models.embedding import preserving_, uniform_
 from mmsr.models.products import product
+from mmsr.models.softmax import softmax, softmax_backward
 
 
 class Gat(Aggregator):
@@ -34,43 +40,98 @@ class Gat(Aggregator):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
+        unrelated_BQN = graph.relation_bias_of(queries_BQ)
         if queries_BQ is None:
-            return self._all_rows(graph, h_BND)
-        weights_BHQN = self._weights(
-            graph, self._ends() @ self.weight.flatten(1).T, h_BND, queries_BQ
+            attended_BND: Tensor = _Attention.apply(  # type: ignore[no-untyped-call]
+                product(h_BND, self.weight.flatten(1)),
+                self.own,
+                self.other,
+                self.bias,
+                unrelated_BQN,
+                self.config.negative_slope,
+                self.config.dropout if self.training else 0.0,
+            )
+            return attended_BND
+        B, N, D = h_BND.shape
+        ends_2HK = torch.stack((self.own, self.other))
+        maps_XD = torch.einsum("xhk,dhk->xhd", ends_2HK, self.weight).flatten(0, 1)
+        scalars_XBN = (maps_XD @ h_BND.flatten(0, 1).T).view(-1, B, N)
+        own_BNH, other_BNH = scalars_XBN.permute(1, 2, 0).chunk(2, dim=2)
+        own_BHQ, other_BHN = rows_of(own_BNH, queries_BQ).mT, other_BNH.mT
+        scores_BHQN = _scores(own_BHQ, other_BHN, self.config.negative_slope)
+        weights_BHQN = attention_weights(  # eq. (11)
+            scores_BHQN + unrelated_BQN[:, None], self.config.dropout, self.training
         )
-        B, H, Q, N = weights_BHQN.shape
-        summed_BHQD = (weights_BHQN.view(B, H * Q, N) @ h_BND).view(B, H, Q, -1)
+        _, H, Q, _ = weights_BHQN.shape
+        summed_BHQD = (weights_BHQN.reshape(B, H * Q, N) @ h_BND).view(B, H, Q, D)
         heads_BQHK = torch.einsum("bhqd,dhk->bqhk", summed_BHQD, self.weight)  # eq. (9)
         return heads_BQHK.flatten(2) + self.bias
 
-    def _all_rows(self, graph: BatchGraph, h_BND: Tensor) -> Tensor:
-        projected_BND = product(h_BND, self.weight.flatten(1))
-        weights_BHNN = self._weights(graph, self._ends(), projected_BND, None)
-        B, H, N, _ = weights_BHNN.shape
-        heads_BHNK = weights_BHNN @ projected_BND.view(B, N, H, -1).transpose(1, 2)  # eq. (9)
-        heads_BHNK += self.bias.view(H, 1, -1)
-        return heads_BHNK.transpose(1, 2).flatten(2)
 
-    def _ends(self) -> Tensor:
-        """a_own of each head, then a_other of each, over all heads side by side: `[2H, D]`."""
-        own_HD, other_HD = (
-            torch.block_diag(*vectors)  # type: ignore[no-untyped-call]
-            for vectors in (self.own, self.other)
-        )
-        return torch.cat((own_HD, other_HD))
+def _scores(own: Tensor, other: Tensor, negative_slope: float) -> Tensor:
+    """eq. (10): `[..., Q]` and `[..., N]` to `[..., Q, N]`."""
+    return F.leaky_relu_(own[..., None] + other[..., None, :], negative_slope)
 
-    def _weights(
-        self, graph: BatchGraph, ends_XD: Tensor, x_BND: Tensor, queries_BQ: Tensor | None
+
+class _Attention(torch.autograd.Function):
+    """Sums of projected vectors `[B, N, D]` by their attention weights, and the bias (eqs. 9-11).
+
+    All nodes' sums; the heads' vectors lie side by side. The backward pass writes the gradient of
+    the projected vectors where these are, which saves fresh memory of that size. So it runs once:
+    another time, torch raises.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BND: Tensor,
+        own_HK: Tensor,
+        other_HK: Tensor,
+        bias_D: Tensor,
+        unrelated_BNN: Tensor,
+        negative_slope: float,
+        dropout: float,
     ) -> Tensor:
-        """Attention weights `[B, H, Q, N]`; the ends times x are both scalars of all nodes."""
         B, N, D = x_BND.shape
-        scalars_XBN = (ends_XD @ x_BND.view(B * N, D).T).view(-1, B, N)
-        own_BNH, other_BNH = scalars_XBN.permute(1, 2, 0).chunk(2, dim=2)
-        own_BHQ1 = rows_of(own_BNH, queries_BQ).mT[:, :, :, None]
-        scores_BHQN = own_BHQ1 + other_BNH.mT[:, :, None]  # eq. (10)
-        scores_BHQN = F.leaky_relu_(scores_BHQN, self.config.negative_slope)
-        bias_B1QN = graph.relation_bias_of(queries_BQ)[:, None]
-        return attention_weights(  # eq. (11)
-            scores_BHQN + bias_B1QN, self.config.dropout, self.training
-        )
+        ends_2HK = torch.stack((own_HK, other_HK))
+        attended_BND = torch.empty_like(x_BND)
+        kept: list[Tensor | None] = []
+        for columns, ends_2K in _heads(ends_2HK):
+            x_BNK = x_BND[:, :, columns]
+            own_BN, other_BN = (ends_2K @ x_BND.view(B * N, D)[:, columns].T).view(2, B, N)
+            scores_BNN = _scores(own_BN, other_BN, negative_slope)
+            weights_BNN = softmax(scores_BNN + unrelated_BNN)
+            mask_BNN = dropout_mask(weights_BNN, dropout) if dropout else None
+            torch.bmm(_masked(weights_BNN, mask_BNN), x_BNK, out=attended_BND[:, :, columns])
+            kept += [scores_BNN, weights_BNN, mask_BNN]
+        ctx.save_for_backward(x_BND, ends_2HK, *kept)
+        ctx.negative_slope = negative_slope
+        return attended_BND.add_(bias_D)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x_BND, ends_2HK, *kept = ctx.saved_tensors
+        x_RD, d_ends_2HK = x_BND.view(-1, x_BND.shape[2]), torch.empty_like(ends_2HK)
+        for head, (columns, ends_2K) in enumerate(_heads(ends_2HK)):
+            scores_BNN, weights_BNN, mask_BNN = kept[3 * head : 3 * head + 3]
+            x_BNK, gradient_BNK = x_BND[:, :, columns], gradients[0][:, :, columns]
+            d_BNN = softmax_backward(_masked(gradient_BNK @ x_BNK.mT, mask_BNN), weights_BNN)
+            d_BNN = torch.ops.aten.leaky_relu_backward(d_BNN, scores_BNN, ctx.negative_slope, True)
+            d_ends_2R = torch.stack((d_BNN.sum(dim=2), d_BNN.sum(dim=1))).flatten(1)
+            torch.mm(d_ends_2R, x_RD[:, columns], out=d_ends_2HK[:, head])
+            # From here on, x is its gradient.
+            torch.mm(d_ends_2R.T, ends_2K, out=x_RD[:, columns])
+            x_BNK.baddbmm_(_masked(weights_BNN, mask_BNN).mT, gradient_BNK)
+        return x_BND, *d_ends_2HK, gradients[0].sum(dim=(0, 1)), None, None, None
+
+
+def _heads(ends_2HK: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Of each head the columns of its vectors, and both ends `[2, K]`."""
+    K = ends_2HK.shape[2]
+    for head, ends_2K in enumerate(ends_2HK.unbind(1)):
+        yield slice(head * K, (head + 1) * K), ends_2K
+
+
+def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values * mask
