@@ -1,7 +1,7 @@
 """Dual attention: homogeneous and heterogeneous attention over one graph (eqs. 12-17).
 
-Shapes: B batch, N nodes, n nodes of one type block, M nodes of all other types, Q query
-nodes, R rows, S slots, D width.
+Shapes: B batch, N nodes, n nodes of one type block, M nodes of all other types, Q query nodes,
+R rows, S slots, D width.
 
 A homogeneous pass mixes nodes of one type, which share their projections, so it commutes with
 them: projecting the result of the pass equals passing the projections. The second pass of an
@@ -171,9 +171,9 @@ class QueryPasses(Passes):
         return tuple(zip(*mixed, strict=True))
 
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
-        if len(query) == 1:
-            return value
         # An item looks at itself and at nodes of other types, so there is one score for itself.
+        if len(query) == 1:
+            return (self._weights(torch.zeros_like(value[0][:, :, :1])) * value[0],)
         items_BnD, keys_BMD = query[0], torch.cat(key[1:], dim=1)
         values_BMD = keys_BMD if value is key else torch.cat(value[1:], dim=1)
         itself_Bn1 = (items_BnD * key[0]).sum(dim=2, keepdim=True)
