@@ -26,8 +26,12 @@ FLOORS = {
     "evaluation": 4,
     "training": 4,
     "tracking": 5,
+    "numbers": 0,
     "study": 6,
-    "cli": 7,
+    "robustness": 7,
+    "finalize": 7,
+    "reproduce": 8,
+    "cli": 9,
 }
 """Floor of each module and package right under `mmsr/`."""
 
@@ -112,7 +116,7 @@ def test_every_part_has_a_floor():
         ("data/dataset.py", "from mmsr import training"),
         ("data/dataset.py", "from .. import models"),
         ("data/dataset.py", "from ..graph import codes"),
-        ("data/dataset.py", "def f():\n    import mmsr.study.runner"),
+        ("data/dataset.py", "def f():\n    import mmsr.study.driver.run"),
         ("data/dataset.py", "import torch.nn"),
         ("models/aggregators/gcn.py", "from mmsr.training.loop import train"),
         ("evaluation/ranking.py", "from mmsr.training import train"),
@@ -142,15 +146,15 @@ def test_allowed_imports_pass(path, source):
 READS_TEST = {
     "data/__init__.py",
     "data/dataset.py",
-    "study/reproduce/select_on_test.py",
-    "study/tested.py",
+    "reproduce/select_on_test.py",
+    "study/results/held_out.py",
 }
 """Where `open_test` is defined, handed on and called; nobody else may name it."""
 
 NAMES_THE_TRAINER = {
-    "study/plan.py",
-    "study/reproduce/collect.py",
-    "study/reproduce/request.py",
+    "study/planning/plan.py",
+    "reproduce/collect.py",
+    "reproduce/request.py",
 }
 """Who may name the trainer that chooses on test: to refuse it, to run it, to read what it kept."""
 
@@ -201,17 +205,17 @@ def test_who_may_open_the_test_part():
 
 def test_who_may_name_the_trainer_that_chooses_on_test():
     trainer = who_names("select_on_test", "train_selecting_on_test", "TEST_SELECTING")
-    assert trainer - {"study/reproduce/select_on_test.py"} == NAMES_THE_TRAINER
+    assert trainer - {"reproduce/select_on_test.py"} == NAMES_THE_TRAINER
 
 
 def test_a_trial_reaches_nothing_that_opens_the_test_part():
     # What a worker runs: the trial itself, and the trainer that it loads by name.
-    reached = reached_from("study/trial.py") | reached_from("training/__init__.py")
-    reached |= reached_from("study/finals/training.py")
+    reached = reached_from("study/workers/trial.py") | reached_from("training/__init__.py")
+    reached |= reached_from("finalize/training.py")
     assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
     assert reached & (READS_TEST | NAMES_THE_TRAINER) == {"data/__init__.py", "data/dataset.py"}
-    caller = reached_from("study/reproduce/select_on_test.py")
-    assert "study/tested.py" in caller, "the search does find those that open it"
+    caller = reached_from("reproduce/select_on_test.py")
+    assert "study/results/held_out.py" in caller, "the search does find those that open it"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +225,7 @@ def test_a_trial_reaches_nothing_that_opens_the_test_part():
         "import mmsr.data\nmmsr.data.open_test(x)",
         "from mmsr.data.dataset import open_test as harmless",
         "getattr(data, 'open_test')",
-        "trainer = 'mmsr.study.reproduce.open_test:train'",
+        "trainer = 'mmsr.reproduce.open_test:train'",
     ],
 )
 def test_a_name_is_found_however_it_is_written(source):

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from mmsr.study.cluster import Capacity, check_resources, cores, ray_cluster
-from mmsr.study.packing import settle
-from mmsr.study.plan import Plan
-from mmsr.study.probe import Measured, Probe
-from mmsr.study.resources import GB, Node
-from mmsr.study.space import apply
+from mmsr.study.planning.plan import Plan
+from mmsr.study.search.space import apply
+from mmsr.study.sizing.packing import settle
+from mmsr.study.sizing.probe import Measured, Probe
+from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
+from mmsr.study.workers.resources import GB, Node
 
 _HOUR = 3600.0
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.budget import KINDS, Budget, read_budget
-from mmsr.study.methods import Sampler
 from mmsr.study.options import Options
-from mmsr.study.resources import Resources
-from mmsr.study.space import Space, all_settings
+from mmsr.study.search import Sampler
+from mmsr.study.search.space import Space, all_settings
+from mmsr.study.storage.budget import KINDS, Budget, read_budget
+from mmsr.study.workers.resources import Resources
 
 if TYPE_CHECKING:
-    from mmsr.study.study import Study
+    from mmsr.study.planning.declaration import Study
 
 _TRIALS = 20
 _LARGEST_GRID = 100_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import optuna
 
-from mmsr.study.report import Proposal, Report
+from mmsr.study.workers.messages import Proposal, Report
 
 
 @dataclass

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mmsr.study.display import name_by_number
-from mmsr.study.leaderboard import TrialRow
-from mmsr.study.plan import Plan
-from mmsr.study.record import TrackedStudy, journal_of
-from mmsr.study.report import Proposal
-from mmsr.study.views import show_end
+from mmsr.study.driver.reporting import TrackedStudy, journal_of
+from mmsr.study.planning.plan import Plan
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.dry_run import show_end
+from mmsr.study.views.live_table import name_by_number
+from mmsr.study.workers.messages import Proposal
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
