@@ -66,7 +66,7 @@ def finalize(
     """
     from mmsr.finalize.request import make_final_plan
     from mmsr.finalize.view import show_record, show_request
-    from mmsr.study.planning.declaration import exit_code
+    from mmsr.study.driver.exit_codes import exit_code
     from mmsr.study.storage.known_study import look_up
 
     known = look_up(name, storage, tracking_uri)

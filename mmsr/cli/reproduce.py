@@ -87,7 +87,7 @@ def reproduce(
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
     """
     from mmsr.reproduce.request import make_request
-    from mmsr.study.options import Options
+    from mmsr.study.planning.declaration import Options
 
     request = make_request(
         table,
@@ -117,7 +117,7 @@ def reproduce(
         return
     from mmsr.reproduce.run import reproduce as run
     from mmsr.reproduce.run import write_results
-    from mmsr.study.planning.declaration import exit_code
+    from mmsr.study.driver.exit_codes import exit_code
 
     def all_of_it() -> int:
         if request.table.is_figure:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data import catalog
+from mmsr.data.folders import locked, replacing
 from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
@@ -73,10 +73,10 @@ def refresh(name: str) -> None:
         text = _text(place / MANIFEST_FILE)
         if text is None or _is(paths.datasets() / name, text):
             return
-        with catalog.locked(name, Silent()) as target:
+        with locked(name, Silent()) as target:
             if _is(target, text):  # another process has fetched it meanwhile
                 return
-            with catalog.replacing(target) as draft:
+            with replacing(target) as draft:
                 (draft / MANIFEST_FILE).write_text(text)
                 manifest = Manifest.read(draft)
                 _fetch(_version(place, manifest), draft, leave_out=manifest.withheld)

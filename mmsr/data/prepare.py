@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from mmsr import __version__
-from mmsr.data.catalog import check_name, locked, replacing
 from mmsr.data.dataset import Dataset, FeatureTable
 from mmsr.data.features import read_features
+from mmsr.data.folders import check_name, locked, replacing
 from mmsr.data.interactions import Interactions, read_interactions
 from mmsr.data.items import Metadata, read_metadata
 from mmsr.data.manifest import (

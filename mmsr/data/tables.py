@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from mmsr.data.catalog import cannot
+from mmsr.data.folders import cannot
 from mmsr.errors import UserError, unknown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.finalize.request import DEVELOPMENT, TRAIN, Chosen, FinalPlan
-from mmsr.study.driver.reporting import code_version
+from mmsr.provenance import code_version
 from mmsr.study.results.comparison import COMPARED, Comparison, compare, mean_and_std, users_means
 from mmsr.study.results.finalized import (
     ConfigFigures,

@@ -14,15 +14,14 @@ from mmsr.config import Config
 from mmsr.data import check_test
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
-from mmsr.study.options import Options
-from mmsr.study.planning.declaration import Study
+from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.plan import Plan, make_plan
 from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
-from mmsr.study.storage.database import study_uid, target
+from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.lineage import counted, is_over
+from mmsr.study.storage.progress import counted, is_over, target
 from mmsr.study.storage.trials import TrialRow, ranked, rows
 
 MOST_SEED = 2**32 - 1
@@ -153,7 +152,7 @@ def make_final_plan(
         if key not in ("dataset", "training.select_by", "training.threads")
     }
     plan = make_plan(
-        Study(
+        Declaration(
             dataset=known.definition.dataset,
             objective=known.definition.objective,
             space={"seed": Int(0, MOST_SEED)},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,25 +9,18 @@ from rich.console import Console
 from mmsr.errors import UserError
 from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.request import DEVELOPMENT, FinalPlan
-from mmsr.finalize.tracked import (
-    TrackedFinals,
-    journal_of_finals,
-    note_results,
-    open_journal,
-)
+from mmsr.finalize.tracked import TrackedFinals, journal_of_finals, note_results
 from mmsr.finalize.view import cost, markdown
-from mmsr.study.driver.reporting import SHIP_SECONDS
+from mmsr.study.driver.exit_codes import FAILED, OK
+from mmsr.study.driver.reporting import Telling
 from mmsr.study.driver.run import run_plan
-from mmsr.study.planning.declaration import FAILED, OK
-from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Look, Opening, all_openings, is_ranked, rank_on_test
 from mmsr.study.storage import database
-from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.lineage import n_over, taken_back
-from mmsr.study.storage.trials import TrialRow, rows
-from mmsr.study.telling import Telling
-from mmsr.study.views.dry_run import show_failures
+from mmsr.study.storage.known_study import SHIP_SECONDS, KnownStudy, open_journal
+from mmsr.study.storage.progress import n_over, taken_back
+from mmsr.study.storage.trials import rows
+from mmsr.study.views.ending import show_unfinished
 from mmsr.study.workers.messages import Proposal
 from mmsr.tracking.databases import without_password
 from mmsr.tracking.shipper import unshipped
@@ -95,7 +87,7 @@ def finalize(
         code = run_plan(
             plan,
             Telling(
-                end=_show_end,
+                end=show_unfinished,
                 name_of=name_of,
                 shown=known.definition.objective,
                 journal=journal_of_finals,
@@ -199,9 +191,3 @@ def _asked(plan: FinalPlan) -> tuple[object, ...]:
 def _answered(record: FinalRecord) -> tuple[object, ...]:
     result = record.result
     return () if result is None else (tuple(c.trial for c in result.configs), result.seeds)
-
-
-def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Say why runs failed where no table will say it."""
-    if any(row.state in ("running", "waiting") for row in found):
-        show_failures(plan, found, console)

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmsr.finalize import DONE
 from mmsr.finalize.request import DEVELOPMENT, FinalPlan
-from mmsr.study.driver.reporting import SHIP_SECONDS, STUDY, TrackedStudy
+from mmsr.study.driver.reporting import TrackedStudy
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord
-from mmsr.study.storage.database import study_uid
-from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.lineage import is_over
+from mmsr.study.storage.known_study import (
+    SHIP_SECONDS,
+    STUDY,
+    KnownStudy,
+    close_study,
+    open_journal,
+)
 from mmsr.study.workers.messages import Ending, Proposal, Report
-from mmsr.tracking import RunState, Tracker
+from mmsr.tracking import RunState
 from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
 from mmsr.tracking.shipper import JournalTracker
 
@@ -120,7 +124,7 @@ class TrackedFinals(TrackedStudy):
         if state is not RunState.FINISHED:
             for key in (*(config_key(one.number) for one in plan.chosen), FINALIZE):
                 self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
-        _close_study(self._tracker, plan.study)
+        close_study(self._tracker, plan.study)
 
 
 def config_key(trial: int) -> str:
@@ -131,16 +135,6 @@ def config_key(trial: int) -> str:
 def run_key(settings: Mapping[str, Any]) -> str:
     """Key of one run."""
     return f"{config_key(settings['trial'])}/seed-{settings['seed']}-{settings['part']}"
-
-
-def open_journal(
-    known: KnownStudy, notice: Callable[[str], None] = lambda _: None
-) -> JournalTracker:
-    """The journal of a study that nobody is running."""
-    from mmsr.tracking.mlflow import MlflowSink
-
-    sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
-    return JournalTracker(known.folder.path, sink, notice)
 
 
 def journal_of_finals(
@@ -178,7 +172,7 @@ def note_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -
     tracker.close_run(
         FINALIZE, RunState.FINISHED, {**opened, "mmsr.best_trial": str(result.best.trial)}
     )
-    _close_study(tracker, known, opened)
+    close_study(tracker, known, opened)
     return tracker.close(SHIP_SECONDS)
 
 
@@ -193,9 +187,3 @@ def _metrics(config: ConfigFigures) -> dict[str, float]:
             "optimism/luck": config.optimism.luck,
         }
     return found
-
-
-def _close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
-    """Leave the study's own run as finished as the study is."""
-    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
-    tracker.close_run(STUDY, state, tags or {})

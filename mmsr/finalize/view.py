@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.finalize.request import FinalPlan
+from mmsr.format import markdown_table, percent, plural, seconds
 from mmsr.study.results.comparison import COMPARED, LEVEL, Comparison
 from mmsr.study.results.finalized import FinalRecord, FinalResult, Optimism
-from mmsr.study.storage.trials import seconds, settings_text
-from mmsr.study.views.dry_run import facts, what, where
+from mmsr.study.views.dry_run import what, where
+from mmsr.study.views.tables import facts, settings_text
 
 Lines = list[list[str]]
 
@@ -41,12 +42,12 @@ def show_request(plan: FinalPlan, console: Console) -> None:
 
 def cost(plan: FinalPlan) -> str:
     """What is to be trained, and what that takes."""
-    configs, n = _some(len(plan.chosen), "config"), len(plan.chosen) * len(plan.seeds)
+    configs, n = plural(len(plan.chosen), "config"), len(plan.chosen) * len(plan.seeds)
     text = (
-        f"{configs} × {_some(len(plan.seeds), 'seed')}: {_some(n, 'refit')} on train + validation"
+        f"{configs} × {plural(len(plan.seeds), 'seed')}: {plural(n, 'refit')} on train + validation"
     )
     if plan.optimism:
-        text += f", {_some(n, 'run')} on train alone for the optimism line (--no-optimism: none)"
+        text += f", {plural(n, 'run')} on train alone for the optimism line (--no-optimism: none)"
     if plan.training_seconds >= 1:
         text += f"; about {seconds(plan.training_seconds)} of training, {plan.resources} each"
     return text
@@ -90,12 +91,12 @@ def markdown(record: FinalRecord) -> str:
     columns, body = _figures(result, every=True)
     parts = [
         f"# {_heading(result)}",
-        _grid(columns, [row for pair in body for row in pair]),
+        markdown_table(columns, [row for pair in body for row in pair]),
         "\n".join(f"- {line}" for line in (*optimism(result), *notes(record))),
     ]
     if result.pairs:
         columns, rows = _compared(result, list(result.pairs[0].metrics))
-        parts += ["## Configs against each other, means over users", _grid(columns, rows)]
+        parts += ["## Configs against each other, means over users", markdown_table(columns, rows)]
     parts += [
         "## Settings",
         "\n".join(f"- trial {one.trial}: {settings_text(one.settings)}" for one in result.configs),
@@ -131,7 +132,7 @@ def optimism(result: FinalResult) -> list[str]:
         )
         lines.append(
             f"optimism: trial {config.trial} was chosen for {result.objective} "
-            f"{100 * one.selected:.3f} %; {_some(one.n, 'other seed')} "
+            f"{100 * one.selected:.3f} %; {plural(one.n, 'other seed')} "
             f"give{'s' if one.n == 1 else ''} {100 * one.mean:.3f}{spread} %: {told}"
         )
     means = [config.optimism.mean for config in result.configs if config.optimism is not None]
@@ -172,16 +173,16 @@ def notes(record: FinalRecord) -> list[str]:
     if result.trials is not None and result.trials[0] < result.trials[1]:
         over, wanted = result.trials
         lines.append(f"the study was not finished: {over} of {wanted} trials were over")
-    times = _some(len(record.opened), "time")
+    times = plural(len(record.opened), "time")
     first = f", first {record.opened[0].at}" if record.opened else ""
     lines.append(f"test opened {times} for this study{first}")
     return lines
 
 
 def _heading(result: FinalResult) -> str:
-    configs = _some(len(result.configs), "config")
+    configs = plural(len(result.configs), "config")
     return (
-        f"{result.study}: test of {configs} × {_some(len(result.seeds), 'seed')}, chosen on "
+        f"{result.study}: test of {configs} × {plural(len(result.seeds), 'seed')}, chosen on "
         "validation, in %"
     )
 
@@ -201,7 +202,7 @@ def _figures(
     body = []
     for config in result.configs:
         by = config.validation.get(f"valid/{chosen_by}")
-        first = [f"trial {config.trial}", str(config.epochs), "" if by is None else _percent(by)]
+        first = [f"trial {config.trial}", str(config.epochs), "" if by is None else percent(by)]
         second = ["", "", ""]
         for name in names:
             key = f"test/{name}"
@@ -232,17 +233,3 @@ def _comparison(one: Comparison) -> list[str]:
         f"{one.p_bootstrap_corrected:.2g}",
         f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
     ]
-
-
-def _grid(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column stands left, the others right."""
-    rule = ["---", *["---:"] * (len(columns) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [columns, rule, *body])
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3f}"
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.config import METRICS
+from mmsr.provenance import code_version
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.reproduce.tables import REFERENCE, Row, published
-from mmsr.study.driver.reporting import code_version
 from mmsr.study.results.comparison import COMPARED, Comparison, compare, mean_and_std, users_means
 from mmsr.study.results.held_out import all_openings, checkpoint_of, read_ranked, read_record
 from mmsr.study.storage.known_study import KnownStudy

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Curves
-from mmsr.reproduce.figures import Figure
+from mmsr.reproduce.results import Figure
 from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_page
 from mmsr.robustness.results import label
 

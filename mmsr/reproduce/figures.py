@@ -10,68 +10,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from mmsr.errors import UserError
+from mmsr.provenance import code_version
 from mmsr.reproduce.collect import runs_of
 from mmsr.reproduce.request import Request, name_of
+from mmsr.reproduce.results import Figure, FigureRow
 from mmsr.reproduce.tables import Row
 from mmsr.robustness.request import RATES, parse_rates, parse_subsets
-from mmsr.study.driver.reporting import code_version
+from mmsr.study.driver.exit_codes import FAILED
+from mmsr.study.driver.reporting import Telling
 from mmsr.study.driver.run import run_plan
-from mmsr.study.planning.declaration import FAILED
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.lineage import n_over
+from mmsr.study.storage.progress import n_over
 from mmsr.study.storage.trials import TrialRow, rows
-from mmsr.study.telling import Telling
-from mmsr.study.views.dry_run import show_failures
+from mmsr.study.views.ending import show_failures
 
 if TYPE_CHECKING:
     from mmsr.evaluation.sweep import Curves
     from mmsr.study.planning.plan import Plan
 
 MASK_SEEDS = (0,)
-
-
-class FigureRow(BaseModel):
-    """What was measured of one row, on validation targets."""
-
-    model_config = ConfigDict(frozen=True)
-
-    label: str
-    settings: dict[str, object]
-    trials: tuple[int, ...]
-    """Of the seeds that finished."""
-    mean: dict[str, float]
-    """Metrics of the best epochs, mean over seeds."""
-    std: dict[str, float]
-    """Sample standard deviation; empty for one seed."""
-    curves: dict[str, object] | None = None
-    """Of figure 4: see `mmsr.evaluation.sweep.Curves`."""
-
-
-class Figure(BaseModel):
-    """A figure's numbers, with all that tells where they come from."""
-
-    model_config = ConfigDict(frozen=True)
-
-    figure: str
-    title: str
-    part: str = "validation"
-    metric: str
-    study: str
-    dataset: str
-    dataset_hash: str
-    protocol: str
-    seeds: tuple[int, ...]
-    epochs: int
-    settings: dict[str, object]
-    """Common to all rows."""
-    command: str
-    created_at: str
-    code: dict[str, str]
-    rows: tuple[FigureRow, ...]
 
 
 def reproduce_figure(request: Request, console: Console, folder: Path | None) -> int:
@@ -149,7 +109,7 @@ def _curves(
 ) -> Curves:
     """Curves of a row, its seeds' models together; ranks are kept with the study."""
     from mmsr.evaluation.sweep import Sweep, run_sweep
-    from mmsr.robustness.run import ranked
+    from mmsr.study.results.knockouts import ranked
     from mmsr.study.results.measured_model import of_trial
 
     dataset = known.open_dataset()

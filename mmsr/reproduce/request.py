@@ -10,8 +10,7 @@ from typing import Any
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
-from mmsr.study.options import Options
-from mmsr.study.planning.declaration import Study
+from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.plan import TEST_SELECTING, Plan, make_plan
 from mmsr.study.search.defaults import AUTHORS_SETTINGS
 from mmsr.study.storage.definition import TEST_SELECTED
@@ -88,7 +87,7 @@ def make_request(
     for key in settings:
         if key in space:
             raise UserError(f"--set {key}: the rows of {table} differ in it; choose them by --rows")
-    study = Study(
+    study = Declaration(
         dataset=dataset,
         space=space,
         base={key: value for key, value in COMMON.items() if key not in space},

@@ -97,3 +97,43 @@ class Results(_Frozen):
     def test_selected(self) -> bool:
         """Whether the best epochs were chosen on test."""
         return self.selection != "validation"
+
+
+class FigureRow(BaseModel):
+    """What was measured of one row, on validation targets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    settings: dict[str, object]
+    trials: tuple[int, ...]
+    """Of the seeds that finished."""
+    mean: dict[str, float]
+    """Metrics of the best epochs, mean over seeds."""
+    std: dict[str, float]
+    """Sample standard deviation; empty for one seed."""
+    curves: dict[str, object] | None = None
+    """Of figure 4: see `mmsr.evaluation.sweep.Curves`."""
+
+
+class Figure(BaseModel):
+    """A figure's numbers, with all that tells where they come from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    figure: str
+    title: str
+    part: str = "validation"
+    metric: str
+    study: str
+    dataset: str
+    dataset_hash: str
+    protocol: str
+    seeds: tuple[int, ...]
+    epochs: int
+    settings: dict[str, object]
+    """Common to all rows."""
+    command: str
+    created_at: str
+    code: dict[str, str]
+    rows: tuple[FigureRow, ...]

@@ -12,15 +12,15 @@ from mmsr.reproduce.collect import collect, runs_of
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results
 from mmsr.reproduce.view import markdown
+from mmsr.study.driver.exit_codes import FAILED
+from mmsr.study.driver.reporting import Telling
 from mmsr.study.driver.run import run_plan
-from mmsr.study.planning.declaration import FAILED
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.held_out import note_opening, rank_on_test
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.lineage import n_over
+from mmsr.study.storage.progress import n_over
 from mmsr.study.storage.trials import TrialRow, rows
-from mmsr.study.telling import Telling
-from mmsr.study.views.dry_run import show_failures
+from mmsr.study.views.ending import show_failures
 
 
 def reproduce(

@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmsr.format import seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
 from mmsr.study.results.comparison import COMPARED, LEVEL
-from mmsr.study.storage.trials import seconds
-from mmsr.study.views.dry_run import facts, what, where
+from mmsr.study.views.dry_run import what, where
+from mmsr.study.views.tables import facts
 
 _PUBLISHED = ("hr@5", "mrr@5")
 _TRAINING = (
@@ -111,7 +112,7 @@ def markdown(results: Results) -> str:
     ]
     parts = [
         f"# {_heading(results)}",
-        _grid(columns, body),
+        markdown_table(columns, body),
         "\n".join(f"- {line}" for line in (*notes(results), _TRAINING)),
     ]
     if any(row.comparisons for row in results.rows):
@@ -128,7 +129,10 @@ def markdown(results: Results) -> str:
             for row in results.rows
             for metric, one in row.comparisons.items()
         ]
-        parts += [f"## Against {results.reference}, means over users", _grid(head, compared)]
+        parts += [
+            f"## Against {results.reference}, means over users",
+            markdown_table(head, compared),
+        ]
     versions = ", ".join(f"{name} {value}" for name, value in results.code.items())
     origin = {
         "command": f"`{results.command}`",
@@ -184,7 +188,7 @@ def _upper(metric: str) -> str:
     return metric.upper()
 
 
-def _grid(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column stands left, the others right."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
     lines = [columns, rule, *body]

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from mmsr.config import Config
 from mmsr.evaluation.sweep import Mask, Ranks, Sweep, summarise
+from mmsr.provenance import code_version
 from mmsr.robustness.record import record_robustness
 from mmsr.robustness.request import RATES, parse_rates, parse_subsets
 from mmsr.robustness.results import Results
 from mmsr.robustness.run import write
 from mmsr.robustness.view import show_results
-from mmsr.study.driver.reporting import code_version
 from mmsr.study.results.rank_cache import KeptRanks, digest
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import TrialRow

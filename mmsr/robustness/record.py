@@ -7,11 +7,10 @@ from pathlib import Path
 
 from mmsr.config import Config
 from mmsr.robustness.results import NAME, Results
-from mmsr.study.driver.reporting import SHIP_SECONDS, STUDY
 from mmsr.study.results.rank_cache import digest
-from mmsr.study.storage.database import study_uid, target
-from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.lineage import counted
+from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.known_study import SHIP_SECONDS, STUDY, KnownStudy
+from mmsr.study.storage.progress import counted, target
 from mmsr.tracking import RunState, Tracker
 
 

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmsr.data import Prefixes
 from mmsr.errors import UserError
-from mmsr.evaluation.knockouts import Knockouts, knock_out
-from mmsr.evaluation.robustness import links_of, rank_linked
-from mmsr.evaluation.sweep import Mask, Sweep, run_sweep
-from mmsr.graph.masks import Links
+from mmsr.evaluation.sweep import Sweep, run_sweep
+from mmsr.provenance import code_version
 from mmsr.robustness.plots import draw_html, draw_png
 from mmsr.robustness.results import NAME, Results
-from mmsr.study.driver.reporting import code_version
+from mmsr.study.results.knockouts import Progress, knockouts, ranked
 from mmsr.study.results.measured_model import Subject
-from mmsr.study.results.rank_cache import KeptRanks, model_key
-
-Progress = Callable[[str], None]
 
 
 def measure(
@@ -67,59 +57,6 @@ def measure(
         curves=curves,
         knockouts=knockouts(subject, folder, valid, device=device, progress=progress),
     )
-
-
-def ranked(
-    subject: Subject, folder: Path, prefixes: Prefixes, *, device: str = "auto"
-) -> Callable[[Mask], NDArray[np.int64]]:
-    """How a subject ranks some targets under a mask; ranks are kept in `folder`."""
-    model, config = subject.load(device), subject.config
-    kept = _kept(subject, folder, prefixes)
-
-    def rank(mask: Mask) -> NDArray[np.int64]:
-        own = mask.within(model.tables.modalities)
-        return kept.get(str(own), lambda: own.rank(model, prefixes, config))
-
-    return rank
-
-
-def knockouts(
-    subject: Subject,
-    folder: Path,
-    prefixes: Prefixes,
-    *,
-    device: str = "auto",
-    progress: Progress = lambda message: None,
-) -> Knockouts:
-    """Knock-outs of a subject on some targets; ranks are kept as those of `measure` are."""
-    model, config = subject.load(device), subject.config
-    kept = _kept(subject, folder, prefixes)
-
-    def rank(links: Mapping[str, Links]) -> NDArray[np.int64]:
-        what = " ".join(f"{m} {hash_of(link)}" for m, link in sorted(links.items()))
-        return kept.get(what, lambda: rank_linked(model, prefixes, config, links))
-
-    own = links_of(model)
-    seen = {m: own[m] for m in own if (own[m] >= 0).any()}
-    return knock_out(
-        seen, rank, prefixes.users, subject.metric, lambda label: progress(f"knock-out: {label}")
-    )
-
-
-def hash_of(links_IK: Links) -> str:
-    """What tells links from others."""
-    import hashlib
-
-    return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]
-
-
-def _kept(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
-    settings: dict[str, object] = {
-        "data": subject.dataset.content_hash,
-        "config": subject.config.to_dict(),
-        "targets": f"valid {len(prefixes)}",
-    }
-    return KeptRanks(folder / "ranks", model_key(subject.checkpoint / "best.safetensors", settings))
 
 
 def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:

@@ -10,8 +10,8 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int, Study
-from mmsr.study.driver.run import _resources
-from mmsr.study.options import Options
+from mmsr.study.driver.opening import resources_of
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.plan import make_plan
 from mmsr.study.sizing.packing import pack, settle
 from mmsr.study.sizing.probe import Measured, Probe
@@ -61,9 +61,9 @@ def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypat
 def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(study_home):
     study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
     plan = make_plan(study, Options())
-    assert _resources(plan) is None
+    assert resources_of(plan) is None
     known = dataclasses.replace(plan, resources=Resources(cpu=2, gpu=0.5, memory=3 * GB))
-    kept = _resources(known)
+    kept = resources_of(known)
     assert kept == {"cpu": 2, "gpu": 0.5, "memory_gb": 3}
     assert read_resources(kept) == known.resources
     names = ("uid", "dataset", "objective", "storage", "tracking", "command")
@@ -71,7 +71,7 @@ def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(stud
     plan.folder.write_record(
         StudyRecord(name=plan.name, resources=kept, **dict.fromkeys(names, ""))
     )
-    assert _resources(plan) == kept
+    assert resources_of(plan) == kept
 
 
 def test_a_trial_that_fits_nowhere_is_refused():

@@ -9,11 +9,13 @@ import pytest
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.options import Options
+from mmsr.study.driver.meter import Meter
+from mmsr.study.planning.checks import read_budget
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.plan import make_plan
 from mmsr.study.storage import database
-from mmsr.study.storage.budget import Budget, Meter, budget_used_up, read_budget, spent_hours
-from mmsr.study.storage.lineage import is_over
+from mmsr.study.storage.budget import Budget, budget_used_up, spent_hours
+from mmsr.study.storage.progress import is_over
 from mmsr.study.workers.messages import Ending, Proposal
 from mmsr.study.workers.resources import Resources
 from mmsr.tracking import RunState

@@ -15,7 +15,7 @@ import pytest
 
 from mmsr.errors import UserError
 from mmsr.study import Study
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 from mmsr.study.storage.driver_lock import claimed
 
 HOLD = """

@@ -13,7 +13,8 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study import Choice, Halving, Int, Tpe
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.storage.lineage import counted, current
+from mmsr.study.storage.lineage import current
+from mmsr.study.storage.progress import counted
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 from mmsr.tracking import RunState

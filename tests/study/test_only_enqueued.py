@@ -11,9 +11,9 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.study import Choice, Int, Tpe
 from mmsr.study.driver.ledger import SAME_FAILURES, Ledger
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.plan import make_plan
-from mmsr.study.storage.lineage import add_missing, counted, n_over
+from mmsr.study.storage.progress import add_missing, counted, n_over
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 

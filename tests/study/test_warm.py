@@ -9,12 +9,12 @@ import pytest
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.plan import make_plan
 from mmsr.study.planning.warm_start import tell
 from mmsr.study.search.objectives import directions
 from mmsr.study.storage import database
-from mmsr.study.storage.lineage import add_missing, counted, n_over
+from mmsr.study.storage.progress import add_missing, counted, n_over
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Report
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -34,16 +35,9 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.remote import AnyPath
 from mmsr.study.driver.proposals import Exhausted, Proposals
-from mmsr.study.live import Live
 from mmsr.study.search.space import Space
-from mmsr.study.storage.lineage import (
-    current,
-    drop_resumption,
-    note_value,
-    queue_again,
-    take_back,
-    taken_back,
-)
+from mmsr.study.storage.lineage import current, drop_resumption, note_value, queue_again
+from mmsr.study.storage.progress import take_back, taken_back
 from mmsr.study.storage.single_writer import together
 from mmsr.study.workers.failures import alike
 from mmsr.study.workers.messages import Ending, Failure, Observer, Proposal, Report
@@ -311,3 +305,28 @@ class Ledger:
     def _tell_observers(self, what: str, *arguments: Any) -> None:
         for observer in self._observers:
             getattr(observer, what)(*arguments)
+
+
+@dataclass
+class Live:
+    """A trial that the runner has."""
+
+    trial: optuna.Trial
+    proposal: Proposal
+    reported: set[int]
+    started: float = field(default_factory=time.monotonic)
+    report: Report | None = None
+    deaths: list[str] = field(default_factory=list)
+    """What its workers died of since its newest epoch."""
+    since: float | None = None
+    """When a worker began to train it, or last reported; None while none has it."""
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training, those since the last report included."""
+        told = self.report.seconds if self.report else 0.0
+        return told if self.since is None else told + time.monotonic() - self.since
+
+    @property
+    def seconds(self) -> float:
+        return self.report.seconds if self.report else time.monotonic() - self.started

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
+from mmsr.study.search.objectives import directions
+from mmsr.study.search.space import stored
 from mmsr.study.storage import database
-from mmsr.tracking.databases import without_password
+from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.workers.resources import GB
+from mmsr.tracking.databases import hide_password, without_password
 
 if TYPE_CHECKING:
     import optuna
@@ -46,3 +53,42 @@ def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
         return None
     database.check_same(plan.name, definition, plan.definition)
     return study
+
+
+def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
+    study = database.open_study(
+        storage,
+        plan.name,
+        plan.definition,
+        known=[stored(plan.space, settings) for settings in plan.known],
+        trials=plan.trials,
+        sampler=plan.sampler.build(
+            plan.seed, database.n_trials(storage, plan.name), len(plan.definition.objectives)
+        ),
+        directions=directions(plan.definition.objectives),
+        pruner=plan.pruner.build(plan.base.training.epochs) if plan.pruner else None,
+    )
+    plan.folder.write_record(
+        StudyRecord(
+            name=plan.name,
+            uid=database.study_uid(study),
+            dataset=plan.dataset.name,
+            objective=", ".join(plan.definition.objectives),
+            storage=without_password(plan.storage),
+            tracking=without_password(plan.tracking),
+            command=shlex.join(
+                hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
+            ),
+            resources=resources_of(plan),
+        )
+    )
+    return study
+
+
+def resources_of(plan: Plan) -> dict[str, float] | None:
+    """What each trial gets; where that is to be measured yet, what was measured last."""
+    if plan.resources.auto:
+        before = plan.folder.read_record()
+        return before.resources if before is not None else None
+    given = plan.resources
+    return {"cpu": given.cpu, "gpu": given.gpu, "memory_gb": given.memory / GB}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import getpass
-import importlib.metadata
-import os
-import platform
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import mmsr
+from rich.console import Console
+
+from mmsr.provenance import code_tags
 from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.known_study import STUDY
 from mmsr.study.storage.lineage import trial_folder
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.ending import show_end
+from mmsr.study.views.live_table import name_by_number
 from mmsr.study.workers.failures import kind_of
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import DataUsed, RunState, Tracker
@@ -28,13 +27,9 @@ from mmsr.tracking.shipper import JournalTracker
 if TYPE_CHECKING:
     import optuna
 
-STUDY = "study"
-SHIP_SECONDS = 30.0
-"""How long the end of a run waits for the tracking server."""
 FILES = ("best.safetensors", "config.yaml", "state.json")
 TRACEBACK = "traceback.txt"
 """Of a trial that failed."""
-_PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
 
 def journal_of(
@@ -184,54 +179,17 @@ class TrackedStudy:
         self._tracker.log(STUDY, self._done, metrics)
 
 
-@lru_cache(maxsize=1)
-def code_version() -> dict[str, str]:
-    """Versions of mmsr, its commit where it runs from a clone, Python and the main packages."""
-    found = {"version": mmsr.__version__, "commit": _commit(), "python": platform.python_version()}
-    for name in _PACKAGES:
-        found[f"package.{name}"] = importlib.metadata.version(name)
-    return {name: value for name, value in found.items() if value}
+@dataclass(frozen=True)
+class Telling:
+    """How a run speaks of its trials."""
 
-
-def code_tags() -> dict[str, str]:
-    """Code versions, program and user as tags of a run, under MLflow's names where it has some."""
-    code = code_version()
-    packages = {name.partition(".")[2]: code[name] for name in code if name.startswith("package.")}
-    tags = {
-        "mmsr.version": code["version"],
-        "mmsr.commit": code.get("commit", ""),
-        "mlflow.source.git.commit": code.get("commit", "").removesuffix("+"),
-        "mmsr.python": code["python"],
-        "mmsr.packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
-        "mlflow.source.name": os.path.basename(sys.argv[0]),
-        "mlflow.source.type": "LOCAL",
-        "mlflow.user": _user(),
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _commit() -> str:
-    """Commit of the clone that mmsr runs from; `+` marks changes since."""
-    clone = Path(mmsr.__file__).parent.parent
-    if not (clone / ".git").exists():
-        return ""
-    try:
-        commit = _git(clone, "rev-parse", "HEAD")
-        changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", "mmsr")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return commit + ("+" if changed else "")
-
-
-def _git(clone: Path, *arguments: str) -> str:
-    # Looking must not take the clone's lock: cut off, it would stand in the way of others for good.
-    command = ["git", "--no-optional-locks", "-C", str(clone), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+    end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
+    """Called at the end with the study's trials."""
+    name_of: Callable[[Proposal], str] = name_by_number
+    """What a trial is called while it runs."""
+    shown: str | None = None
+    """Metric shown while trials run, none of which is the best; None stands for the objective."""
+    journal: Callable[[Plan, optuna.Study, Callable[[str], None]], JournalTracker] = journal_of
+    """Opens the journal that notes go to."""
+    track: type[TrackedStudy] = TrackedStudy
+    """What takes the notes."""

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import os
-import shlex
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from mmsr.provenance import code_version
+from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.driver.opening import check_existing
-from mmsr.study.driver.reporting import SHIP_SECONDS, code_version, journal_of
-from mmsr.study.planning.declaration import FAILED, INTERRUPTED, OK
+from mmsr.study.driver.meter import Meter
+from mmsr.study.driver.opening import check_existing, open_study_of
+from mmsr.study.driver.reporting import Telling, journal_of
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import tell
 from mmsr.study.results.pareto import front_tags
-from mmsr.study.search.objectives import directions
-from mmsr.study.search.space import stored
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
-from mmsr.study.storage.budget import Meter, budget_used_up, spent_hours
+from mmsr.study.storage.budget import budget_used_up, spent_hours
 from mmsr.study.storage.driver_lock import claimed
-from mmsr.study.storage.folder import StudyRecord
-from mmsr.study.storage.lineage import add_missing, counted, failed, n_over, take_back
+from mmsr.study.storage.known_study import SHIP_SECONDS
+from mmsr.study.storage.progress import (
+    add_missing,
+    counted,
+    failed,
+    is_exhausted,
+    n_over,
+    set_exhausted,
+    set_target,
+    take_back,
+)
 from mmsr.study.storage.single_writer import OwnedStorage
 from mmsr.study.storage.trials import best_value, rows
-from mmsr.study.telling import Telling
 from mmsr.study.views.live_table import Display
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
-from mmsr.study.workers.resources import GB
 from mmsr.tracking import RunState
-from mmsr.tracking.databases import hide_password, without_password
+from mmsr.tracking.databases import without_password
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import BaseStorage
 
 
 def run_plan(
@@ -74,12 +78,12 @@ def run_plan(
         again = failed(there, retried) if there and retried else []
         already = n_over(there, plan.only) - len(again) if there else 0
         used_up = plan.budget.used_up(spent_hours(there)) if there else None
-        complete = there is not None and (already >= plan.trials or database.is_exhausted(there))
+        complete = there is not None and (already >= plan.trials or is_exhausted(there))
         if there is not None and (complete or used_up is not None):
-            study = _open(plan, storage)
+            study = open_study_of(plan, storage)
             Meter(study, plan.budget, plan.resources)
-            if database.is_exhausted(study):
-                database.set_target(study, n_over(study, plan.only))
+            if is_exhausted(study):
+                set_target(study, n_over(study, plan.only))
             why = "nothing to do" if complete else f"{used_up}, more of it goes on"
             console.print(f"study {plan.name}: {already} trials are over, {why}", soft_wrap=True)
             _ship_rest(plan, study, console)
@@ -103,48 +107,9 @@ def run_plan(
             stop.check()
             plan = settle(plan, console.print)
             stop.check()
-            study = _open(plan, storage)
+            study = open_study_of(plan, storage)
             take_back(study, again)
             return _run(plan, study, console, stop, telling, retries=retried is not None)
-
-
-def _open(plan: Plan, storage: BaseStorage) -> optuna.Study:
-    study = database.open_study(
-        storage,
-        plan.name,
-        plan.definition,
-        known=[stored(plan.space, settings) for settings in plan.known],
-        trials=plan.trials,
-        sampler=plan.sampler.build(
-            plan.seed, database.n_trials(storage, plan.name), len(plan.definition.objectives)
-        ),
-        directions=directions(plan.definition.objectives),
-        pruner=plan.pruner.build(plan.base.training.epochs) if plan.pruner else None,
-    )
-    plan.folder.write_record(
-        StudyRecord(
-            name=plan.name,
-            uid=database.study_uid(study),
-            dataset=plan.dataset.name,
-            objective=", ".join(plan.definition.objectives),
-            storage=without_password(plan.storage),
-            tracking=without_password(plan.tracking),
-            command=shlex.join(
-                hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
-            ),
-            resources=_resources(plan),
-        )
-    )
-    return study
-
-
-def _resources(plan: Plan) -> dict[str, float] | None:
-    """What each trial gets; where that is to be measured yet, what was measured last."""
-    if plan.resources.auto:
-        before = plan.folder.read_record()
-        return before.resources if before is not None else None
-    given = plan.resources
-    return {"cpu": given.cpu, "gpu": given.gpu, "memory_gb": given.memory / GB}
 
 
 def _run(
@@ -196,7 +161,7 @@ def _run(
             trials = "trial that was" if reclaimed == 1 else "trials that were"
             display.note(f"{reclaimed} {trials} not finished go on from the last checkpoint")
         if plan.only is not None:
-            database.set_target(study, add_missing(study, plan.only))
+            set_target(study, add_missing(study, plan.only))
         try:
             stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can go on")
@@ -205,7 +170,7 @@ def _run(
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
-                database.set_exhausted(study, over := n_over(study, plan.only))
+                set_exhausted(study, over := n_over(study, plan.only))
                 display.note(f"every setting of the space has been run, after {over} trials")
         finally:
             ledger.release()
@@ -266,7 +231,7 @@ def _state(plan: Plan, ledger: Ledger) -> RunState:
     if ledger.fatal_error is not None:
         return RunState.FAILED
     study = ledger.study
-    complete = n_over(study, plan.only) >= plan.trials or database.is_exhausted(study)
+    complete = n_over(study, plan.only) >= plan.trials or is_exhausted(study)
     complete = complete or budget_used_up(study) is not None
     return RunState.FINISHED if complete else RunState.INTERRUPTED
 

@@ -1,33 +1,92 @@
-"""`Study`: the declaration of a study, and its command line."""
+"""What a study file declares, and what its command line adds."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import wraps
+from typing import Any, TypeVar
 
-from mmsr.config import parse_settings
-from mmsr.errors import UserError
-from mmsr.study.mistakes import noting_mistakes
-from mmsr.study.options import Options
-from mmsr.study.search import PRUNERS, SAMPLERS, Halving, Pruner, Sampler, Tpe
+from mmsr.errors import UserError, unknown
+from mmsr.study.search import Halving, Pruner, Sampler, Tpe
 from mmsr.study.search.defaults import DEFAULT_SPACE
 from mmsr.study.search.dimensions import Dimension
-from mmsr.study.storage.database import StorageLost
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes."""
+_NOTED = "_mistake"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of one run; None leaves the study's own value."""
+
+    name: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    trial_hours: float | None = None
+    seed: int | None = None
+    sampler: str | None = None
+    pruner: str | None = None
+    address: str | None = None
+    storage: str | None = None
+    tracking_uri: str | None = None
+    resume: bool = False
+    dry_run: bool = False
+    hours: float | None = None
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+    warm_start: str | None = None
+    settings: Mapping[str, Any] | None = None
+    """Config keys fixed by --set."""
+
+
+def noting_mistakes(cls: type[T]) -> type[T]:
+    """Let a dataclass note wrong arguments instead of raising, for `check_mistakes` to report.
+
+    A study file constructs its study at import, where an error would end in a traceback. What was
+    misspelt or left out is noted instead, and reported in one line before anything is scheduled.
+    """
+    construct = cls.__init__
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    needed = [
+        name
+        for name, field in known.items()
+        if field.default is MISSING and field.default_factory is MISSING
+    ]
+
+    @wraps(construct)
+    def noting(self: T, *positional: Any, **given: Any) -> None:
+        problem: UserError | None = None
+        name = type(self).__name__
+        if positional:
+            problem = UserError(
+                f"{name}({positional[0]!r}, …): name every argument, e.g. dataset='toys'"
+            )
+        elif strange := [key for key in given if key not in known]:
+            problem = unknown(f"argument of {name}(…)", strange[0], known)
+        elif missing := [key for key in needed if key not in given]:
+            problem = UserError(f"{name}(…) lacks {missing[0]}: give {missing[0]}=…")
+        kept = {key: value for key, value in given.items() if key in known}
+        construct(self, **{**dict.fromkeys(needed), **kept})
+        object.__setattr__(self, _NOTED, problem)
+
+    cls.__init__ = noting  # type: ignore[method-assign, assignment]
+    return cls
+
+
+def check_mistakes(declared: object) -> None:
+    """Raise UserError for the mistake that was noted when an object was constructed, if any."""
+    if (problem := getattr(declared, _NOTED, None)) is not None:
+        raise problem
 
 
 @noting_mistakes
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """A hyperparameter study of one data set.
+class Declaration:
+    """What is to be searched, on which data set, and how; `mmsr.study.Study` can also run it.
 
-    Nothing is checked here; `main` (and `mmsr.study.planning.plan.make_plan`) checks everything
-    before anything is scheduled.
+    Nothing is checked here: `mmsr.study.planning.plan.make_plan` checks everything before anything
+    is scheduled.
     """
 
     dataset: str
@@ -72,140 +131,3 @@ class Study:
     """Seed of the proposals; a trial's own seed is `seed` in its config."""
     trainer: str = "mmsr.training:train"
     """Import path of the training generator."""
-
-    def main(
-        self, arguments: Sequence[str] | None = None, prepare: Callable[[], object] | None = None
-    ) -> NoReturn:
-        """Run the study from the command line, and exit.
-
-        Exit codes: 0 done, 1 stopped by errors, 2 bad input (nothing was scheduled), 130
-        interrupted.
-
-        Parameters
-        ----------
-        arguments : the command line; default: the process's.
-        prepare : called first, e.g. to generate the data set.
-        """
-
-        def run() -> int:
-            options = _parse(arguments)
-            if prepare is not None:
-                prepare()
-            return self.run(options)
-
-        code = exit_code(run)
-        sys.stdout.flush()
-        sys.exit(code)
-
-    def run(self, options: Options | None = None) -> int:
-        """Run the study, or show what would run; returns the exit code.
-
-        Raises
-        ------
-        UserError : bad input; nothing was scheduled.
-        """
-        from mmsr.study.planning.plan import make_plan
-
-        plan = make_plan(self, options or Options())
-        if options is not None and options.dry_run:
-            from mmsr.study.views.dry_run import show_plan
-
-            show_plan(plan)
-            return OK
-        from mmsr.study.driver.run import run_plan
-
-        return run_plan(plan)
-
-
-def exit_code(run: Callable[[], int]) -> int:
-    """Run something that returns its exit code; an error becomes one line on stderr and a code."""
-    try:
-        return run()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return BAD_INPUT
-    except StorageLost as error:
-        sys.stderr.write(f"error: {error}; the same command goes on when it is back\n")
-        return FAILED
-    except OSError as error:
-        sys.stderr.write(f"error: {error}; the same command goes on when that is mended\n")
-        return FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else here does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
-def _parse(arguments: Sequence[str] | None) -> Options:
-    parser = _Parser(
-        description="Run this study, or go on with it: finished trials stay, others continue.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
-    for kind, of in (("", "wall clock"), ("cpu-", "trials' CPUs"), ("gpu-", "trials' GPUs")):
-        add(f"--{kind}hours", type=_number, metavar="H", help=f"budget: hours of {of}, all drivers")
-    add("--warm-start", metavar="STUDY", help="let another study's trials inform this one")
-    add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
-    add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
-    add("--name", help="name of the study")
-    add("--seed", type=_whole, metavar="N", help="seed of the proposals")
-    add("--sampler", choices=SAMPLERS, help="search method, in place of the study's own")
-    add(
-        "--pruner", choices=PRUNERS, help="how weak trials are stopped, in place of the study's own"
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="fix a config key, e.g. graph.n_codes=30; repeatable",
-    )
-    add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
-    add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
-    add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
-    add("--resume", action="store_true", help="go on with a study, which must exist")
-    add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["--"]:  # `ray submit` and its like set it before a script's own arguments
-        del words[0]
-    given = parser.parse_args(words)
-    return Options(
-        name=given.name,
-        trials=given.trials,
-        epochs=given.epochs,
-        trial_hours=given.trial_hours,
-        hours=given.hours,
-        cpu_hours=given.cpu_hours,
-        gpu_hours=given.gpu_hours,
-        warm_start=given.warm_start,
-        seed=given.seed,
-        sampler=given.sampler,
-        pruner=given.pruner,
-        address=given.address,
-        storage=given.storage,
-        tracking_uri=given.tracking_uri,
-        resume=given.resume,
-        dry_run=given.dry_run,
-        settings=parse_settings(given.set),
-    )
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

@@ -16,13 +16,14 @@ from mmsr.data import Dataset
 from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
 from mmsr.remote import check_remote
-from mmsr.study.limits import at_least_one, n_trials, own_budget, time_limit
-from mmsr.study.options import Options
-from mmsr.study.planning.checks import check_kinds
-from mmsr.study.search import Pruner, Sampler, chosen_pruner, chosen_sampler
+from mmsr.study.planning.checks import at_least_one, check_kinds, n_trials, own_budget, time_limit
+from mmsr.study.planning.declaration import Options
+from mmsr.study.search import Pruner, Sampler
 from mmsr.study.search.defaults import KNOWN_SETTINGS
 from mmsr.study.search.dimensions import meets
 from mmsr.study.search.objectives import is_cost, read_objectives, settings_for
+from mmsr.study.search.pruners import chosen_pruner
+from mmsr.study.search.samplers import chosen_sampler
 from mmsr.study.search.space import (
     Space,
     apply,
@@ -42,7 +43,7 @@ from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database, normalised
 
 if TYPE_CHECKING:
-    from mmsr.study.planning.declaration import Study
+    from mmsr.study.planning.declaration import Declaration
     from mmsr.study.planning.warm_start import WarmStart
 
 TEST_SELECTING = "mmsr.reproduce.select_on_test:train_selecting_on_test"
@@ -105,7 +106,7 @@ class Plan:
         return self.trainer
 
 
-def make_plan(study: Study, options: Options) -> Plan:
+def make_plan(study: Declaration, options: Options) -> Plan:
     """Check a study and its options.
 
     Raises
@@ -192,7 +193,7 @@ def _check_trainer(trainer: str) -> None:
         raise UserError(f"trainer {trainer!r} reads test: it is there for `mmsr reproduce` alone")
 
 
-def _pruner(study: Study, options: Options, against: Sequence[str]) -> Pruner | None:
+def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pruner | None:
     """What stops weak trials; nothing does where there is no one value to compare."""
     if against and options.pruner not in (None, "none"):
         raise UserError(
@@ -220,7 +221,7 @@ def _dataset(name: str) -> Dataset:
 
 
 def _base(
-    study: Study,
+    study: Declaration,
     options: Options,
     dataset: str,
     objectives: Sequence[str],
@@ -254,7 +255,7 @@ def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
     }
 
 
-def _known(study: Study, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
+def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
     """Settings to try first; the known ones as far as the space has them, if none are given."""
     if study.enqueue is not None:
         dropped = study.space.keys() - space.keys()

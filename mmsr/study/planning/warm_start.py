@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 from mmsr.study.search.space import Space, apply, propose, settings_of, stored
 from mmsr.study.storage.folder import StudyFolder, study_names
 from mmsr.study.storage.known_study import KnownStudy, look_up
@@ -30,7 +30,7 @@ from mmsr.tracking.databases import sqlite_file
 if TYPE_CHECKING:
     import optuna
 
-    from mmsr.study.planning.declaration import Study
+    from mmsr.study.planning.declaration import Declaration
     from mmsr.study.storage.definition import Definition
     from mmsr.study.storage.trials import TrialRow
 
@@ -79,7 +79,7 @@ class WarmStart:
 
 
 def read_warm_start(
-    study: Study,
+    study: Declaration,
     options: Options,
     own: str,
     storage: str,

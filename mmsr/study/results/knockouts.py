@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.console import Console
 
 from mmsr.data import Prefixes
-from mmsr.errors import UserError
-from mmsr.evaluation.knockouts import Knockouts
-from mmsr.study.results.measured_model import Subject, best_of_study
+from mmsr.evaluation.knockouts import Knockouts, knock_out
+from mmsr.evaluation.robustness import links_of, rank_linked
+from mmsr.evaluation.sweep import Mask
+from mmsr.graph.masks import Links
+from mmsr.study.results.measured_model import Subject
+from mmsr.study.results.rank_cache import KeptRanks, model_key
 from mmsr.study.storage.known_study import KnownStudy
+
+Progress = Callable[[str], None]
+
 
 MOST_TARGETS = 20_000
 """Of large data sets so many validation targets, of users drawn by seed, so that it stays quick."""
@@ -35,37 +44,19 @@ def read_knockouts(known: KnownStudy) -> TrialKnockouts | None:
         return None
 
 
-def report_knockouts(known: KnownStudy, console: Console) -> None:
-    """Say what each modality is to the best trial's model; it is worked out once for a trial.
+def knock_out_trial(known: KnownStudy, subject: Subject) -> TrialKnockouts:
+    """Knock out the modalities of a trial's model and write `knockouts.json`.
 
-    Says nothing of models that have no modalities, or whose weights are not here.
+    Parameters
+    ----------
+    known : the study.
+    subject : the model of one of its trials.
+
+    Raises
+    ------
+    UserError : the model or its ranks cannot be read or written.
     """
-    try:
-        subject = best_of_study(known)
-    except UserError:
-        return
-    if not (subject.checkpoint / "best.safetensors").is_file() or not subject.modalities:
-        return
-    there = read_knockouts(known)
-    if there is None or there.trial != subject.trial:
-        console.print(f"knocking out modalities of trial {subject.trial} …", style="dim")
-        try:
-            there = _knock_out(known, subject)
-        except UserError as error:  # the study is over all the same
-            console.print(f"modalities: {error}", style="dim", markup=False, soft_wrap=True)
-            return
-    say(there, console)
-
-
-def say(found: TrialKnockouts, console: Console) -> None:
-    """A line for each modality."""
-    console.print(f"modalities, by shuffling the codes of trial {found.trial} on validation:")
-    for line in found.knockouts.verdicts():
-        console.print(f"  {line}", markup=False, soft_wrap=True)
-
-
-def _knock_out(known: KnownStudy, subject: Subject) -> TrialKnockouts:
-    from mmsr.robustness.run import knockouts
+    # IMPORT GONE
 
     found = TrialKnockouts(
         trial=subject.trial or 0,
@@ -92,3 +83,56 @@ def some_targets(prefixes: Prefixes, most: int) -> Prefixes:
     return Prefixes(
         prefixes.items, prefixes.starts[rows], prefixes.targets[rows], prefixes.users[rows]
     )
+
+
+def ranked(
+    subject: Subject, folder: Path, prefixes: Prefixes, *, device: str = "auto"
+) -> Callable[[Mask], NDArray[np.int64]]:
+    """How a subject ranks some targets under a mask; ranks are kept in `folder`."""
+    model, config = subject.load(device), subject.config
+    kept = _kept(subject, folder, prefixes)
+
+    def rank(mask: Mask) -> NDArray[np.int64]:
+        own = mask.within(model.tables.modalities)
+        return kept.get(str(own), lambda: own.rank(model, prefixes, config))
+
+    return rank
+
+
+def knockouts(
+    subject: Subject,
+    folder: Path,
+    prefixes: Prefixes,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda message: None,
+) -> Knockouts:
+    """Knock-outs of a subject on some targets; ranks are kept as those of `measure` are."""
+    model, config = subject.load(device), subject.config
+    kept = _kept(subject, folder, prefixes)
+
+    def rank(links: Mapping[str, Links]) -> NDArray[np.int64]:
+        what = " ".join(f"{m} {hash_of(link)}" for m, link in sorted(links.items()))
+        return kept.get(what, lambda: rank_linked(model, prefixes, config, links))
+
+    own = links_of(model)
+    seen = {m: own[m] for m in own if (own[m] >= 0).any()}
+    return knock_out(
+        seen, rank, prefixes.users, subject.metric, lambda label: progress(f"knock-out: {label}")
+    )
+
+
+def hash_of(links_IK: Links) -> str:
+    """What tells links from others."""
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]
+
+
+def _kept(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
+    settings: dict[str, object] = {
+        "data": subject.dataset.content_hash,
+        "config": subject.config.to_dict(),
+        "targets": f"valid {len(prefixes)}",
+    }
+    return KeptRanks(folder / "ranks", model_key(subject.checkpoint / "best.safetensors", settings))

@@ -20,20 +20,3 @@ __all__ = [
     "chosen_pruner",
     "chosen_sampler",
 ]
-
-
-def chosen_sampler(name: str | None, own: Sampler) -> Sampler:
-    """The search method of this name; the study's own, with its knobs, where it is of that kind."""
-    if name is None or isinstance(own, SAMPLERS[name]):
-        return own
-    return SAMPLERS[name]()
-
-
-def chosen_pruner(name: str | None, own: Pruner | None) -> Pruner | None:
-    """The pruner of this name; the study's own, with its knobs, where it is of that kind."""
-    if name is None:
-        return own
-    kind = PRUNERS[name]
-    if kind is None or (own is not None and isinstance(own, kind)):
-        return own if kind is not None else None
-    return kind()

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mmsr.numbers import is_number, is_whole
+
 if TYPE_CHECKING:
     from optuna import Trial
 
@@ -53,7 +55,7 @@ class Int:
 
     def problem(self) -> str | None:
         """What is wrong with the declaration, or None."""
-        if not all(_is_int(value) for value in (self.low, self.high, self.step)):
+        if not all(is_whole(value) for value in (self.low, self.high, self.step)):
             return "low, high and step must be whole numbers"
         if self.low > self.high:
             return "low is above high"
@@ -69,7 +71,7 @@ class Int:
 
     def contains(self, value: Any) -> bool:
         """Whether the value may be proposed."""
-        inside = _is_int(value) and self.low <= value <= self.high
+        inside = is_whole(value) and self.low <= value <= self.high
         return inside and (value - self.low) % self.step == 0
 
     def corners(self) -> tuple[int, int]:
@@ -105,14 +107,14 @@ class Float:
 
     def problem(self) -> str | None:
         """What is wrong with the declaration, or None."""
-        if not all(_is_number(value) for value in (self.low, self.high)):
+        if not all(is_number(value) for value in (self.low, self.high)):
             return "low and high must be finite numbers"
         if self.low > self.high:
             return "low is above high"
         if self.step is not None:
             if self.log:
                 return "log and step exclude each other"
-            if not _is_number(self.step) or self.step <= 0:
+            if not is_number(self.step) or self.step <= 0:
                 return "step must be a number above 0"
             steps = (self.high - self.low) / self.step
             if not math.isclose(steps, round(steps), abs_tol=1e-6):
@@ -128,7 +130,7 @@ class Float:
 
     def contains(self, value: Any) -> bool:
         """Whether the value may be proposed."""
-        if not _is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value) or not self.low <= value <= self.high:
             return False
         steps = (value - self.low) / self.step if self.step else 0.0
         return math.isclose(steps, round(steps), abs_tol=1e-6)
@@ -218,11 +220,3 @@ def under(when: Mapping[str, Any]) -> str:
         for key, value in when.items()
     ]
     return " under " + ", ".join(words) if words else ""
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -148,3 +148,13 @@ PRUNERS: Mapping[str, type[Pruner] | None] = {
     "none": None,
 }
 """Pruners by the name that the command line knows."""
+
+
+def chosen_pruner(name: str | None, own: Pruner | None) -> Pruner | None:
+    """The pruner of this name; the study's own, with its knobs, where it is of that kind."""
+    if name is None:
+        return own
+    kind = PRUNERS[name]
+    if kind is None or (own is not None and isinstance(own, kind)):
+        return own if kind is not None else None
+    return kind()

@@ -253,3 +253,10 @@ def _stepped(dimension: Dimension) -> str:
     if isinstance(dimension, Float):
         return f"Choice({dimension.low:g}, …, {dimension.high:g})"
     return "Choice(…)"
+
+
+def chosen_sampler(name: str | None, own: Sampler) -> Sampler:
+    """The search method of this name; the study's own, with its knobs, where it is of that kind."""
+    if name is None or isinstance(own, SAMPLERS[name]):
+        return own
+    return SAMPLERS[name]()

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mmsr import paths
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.driver.reporting import code_version
+from mmsr.provenance import code_version
 from mmsr.study.workers.cluster import is_free
 from mmsr.study.workers.messages import Task
 from mmsr.study.workers.resources import Resources

@@ -9,22 +9,15 @@ seconds at most.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from mmsr.errors import UserError
-from mmsr.study.workers.messages import Ending, Proposal, Report
-from mmsr.study.workers.resources import Resources
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import optuna
 
 RULE = "whichever is used up first ends the study; trials under way stop, and go on with more"
-_SAVE_SECONDS = 5.0
-_BUDGET, _SPENT = "budget", "spent_hours"
+BUDGET, SPENT = "budget", "spent_hours"
+"""Attributes of a study: its limits, and what was spent of them."""
 KINDS = {"hours": "h", "cpu_hours": "CPU-hours", "gpu_hours": "GPU-hours"}
 
 
@@ -61,98 +54,11 @@ class Budget:
         return f"budget: {', '.join(parts)}"
 
 
-def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
-    """Budget of a study and its command line.
-
-    Raises
-    ------
-    UserError : no positive number, or hours of what trials do not use.
-    """
-    for kind, limit in given.items():
-        option = f"--{kind.replace('_', '-')}"
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and (not number or not 0 < limit < math.inf):
-            raise UserError(f"{option} {limit!r}: give a number of hours above 0, e.g. 1.5")
-        used = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}.get(kind, 1.0)
-        if limit is not None and not used and not resources.auto:
-            raise UserError(
-                f"{option} {limit:g}: trials use none of it (they get {resources}), so it would "
-                "never be used up; give --hours, or resources that have it"
-            )
-    return Budget(**given)
-
-
 def spent_hours(study: optuna.Study) -> dict[str, float]:
     """What all drivers of a study have spent, by kind."""
-    return dict(study.user_attrs.get(_SPENT, {}))
+    return dict(study.user_attrs.get(SPENT, {}))
 
 
 def budget_used_up(study: optuna.Study) -> str | None:
     """Why a study's budget has ended it; None where it has not."""
-    return Budget(**study.user_attrs.get(_BUDGET, {})).used_up(spent_hours(study))
-
-
-class Meter:
-    """Observer that counts what trials take, and asks for the end when the budget is used up.
-
-    Parameters
-    ----------
-    study : where the count is kept.
-    budget : the limits; they are kept as well, for those who look at the study.
-    resources : what each trial gets.
-    clock : seconds, for tests.
-    """
-
-    def __init__(
-        self,
-        study: optuna.Study,
-        budget: Budget,
-        resources: Resources,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._study, self._budget, self._clock = study, budget, clock
-        self._rates = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}
-        self.spent = dict.fromkeys(KINDS, 0.0) | spent_hours(study)
-        self._live: set[int] = set()
-        self._last = self._saved = clock()
-        if study.user_attrs.get(_BUDGET, {}) != budget.limits:
-            study.set_user_attr(_BUDGET, budget.limits)
-
-    def used_up(self) -> str | None:
-        """Why the study is at its end; None while it is not."""
-        self._count()
-        return self._budget.used_up(self.spent)
-
-    def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
-        self._count()
-        self._live.add(proposal.number)
-
-    def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
-
-    def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on elsewhere."""
-
-    def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
-        self._count()
-        self._live.discard(proposal.number)
-
-    def close(self) -> None:
-        """The driver ends."""
-        self._count()
-        self._save()
-
-    def _count(self) -> None:
-        now = self._clock()
-        hours, self._last = (now - self._last) / 3600, now
-        self.spent["hours"] += hours
-        for kind, rate in self._rates.items():
-            self.spent[kind] += hours * rate * len(self._live)
-        if self._budget.limits and now - self._saved >= _SAVE_SECONDS:
-            self._save()
-
-    def _save(self) -> None:
-        self._saved = self._last
-        self._study.set_user_attr(_SPENT, self.spent)
+    return Budget(**study.user_attrs.get(BUDGET, {})).used_up(spent_hours(study))

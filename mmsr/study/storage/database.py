@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.progress import set_target
 from mmsr.tracking.databases import (
     check_database,
     connect_arguments,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage, RDBStorage
 
-_DEFINITION, _UID, _TARGET, _EXHAUSTED = "definition", "uid", "trials", "exhausted"
+_DEFINITION, _UID = "definition", "uid"
 
 
 class StorageLost(RuntimeError):
@@ -86,27 +87,6 @@ def read_definition(study: optuna.Study) -> Definition | None:
 def study_uid(study: optuna.Study) -> str:
     """An id that no other study has, whatever its name."""
     return str(study.user_attrs[_UID])
-
-
-def target(study: optuna.Study) -> int | None:
-    """How many trials were asked for last."""
-    return study.user_attrs.get(_TARGET)
-
-
-def set_target(study: optuna.Study, trials: int) -> None:
-    """Note how many trials are asked for."""
-    study.set_user_attr(_TARGET, trials)
-
-
-def is_exhausted(study: optuna.Study) -> bool:
-    """Whether every setting of the study's space has been run."""
-    return bool(study.user_attrs.get(_EXHAUSTED, False))
-
-
-def set_exhausted(study: optuna.Study, trials: int) -> None:
-    """Note that the space has no more than these trials."""
-    study.set_user_attr(_EXHAUSTED, True)
-    set_target(study, trials)
 
 
 def open_study(

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
-from mmsr.study.search.space import Space
 
 TEST_SELECTED = "test-selected"
 """Prefix of what was chosen on test, in place of `valid`: `mmsr reproduce --select-on test`."""
@@ -50,7 +49,7 @@ class Definition(BaseModel):
         objective: str,
         against: tuple[str, ...] = (),
         pruner: str,
-        space: Space,
+        space: Mapping[str, object],
         base: Config,
     ) -> Definition:
         """Definition from its parts; the number of threads follows the machine and is left out."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
 from mmsr.study.storage import database
+from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder, study_names
-from mmsr.tracking import default_uri
+from mmsr.study.storage.progress import is_over
+from mmsr.tracking import RunState, Tracker, default_uri
 from mmsr.tracking.databases import normalised, without_password
+from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
+
+STUDY = "study"
+SHIP_SECONDS = 30.0
+"""How long the end of a run waits for the tracking server."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +107,19 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
         storage=url,
         tracking=normalised(tracking or (record.tracking if record else default_uri())),
     )
+
+
+def open_journal(
+    known: KnownStudy, notice: Callable[[str], None] = lambda _: None
+) -> JournalTracker:
+    """The journal of a study that nobody is running."""
+    from mmsr.tracking.mlflow import MlflowSink
+
+    sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
+    return JournalTracker(known.folder.path, sink, notice)
+
+
+def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
+    """Leave the study's own run as finished as the study is."""
+    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
+    tracker.close_run(STUDY, state, tags or {})

@@ -8,15 +8,12 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.table import Table
 
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.tracking import RunState
 
-_SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
-STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 _STATES = {
     TrialState.COMPLETE: RunState.FINISHED.value,
     TrialState.PRUNED: RunState.PRUNED.value,
@@ -84,63 +81,6 @@ def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tupl
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 
 
-def chosen_on(objective: str) -> str:
-    """What the best epochs of a study were chosen on, as titles say it."""
-    part = objective.partition("/")[0]
-    return "validation" if part == "valid" else part.upper()
-
-
-def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int) -> Table:
-    """Table of the best trials, `cut` marks those stopped early; metrics in percent."""
-    part, _, metric = objective.partition("/")
-    names = list(dict.fromkeys([metric, *_SHOWN]))
-    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
-    table.add_column("#", justify="right")
-    table.add_column("trial", justify="right")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("epoch", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    for place, row in enumerate(ranked(found)[:top], start=1):
-        pruned = row.state == "pruned"
-        shown = [row.metrics.get(f"{part}/{name}") for name in names]
-        table.add_row(
-            "cut" if pruned else str(place),
-            str(row.number),
-            *("" if value is None else f"{100 * value:.2f}" for value in shown),
-            f"{row.best_epoch} of {row.epochs}",
-            seconds(row.seconds),
-            style="dim" if pruned else "bold" if place == 1 else "",
-        )
-    return table
-
-
-def settings_text(settings: dict[str, Any]) -> str:
-    """Settings in few characters."""
-    return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
-
-
-def summary(found: Sequence[TrialRow]) -> str:
-    """How many trials ended how."""
-    counts = dict.fromkeys(("finished", "pruned", "failed", "running", "waiting"), 0)
-    for row in found:
-        counts[row.state] += 1
-    words = {"pruned": "stopped early"}
-    told = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
-    return ", ".join(told) or "no trials"
-
-
-def seconds(value: float | None) -> str:
-    """Seconds as people write them."""
-    if value is None:
-        return ""
-    if value < 100:
-        return f"{value:.0f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
 def _row(trial: FrozenTrial) -> TrialRow:
     attrs = trial.user_attrs
     outcome = attrs.get("outcome", {})
@@ -170,13 +110,3 @@ def _value(trial: FrozenTrial) -> float | None:
     if trial.state.is_finished():
         return trial.values[0] if trial.values else None
     return curve.get(max(curve, default=0))
-
-
-def _leaf(key: str) -> str:
-    """Last part of a dotted key, with the one before where the last says too little."""
-    parts = key.split(".")
-    return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout", "rate", "per") else parts[-1]
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,31 +1,29 @@
-"""What a study shows before it runs (`--dry-run`) and when it ends."""
+"""What a study shows before it runs (`--dry-run`): what, where, and how long it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
 
-from mmsr.errors import UserError
-from mmsr.study.expectation import expect, fit_in_words, reached
+from mmsr.format import brief_seconds, plural
 from mmsr.study.planning.plan import Plan
-from mmsr.study.results.pareto import show_front
 from mmsr.study.search.objectives import in_words
-from mmsr.study.search.space import describe_size
+from mmsr.study.search.space import apply, describe_size
+from mmsr.study.sizing.packing import settle
+from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
-from mmsr.study.storage.trials import (
-    TrialRow,
-    best,
-    chosen_on,
-    leaderboard,
+from mmsr.study.views.tables import (
+    facts,
     settings_text,
-    summary,
 )
-from mmsr.study.workers.failures import grouped
+from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
+from mmsr.study.workers.resources import GB, Node
 from mmsr.tracking.databases import without_password
 
-_TOP = 5
+_HOUR = 3600.0
 
 
 def show_plan(plan: Plan) -> None:
@@ -74,16 +72,6 @@ def _limits(plan: Plan) -> dict[str, str]:
     return told
 
 
-def facts(told: Mapping[str, str]) -> Table:
-    """Things and what is to be said of them."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for thing, text in told.items():
-        table.add_row(thing, text)
-    return table
-
-
 def what(plan: Plan) -> dict[str, str]:
     """What a study would run, and on which data."""
     counts = plan.dataset.manifest.counts
@@ -117,51 +105,91 @@ def _places(plan: Plan) -> dict[str, str]:
     }
 
 
-def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Show the leaderboard, what failed, and where to look next."""
-    show_failures(plan, found, console)
-    try:
-        top, _ = best(found, plan.name)
-    except UserError:
+def expect(plan: Plan, console: Console) -> dict[str, str]:
+    """Measure one trial, unless that was done before, and say what follows.
+
+    The trial that is timed has the first known settings, or the config's defaults where there are
+    none. It runs alone: trials that run beside each other may take longer than that.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
+    """
+    config = apply(plan.base, plan.known[0]) if plan.known else plan.base
+    with reached(plan):
+        if not _on_cores(plan):
+            plan = settle(plan, console.print)
+        probe = Probe(plan, config, 1.0 if plan.resources.gpu else 0.0)
+        measured = probe.known()
+        if measured is None:
+            console.print("timing a part of one epoch")
+            measured = probe.measure(console.print)
+        return {
+            "resources": fit_in_words(plan),
+            "memory": _memory(plan, measured),
+            "epoch": _epoch(plan, measured),
+            "expected": _hours(plan, measured),
+        }
+
+
+@contextmanager
+def reached(plan: Plan) -> Iterator[None]:
+    """Ray where it is needed: to ask a cluster, or how much this machine has besides cores."""
+    if _on_cores(plan):
+        yield
         return
-    if plan.against:
-        show_front(found, plan.definition.objectives, console)
-    else:
-        title = f"leaderboard ({chosen_on(plan.objective)}, %)"
-        console.print(leaderboard(found, plan.objective, title, _TOP))
-        console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
-    if all(row.state not in ("running", "waiting") for row in found):
-        from mmsr.study.results.knockouts import report_knockouts
-        from mmsr.study.storage.known_study import look_up
-
-        report_knockouts(look_up(plan.name, plan.storage, plan.tracking), console)
-    console.print("where to look next", style="bold")
-    for what, command in {
-        "all trials": f"mmsr study leaderboard {plan.name}",
-        "curves": _curves(plan),
-        "robustness": f"mmsr robustness {plan.name}",
-        "best config": f"mmsr best-config export {plan.name} -o best.yaml",
-        "test, once": f"mmsr study finalize {plan.name} --seeds 3",
-    }.items():
-        console.print(f"  {what:<12} {command}", markup=False, soft_wrap=True)
+    with ray_cluster(plan.address):
+        yield
 
 
-def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Show how the trials ended, and why some failed."""
-    console.print(f"\nstudy {plan.name}: {summary(found)}")
-    for group in grouped(found):
-        console.print(f"  {group}", markup=False, soft_wrap=True)
+def fit_in_words(plan: Plan) -> str:
+    """What a trial gets, and how many run at once.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial.
+    """
+    threads = plural(plan.base.training.threads or 1, "thread")
+    where = f"this machine's {plural(cores(), 'core')}" if _on_cores(plan) else "this cluster"
+    return f"{plan.resources} a trial ({threads}); {_at_once(plan)} at once on {where}"
 
 
-def _curves(plan: Plan) -> str:
-    """How to look at the trials' curves in MLflow."""
-    from mmsr.tracking.mlflow_place import study_page
+def _at_once(plan: Plan) -> int:
+    if _on_cores(plan):
+        return plan.resources.fit(Node(cores()))
+    check_resources(plan.resources)
+    return Capacity(plan.resources)()
 
-    page = study_page(plan.tracking, plan.name, plan.objective)
-    if plan.tracking.startswith("http"):
-        return f"{without_password(plan.tracking).rstrip('/')}/{page or ''}"
-    command = (
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
-        + without_password(plan.tracking)
+
+def _on_cores(plan: Plan) -> bool:
+    """Whether the number of this machine's cores says how many trials fit."""
+    wanted = plan.resources
+    return plan.address is None and not (wanted.gpu or wanted.memory or wanted.auto)
+
+
+def _memory(plan: Plan, measured: Measured) -> str:
+    device = measured.device_memory
+    on_device = f", {device / GB:.1f} GB of the GPU" if device is not None else ""
+    return f"{measured.memory / GB:.1f} GB{on_device} at the peak of {_which(plan)}"
+
+
+def _epoch(plan: Plan, measured: Measured) -> str:
+    timed = "one epoch" if measured.share == 1 else f"{measured.share:.0%} of an epoch"
+    training, ranking = brief_seconds(measured.train_seconds), ""
+    if measured.evaluate_seconds:
+        ranking = f", {brief_seconds(measured.evaluate_seconds)} ranking"
+    return f"{training} training{ranking}: {timed} of {_which(plan)}, alone"
+
+
+def _hours(plan: Plan, measured: Measured) -> str:
+    trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
+    rounds = -(-trials // at_once)
+    total = rounds * epochs * measured.epoch_seconds
+    return (
+        f"at most {total / _HOUR:.2g} hours, if all {trials} trials ran all {epochs} epochs and "
+        "took as long; less by all that stops early"
     )
-    return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"
+
+
+def _which(plan: Plan) -> str:
+    return "the first known settings" if plan.known else "the config's defaults"

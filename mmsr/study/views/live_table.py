@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mmsr.study.storage.trials import STYLES, seconds
+from mmsr.format import seconds
+from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 

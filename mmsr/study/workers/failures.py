@@ -18,12 +18,10 @@ another time; so does an error that the first trials all have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmsr.study.storage.trials import TrialRow
+    pass
 
 RAISED, NOT_FINITE, OUT_OF_MEMORY, DIED, TIME_LIMIT = (
     "raised",
@@ -59,29 +57,3 @@ def out_of_memory(error: BaseException) -> bool:
 def alike(error: str | None) -> str:
     """The error without its numbers: what two failures alike have in common."""
     return re.sub(r"\d+", "#", error or "")
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Trials that failed alike."""
-
-    kind: str
-    error: str
-    """Of the first of them."""
-    numbers: tuple[int, ...]
-
-    def __str__(self) -> str:
-        noun = "trial" if len(self.numbers) == 1 else "trials"
-        return f"{self.kind}, {noun} {', '.join(map(str, self.numbers))}: {self.error}"
-
-
-def grouped(rows: Iterable[TrialRow]) -> Iterator[FailureGroup]:
-    """The failures among a study's trials, those alike together, most frequent first."""
-    groups: dict[tuple[str, str], list[TrialRow]] = {}
-    for row in rows:
-        if row.state == "failed":
-            error = row.error or "no reason was noted"
-            groups.setdefault((kind_of(error), alike(error)), []).append(row)
-    for (kind, _), members in sorted(groups.items(), key=lambda group: -len(group[1])):
-        numbers = tuple(row.number for row in members)
-        yield FailureGroup(kind, members[0].error or "no reason was noted", numbers)

@@ -20,7 +20,7 @@ from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.request import DEVELOPMENT, TRAIN, make_final_plan
 from mmsr.finalize.view import markdown, show_record
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.plan import make_plan
 from mmsr.study.results.export import export_best
 from mmsr.study.results.finalized import FinalRecord, read_final
@@ -28,7 +28,7 @@ from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
 from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.lineage import failed, n_over, take_back
+from mmsr.study.storage.progress import failed, n_over, take_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
@@ -114,7 +114,7 @@ def finalized(known):
             pruner=None,
         )
         (plan.folder.path / "tested").mkdir(parents=True)
-        from mmsr.study.storage.lineage import add_missing
+        from mmsr.study.storage.progress import add_missing
 
         add_missing(study, plan.only)
         ledger = ledger_of(plan, study)

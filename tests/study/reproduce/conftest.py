@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmsr.reproduce.request import Request, make_request
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 
 SMALL = {"model.width": 8, "graph.n_codes": 6, "training.batch_size": 32}
 

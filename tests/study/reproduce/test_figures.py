@@ -15,8 +15,9 @@ from mmsr.config import AGGREGATOR_NAMES
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Sweep, run_sweep
 from mmsr.reproduce.draw import write
-from mmsr.reproduce.figures import MASK_SEEDS, Figure, FigureRow
+from mmsr.reproduce.figures import MASK_SEEDS
 from mmsr.reproduce.request import make_request
+from mmsr.reproduce.results import Figure, FigureRow
 from mmsr.reproduce.tables import FIGURES, find_table
 from mmsr.robustness.request import RATES as RATES_TEXT
 from mmsr.robustness.request import parse_rates
