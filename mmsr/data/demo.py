@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmsr.data.demo_words import ADJECTIVES, TOPICS
 from mmsr.data.folders import cannot
-from mmsr.data.sources import Sources
+from mmsr.data.importers.sources import Sources
 from mmsr.errors import UserError
 
 _DAY = 86_400

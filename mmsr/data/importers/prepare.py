@@ -12,10 +12,13 @@ import pyarrow as pa
 
 from mmsr import __version__
 from mmsr.data.dataset import Dataset, FeatureTable
-from mmsr.data.features import read_features
+from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
+from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing
-from mmsr.data.interactions import Interactions, read_interactions
-from mmsr.data.items import Metadata, read_metadata
+from mmsr.data.importers.features import read_features
+from mmsr.data.importers.interactions import Interactions, read_interactions
+from mmsr.data.importers.items import Metadata, read_metadata
+from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
     Counts,
@@ -28,7 +31,6 @@ from mmsr.data.manifest import (
 )
 from mmsr.data.mirror import publish
 from mmsr.data.progress import Reporter, Silent
-from mmsr.data.sources import Sources, check_sources, hash_inputs
 from mmsr.data.splits import PROTOCOLS, Split
 from mmsr.data.storage import (
     ContentHash,
@@ -36,8 +38,6 @@ from mmsr.data.storage import (
     vector_column,
     write_arrow,
 )
-from mmsr.data.text import SOURCE as TEXT_SOURCE
-from mmsr.data.text import encode_texts
 from mmsr.errors import UserError
 
 

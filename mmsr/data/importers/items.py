@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmsr.data.columns import as_ids, as_texts
+from mmsr.data.importers.columns import as_ids, as_texts
+from mmsr.data.importers.tables import read_table
 from mmsr.data.manifest import ImportSettings
-from mmsr.data.tables import read_table
 from mmsr.errors import UserError
 
 TEXT_COLUMNS = ("title", "description", "brand", "categories")

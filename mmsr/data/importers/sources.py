@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmsr.data.items import METADATA_COLUMNS
+from mmsr.data.importers.items import METADATA_COLUMNS
+from mmsr.data.importers.tables import check_format
 from mmsr.data.manifest import ImportSettings, InputFile
 from mmsr.data.progress import Reporter
 from mmsr.data.splits import PROTOCOLS
 from mmsr.data.storage import file_sha256
-from mmsr.data.tables import check_format
 from mmsr.errors import UserError, unknown
 
 COLUMNS = ("user_id", "item_id", "timestamp", *METADATA_COLUMNS, "vector")

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmsr.data.columns import Ids, Times, as_ids, as_times
+from mmsr.data.importers.columns import Ids, Times, as_ids, as_times
+from mmsr.data.importers.tables import read_table
 from mmsr.data.splits import Histories
-from mmsr.data.tables import read_table
 from mmsr.errors import UserError
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmsr.data.columns import as_ids
 from mmsr.data.dataset import FeatureTable
-from mmsr.data.tables import read_table
+from mmsr.data.importers.columns import as_ids
+from mmsr.data.importers.tables import read_table
 from mmsr.errors import UserError
 
 _LARGEST = 1e12
