@@ -31,14 +31,14 @@ def brief_seconds(value: float) -> str:
     return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
 
 
-def percent(value: float) -> str:
-    """A share in percent, without the sign.
+def percent(value: float | None) -> str:
+    """A share in percent, without the sign: `12.345`.
 
     Parameters
     ----------
-    value : the share, in [0, 1].
+    value : the share, in [0, 1]; None gives an empty text.
     """
-    return f"{100 * value:.3f}"
+    return "" if value is None else f"{100 * value:.3f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from mmsr.errors import UserError
 
 
-def check_whole(what: str, value: object, least: int) -> None:
+def check_whole(what: str, value: Any, least: int) -> None:
     """Raise UserError unless a value is a whole number of at least `least`.
 
     Parameters
@@ -17,7 +17,7 @@ def check_whole(what: str, value: object, least: int) -> None:
     value : what was given.
     least : the smallest value allowed.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value) or value < least:
         raise UserError(f"{what}={value!r}: give a whole number of at least {least}")
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mmsr.cli import finalize
 from mmsr.errors import UserError
+from mmsr.format import percent, seconds
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect and finalize studies.")
 app.command("finalize")(finalize.finalize)
@@ -49,23 +50,22 @@ def list_() -> None:
 @app.command()
 def status(name: Name, storage: Storage = None) -> None:
     """Show how far a study is, and every trial's state."""
-    from mmsr.format import seconds
-    from mmsr.study.storage.budget import budget_used_up
     from mmsr.study.storage.known_study import look_up
-    from mmsr.study.storage.progress import counted, is_over, target
-    from mmsr.study.storage.trials import rows
+    from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, summary
     from mmsr.tracking.databases import without_password
 
     console = Console()
     known = look_up(name, storage)
-    found = rows(known.study)
+    progress = progress_of(known.study)
     running = known.folder.is_running()
-    over, wanted = len(counted(known.study)), target(known.study) or 0
-    state = "running" if running else "finished" if is_over(known.study) else "stopped"
-    console.print(f"study {name}: {state}, {over} of {wanted} trials are over; {summary(found)}")
-    if (used_up := budget_used_up(known.study)) is not None:
-        console.print(used_up)
+    state = "running" if running else "finished" if progress.is_over else "stopped"
+    console.print(
+        f"study {name}: {state}, {progress.over} of {progress.wanted} trials are over; "
+        f"{summary(progress.rows)}"
+    )
+    if progress.used_up is not None:
+        console.print(progress.used_up)
     definition = known.definition
     console.print(
         f"{', '.join(definition.objectives)} on {definition.dataset} ({definition.protocol}), "
@@ -75,7 +75,7 @@ def status(name: Name, storage: Storage = None) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")
-    for row in found:
+    for row in progress.rows:
         shown = row.state
         if shown == "running" and not running:
             shown = "interrupted"
@@ -83,7 +83,7 @@ def status(name: Name, storage: Storage = None) -> None:
             str(row.number),
             f"[{STYLES.get(shown, 'dim')}]{shown}[/]",
             str(row.epochs or ""),
-            _percent(row.value),
+            percent(row.value),
             seconds(row.seconds),
             row.error or "",
         )
@@ -129,18 +129,12 @@ def leaderboard(
 def _overview(name: str) -> tuple[str, str, str]:
     """State, trials and best value of a study, or why they are not known."""
     from mmsr.study.storage.known_study import look_up
-    from mmsr.study.storage.progress import counted, is_over, target
-    from mmsr.study.storage.trials import best_value, rows
+    from mmsr.study.storage.progress import progress_of
 
     try:
         known = look_up(name)
     except UserError:
         return "storage away", "", ""
-    over, wanted = len(counted(known.study)), target(known.study) or 0
-    best = best_value(rows(known.study))
-    state = "finished" if is_over(known.study) else "stopped"
-    return state, f"{over} of {wanted}", _percent(best)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.3f}"
+    progress = progress_of(known.study)
+    state = "finished" if progress.is_over else "stopped"
+    return state, f"{progress.over} of {progress.wanted}", percent(progress.best)

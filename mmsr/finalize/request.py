@@ -7,22 +7,26 @@ only what is enqueued: so its runs survive what trials survive, and use the clus
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config
 from mmsr.data import check_test
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
-from mmsr.study.planning.declaration import Declaration, Options
-from mmsr.study.planning.plan import Plan, make_plan
+from mmsr.study.planning.plan import Plan
+from mmsr.study.planning.site import find_site
 from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.progress import counted, is_over, target
+from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked, rows
+
+if TYPE_CHECKING:
+    import optuna
 
 MOST_SEED = 2**32 - 1
 DEVELOPMENT, TRAIN = "development", "train"
@@ -68,8 +72,6 @@ class Chosen:
 class FinalPlan(Plan):
     """The runs of a study's finals, checked and complete."""
 
-    known: tuple[Mapping[str, Any], ...] = ()
-    """None is tried first: what is to be run is in `only`."""
     study: KnownStudy
     """The study that is finalised."""
     chosen: tuple[Chosen, ...]
@@ -79,6 +81,10 @@ class FinalPlan(Plan):
     """Whether runs on the training part are among the runs."""
     trials_over: int
     trials_wanted: int
+
+    def recorded_in(self, study: optuna.Study) -> KnownStudy:
+        """The study that is finalised: the runs stand below its own."""
+        return self.study
 
     @property
     def unfinished(self) -> bool:
@@ -146,25 +152,12 @@ def make_final_plan(
     check_test(known.open_dataset())
     seeds = _seeds(chosen, n_seeds)
     record = known.folder.read_record()
-    base = {
-        key: value
-        for key, value in chosen[0].config.flat().items()
-        if key not in ("dataset", "training.select_by", "training.threads")
-    }
-    plan = make_plan(
-        Declaration(
-            dataset=known.definition.dataset,
-            objective=known.definition.objective,
-            space={"seed": Int(0, MOST_SEED)},
-            base=base,
-            enqueue=[{}],
-            only_enqueued=True,
-            pruner=None,
-            resources=resources or (record.resources if record else None) or {"cpu": 1},
-        ),
-        Options(
-            name=known.name, storage=known.storage, tracking_uri=known.tracking, address=address
-        ),
+    site = find_site(
+        known.definition.dataset,
+        resources or (record.resources if record else None) or {"cpu": 1},
+        storage=known.storage,
+        tracking=known.tracking,
+        address=address,
     )
     parts = (DEVELOPMENT, TRAIN) if optimism else (DEVELOPMENT,)
     runs = [
@@ -173,32 +166,32 @@ def make_final_plan(
         for seed in seeds
         for one in chosen
     ]
-    over, wanted = len(counted(known.study)), target(known.study) or 0
-    given = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    definition = known.definition
+    progress = progress_of(known.study)
     return FinalPlan(
-        **{
-            **given,
-            "name": f"{known.name}/finalize-{study_uid(known.study)[:8]}",
-            "folder": FinalFolder(known.folder),
-            "space": SPACE,
-            "objective": DONE,
-            "known": (),
-            "only": tuple(stored(SPACE, run) for run in runs),
-            "trials": len(runs),
-            "definition": plan.definition.model_copy(
-                update={
-                    "objective": DONE,
-                    "space": {key: str(dimension) for key, dimension in SPACE.items()},
-                    "config": {},
-                }
-            ),
-            "study": known,
-            "chosen": chosen,
-            "seeds": seeds,
-            "optimism": optimism,
-            "trials_over": over,
-            "trials_wanted": wanted,
-        }
+        name=f"{known.name}/finalize-{study_uid(known.study)[:8]}",
+        folder=FinalFolder(known.folder),
+        site=site,
+        base=chosen[0].config.replace({"training.threads": site.resources.threads}),
+        space=SPACE,
+        objective=DONE,
+        only=tuple(stored(SPACE, run) for run in runs),
+        trials=len(runs),
+        definition=Definition(
+            dataset=definition.dataset,
+            dataset_hash=definition.dataset_hash,
+            protocol=definition.protocol,
+            objective=DONE,
+            pruner=str(None),
+            space={key: str(dimension) for key, dimension in SPACE.items()},
+            config={},
+        ),
+        study=known,
+        chosen=chosen,
+        seeds=seeds,
+        optimism=optimism,
+        trials_over=progress.over,
+        trials_wanted=progress.wanted,
     )
 
 

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.finalize.collect import collect, runs_of
+from mmsr.finalize.reporting import FinalsReporter, report_results
 from mmsr.finalize.request import DEVELOPMENT, FinalPlan
-from mmsr.finalize.tracked import TrackedFinals, journal_of_finals, note_results
 from mmsr.finalize.view import cost, markdown
 from mmsr.study.driver.exit_codes import FAILED, OK
-from mmsr.study.driver.reporting import Telling
+from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Look, Opening, all_openings, is_ranked, rank_on_test
@@ -86,12 +86,11 @@ def finalize(
         console.print(cost(plan), soft_wrap=True, markup=False)
         code = run_plan(
             plan,
-            Telling(
-                end=show_unfinished,
+            Reporting(
+                show_end=show_unfinished,
                 name_of=name_of,
-                shown=known.definition.objective,
-                journal=journal_of_finals,
-                track=TrackedFinals,
+                metric=known.definition.objective,
+                reporter=lambda _, study, tracker: FinalsReporter(plan, tracker),
             ),
             retried=[one for one in plan.only or () if may_refit or one["part"] != DEVELOPMENT],
         )
@@ -119,7 +118,7 @@ def finalize(
         record = _record(known, finals).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
-        waiting = note_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+        waiting = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
     return Finalized(OK, record, opened=opened, waiting=waiting, complete=True)
 
 
@@ -135,7 +134,7 @@ def _finals(plan: FinalPlan) -> KnownStudy | None:
     study = database.load_study(database.open_storage(plan.storage), plan.name)
     if study is None:
         return None
-    return KnownStudy(plan.folder, study, plan.definition, plan.storage, plan.tracking)
+    return plan.as_known(study)
 
 
 def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:

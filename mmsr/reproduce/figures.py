@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,15 @@ from mmsr.reproduce.results import Figure, FigureRow
 from mmsr.reproduce.tables import Row
 from mmsr.robustness.request import RATES, parse_rates, parse_subsets
 from mmsr.study.driver.exit_codes import FAILED
-from mmsr.study.driver.reporting import Telling
+from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import n_over
 from mmsr.study.storage.trials import TrialRow, rows
-from mmsr.study.views.ending import show_failures
+from mmsr.study.views.ending import show_unfinished
 
 if TYPE_CHECKING:
     from mmsr.evaluation.sweep import Curves
-    from mmsr.study.planning.plan import Plan
 
 MASK_SEEDS = (0,)
 
@@ -42,8 +42,11 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     UserError : the study exists and is another one, is being run, or files cannot be written.
     """
     plan = request.plan
-    telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
-    code = run_plan(plan, telling, retried=plan.only)
+    reporting = Reporting(
+        show_end=partial(show_unfinished, failures_too=True),
+        name_of=lambda proposal: name_of(request, proposal.settings),
+    )
+    code = run_plan(plan, reporting, retried=plan.only)
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED
@@ -72,12 +75,6 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     for path in write(figure, folder or plan.folder.path):
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     return code
-
-
-def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    failed = [row for row in found if row.state in ("running", "waiting", "failed")]
-    if failed:
-        show_failures(plan, found, console)
 
 
 def _measure(

@@ -9,9 +9,11 @@ from typing import Any
 
 from mmsr.config import Config
 from mmsr.errors import UserError
+from mmsr.numbers import is_whole
 from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
 from mmsr.study.planning.declaration import Declaration, Options
-from mmsr.study.planning.plan import TEST_SELECTING, Plan, make_plan
+from mmsr.study.planning.make_plan import TEST_SELECTING, make_plan
+from mmsr.study.planning.plan import Plan
 from mmsr.study.search.defaults import AUTHORS_SETTINGS
 from mmsr.study.storage.definition import TEST_SELECTED
 
@@ -131,6 +133,6 @@ def _seeds(n_seeds: int, first: Any) -> tuple[int, ...]:
     if n_seeds < 1:
         raise UserError(f"--seeds {n_seeds}: give a whole number of at least 1")
     last = MOST_SEED - n_seeds + 1
-    if not isinstance(first, int) or isinstance(first, bool) or not 0 <= first <= last:
+    if not is_whole(first) or not 0 <= first <= last:
         raise UserError(f"--set seed={first}: the first seed is a whole number from 0 to {last}")
     return tuple(range(first, first + n_seeds))

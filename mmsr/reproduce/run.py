@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,14 +12,13 @@ from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results
 from mmsr.reproduce.view import markdown
 from mmsr.study.driver.exit_codes import FAILED
-from mmsr.study.driver.reporting import Telling
+from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
-from mmsr.study.planning.plan import Plan
 from mmsr.study.results.held_out import note_opening, rank_on_test
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.progress import n_over
-from mmsr.study.storage.trials import TrialRow, rows
-from mmsr.study.views.ending import show_failures
+from mmsr.study.storage.trials import rows
+from mmsr.study.views.ending import show_unfinished
 
 
 def reproduce(
@@ -39,8 +37,11 @@ def reproduce(
     UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
     """
     plan = request.plan
-    telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
-    code = run_plan(plan, telling, retried=plan.only)
+    reporting = Reporting(
+        show_end=show_unfinished,
+        name_of=lambda proposal: name_of(request, proposal.settings),
+    )
+    code = run_plan(plan, reporting, retried=plan.only)
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED, None
@@ -57,12 +58,6 @@ def reproduce(
             )
         results = collect(request, known, runs, status.update)
     return code, results
-
-
-def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Say why trials failed where no table will say it."""
-    if any(row.state in ("running", "waiting") for row in found):
-        show_failures(plan, found, console)
 
 
 def write_results(results: Results, folder: Path) -> tuple[Path, Path]:

@@ -8,9 +8,13 @@ from pathlib import Path
 from mmsr.config import Config
 from mmsr.robustness.results import NAME, Results
 from mmsr.study.results.rank_cache import digest
-from mmsr.study.storage.database import study_uid
-from mmsr.study.storage.known_study import SHIP_SECONDS, STUDY, KnownStudy
-from mmsr.study.storage.progress import counted, target
+from mmsr.study.storage.known_study import (
+    SHIP_SECONDS,
+    STUDY,
+    KnownStudy,
+    close_study,
+    open_journal,
+)
 from mmsr.tracking import RunState, Tracker
 
 
@@ -19,16 +23,11 @@ def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]
 
     The same model asked the same again goes on with its run.
     """
-    from mmsr.tracking.mlflow import MlflowSink
-    from mmsr.tracking.shipper import JournalTracker
-
     with known.folder.locked():
-        sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
-        tracker = JournalTracker(known.folder.path, sink)
+        tracker = open_journal(known)
         tracker.open_run(STUDY, f"study {known.name}")
         note(tracker, known.name, results, files)
-        over = len(counted(known.study)) >= (target(known.study) or 0)
-        tracker.close_run(STUDY, RunState.FINISHED if over else RunState.INTERRUPTED)
+        close_study(tracker, known)
         return tracker.close(SHIP_SECONDS)
 
 

@@ -52,7 +52,7 @@ class Study(Declaration):
         ------
         UserError : bad input; nothing was scheduled.
         """
-        from mmsr.study.planning.plan import make_plan
+        from mmsr.study.planning.make_plan import make_plan
 
         plan = make_plan(self, options or Options())
         if options is not None and options.dry_run:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from mmsr.config import Config
@@ -12,7 +10,7 @@ from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int, Study
 from mmsr.study.driver.opening import resources_of
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.sizing.packing import pack, settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.sizing.worst_case import most_demanding
@@ -62,7 +60,7 @@ def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(stud
     study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
     plan = make_plan(study, Options())
     assert resources_of(plan) is None
-    known = dataclasses.replace(plan, resources=Resources(cpu=2, gpu=0.5, memory=3 * GB))
+    known = plan.with_resources(Resources(cpu=2, gpu=0.5, memory=3 * GB))
     kept = resources_of(known)
     assert kept == {"cpu": 2, "gpu": 0.5, "memory_gb": 3}
     assert read_resources(kept) == known.resources

@@ -14,7 +14,7 @@ import pytest
 from mmsr.config import AGGREGATOR_NAMES
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Grid, Halving, Int, Study, Tpe
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import TEST_SELECTING, make_plan
+from mmsr.study.planning.make_plan import TEST_SELECTING, make_plan
 from mmsr.study.storage.database import default_storage
 from mmsr.study.storage.folder import StudyFolder, StudyRecord
 from mmsr.study.workers.resources import Node, Resources

@@ -12,7 +12,7 @@ from mmsr.errors import UserError
 from mmsr.study.driver.meter import Meter
 from mmsr.study.planning.checks import read_budget
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import Budget, budget_used_up, spent_hours
 from mmsr.study.storage.progress import is_over

@@ -22,7 +22,7 @@ HOLD = """
 import signal, sys
 from mmsr.study import Study
 from mmsr.study.storage.driver_lock import claimed
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
 
 with claimed(*sys.argv[1:]):
     print("held", flush=True)

@@ -13,6 +13,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study import Choice, Halving, Int, Tpe
 from mmsr.study.driver.ledger import Ledger
+from mmsr.study.planning.rules import Rules
 from mmsr.study.storage.lineage import current
 from mmsr.study.storage.progress import counted
 from mmsr.study.storage.trials import rows
@@ -53,8 +54,9 @@ def study():
 
 @pytest.fixture
 def ledger_of(study, tmp_path):
-    def make(space=SPACE, **options):
-        return Ledger(study, space, BASE, OBJECTIVE, tmp_path, **options)
+    def make(space=SPACE, time_limit=math.inf, **options):
+        rules = Rules(space, BASE, OBJECTIVE, time_limit=time_limit)
+        return Ledger(study, rules, tmp_path, **options)
 
     return make
 
@@ -121,7 +123,7 @@ def test_a_trial_that_was_stopped_early_ranks_by_its_best_epoch(study):
 
 def test_no_trial_is_stopped_before_enough_have_finished(study, ledger_of):
     study.pruner = Halving(first_rung=1, factor=2, startup_trials=2).build(9)
-    ledger = ledger_of(startup_trials=2)
+    ledger = ledger_of()
     for number in range(3):
         ledger.ask(str(number))
         assert not ledger.report(str(number), report(1, 0.5 - number / 10))

@@ -27,6 +27,7 @@ from mmsr.study import (
 )
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.proposals import Exhausted
+from mmsr.study.planning.rules import Rules
 from mmsr.study.search import PRUNERS, SAMPLERS
 from mmsr.study.search.pruners import chosen_pruner
 from mmsr.study.search.samplers import chosen_sampler
@@ -68,8 +69,8 @@ def report(epoch, value, finished=False):
     )
 
 
-def ledger_of(study, space, tmp_path, **options):
-    return Ledger(study, space, BASE, OBJECTIVE, tmp_path, **options)
+def ledger_of(study, space, tmp_path, systematic=False):
+    return Ledger(study, Rules(space, BASE, OBJECTIVE, systematic=systematic), tmp_path)
 
 
 def value_of(config):
@@ -354,7 +355,7 @@ def test_hyperband_gives_a_slow_starter_a_chance_in_a_later_bracket(tmp_path):
 def test_the_median_of_finished_trials_stops_what_is_below(tmp_path):
     pruner = Median(first_epoch=2, startup_trials=3)
     study = study_of(Random(), pruner=pruner.build(3))
-    ledger = ledger_of(study, {"model.width": Int(1, 10_000)}, tmp_path, startup_trials=3)
+    ledger = ledger_of(study, {"model.width": Int(1, 10_000)}, tmp_path)
     for number, value in enumerate((0.1, 0.2, 0.3)):
         ledger.ask(str(number))
         for epoch in (1, 2, 3):

@@ -17,7 +17,8 @@ from mmsr.errors import UserError
 from mmsr.study import Grid, Int, Nsga2, Random, Tpe
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.planning.rules import Rules
 from mmsr.study.results.pareto import front_tags, pareto_front
 from mmsr.study.search.objectives import directions, in_words, read_objectives, shown
 from mmsr.study.storage.lineage import curve_of
@@ -42,7 +43,7 @@ def study():
 def ledger_of(study, tmp_path):
     def make(space=None, **options):
         space = space or {"model.width": Int(1, 1000)}
-        return Ledger(study, space, BASE, QUALITY, tmp_path, against=(COST,), **options)
+        return Ledger(study, Rules(space, BASE, QUALITY, (COST,)), tmp_path, **options)
 
     return make
 
@@ -105,9 +106,8 @@ def test_every_method_for_several_objectives(sampler, tmp_path):
     study = optuna.create_study(
         directions=directions(OBJECTIVES), sampler=sampler.build(0, 0, n_objectives=2)
     )
-    ledger = Ledger(
-        study, space, BASE, QUALITY, tmp_path, against=(COST,), systematic=sampler.systematic
-    )
+    rules = Rules(space, BASE, QUALITY, (COST,), systematic=sampler.systematic)
+    ledger = Ledger(study, rules, tmp_path)
     for runner in map(str, range(12)):
         width = ledger.ask(runner).config.model.width
         ledger.report(runner, report(1, width / 99, width, finished=True))

@@ -12,7 +12,8 @@ from mmsr.config import Config
 from mmsr.study import Choice, Int, Tpe
 from mmsr.study.driver.ledger import SAME_FAILURES, Ledger
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.planning.rules import Rules
 from mmsr.study.storage.progress import add_missing, counted, n_over
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
@@ -36,7 +37,8 @@ def asked(study, tmp_path):
     """A driver that asks for some settings alone, as the runner makes one."""
 
     def make(*only):
-        ledger = Ledger(study, SPACE, Config(dataset="shop"), OBJECTIVE, tmp_path, only=only)
+        rules = Rules(SPACE, Config(dataset="shop"), OBJECTIVE, only=only)
+        ledger = Ledger(study, rules, tmp_path)
         ledger.reclaim()
         return ledger, add_missing(study, only)
 

@@ -15,7 +15,7 @@ from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsr.study.storage.database import open_storage
-from mmsr.study.storage.single_writer import OwnedStorage, together
+from mmsr.study.storage.single_writer import SingleWriterStorage, together
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def url(empty: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def storage(url: str) -> OwnedStorage:
-    return OwnedStorage(open_storage(url))
+def storage(url: str) -> SingleWriterStorage:
+    return SingleWriterStorage(open_storage(url))
 
 
 class TestContract(StorageTestCase):
@@ -92,7 +92,7 @@ def test_memory_equals_the_database(url, storage, seed):
     assert len({trial.state for trial in study.trials}) >= 3
     assert comparable(study.trials) == comparable(in_the_database(url))
     assert comparable(study.trials) == comparable(
-        optuna.load_study(study_name="s", storage=OwnedStorage(open_storage(url))).trials
+        optuna.load_study(study_name="s", storage=SingleWriterStorage(open_storage(url))).trials
     )
     assert study.best_trial.number in {t.number for t in study.trials if t.value is not None}
 
@@ -128,10 +128,10 @@ def test_a_transaction_is_seen_whole_by_others(url, storage):
 KILLED = """
 import os, signal, sys
 import optuna
-from mmsr.study.storage.single_writer import OwnedStorage, together
+from mmsr.study.storage.single_writer import SingleWriterStorage, together
 from mmsr.study.storage.database import open_storage
 
-study = optuna.create_study(study_name="s", storage=OwnedStorage(open_storage(sys.argv[1])))
+study = optuna.create_study(study_name="s", storage=SingleWriterStorage(open_storage(sys.argv[1])))
 with together(study):
     first = study.ask()
     first.suggest_float("x", 0, 1)
@@ -152,7 +152,7 @@ def test_a_driver_killed_in_a_transaction_leaves_what_was_before_it(url):
     assert first.state == TrialState.RUNNING
     assert first.intermediate_values == {1: 0.5}
     assert first.user_attrs == {"key": "trial-00000"}
-    study = optuna.load_study(study_name="s", storage=OwnedStorage(open_storage(url)))
+    study = optuna.load_study(study_name="s", storage=SingleWriterStorage(open_storage(url)))
     study.tell(0, 2.0)
     assert (study.ask().number, study.best_value) == (1, 2.0)
 

@@ -21,6 +21,7 @@ from mmsr.study.driver.tune import (
     StudyScheduler,
     StudySearch,
 )
+from mmsr.study.planning.rules import Rules
 from mmsr.study.workers.messages import Failure, Report, Task
 
 OBJECTIVE = "valid/mrr@20"
@@ -31,9 +32,8 @@ def tune(tmp_path):
     """A study with its ledger and adapters, of which two trials fit at once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
-    ledger = Ledger(
-        study, {"model.width": Int(1, 900)}, Config(dataset="shop"), OBJECTIVE, tmp_path / "trials"
-    )
+    rules = Rules({"model.width": Int(1, 900)}, Config(dataset="shop"), OBJECTIVE)
+    ledger = Ledger(study, rules, tmp_path / "trials")
 
     def task(proposal):
         return Task(

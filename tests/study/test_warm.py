@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import optuna
 import pytest
 
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.warm_start import tell
+from mmsr.study.search.competition import AmongCurrent
 from mmsr.study.search.objectives import directions
 from mmsr.study.storage import database
 from mmsr.study.storage.progress import add_missing, counted, n_over
@@ -37,9 +39,7 @@ def open_study(plan):
 def run(plan, values):
     """A study whose trials finish with these values at once."""
     study = open_study(plan)
-    ledger = Ledger(
-        study, plan.space, plan.base, plan.objective, plan.folder.ray, against=plan.against
-    )
+    ledger = Ledger(study, plan.rules(), plan.folder.ray)
     for value in values:
         ledger.ask("a")
         metrics = {plan.objective: value} | dict.fromkeys(plan.against, 1000 * value)
@@ -129,7 +129,7 @@ def test_values_that_cannot_be_compared_are_tried_not_told(small_study, other, c
     assert why in plan.warm.reason
     study = open_study(plan)
     assert tell(study, plan.warm, plan.space, plan.base) == len(plan.warm.trying) == 3
-    ledger = Ledger(study, plan.space, plan.base, plan.objective, plan.folder.ray)
+    ledger = Ledger(study, plan.rules(), plan.folder.ray)
     proposal = ledger.ask("a")
     best = max(other.trials, key=lambda trial: trial.value)
     assert proposal.settings == dict(plan.warm.trying[0].settings)
@@ -154,12 +154,21 @@ def test_a_study_that_is_not_there_or_knows_nothing(small_study, other):
         warm_plan(dataclasses.replace(small_study, only_enqueued=True))
 
 
+class StopsAll(optuna.pruners.BasePruner):
+    """Stops every trial."""
+
+    def prune(self, study, trial):
+        return True
+
+
 def test_imported_trials_do_not_let_others_be_stopped_early(small_study, other):
     plan = warm_plan(small_study)
     study = open_study(plan)
     tell(study, plan.warm, plan.space, plan.base)
-    ledger = Ledger(study, plan.space, plan.base, plan.objective, plan.folder.ray, startup_trials=3)
-    assert not ledger._enough_complete()
+    number = study.ask().number
+    running = study.trials[number]
+    assert AmongCurrent(StopsAll(), startup_trials=0).prune(study, running)
+    assert not AmongCurrent(StopsAll(), startup_trials=3).prune(study, running)
 
 
 def test_studies_of_several_objectives_inform_each_other(small_study, study_home):
@@ -181,7 +190,5 @@ def test_a_study_that_lacks_an_objective_is_tried_not_told(small_study, other):
     assert plan.warm.reason == f"it has no {COST}"
     study = open_study(plan)
     assert tell(study, plan.warm, plan.space, plan.base) == 3
-    proposal = Ledger(
-        study, plan.space, plan.base, plan.objective, plan.folder.ray, against=plan.against
-    ).ask("a")
+    proposal = Ledger(study, plan.rules(), plan.folder.ray).ask("a")
     assert proposal.settings == dict(plan.warm.trying[0].settings)

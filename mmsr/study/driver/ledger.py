@@ -26,25 +26,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
 
-from mmsr.config import Config
 from mmsr.remote import AnyPath
 from mmsr.study.driver.proposals import Exhausted, Proposals
-from mmsr.study.search.space import Space
+from mmsr.study.driver.running_trial import RunningTrial
+from mmsr.study.planning.rules import Rules
+from mmsr.study.storage.attributes import CONFIG, KEY, OUTCOME
 from mmsr.study.storage.lineage import current, drop_resumption, note_value, queue_again
 from mmsr.study.storage.progress import take_back, taken_back
 from mmsr.study.storage.single_writer import together
 from mmsr.study.workers.failures import alike
-from mmsr.study.workers.messages import Ending, Failure, Observer, Proposal, Report
+from mmsr.study.workers.messages import Ending, Failure, Observer, Observers, Proposal, Report
 from mmsr.tracking import RunState
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    pass
 
 SAME_FAILURES = 3
 """So many trials failing alike at the start stop the study."""
@@ -56,17 +56,8 @@ class Ledger:
     Parameters
     ----------
     study : the Optuna study.
-    space, base : what is varied, and the config that it is varied on.
-    objective : validation metric to maximise.
-    against : further objectives, taken at the epoch that is best by the first; no trial is stopped
-        early then.
+    rules : what may be run, and when a trial is over.
     checkpoints : folder with one sub-folder a trial.
-    time_limit : most seconds that a trial may train; None sets no limit.
-    startup_trials : trials that must be complete before any is stopped early.
-    only : the settings that may be run, as Optuna keeps them; None where any may.
-    retries : trials that failed may be tried again by a later driver.
-    systematic : go through the space setting by setting rather than sample it.
-    config_of : makes a config of settings; None applies them to `base`.
     driver, code : name and code versions of this driver, noted with each trial.
     observers : told of everything that happens.
     run_id : tracking server's id of a run by its key, once known.
@@ -75,34 +66,21 @@ class Ledger:
     def __init__(
         self,
         study: optuna.Study,
-        space: Space,
-        base: Config,
-        objective: str,
+        rules: Rules,
         checkpoints: AnyPath,
         *,
-        against: Sequence[str] = (),
-        time_limit: float | None = None,
-        startup_trials: int = 0,
-        only: Sequence[Mapping[str, Any]] | None = None,
-        retries: bool = False,
-        systematic: bool = False,
-        config_of: Callable[[Mapping[str, Any]], Config] | None = None,
         driver: str = "",
         code: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         run_id: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self.study, self.objective, self.against = study, objective, tuple(against)
-        self._checkpoints, self._startup_trials = checkpoints, startup_trials
-        self._proposals = Proposals(
-            study, space, base, checkpoints, only=only, systematic=systematic, config_of=config_of
-        )
+        self.study, self.rules, self._checkpoints = study, rules, checkpoints
+        self._proposals = Proposals(study, rules, checkpoints)
         self._driver, self._code = driver, dict(code or {})
-        self._observers, self._run_id = observers, run_id
-        self._time_limit = math.inf if time_limit is None else time_limit
-        self._live: dict[str, Live] = {}
+        self._observers, self._run_id = Observers(observers), run_id
+        self._live: dict[str, RunningTrial] = {}
         self._first: list[tuple[int, Ending]] = []
-        self._judges_first = not (retries and self._complete())
+        self._judges_first = not (rules.retries and self._has_finished())
         self.stop_reason: str | None = None
         """Why no more trials are wanted; None while they are."""
         self.exhausted = False
@@ -148,8 +126,8 @@ class Ledger:
             with together(self.study):
                 trial, proposal = self._proposals.take()
                 for name, value in {
-                    "config": proposal.config.to_dict(),
-                    "key": proposal.key,
+                    CONFIG: proposal.config.to_dict(),
+                    KEY: proposal.key,
                     "ray_trial_id": runner_id,
                     "driver": self._driver,
                     "code": self._code,
@@ -159,8 +137,8 @@ class Ledger:
         except Exhausted:
             self.exhausted = True
             raise
-        self._tell_observers("started", proposal, runner_id)
-        self._live[runner_id] = Live(trial, proposal, inherited)
+        self._observers.started(proposal, runner_id)
+        self._live[runner_id] = RunningTrial(trial, proposal, inherited)
         return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
@@ -168,35 +146,34 @@ class Ledger:
         entry = self._live.get(runner_id)
         if entry is None:
             return True
-        value = report.metrics.get(self.objective, math.nan)
-        if not math.isfinite(value):
-            self.fail(runner_id, Failure(error=f"{self.objective} is {value}", traceback=""))
+        objective = self.rules.objective
+        if (failure := _not_finite(report.metrics, [objective])) is not None:
+            self.fail(runner_id, failure)
             return True
         entry.report, entry.since = report, time.monotonic()
         if new := report.epoch not in entry.reported:
             entry.reported.add(report.epoch)
             entry.deaths.clear()
-            self._tell_observers("reported", entry.proposal, report)
+            self._observers.reported(entry.proposal, report)
         with together(self.study):
             if new:
-                note_value(entry.trial, report.epoch, value, alone=not self.against)
-            stoppable = not self.against and not report.finished
+                value = report.metrics[objective]
+                note_value(entry.trial, report.epoch, value, alone=self.rules.single_objective)
+            stoppable = self.rules.single_objective and not report.finished
             weak = stoppable and entry.trial.should_prune()
         if report.finished:
             self._finish(runner_id, report)
-        elif report.seconds >= self._time_limit:
+        elif report.seconds >= self.rules.time_limit:
             self._fail_for_time(runner_id)
-        elif weak and self._enough_complete():
+        elif weak:
             self._end(runner_id, RunState.PRUNED)
         return runner_id not in self._live
 
     def _finish(self, runner_id: str, report: Report) -> None:
-        for objective in self.against:
-            value = report.best_metrics.get(objective, math.nan)
-            if not math.isfinite(value):
-                self.fail(runner_id, Failure(error=f"{objective} is {value}", traceback=""))
-                return
-        self._end(runner_id, RunState.FINISHED)
+        if (failure := _not_finite(report.best_metrics, self.rules.against)) is not None:
+            self.fail(runner_id, failure)
+        else:
+            self._end(runner_id, RunState.FINISHED)
 
     def fail(self, runner_id: str, failure: Failure) -> None:
         """Note that a trial raised."""
@@ -214,7 +191,7 @@ class Ledger:
 
     def expire(self) -> list[str]:
         """Fail the trials that have trained too long without a report; their workers must go."""
-        late = [i for i, entry in self._live.items() if entry.trained > self._time_limit]
+        late = [i for i, entry in self._live.items() if entry.trained > self.rules.time_limit]
         for runner_id in late:
             self._fail_for_time(runner_id)
         return late
@@ -232,7 +209,7 @@ class Ledger:
     def recovered(self, runner_id: str) -> None:
         """Note that the trial goes on from its checkpoint on another worker."""
         if (entry := self._live.get(runner_id)) is not None:
-            self._tell_observers("recovered", entry.proposal, entry.deaths[-1])
+            self._observers.recovered(entry.proposal, entry.deaths[-1])
 
     def gone(self, runner_id: str) -> None:
         """Note that the runner has given a trial up, if it had no last word."""
@@ -247,7 +224,7 @@ class Ledger:
         for runner_id in released:
             entry = self._live.pop(runner_id)
             ending = Ending(RunState.INTERRUPTED, entry.report, entry.seconds)
-            self._tell_observers("ended", entry.proposal, ending)
+            self._observers.ended(entry.proposal, ending)
             trials = self.study.get_trials(deepcopy=False)
             queue_again(self.study, trials[entry.proposal.number])
         return len(released)
@@ -255,8 +232,8 @@ class Ledger:
     def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
         """Report again what was reported before the checkpoint, and note the rungs passed."""
         for step, value in proposal.curve.items():
-            note_value(trial, step, value, alone=not self.against)
-            if not self.against:
+            note_value(trial, step, value, alone=self.rules.single_objective)
+            if self.rules.single_objective:
                 trial.should_prune()
         return set(proposal.curve)
 
@@ -264,15 +241,15 @@ class Ledger:
         entry = self._live[runner_id]
         error, traceback = (failure.error, failure.traceback) if failure else (None, None)
         ending = Ending(state, entry.report, entry.seconds, error, traceback)
-        self._tell_observers("ended", entry.proposal, ending)
+        self._observers.ended(entry.proposal, ending)
         trial, pruned = entry.trial, state is RunState.PRUNED
         with together(self.study):
             if (run := self._run_id(entry.proposal.key)) is not None:
                 trial.set_user_attr("mlflow_run_id", run)
-            trial.set_user_attr("outcome", ending.outcome())
+            trial.set_user_attr(OUTCOME, ending.outcome())
             if state is RunState.FINISHED and entry.report is not None:
-                best = entry.report.best_metrics
-                self.study.tell(trial, [best[name] for name in (self.objective, *self.against)])
+                best, names = entry.report.best_metrics, (self.rules.objective, *self.rules.against)
+                self.study.tell(trial, [best[name] for name in names])
             else:
                 self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
         del self._live[runner_id]
@@ -292,41 +269,18 @@ class Ledger:
 
     def _fail_for_time(self, runner_id: str) -> None:
         epochs = report.epoch if (report := self._live[runner_id].report) else 0
-        hours = f"{self._time_limit / 3600:.3g} hours"
+        hours = f"{self.rules.time_limit / 3600:.3g} hours"
         error = f"time limit: {hours} were over after epoch {epochs}"
         self.fail(runner_id, Failure(error=error, traceback=""))
 
-    def _enough_complete(self) -> bool:
-        return len(self._complete()) >= self._startup_trials
-
-    def _complete(self) -> list[FrozenTrial]:
-        return current(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-
-    def _tell_observers(self, what: str, *arguments: Any) -> None:
-        for observer in self._observers:
-            getattr(observer, what)(*arguments)
+    def _has_finished(self) -> bool:
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return bool(current(complete))
 
 
-@dataclass
-class Live:
-    """A trial that the runner has."""
-
-    trial: optuna.Trial
-    proposal: Proposal
-    reported: set[int]
-    started: float = field(default_factory=time.monotonic)
-    report: Report | None = None
-    deaths: list[str] = field(default_factory=list)
-    """What its workers died of since its newest epoch."""
-    since: float | None = None
-    """When a worker began to train it, or last reported; None while none has it."""
-
-    @property
-    def trained(self) -> float:
-        """Seconds of training, those since the last report included."""
-        told = self.report.seconds if self.report else 0.0
-        return told if self.since is None else told + time.monotonic() - self.since
-
-    @property
-    def seconds(self) -> float:
-        return self.report.seconds if self.report else time.monotonic() - self.started
+def _not_finite(metrics: Mapping[str, float], names: Sequence[str]) -> Failure | None:
+    """The failure of a trial of which one of these metrics is missing or not finite."""
+    for name in names:
+        if not math.isfinite(value := metrics.get(name, math.nan)):
+            return Failure(error=f"{name} is {value}", traceback="")
+    return None

@@ -8,7 +8,7 @@ its end.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -17,7 +17,9 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.remote import AnyPath
-from mmsr.study.search.space import Space, all_settings, apply, is_finite, propose, stored
+from mmsr.study.planning.rules import Rules
+from mmsr.study.search.space import all_settings, apply, is_finite, propose, stored
+from mmsr.study.storage.attributes import INVALID, ORIGIN, RETRY_OF, config_of, key_of
 from mmsr.study.storage.lineage import newest_checkpoint
 from mmsr.study.workers.messages import Proposal
 
@@ -36,35 +38,20 @@ class Proposals:
     Parameters
     ----------
     study : the Optuna study.
-    space, base : what is varied, and the config that it is varied on.
+    rules : what may be run.
     checkpoints : folder with one sub-folder a trial.
-    only : the settings that may be run, as Optuna keeps them; None where any may.
-    systematic : go through the space setting by setting rather than sample it.
-    config_of : makes a config of settings; None applies them to `base`.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        space: Space,
-        base: Config,
-        checkpoints: AnyPath,
-        *,
-        only: Sequence[Mapping[str, Any]] | None = None,
-        systematic: bool = False,
-        config_of: Callable[[Mapping[str, Any]], Config] | None = None,
-    ) -> None:
-        self._study, self._space, self._base = study, space, base
-        self._checkpoints, self._only, self._systematic = checkpoints, only, systematic
-        self._config_of = config_of or (lambda settings: apply(base, settings))
+    def __init__(self, study: optuna.Study, rules: Rules, checkpoints: AnyPath) -> None:
+        self._study, self._rules, self._checkpoints = study, rules, checkpoints
         self._seen = {
-            _identity(Config.from_dict(trial.user_attrs["config"])): trial.number
+            _identity(config): trial.number
             for trial in study.get_trials(deepcopy=False)
-            if "config" in trial.user_attrs
+            if (config := config_of(trial)) is not None
         }
         self._settings: Iterator[dict[str, Any]] = iter(())
-        if only is None and is_finite(space):
-            self._settings = all_settings(space, base)
+        if rules.only is None and is_finite(rules.space):
+            self._settings = all_settings(rules.space, rules.base)
 
     def take(self) -> tuple[optuna.Trial, Proposal]:
         """The next trial: a queued one, or a new proposal.
@@ -77,10 +64,10 @@ class Proposals:
         problem, repeats = "", 0
         waiting = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
         for attempt in range(_MOST_INVALID + waiting):
-            if attempt >= waiting and (self._systematic or repeats >= REPEATS):
+            if attempt >= waiting and (self._rules.systematic or repeats >= REPEATS):
                 self._queue_unseen()
             trial = self._study.ask()
-            settings = propose(trial, self._space, self._base)
+            settings = propose(trial, self._rules.space, self._rules.base)
             try:
                 proposal = self._proposal(trial, settings)
             except UserError as error:
@@ -88,11 +75,12 @@ class Proposals:
             else:
                 identity = _identity(proposal.config)
                 same = self._seen.setdefault(identity, trial.number)
-                if same == trial.number or self._only is not None or proposal.origin == "retry":
+                wanted = self._rules.only is not None or proposal.origin == "retry"
+                if wanted or same == trial.number:
                     return trial, proposal
                 problem = f"the same as trial {same}"
                 repeats += 1
-            trial.set_user_attr("invalid", problem)
+            trial.set_user_attr(INVALID, problem)
             self._study.tell(trial, state=TrialState.FAIL)
         raise UserError(
             f"space: {_MOST_INVALID} proposals in a row were no new valid config ({problem}): "
@@ -103,30 +91,30 @@ class Proposals:
         """Enqueue the next setting of a finite space that makes a valid config not seen yet."""
         for settings in self._settings:
             try:
-                config = apply(self._base, settings)
+                config = apply(self._rules.base, settings)
             except UserError:
                 continue
             if _identity(config) not in self._seen:
-                kept = stored(self._space, settings)
-                self._study.enqueue_trial(kept, user_attrs={"origin": "proposed"})
+                kept = stored(self._rules.space, settings)
+                self._study.enqueue_trial(kept, user_attrs={ORIGIN: "proposed"})
                 return
-        if is_finite(self._space):
+        if is_finite(self._rules.space):
             raise Exhausted
 
     def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
-        if self._only is not None and stored(self._space, settings) not in self._only:
+        only = self._rules.only
+        if only is not None and stored(self._rules.space, settings) not in only:
             raise UserError("not asked for")
-        attrs = trial.user_attrs
-        retry_of, config = attrs.get("retry_of"), attrs.get("config")
-        left = None
+        attrs, left = trial.user_attrs, None
+        retry_of = attrs.get(RETRY_OF)
         if retry_of is not None:
             left = newest_checkpoint(self._study, retry_of, self._checkpoints)
         return Proposal(
             number=trial.number,
-            key=attrs.get("key", f"trial-{trial.number:05d}"),
-            config=Config.from_dict(config) if config else self._config_of(settings),
+            key=key_of(trial),
+            config=config_of(trial) or self._rules.config_of(settings),
             settings=settings,
-            origin=attrs.get("origin", "proposed"),
+            origin=attrs.get(ORIGIN, "proposed"),
             checkpoint=left.folder if left else None,
             curve=left.curve if left else {},
         )

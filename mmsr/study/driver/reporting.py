@@ -1,11 +1,14 @@
-"""What a study tells the tracking server: one parent run, one nested run a trial."""
+"""What a run reports of its trials: to the tracking server, and on the terminal.
+
+On the tracking server a study is one parent run, and each of its trials a nested run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
@@ -13,83 +16,66 @@ from mmsr.provenance import code_tags
 from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.known_study import STUDY
 from mmsr.study.storage.lineage import trial_folder
+from mmsr.study.storage.progress import progress_of
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import show_end
 from mmsr.study.views.live_table import name_by_number
 from mmsr.study.workers.failures import kind_of
-from mmsr.study.workers.messages import Ending, Proposal, Report
+from mmsr.study.workers.messages import Ending, Observer, Proposal, Report
 from mmsr.tracking import DataUsed, RunState, Tracker
 from mmsr.tracking.base import ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG
-from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
 
-FILES = ("best.safetensors", "config.yaml", "state.json")
+MODEL_FILES = ("best.safetensors", "config.yaml", "state.json")
+"""Of a checkpoint: what the tracking server gets of a finished trial."""
 TRACEBACK = "traceback.txt"
 """Of a trial that failed."""
 
 
-def journal_of(
-    plan: Plan, study: optuna.Study, notice: Callable[[str], None] = lambda _: None
-) -> JournalTracker:
-    """Open a study's journal, which is shipped to its tracking server."""
-    from mmsr.tracking.mlflow import MlflowSink
+class Reporter(Observer, Protocol):
+    """Observer that reports to a tracking server."""
 
-    sink = MlflowSink(plan.tracking, plan.name, study_uid(study))
-    return JournalTracker(plan.folder.path, sink, notice)
+    def run_id(self, key: str) -> str | None:
+        """The server's id of a trial's run by the trial's key, once it is known."""
+
+    def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
+        """The driver ends."""
 
 
-class TrackedStudy:
-    """Observer that notes a study's trials with a tracker.
+class StudyReporter:
+    """Reports a study and its trials.
 
     Parameters
     ----------
     plan : the study.
-    uid : its id in the storage.
-    tracker : where to note.
-    best, done : best value and number of finished trials so far, of an earlier driver.
+    study : the Optuna study; what earlier drivers have found is read from it.
+    tracker : where to record.
     """
 
-    def __init__(
-        self, plan: Plan, uid: str, tracker: Tracker, *, best: float | None, done: int
-    ) -> None:
+    def __init__(self, plan: Plan, study: optuna.Study, tracker: Tracker) -> None:
         self._plan, self._tracker = plan, tracker
-        self._best, self._done = best, done
-        definition = plan.definition
-        self._tags = {
-            "mmsr.study": plan.name,
-            "mmsr.dataset": definition.dataset,
-            "mmsr.dataset_hash": definition.dataset_hash,
-            "mmsr.protocol": definition.protocol,
-            "mmsr.objective": ", ".join(definition.objectives),
-            **code_tags(),
-        }
-        self._data = DataUsed(
-            name=definition.dataset,
-            digest=definition.dataset_hash,
-            source=str(plan.dataset.path),
-            profile=plan.dataset.manifest.counts.model_dump(),
-        )
-        self._open(uid)
-
-    def _open(self, uid: str) -> None:
-        plan, definition = self._plan, self._plan.definition
+        before = progress_of(study)
+        self._best, self._done = before.best, before.over
+        self._tags = tags_of(plan.name, plan.definition)
+        self._data = data_of(plan)
         self._tracker.open_run(
             STUDY,
             f"study {plan.name}",
             params={
-                "dataset": definition.dataset,
-                "objective": ", ".join(definition.objectives),
-                "pruner": definition.pruner,
-                **{f"space.{key}": value for key, value in definition.space.items()},
+                "dataset": plan.definition.dataset,
+                "objective": ", ".join(plan.definition.objectives),
+                "pruner": plan.definition.pruner,
+                **{f"space.{key}": value for key, value in plan.definition.space.items()},
             },
             tags={
                 **self._tags,
                 "mmsr.kind": "study",
-                "mmsr.study_uid": uid,
+                "mmsr.study_uid": study_uid(study),
                 "mmsr.sampler": str(plan.sampler),
             },
             data=self._data,
@@ -136,10 +122,10 @@ class TrackedStudy:
         if ending.report is not None:
             tags["mmsr.best_epoch"] = str(ending.report.best_epoch)
         if ending.state in (RunState.FINISHED, RunState.PRUNED):
-            self._upload(proposal, proposal.key)
+            upload_model(self._tracker, self._plan, proposal, proposal.key)
         self._tracker.close_run(proposal.key, ending.state, tags)
         if ending.state is not RunState.INTERRUPTED:
-            self._note_progress(ending)
+            self._report_progress(ending)
 
     def run_id(self, key: str) -> str | None:
         """The server's id of a trial's run by the trial's key, once it is known."""
@@ -149,16 +135,6 @@ class TrackedStudy:
         """The driver ends."""
         self._tracker.close_run(STUDY, state, {**({ERROR_TAG: error} if error else {}), **tags})
 
-    def _upload(self, proposal: Proposal, key: str) -> None:
-        folder = trial_folder(self._plan.folder.ray, proposal.number)
-        there: list[AnyPath] = list(folder.glob("checkpoint_*"))
-        newest = max(there, key=lambda path: path.name, default=proposal.checkpoint)
-        if isinstance(newest, RemotePath):  # the tracker ships files of this machine, later
-            newest = newest.download(self._plan.folder.path / "models" / proposal.key, FILES)
-        if newest is not None:
-            names = [name for name in FILES if (newest / name).is_file()]
-            self._tracker.upload(key, newest, names)
-
     def _upload_traceback(self, proposal: Proposal, ending: Ending) -> None:
         """The whole of it: a tag holds so many characters only."""
         folder = self._plan.folder.path / "failures" / proposal.key
@@ -167,7 +143,7 @@ class TrackedStudy:
             (folder / TRACEBACK).write_text(f"{ending.traceback or ''}\n{ending.error}\n")
             self._tracker.upload(proposal.key, folder, [TRACEBACK])
 
-    def _note_progress(self, ending: Ending) -> None:
+    def _report_progress(self, ending: Ending) -> None:
         self._done += 1
         objective = self._plan.objective
         if ending.state is RunState.FINISHED and ending.report is not None:
@@ -180,16 +156,60 @@ class TrackedStudy:
 
 
 @dataclass(frozen=True)
-class Telling:
-    """How a run speaks of its trials."""
+class Reporting:
+    """How a run speaks of its trials; the defaults are those of a study."""
 
-    end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
+    show_end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
     """Called at the end with the study's trials."""
     name_of: Callable[[Proposal], str] = name_by_number
     """What a trial is called while it runs."""
-    shown: str | None = None
+    metric: str | None = None
     """Metric shown while trials run, none of which is the best; None stands for the objective."""
-    journal: Callable[[Plan, optuna.Study, Callable[[str], None]], JournalTracker] = journal_of
-    """Opens the journal that notes go to."""
-    track: type[TrackedStudy] = TrackedStudy
-    """What takes the notes."""
+    reporter: Callable[[Plan, optuna.Study, Tracker], Reporter] = StudyReporter
+    """What reports to the tracking server."""
+
+
+def tags_of(name: str, definition: Definition) -> dict[str, str]:
+    """Tags that all runs of a study have.
+
+    Parameters
+    ----------
+    name, definition : of the study.
+    """
+    return {
+        "mmsr.study": name,
+        "mmsr.dataset": definition.dataset,
+        "mmsr.dataset_hash": definition.dataset_hash,
+        "mmsr.protocol": definition.protocol,
+        "mmsr.objective": ", ".join(definition.objectives),
+        **code_tags(),
+    }
+
+
+def data_of(plan: Plan) -> DataUsed:
+    """The data set of a plan, as the tracking server records it."""
+    return DataUsed(
+        name=plan.definition.dataset,
+        digest=plan.definition.dataset_hash,
+        source=str(plan.dataset.path),
+        profile=plan.dataset.manifest.counts.model_dump(),
+    )
+
+
+def upload_model(tracker: Tracker, plan: Plan, proposal: Proposal, key: str) -> None:
+    """Give the newest checkpoint's best model to the tracking server, if there is a checkpoint.
+
+    Parameters
+    ----------
+    tracker : where it goes.
+    plan, proposal : the study, and its trial.
+    key : of the run that gets the files.
+    """
+    folder = trial_folder(plan.folder.ray, proposal.number)
+    there: list[AnyPath] = list(folder.glob("checkpoint_*"))
+    newest = max(there, key=lambda path: path.name, default=proposal.checkpoint)
+    if isinstance(newest, RemotePath):  # the tracker ships files of this machine, later
+        newest = newest.download(plan.folder.path / "models" / proposal.key, MODEL_FILES)
+    if newest is not None:
+        names = [name for name in MODEL_FILES if (newest / name).is_file()]
+        tracker.upload(key, newest, names)

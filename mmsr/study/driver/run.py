@@ -1,4 +1,4 @@
-"""Running a plan: Ray executes, Optuna's storage remembers, the tracker takes notes."""
+"""Running a plan: Ray executes, Optuna's storage remembers, the tracker records."""
 
 from __future__ import annotations
 
@@ -15,33 +15,30 @@ from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
-from mmsr.study.driver.opening import check_existing, open_study_of
-from mmsr.study.driver.reporting import Telling, journal_of
+from mmsr.study.driver.opening import Found, find_existing, open_study_of
+from mmsr.study.driver.reporting import Reporter, Reporting
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import tell
 from mmsr.study.results.pareto import front_tags
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
-from mmsr.study.storage.budget import budget_used_up, spent_hours
 from mmsr.study.storage.driver_lock import claimed
-from mmsr.study.storage.known_study import SHIP_SECONDS
+from mmsr.study.storage.known_study import SHIP_SECONDS, open_journal
 from mmsr.study.storage.progress import (
+    Progress,
     add_missing,
-    counted,
-    failed,
-    is_exhausted,
-    n_over,
+    progress_of,
     set_exhausted,
     set_target,
     take_back,
 )
-from mmsr.study.storage.single_writer import OwnedStorage
-from mmsr.study.storage.trials import best_value, rows
+from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.views.live_table import Display
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
 from mmsr.tracking.databases import without_password
+from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
 
 def run_plan(
     plan: Plan,
-    telling: Telling | None = None,
+    reporting: Reporting | None = None,
     *,
     retried: Sequence[Mapping[str, Any]] | None = None,
 ) -> int:
@@ -58,7 +55,7 @@ def run_plan(
     Parameters
     ----------
     plan : the study.
-    telling : how to speak of the trials; None leaves it as for any study.
+    reporting : how to speak of the trials; None leaves it as for any study.
     retried : of `plan.only`, the settings whose trials are tried again if they failed before.
 
     Raises
@@ -66,40 +63,19 @@ def run_plan(
     UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
     """
     console = Console(highlight=False)
-    telling = telling or Telling()
+    reporting = reporting or Reporting()
     with (
         plan.folder.locked(),
         database.watching(plan.storage),
         claimed(plan.storage, plan.name),
         stop_requests(console.print) as stop,
     ):
-        storage = OwnedStorage(database.open_storage(plan.storage))
-        there = check_existing(plan, storage)
-        again = failed(there, retried) if there and retried else []
-        already = n_over(there, plan.only) - len(again) if there else 0
-        used_up = plan.budget.used_up(spent_hours(there)) if there else None
-        complete = there is not None and (already >= plan.trials or is_exhausted(there))
-        if there is not None and (complete or used_up is not None):
+        storage = SingleWriterStorage(database.open_storage(plan.storage))
+        found = find_existing(plan, storage, retried or ())
+        console.print(found.greeting(plan), soft_wrap=True)
+        if found.nothing_to_do is not None:
             study = open_study_of(plan, storage)
-            Meter(study, plan.budget, plan.resources)
-            if is_exhausted(study):
-                set_target(study, n_over(study, plan.only))
-            why = "nothing to do" if complete else f"{used_up}, more of it goes on"
-            console.print(f"study {plan.name}: {already} trials are over, {why}", soft_wrap=True)
-            _ship_rest(plan, study, console)
-            telling.end(plan, rows(study), console)
-            return OK
-        if there is None:
-            console.print(
-                f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}, "
-                f"{plan.resources} each; starting Ray",
-                soft_wrap=True,
-            )
-        else:
-            console.print(
-                f"study {plan.name} exists: going on after {already} of {plan.trials} trials",
-                soft_wrap=True,
-            )
+            return _finish_again(plan, study, found, reporting, console)
         stop.check()
         prepare_environment()
         with ray_cluster(plan.address):
@@ -108,154 +84,160 @@ def run_plan(
             plan = settle(plan, console.print)
             stop.check()
             study = open_study_of(plan, storage)
-            take_back(study, again)
-            return _run(plan, study, console, stop, telling, retries=retried is not None)
+            take_back(study, found.again)
+            driver = Driver(plan, study, console, stop, reporting, retries=retried is not None)
+            return driver.run()
 
 
-def _run(
-    plan: Plan,
-    study: optuna.Study,
-    console: Console,
-    stop: StopRequest,
-    telling: Telling,
-    *,
-    retries: bool,
+def _finish_again(
+    plan: Plan, study: optuna.Study, found: Found, reporting: Reporting, console: Console
 ) -> int:
-    already = n_over(study, plan.only)
-    value = best_value(rows(study))
-    display = Display(
-        console,
-        telling.shown or plan.objective,
-        total=plan.trials,
-        done=already,
-        best=value,
-        name_of=telling.name_of,
-        contest=telling.shown is None,
-    )
-    if plan.warm is not None and tell(study, plan.warm, plan.space, plan.base):
-        display.note(f"warm start from {plan.warm}")
-    meter = Meter(study, plan.budget, plan.resources)
-    tracker = telling.journal(plan, study, display.note)
-    try:
-        done = len(counted(study))
-        tracked = telling.track(plan, database.study_uid(study), tracker, best=value, done=done)
-        ledger = Ledger(
-            study,
-            plan.space,
-            plan.base,
-            plan.objective,
-            plan.folder.ray,
-            against=plan.against,
-            time_limit=plan.time_limit,
-            startup_trials=plan.pruner.startup_trials if plan.pruner else 0,
-            only=plan.only,
-            retries=retries,
-            systematic=plan.sampler.systematic,
-            config_of=plan.config_of,
-            code=code_version(),
-            driver=f"{socket.gethostname()}:{os.getpid()}",
-            observers=(tracked, display, meter),
-            run_id=tracked.run_id,
+    """Show the end of a study with nothing left to run; ship what an earlier driver could not."""
+    from mmsr.tracking.shipper import unshipped
+
+    Meter(study, plan.budget, plan.resources)  # records the budget that was given now
+    progress = progress_of(study, plan.only, plan.trials)
+    if progress.exhausted:
+        set_target(study, progress.over)
+    if unshipped(plan.folder.path, without_password(plan.tracking)):
+        waiting = open_journal(plan.recorded_in(study)).close(SHIP_SECONDS)
+        console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
+    reporting.show_end(plan, progress.rows, console)
+    return OK
+
+
+class Driver:
+    """Runs the trials of a study that is open, on a Ray that is there.
+
+    Parameters
+    ----------
+    plan : the study, with resources that are known.
+    study : the Optuna study.
+    console : where to show trials.
+    stop : the user's wish to stop.
+    reporting : how to speak of the trials.
+    retries : trials that failed may be tried again by a later driver.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: optuna.Study,
+        console: Console,
+        stop: StopRequest,
+        reporting: Reporting,
+        *,
+        retries: bool,
+    ) -> None:
+        self._plan, self._study, self._console = plan, study, console
+        self._stop, self._reporting, self._retries = stop, reporting, retries
+        before = self._progress()
+        self._already = before.over
+        self._display = Display(
+            console,
+            reporting.metric or plan.objective,
+            total=plan.trials,
+            done=before.over,
+            best=before.best,
+            name_of=reporting.name_of,
+            contest=reporting.metric is None,
         )
-        if (reclaimed := ledger.reclaim()) > 0:
-            trials = "trial that was" if reclaimed == 1 else "trials that were"
-            display.note(f"{reclaimed} {trials} not finished go on from the last checkpoint")
-        if plan.only is not None:
-            set_target(study, add_missing(study, plan.only))
+        self._meter = Meter(study, plan.budget, plan.resources)
+
+    def run(self) -> int:
+        """Run trials until all are over, or the study is stopped; returns the exit code."""
+        plan, console = self._plan, self._console
+        if plan.warm is not None and tell(self._study, plan.warm, plan.space, plan.base):
+            self._display.note(f"warm start from {plan.warm}")
+        tracker = open_journal(plan.recorded_in(self._study), self._display.note)
         try:
-            stop.listen(lambda: ledger.stop("interrupted"))
+            ledger = self._run_trials(tracker)
+        finally:
+            waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
+        if waiting:
+            console.print(
+                f"{waiting} tracking events wait in {plan.folder.path}: the same command ships "
+                "them",
+                soft_wrap=True,
+            )
+        after = self._progress()
+        self._reporting.show_end(plan, after.rows, console)
+        if plan.budget.limits:
+            console.print(plan.budget.told(self._meter.spent), soft_wrap=True)
+        return self._exit_code(ledger, after)
+
+    def _run_trials(self, tracker: JournalTracker) -> Ledger:
+        reporter = self._reporting.reporter(self._plan, self._study, tracker)
+        ledger = self._open_ledger(reporter)
+        try:
+            self._stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can go on")
-            with watched_head(lost, FAILED), display:
-                _tune(plan, ledger, plan.trials - already, meter.used_up)
+            with watched_head(lost, FAILED), self._display:
+                n_trials = self._plan.trials - self._already
+                _tune(self._plan, ledger, n_trials, self._meter.used_up)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
-                set_exhausted(study, over := n_over(study, plan.only))
-                display.note(f"every setting of the space has been run, after {over} trials")
+                set_exhausted(self._study, over := self._progress().over)
+                self._display.note(f"every setting of the space has been run, after {over} trials")
         finally:
             ledger.release()
-            meter.close()
-            tags = front_tags(rows(study), plan.definition.objectives)
-            tracked.close(_state(plan, ledger), ledger.fatal_error, tags)
-    finally:
-        waiting = tracker.close(1.0 if stop.urgent else SHIP_SECONDS)
-    if waiting:
-        console.print(
-            f"{waiting} tracking events wait in {plan.folder.path}: the same command ships them",
-            soft_wrap=True,
+            self._meter.close()
+            after = self._progress()
+            tags = front_tags(after.rows, self._plan.definition.objectives)
+            reporter.close(_state(ledger, after), ledger.fatal_error, tags)
+        return ledger
+
+    def _open_ledger(self, reporter: Reporter) -> Ledger:
+        """The bookkeeping, with what earlier drivers left unfinished queued again."""
+        plan, study = self._plan, self._study
+        ledger = Ledger(
+            study,
+            plan.rules(retries=self._retries),
+            plan.folder.ray,
+            code=code_version(),
+            driver=f"{socket.gethostname()}:{os.getpid()}",
+            observers=(reporter, self._display, self._meter),
+            run_id=reporter.run_id,
         )
-    telling.end(plan, rows(study), console)
-    if plan.budget.limits:
-        console.print(plan.budget.told(meter.spent), soft_wrap=True)
-    return _exit_code(plan, study, ledger, console)
+        if (reclaimed := ledger.reclaim()) > 0:
+            trials = "trial that was" if reclaimed == 1 else "trials that were"
+            self._display.note(f"{reclaimed} {trials} not finished go on from the last checkpoint")
+        if plan.only is not None:
+            set_target(study, add_missing(study, plan.only))
+        return ledger
+
+    def _progress(self) -> Progress:
+        return progress_of(self._study, self._plan.only, self._plan.trials)
+
+    def _exit_code(self, ledger: Ledger, after: Progress) -> int:
+        console = self._console
+        if ledger.fatal_error is not None:
+            error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
+            hint = "; the same command goes on when that is mended"
+            console.print(error + hint, style="red", markup=False, soft_wrap=True)
+            return FAILED
+        if after.used_up is not None and ledger.stop_reason == after.used_up:
+            more = f"{after.used_up}; the same command with more of it goes on"
+            console.print(more, soft_wrap=True)
+            return OK if after.has("finished") or not after.has("failed") else FAILED
+        if ledger.stop_reason is not None and after.over < after.wanted:
+            console.print("interrupted; the same command goes on", soft_wrap=True)
+            return INTERRUPTED
+        return OK if after.has("finished") else FAILED
+
+
+def _state(ledger: Ledger, after: Progress) -> RunState:
+    if ledger.fatal_error is not None:
+        return RunState.FAILED
+    return RunState.FINISHED if after.is_over else RunState.INTERRUPTED
 
 
 def _tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: Callable[[], str | None]) -> None:
     """Let Ray Tune run trials until the ledger wants no more."""
-    from ray import tune
-
-    from mmsr.study.driver.tune import (
-        WORKER_DEATHS,
-        StopWhenAsked,
-        StudyCallback,
-        StudyScheduler,
-        StudySearch,
-    )
-    from mmsr.study.workers.trial import run_trial
+    from mmsr.study.driver.tune import make_tuner
 
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
-    lost = capacity.lost if plan.address is None else lambda: False
-    tuner = tune.Tuner(
-        tune.with_resources(run_trial, plan.resources.for_ray()),
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearch(ledger, plan.task, capacity),
-            scheduler=StudyScheduler(ledger),
-            num_samples=n_trials,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:05d}",
-        ),
-        run_config=tune.RunConfig(
-            **plan.folder.for_tune(),
-            stop=StopWhenAsked(ledger, used_up),
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
-            callbacks=[StudyCallback(ledger, lost)],
-            verbose=0,
-        ),
-    )
-    tuner.fit()
-
-
-def _state(plan: Plan, ledger: Ledger) -> RunState:
-    if ledger.fatal_error is not None:
-        return RunState.FAILED
-    study = ledger.study
-    complete = n_over(study, plan.only) >= plan.trials or is_exhausted(study)
-    complete = complete or budget_used_up(study) is not None
-    return RunState.FINISHED if complete else RunState.INTERRUPTED
-
-
-def _ship_rest(plan: Plan, study: optuna.Study, console: Console) -> None:
-    """Ship what an earlier driver could not."""
-    from mmsr.tracking.shipper import unshipped
-
-    if unshipped(plan.folder.path, without_password(plan.tracking)):
-        waiting = journal_of(plan, study).close(SHIP_SECONDS)
-        console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
-
-
-def _exit_code(plan: Plan, study: optuna.Study, ledger: Ledger, console: Console) -> int:
-    if ledger.fatal_error is not None:
-        error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
-        hint = "; the same command goes on when that is mended"
-        console.print(error + hint, style="red", markup=False, soft_wrap=True)
-        return FAILED
-    used_up, states = budget_used_up(study), {row.state for row in rows(study)}
-    if used_up is not None and ledger.stop_reason == used_up:
-        console.print(f"{used_up}; the same command with more of it goes on", soft_wrap=True)
-        return OK if "finished" in states or "failed" not in states else FAILED
-    if ledger.stop_reason is not None and n_over(study, plan.only) < plan.trials:
-        console.print("interrupted; the same command goes on", soft_wrap=True)
-        return INTERRUPTED
-    return OK if "finished" in states else FAILED
+    lost: Callable[[], bool] = capacity.lost if plan.address is None else lambda: False
+    make_tuner(plan, ledger, n_trials, capacity, used_up, lost).fit()

@@ -11,16 +11,65 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.proposals import Exhausted
+from mmsr.study.planning.plan import Plan
+from mmsr.study.workers.inner_names import (
+    allow_deaths,
+    drop_unread,
+    error_file_of,
+    keep_no_snapshots,
+    kill_worker,
+)
 from mmsr.study.workers.messages import Failure, Proposal, Report, Task
+from mmsr.study.workers.trial import run_trial
 
 WORKER_DEATHS = 3
 """So often a trial's worker may die without a new epoch between before the trial is given up."""
+
+
+def make_tuner(
+    plan: Plan,
+    ledger: Ledger,
+    n_trials: int,
+    capacity: Callable[[], int],
+    used_up: Callable[[], str | None],
+    lost: Callable[[], bool],
+) -> tune.Tuner:
+    """Tune, set up to run the trials that a ledger hands out.
+
+    Parameters
+    ----------
+    plan : the study.
+    ledger : its bookkeeping.
+    n_trials : how many are to be over in the end, beyond those that are.
+    capacity : how many trials fit on the cluster now.
+    used_up : which budget is used up, in words; None while none is.
+    lost : whether no node is left that trials could go on on.
+    """
+    return tune.Tuner(
+        tune.with_resources(run_trial, plan.resources.for_ray()),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearch(ledger, plan.task, capacity),
+            scheduler=StudyScheduler(ledger),
+            num_samples=n_trials,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:05d}",
+        ),
+        run_config=tune.RunConfig(
+            **plan.folder.for_tune(),
+            stop=StopWhenAsked(ledger, used_up),
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            callbacks=[StudyCallback(ledger, lost)],
+            verbose=0,
+        ),
+    )
 
 
 @contextmanager
@@ -107,11 +156,8 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         self._ledger = ledger
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Keep Tune from writing down all trials whenever one has saved two checkpoints.
-
-        That grows with every trial, and nobody reads it: the study's state is in Optuna's storage.
-        """
-        tune_controller._checkpoint_manager._sync_every_n_trial_checkpoints = None
+        """Tune has made a trial."""
+        keep_no_snapshots(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop the trial when the ledger says that it is over."""
@@ -119,8 +165,7 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         with _kept(self._ledger):
             over = self._note(trial.trial_id, result)
         if self._ledger.makes_progress(trial.trial_id):
-            # Tune counts deaths before this epoch as well.
-            trial.max_failures = trial.num_failures + WORKER_DEATHS - 1
+            allow_deaths(trial, WORKER_DEATHS - 1)
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision
 
@@ -175,7 +220,7 @@ class StudyCallback(_StaysHere, Callback):
             late = self._ledger.expire()
         for trial in trials if late else ():
             if trial.trial_id in late:
-                _kill_worker(trial)
+                kill_worker(trial)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker begins to train a trial."""
@@ -183,11 +228,11 @@ class StudyCallback(_StaysHere, Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial is over."""
-        _drop_unread(trial)
+        drop_unread(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Tune has given a trial up."""
-        _drop_unread(trial)
+        drop_unread(trial)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's worker died; Tune starts it anew from its checkpoint."""
@@ -195,33 +240,13 @@ class StudyCallback(_StaysHere, Callback):
             self._ledger.recovered(trial.trial_id)
 
 
-def _drop_unread(trial: Any) -> None:
-    """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
-    kept = trial.run_metadata
-    kept.metric_analysis.clear()
-    kept.metric_n_steps.clear()
-    # The task comes back from the worker with each report.
-    checkpoints = (found.metrics for found in kept.checkpoint_manager.best_checkpoint_results)
-    for result in (kept.last_result, *checkpoints):
-        result.pop("config", None)
-    trial.config.pop("task", None)
-
-
-def _kill_worker(trial: Any) -> None:
-    """End the process that trains a trial, which is not to be started again."""
-    import ray
-
-    trial.max_failures = 0
-    if (worker := trial.temporary_state.ray_actor) is not None:
-        ray.kill(worker)
-
-
 def _last_error(trial: Any) -> str:
-    """The line of the newest failure that Tune noted for a trial which says what happened."""
+    """The line that says why a trial's worker died the last time."""
+    path = error_file_of(trial)
     try:
-        lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines()]
-    except (OSError, TypeError):
-        return "unknown reason"
+        lines = [line.strip() for line in Path(path).read_text().splitlines()] if path else []
+    except OSError:
+        lines = []
     last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
     told = [line for line in lines[last + 1 :] if line] or ["unknown reason"]
     raised = "ray::" in told[0]  # then a traceback follows, and ends with the error

@@ -6,18 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.planning.declaration import Options, check_mistakes
+from mmsr.numbers import is_number, is_whole
+from mmsr.study.planning.declaration import Declaration, Options, check_mistakes
 from mmsr.study.search import Pruner, Sampler
 from mmsr.study.search.space import Space, all_settings
 from mmsr.study.storage.budget import KINDS, Budget
 from mmsr.study.workers.resources import Resources
-
-if TYPE_CHECKING:
-    from mmsr.study.planning.declaration import Declaration
 
 _TRIALS = 20
 _LARGEST_GRID = 100_000
@@ -81,8 +79,7 @@ def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
     """
     for kind, limit in given.items():
         option = f"--{kind.replace('_', '-')}"
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and (not number or not 0 < limit < math.inf):
+        if limit is not None and (not is_number(limit) or limit <= 0):
             raise UserError(f"{option} {limit!r}: give a number of hours above 0, e.g. 1.5")
         used = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}.get(kind, 1.0)
         if limit is not None and not used and not resources.auto:
@@ -93,7 +90,7 @@ def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
     return Budget(**given)
 
 
-def at_least_one(what: str, given: object, default: object) -> int:
+def at_least_one(what: str, given: Any, default: Any) -> int:
     """A whole number, or the default where none is given.
 
     Raises
@@ -101,9 +98,9 @@ def at_least_one(what: str, given: object, default: object) -> int:
     UserError : it is none, or below 1.
     """
     value = default if given is None else given
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole(value) or value < 1:
         raise UserError(f"{what} {value!r}: give a whole number of at least 1")
-    return value
+    return int(value)
 
 
 def n_trials(
@@ -127,8 +124,29 @@ def n_trials(
     return at_least_one("--trials", given, size)
 
 
-def time_limit(study: Declaration, options: Options) -> float | None:
-    """Most seconds that a trial may train; None sets no limit.
+def seed_of(study: Declaration, options: Options) -> int:
+    """Seed of the proposals; the command line goes before the study file.
+
+    Parameters
+    ----------
+    study, options : what the study file and its command line say.
+
+    Raises
+    ------
+    UserError : no whole number, or below 0.
+    """
+    seed = study.seed if options.seed is None else options.seed
+    if not is_whole(seed) or seed < 0:
+        raise UserError(f"--seed {seed!r}: give a whole number of at least 0")
+    return seed
+
+
+def time_limit(study: Declaration, options: Options) -> float:
+    """Most seconds that a trial may train; infinite where there is no limit.
+
+    Parameters
+    ----------
+    study, options : what the study file and its command line say.
 
     Raises
     ------
@@ -136,9 +154,8 @@ def time_limit(study: Declaration, options: Options) -> float | None:
     """
     hours = study.trial_hours if options.trial_hours is None else options.trial_hours
     if hours is None:
-        return None
-    number = isinstance(hours, int | float) and not isinstance(hours, bool)
-    if not number or not 0 < hours < math.inf:
+        return math.inf
+    if not is_number(hours) or hours <= 0:
         raise UserError(f"--trial-hours {hours!r}: give a number above 0")
     return 3600 * hours
 

@@ -85,8 +85,8 @@ def check_mistakes(declared: object) -> None:
 class Declaration:
     """What is to be searched, on which data set, and how; `mmsr.study.Study` can also run it.
 
-    Nothing is checked here: `mmsr.study.planning.plan.make_plan` checks everything before anything
-    is scheduled.
+    Nothing is checked here: `mmsr.study.planning.make_plan` checks everything before anything is
+    scheduled.
     """
 
     dataset: str

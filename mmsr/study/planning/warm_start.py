@@ -20,22 +20,21 @@ from typing import TYPE_CHECKING, Any
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
-from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.declaration import Declaration, Options
+from mmsr.study.planning.site import Site
 from mmsr.study.search.space import Space, apply, propose, settings_of, stored
+from mmsr.study.storage.attributes import IMPORTED, ORIGIN, TRIED
+from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.folder import StudyFolder, study_names
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.lineage import IMPORTED
+from mmsr.study.storage.trials import TrialRow, ranked, rows
 from mmsr.tracking.databases import sqlite_file
 
 if TYPE_CHECKING:
     import optuna
 
-    from mmsr.study.planning.declaration import Declaration
     from mmsr.study.storage.definition import Definition
-    from mmsr.study.storage.trials import TrialRow
 
-TRIED = "warm_start"
-"""Attribute of a trial whose settings come from another study."""
 _TOP = 5
 """So many of the best settings are tried where values cannot be compared."""
 _OWN = {"training.threads", "seed", "graph.seed"}
@@ -78,50 +77,48 @@ class WarmStart:
         return f"{self.study}: {len(self.informing)} of its trials inform the proposals{rest}"
 
 
-def read_warm_start(
+def warm_start(
     study: Declaration,
     options: Options,
     own: str,
-    storage: str,
-    dataset: Dataset,
+    site: Site,
     objectives: Sequence[str],
     space: Space,
     base: Config,
-) -> WarmStart:
-    """Read what the other study has found; nothing is written.
+) -> WarmStart | None:
+    """Read what another study has found, if one is named; nothing is written.
 
     Parameters
     ----------
-    study, options : one of them names the other study, the command line before the study file.
+    study, options : one of them may name the other study, the command line before the study file.
     own : name of this study.
-    storage : where the other study is looked for when it was not run from this `$MMSR_HOME`.
-    dataset, objectives, space, base : of this study.
+    site : of this study; its storage is where another study is looked for that was not run from
+        this `$MMSR_HOME`.
+    objectives, space, base : of this study.
 
     Raises
     ------
     UserError : there is no such study, it has no finished trial, or none fits the space.
     """
     name = study.warm_start if options.warm_start is None else options.warm_start
-    assert name is not None
+    if name is None:
+        return None
     if study.only_enqueued:
         raise UserError("--warm-start: this study proposes nothing, it runs what is enqueued")
-    from mmsr.study.storage.database import study_uid
-    from mmsr.study.storage.trials import ranked, rows
-
     if name == own:
         raise UserError(
             f"--warm-start {name}: that is this study itself; the same command without it goes on"
         )
-    known = _look_up(name, storage)
+    known = _look_up(name, site.storage)
     known.check_honest()
     finished = [row for row in ranked(rows(known.study)) if row.state == "finished"]
     if not finished:
         raise UserError(f"--warm-start {name}: it has no finished trial yet, so it knows nothing")
-    problem = _incomparable(known.definition, dataset, objectives)
+    problem = _incomparable(known.definition, site.dataset, objectives)
     informing, trying, why = [], [], ""
     for row in finished:
         try:
-            told, same = _told(row, dataset, objectives, space, base)
+            told, same = _told(row, site.dataset, objectives, space, base)
         except UserError as error:
             why = why or str(error)
             continue
@@ -166,7 +163,7 @@ def tell(study: optuna.Study, warm: WarmStart, space: Space, base: Config) -> in
         mark = {"study": warm.study, "uid": warm.uid, "trial": one.number}
         kept = stored(space, one.settings)
         if one in warm.trying:
-            study.enqueue_trial(kept, user_attrs={"origin": "warm start", TRIED: mark})
+            study.enqueue_trial(kept, user_attrs={ORIGIN: "warm start", TRIED: mark})
         else:
             fixed = optuna.trial.FixedTrial(kept)
             propose(fixed, space, base)  # type: ignore[arg-type]
@@ -175,7 +172,7 @@ def tell(study: optuna.Study, warm: WarmStart, space: Space, base: Config) -> in
                     params=fixed.params,
                     distributions=fixed.distributions,
                     values=list(one.values),
-                    user_attrs={"origin": "warm start", IMPORTED: mark},
+                    user_attrs={ORIGIN: "warm start", IMPORTED: mark},
                 )
             )
         told += 1

@@ -1,13 +1,15 @@
-"""Whom a trial is compared with: pruners around Optuna's that hold when trials fail or go on."""
+"""Which trials a pruner compares with each other: none that failed, and none twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
+from mmsr.study.search.study_view import StudyView
+from mmsr.study.storage.attributes import first_number
 from mmsr.study.storage.lineage import current
 
 if TYPE_CHECKING:
@@ -16,30 +18,40 @@ if TYPE_CHECKING:
 
 
 class AmongCurrent(BasePruner):
-    """Another pruner that sees no trial twice, and none that failed.
+    """Lets another pruner see each trial once and no failed ones, and only after some have ended.
 
-    A trial that was cut off and went on is there once, as its successor. What a trial that failed
-    later had reached takes no place from one that can end.
-    """
-
-    def __init__(self, pruner: BasePruner) -> None:
-        self._pruner = pruner
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Ask the other pruner."""
-        return self._pruner.prune(_narrowed(study, _competitors), trial)
-
-
-class Brackets(BasePruner):
-    """Several pruners, each of which decides on its share of the trials and knows of no others.
-
-    Trials are dealt out in turn by their number; one that goes on after it was cut off stays where
-    it was.
+    A trial that was interrupted and resumed counts once, with its newest attempt. A trial that
+    failed is left out, however good it was before: it takes no place from one that can finish.
 
     Parameters
     ----------
-    pruners : one a bracket.
-    shares : of so many trials as their sum, how many belong to each bracket.
+    pruner : the other pruner.
+    startup_trials : trials that must have been trained to their end before any is stopped.
+    """
+
+    def __init__(self, pruner: BasePruner, startup_trials: int) -> None:
+        self._pruner, self._startup_trials = pruner, startup_trials
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Ask the other pruner, and overrule it while too few trials have finished."""
+        competitors = _narrowed(study, _competitors)
+        # It is asked even then: successive halving stores the rungs that a trial has passed.
+        if not self._pruner.prune(competitors, trial):
+            return False
+        finished = competitors.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return len(finished) >= self._startup_trials
+
+
+class Brackets(BasePruner):
+    """Several pruners side by side: each decides on its own bracket of trials and sees no others.
+
+    Trials are dealt to the brackets in turn, by their number. One that was interrupted and resumed
+    stays in its bracket.
+
+    Parameters
+    ----------
+    pruners : one for each bracket.
+    shares : how many trials each bracket gets in one round of dealing.
     """
 
     def __init__(self, pruners: Sequence[BasePruner], shares: Sequence[int]) -> None:
@@ -53,7 +65,7 @@ class Brackets(BasePruner):
 
     def bracket_of(self, trial: FrozenTrial) -> int:
         """The bracket that a trial belongs to."""
-        return self._turns[_first_number(trial) % len(self._turns)]
+        return self._turns[first_number(trial) % len(self._turns)]
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Ask the pruner of the trial's bracket."""
@@ -65,20 +77,17 @@ class Brackets(BasePruner):
         return self._pruners[bracket].prune(_narrowed(study, same), trial)
 
 
-class _Narrowed:
-    """A study of some trials only."""
+class _Narrowed(StudyView):
+    """A study with the trials that `keep` leaves of it."""
 
     def __init__(
         self, study: optuna.Study, keep: Callable[[list[FrozenTrial]], list[FrozenTrial]]
     ) -> None:
-        self._study, self._keep = study, keep
+        super().__init__(study)
+        self._keep = keep
 
-    def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        kept = self._keep(self._study.get_trials(deepcopy))
-        return [trial for trial in kept if states is None or trial.state in states]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
+    def chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        return self._keep(trials)
 
 
 def _narrowed(
@@ -89,9 +98,3 @@ def _narrowed(
 
 def _competitors(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in current(trials) if trial.state != TrialState.FAIL]
-
-
-def _first_number(trial: FrozenTrial) -> int:
-    """Number of the trial that this one goes on from, its own where it is the first."""
-    key = trial.user_attrs.get("key")  # trial-00007, which a successor keeps
-    return trial.number if key is None else int(key.rpartition("-")[2])

@@ -1,8 +1,7 @@
 """How weak trials are stopped early: by comparison with others at the same epoch.
 
-All of them leave out trials that failed, and count one that was cut off and went on once
-(see `mmsr.study.search.competition`). None stops a trial before `startup_trials` others have
-been trained to their end.
+All of them leave out failed trials and count a resumed one once (`mmsr.study.search.competition`).
+None stops a trial before `startup_trials` others have been trained to their end.
 """
 
 from __future__ import annotations
@@ -56,7 +55,10 @@ class Halving(Pruner):
 
         from mmsr.study.search.competition import AmongCurrent
 
-        return AmongCurrent(SuccessiveHalvingPruner(self.first_rung, self.factor, 0))
+        halving = SuccessiveHalvingPruner(
+            min_resource=self.first_rung, reduction_factor=self.factor
+        )
+        return AmongCurrent(halving, self.startup_trials)
 
     def __str__(self) -> str:
         return (
@@ -85,12 +87,26 @@ class Hyperband(Pruner):
         super().check()
 
     def shares(self, epochs: int) -> tuple[int, ...]:
-        """Of so many trials as their sum, how many belong to each bracket."""
+        """How many trials each bracket gets in one round of dealing, the first bracket first.
+
+        There are S = floor(log_f(epochs / r)) + 1 brackets, one if epochs < r. Bracket b gets
+        ceil(S · f^s / (s + 1)) trials with s = S - 1 - b: n of algorithm 1 in Li et al. (2018), up
+        to a factor that is the same for all brackets.
+
+        Parameters
+        ----------
+        epochs : most epochs of a trial.
+
+        Examples
+        --------
+        >>> Hyperband(first_rung=1, factor=3).shares(27)
+        (27, 12, 6, 4)
+        """
         brackets = 1
         while self.first_rung * self.factor**brackets <= epochs:
             brackets += 1
         return tuple(
-            math.ceil(brackets * self.factor**left / (left + 1)) for left in range(brackets)[::-1]
+            math.ceil(brackets * self.factor**s / (s + 1)) for s in reversed(range(brackets))
         )
 
     def build(self, epochs: int) -> BasePruner:
@@ -101,10 +117,14 @@ class Hyperband(Pruner):
 
         shares = self.shares(epochs)
         halvings = [
-            SuccessiveHalvingPruner(self.first_rung, self.factor, number)
-            for number in range(len(shares))
+            SuccessiveHalvingPruner(
+                min_resource=self.first_rung,
+                reduction_factor=self.factor,
+                min_early_stopping_rate=bracket,
+            )
+            for bracket in range(len(shares))
         ]
-        return AmongCurrent(Brackets(halvings, shares))
+        return AmongCurrent(Brackets(halvings, shares), self.startup_trials)
 
     def __str__(self) -> str:
         return (
@@ -131,8 +151,8 @@ class Median(Pruner):
 
         from mmsr.study.search.competition import AmongCurrent
 
-        startup = max(1, self.startup_trials)
-        return AmongCurrent(MedianPruner(n_startup_trials=startup, n_warmup_steps=self.first_epoch))
+        median = MedianPruner(n_startup_trials=0, n_warmup_steps=self.first_epoch)
+        return AmongCurrent(median, self.startup_trials)
 
     def __str__(self) -> str:
         return (

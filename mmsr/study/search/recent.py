@@ -9,12 +9,17 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from mmsr.study.search.study_view import StudyView
+from mmsr.study.workers.inner_names import all_trials
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
+
+    from mmsr.study.search.study_view import States
 
 BEST, NEWEST = 25, 300
 """TPE calls no more than 25 trials good; those that it compares them with are a sample anyway."""
@@ -72,23 +77,19 @@ class BestAndNewest(BaseSampler):
         self._sampler.reseed_rng()
 
 
-class _Shown:
-    """A study with its best and newest trials."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
+class _Shown(StudyView):
+    """A study with its best and newest trials, of the states that are asked for."""
 
     def _get_trials(
-        self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
+        self, deepcopy: bool = True, states: States = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = self._study._get_trials(deepcopy, states, use_cache)
+        return self.chosen(all_trials(self._study, deepcopy, states, use_cache))
+
+    def chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         older = [trial for trial in trials[:-NEWEST] if trial.state == TrialState.COMPLETE]
         sign = 1 if self._study.direction == StudyDirection.MAXIMIZE else -1
         best = heapq.nlargest(BEST, older, key=lambda trial: sign * (trial.value or 0.0))
         return [*sorted(best, key=lambda trial: trial.number), *trials[-NEWEST:]]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
 
 
 def _shown(study: optuna.Study) -> optuna.Study:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config, GraphConfig
 from mmsr.errors import UserError, unknown
+from mmsr.numbers import is_whole
 from mmsr.study.search.dimensions import Choice, Dimension, Float, Int, meets, under
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def apply(base: Config, settings: Mapping[str, Any]) -> Config:
     """
     links = settings.get(LINKS, base.graph.links_per_item)
     plain = base.replace({**settings, LINKS: 1})
-    if isinstance(links, int) and not isinstance(links, bool):
+    if is_whole(links):
         links = min(links, _fewest_codes(plain.graph))
     return plain.replace({LINKS: links})
 

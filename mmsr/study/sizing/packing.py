@@ -14,7 +14,6 @@ What is assumed
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -48,11 +47,7 @@ def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
     gpu = 1.0 if any(node.gpus >= 1 for node in possible) else 0.0
     resources = pack(Probe(plan, None, gpu).measure(say), possible)
     say(f"each trial gets {resources}")
-    threads = plan.base.training.threads
-    if threads == plan.resources.threads:  # else the study says how many
-        threads = resources.threads
-    base = plan.base.replace({"training.threads": threads})
-    return dataclasses.replace(plan, resources=resources, base=base)
+    return plan.with_resources(resources)
 
 
 def pack(measured: Measured, possible: Sequence[Node]) -> Resources:

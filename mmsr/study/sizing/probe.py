@@ -106,7 +106,7 @@ class Probe:
             config=(self.config or plan.base).to_dict(),
             dataset_hash=plan.dataset.content_hash,
             device="cuda" if self.gpu else "cpu",
-            home=str(plan.home),
+            home=plan.site.home,
             trainer=plan.trainer,
         )
         space = None if self.config else plan.space

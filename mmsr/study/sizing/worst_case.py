@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
+from mmsr.numbers import is_number
 from mmsr.study.search.dimensions import Choice, Dimension
 from mmsr.study.search.space import Space, apply, propose
 
@@ -60,8 +61,7 @@ def _variants(space: Space, key: str, dimension: Dimension) -> Iterator[dict[str
 
 
 def _numbers(dimension: Dimension) -> bool:
-    values = dimension.corners()
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return all(map(is_number, dimension.corners()))
 
 
 def _config(space: Space, base: Config, chosen: Mapping[str, Any]) -> Config:

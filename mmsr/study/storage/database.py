@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmsr import paths
 from mmsr.errors import UserError
+from mmsr.study.storage.attributes import ORIGIN
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.progress import set_target
 from mmsr.tracking.databases import (
@@ -124,7 +125,7 @@ def open_study(
         if _UID not in study.user_attrs:
             study.set_user_attr(_UID, uuid.uuid4().hex)
         for settings in known:
-            study.enqueue_trial(dict(settings), user_attrs={"origin": "known"}, skip_if_exists=True)
+            study.enqueue_trial(dict(settings), user_attrs={ORIGIN: "known"}, skip_if_exists=True)
         study.set_user_attr(_DEFINITION, definition.model_dump_json())
     else:
         check_same(name, there, definition)

@@ -15,6 +15,15 @@ from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from mmsr.remote import AnyPath, size
+from mmsr.study.storage.attributes import (
+    CONFIG,
+    IMPORTED,
+    KEY,
+    ORIGIN,
+    RETRY_OF,
+    key_of,
+    predecessor,
+)
 from mmsr.study.workers.messages import Report
 
 if TYPE_CHECKING:
@@ -24,15 +33,12 @@ if TYPE_CHECKING:
 RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors", "average.safetensors")
 """What goes of the checkpoints of a trial that is over: most of their bytes."""
 
-IMPORTED = "imported"
-"""Attribute of a trial that is another study's: it informs the search method, and no more."""
-
 _EPOCH = "epoch "
 
 
 def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The study's own trials, without those that a successor has followed."""
-    followed = {trial.user_attrs.get("retry_of") for trial in trials}
+    followed = {predecessor(trial) for trial in trials}
     return [
         trial
         for trial in trials
@@ -69,15 +75,15 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
     Being cut off in between does no harm: the next call ends the trial and enqueues nothing.
     """
     trials = study.get_trials(deepcopy=False)
-    followed = any(other.user_attrs.get("retry_of") == trial.number for other in trials)
+    followed = trial.number in map(predecessor, trials)
     if not followed:
         attrs = {
-            "retry_of": trial.number,
-            "key": trial.user_attrs.get("key", f"trial-{trial.number:05d}"),
-            "origin": "retry",
+            RETRY_OF: trial.number,
+            KEY: key_of(trial),
+            ORIGIN: "retry",
         }
-        if "config" in trial.user_attrs:
-            attrs["config"] = trial.user_attrs["config"]
+        if CONFIG in trial.user_attrs:
+            attrs[CONFIG] = trial.user_attrs[CONFIG]
         study.enqueue_trial(trial.params, user_attrs=attrs)
     if trial.state == TrialState.RUNNING:
         study.tell(trial.number, state=TrialState.FAIL)
@@ -127,7 +133,7 @@ def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:
     following: int | None = number
     while following is not None:
         yield trials[following]
-        following = trials[following].user_attrs.get("retry_of")
+        following = predecessor(trials[following])
 
 
 def _newest_first(checkpoints: AnyPath, number: int) -> list[AnyPath]:

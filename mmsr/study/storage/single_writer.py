@@ -21,13 +21,19 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.orm import scoped_session, sessionmaker
 
 from mmsr.study.storage.pending_rows import SYSTEM, USER, PendingRows, read_json
+from mmsr.study.workers.inner_names import (
+    id_of_study,
+    id_of_trial,
+    one_transaction,
+    storage_of,
+    with_id,
+)
 
 
 @dataclass
-class _Known:
+class _LoadedStudy:
     """A study as the database has it."""
 
     name: str
@@ -39,10 +45,14 @@ class _Known:
     """By parameter: what other trials' values must go with."""
 
 
-class OwnedStorage(BaseStorage):
+class SingleWriterStorage(BaseStorage):
     """Optuna's storage over a database, for the one process that writes to a study.
 
     Trials that are handed out are never changed afterwards: a write puts a new one in their place.
+    A write has reached the database when the method returns or, within `together`, when that ends.
+
+    Another process must not write to the same study: what it wrote would not be seen. Other than
+    Optuna's storages this one has no lock: it is to be used from one thread.
 
     Parameters
     ----------
@@ -52,32 +62,28 @@ class OwnedStorage(BaseStorage):
     def __init__(self, database: RDBStorage) -> None:
         self._database = database
         self._cached = optuna.storages.get_storage(database)
-        self._studies: dict[int, _Known] = {}
-        self._places: dict[int, tuple[int, int]] = {}
+        self._studies: dict[int, _LoadedStudy] = {}
+        self._study_and_number: dict[int, tuple[int, int]] = {}
         """Study and number of a trial, by the trial's id."""
-        self._inside = False
+        self._in_transaction = False
         self._pending = PendingRows()
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Write everything within as one transaction: all of it is kept, or nothing."""
-        if self._inside:
+        if self._in_transaction:
             yield
             return
-        session = self._database.scoped_session
-        self._inside = True
+        self._in_transaction = True
         try:
-            with self._database.engine.begin() as connection:
-                # A session does not end a transaction that it was bound into.
-                self._database.scoped_session = scoped_session(sessionmaker(bind=connection))
+            with one_transaction(self._database) as connection:
                 yield
                 self._pending.write(connection)
         except BaseException:
             self._forget()
             raise
         finally:
-            self._database.scoped_session = session
-            self._inside = False
+            self._in_transaction = False
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
@@ -132,8 +138,9 @@ class OwnedStorage(BaseStorage):
         trials = self._study(study_id).trials
         trial_id = self._cached.create_new_trial(study_id, template_trial)
         trial = _copy_as_read(template_trial) if template_trial else _blank()
-        trial.number, trial._trial_id = len(trials), trial_id
-        self._places[trial_id] = study_id, trial.number
+        trial = with_id(trial, trial_id)
+        trial.number = len(trials)
+        self._study_and_number[trial_id] = study_id, trial.number
         trials.append(trial)
         return trial_id
 
@@ -146,7 +153,7 @@ class OwnedStorage(BaseStorage):
     ) -> None:
         """Set a parameter of a running trial."""
         trial = self._updatable(trial_id)
-        known = self._study(self._places[trial_id][0]).distributions
+        known = self._study(self._study_and_number[trial_id][0]).distributions
         check_distribution_compatibility(known.setdefault(param_name, distribution), distribution)
         with self.together():
             self._pending.add_param(trial_id, param_name, param_value_internal, distribution)
@@ -202,13 +209,15 @@ class OwnedStorage(BaseStorage):
         trials = self._study(study_id).trials
         if not 0 <= trial_number < len(trials):
             raise KeyError(f"there is no trial {trial_number}")
-        return trials[trial_number]._trial_id
+        return id_of_trial(trials[trial_number])
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial by its id."""
-        for study in () if trial_id in self._places else self.get_all_studies():
-            self._study(study._study_id)
-        study_id, number = self._places[trial_id]
+        """A trial by its id; KeyError where there is none."""
+        if trial_id not in self._study_and_number:
+            self._read_all_studies()
+        if trial_id not in self._study_and_number:
+            raise KeyError(f"there is no trial with id {trial_id}")
+        study_id, number = self._study_and_number[trial_id]
         return self._study(study_id).trials[number]
 
     def get_all_trials(
@@ -226,10 +235,14 @@ class OwnedStorage(BaseStorage):
         """Let the connection to the database go."""
         self._database.remove_session()
 
-    def _study(self, study_id: int) -> _Known:
+    def _read_all_studies(self) -> None:
+        for study in self.get_all_studies():
+            self._study(id_of_study(study))
+
+    def _study(self, study_id: int) -> _LoadedStudy:
         if study_id not in self._studies:
             read = self._cached
-            known = _Known(
+            known = _LoadedStudy(
                 name=read.get_study_name_from_id(study_id),
                 directions=read.get_study_directions(study_id),
                 user_attrs=read.get_study_user_attrs(study_id),
@@ -238,7 +251,7 @@ class OwnedStorage(BaseStorage):
             )
             self._studies[study_id] = known
             for trial in known.trials:
-                self._places[trial._trial_id] = study_id, trial.number
+                self._study_and_number[id_of_trial(trial)] = study_id, trial.number
                 known.distributions |= trial.distributions
         return self._studies[study_id]
 
@@ -246,7 +259,7 @@ class OwnedStorage(BaseStorage):
         """Read everything anew."""
         self._pending.clear()
         self._studies.clear()
-        self._places.clear()
+        self._study_and_number.clear()
         self._cached = optuna.storages.get_storage(self._database)
 
     def _updatable(self, trial_id: int) -> FrozenTrial:
@@ -255,7 +268,7 @@ class OwnedStorage(BaseStorage):
         return trial
 
     def _put(self, trial: FrozenTrial, **new: Any) -> None:
-        study_id, number = self._places[trial._trial_id]
+        study_id, number = self._study_and_number[id_of_trial(trial)]
         changed = copy.copy(trial)
         for name, value in new.items():
             setattr(changed, name, value)
@@ -265,8 +278,8 @@ class OwnedStorage(BaseStorage):
 @contextmanager
 def together(study: optuna.Study) -> Iterator[None]:
     """Write to a study in one transaction, where its storage is owned."""
-    storage = study._storage
-    with storage.together() if isinstance(storage, OwnedStorage) else nullcontext():
+    storage = storage_of(study)
+    with storage.together() if isinstance(storage, SingleWriterStorage) else nullcontext():
         yield
 
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
+from mmsr.study.storage.attributes import OUTCOME, config_of, is_invalid
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.tracking import RunState
 
@@ -47,7 +48,7 @@ class TrialRow:
 def rows(study: optuna.Study) -> list[TrialRow]:
     """The study's trials, without those that a successor has followed, oldest first."""
     trials = current(study.get_trials(deepcopy=False))
-    return [_row(trial) for trial in trials if "invalid" not in trial.user_attrs]
+    return [_row(trial) for trial in trials if not is_invalid(trial)]
 
 
 def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
@@ -83,9 +84,9 @@ def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tupl
 
 def _row(trial: FrozenTrial) -> TrialRow:
     attrs = trial.user_attrs
-    outcome = attrs.get("outcome", {})
+    outcome = attrs.get(OUTCOME, {})
     curve = curve_of(trial)
-    config = Config.from_dict(attrs["config"]) if "config" in attrs else None
+    config = config_of(trial)
     flat = config.flat() if config else {}
     return TrialRow(
         number=trial.number,

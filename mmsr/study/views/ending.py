@@ -99,9 +99,19 @@ def _curves(plan: Plan) -> str:
     return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"
 
 
-def show_unfinished(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Say why runs failed where no table will say it."""
-    if any(row.state in ("running", "waiting") for row in found):
+def show_unfinished(
+    plan: Plan, found: Sequence[TrialRow], console: Console, *, failures_too: bool = False
+) -> None:
+    """Say how runs ended and why some failed, where no table of results will.
+
+    Parameters
+    ----------
+    plan, found : the study and its trials.
+    console : where to say it.
+    failures_too : also where all runs are over, but some of them failed.
+    """
+    states = ("running", "waiting", "failed") if failures_too else ("running", "waiting")
+    if any(row.state in states for row in found):
         show_failures(plan, found, console)
 
 

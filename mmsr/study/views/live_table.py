@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mmsr.format import seconds
+from mmsr.format import percent, seconds
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
@@ -158,15 +158,15 @@ class Display:
                 self._name_of(row.proposal),
                 Text(row.state, style=style),
                 f"{row.epoch}/{row.proposal.config.training.epochs}",
-                _percent(row.value),
-                _percent(row.best) + mark,
+                percent(row.value),
+                percent(row.best) + mark,
                 seconds(row.seconds or time.monotonic() - row.started),
             )
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = seconds(time.monotonic() - self._begun)
         foot = (
             f"{self._done} of {self._total} trials{failed} · best {self._objective} "
-            f"{_percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
+            f"{percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
         )
         return Group(table, Text(foot, style="dim"))
 
@@ -178,7 +178,3 @@ class Display:
             everything, key=lambda row: (row.state == "running", row.proposal.number), reverse=True
         )[:room]
         return sorted(newest, key=lambda row: row.proposal.number)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.3f}"

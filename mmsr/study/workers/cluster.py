@@ -10,11 +10,10 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 from mmsr.errors import UserError
+from mmsr.study.workers.inner_names import free_resources, node_groups, processes_in_own_group
 from mmsr.study.workers.resources import Node, Resources
 
 _REACH_SECONDS = 5.0
@@ -79,7 +78,7 @@ def _connect(address: str | None) -> None:
         return
     for attempt in range(1, _STARTS + 1):
         try:
-            with _in_groups_of_their_own():
+            with processes_in_own_group():
                 ray.init(
                     address="local",
                     num_cpus=cores(),
@@ -93,21 +92,6 @@ def _connect(address: str | None) -> None:
             if attempt == _STARTS or "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
-
-
-@contextmanager
-def _in_groups_of_their_own() -> Iterator[None]:
-    """Start Ray's processes outside this process's group.
-
-    A signal to the group (`kill -TERM -PID`, systemd, a batch system) would end Ray before the
-    study could stop in good order: this process would wait for it in vain and fail. Ray's own
-    processes still end with this one, however it ends.
-    """
-    from ray._private import services
-
-    plain = services.ConsolePopen
-    with patch.object(services, "ConsolePopen", partial(plain, process_group=0)):
-        yield
 
 
 def cores() -> int:
@@ -191,10 +175,7 @@ def nodes() -> list[Node]:
 
 def is_free(resources: Resources) -> bool:
     """Whether nobody uses so much of some node now."""
-    from ray._private.state import available_resources_per_node
-
-    free = available_resources_per_node()  # type: ignore[no-untyped-call]
-    return any(resources.fit(_node(node)) for node in free.values())
+    return any(resources.fit(_node(node)) for node in free_resources().values())
 
 
 def startable_nodes() -> list[Node]:
@@ -204,11 +185,7 @@ def startable_nodes() -> list[Node]:
 
 def _groups() -> list[Any]:
     """The autoscaler's kinds of nodes that it may have any of."""
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
-    return [group for group in groups if group.max_count != 0]
+    return [group for group in node_groups() if group.max_count != 0]
 
 
 def _full_grown(resources: Resources) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ class Proposal:
     config: Config
     settings: dict[str, Any]
     origin: str
-    """`known`, `proposed` or `retry`."""
+    """`known`, `proposed`, `retry` or `warm start`."""
     checkpoint: AnyPath | None = None
     """Where an earlier driver left it."""
     curve: Mapping[int, float] = field(default_factory=dict)
@@ -117,3 +117,35 @@ class Observer(Protocol):
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
         """A trial is over."""
+
+
+class Observers:
+    """Several observers as one, called in the given order.
+
+    Parameters
+    ----------
+    observers : those to call.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def started(self, proposal: Proposal, runner_id: str) -> None:
+        """A trial was handed to the runner."""
+        for observer in self._observers:
+            observer.started(proposal, runner_id)
+
+    def reported(self, proposal: Proposal, report: Report) -> None:
+        """A trial has finished an epoch."""
+        for observer in self._observers:
+            observer.reported(proposal, report)
+
+    def recovered(self, proposal: Proposal, reason: str) -> None:
+        """A trial's worker died, and the trial goes on elsewhere."""
+        for observer in self._observers:
+            observer.recovered(proposal, reason)
+
+    def ended(self, proposal: Proposal, ending: Ending) -> None:
+        """A trial is over."""
+        for observer in self._observers:
+            observer.ended(proposal, ending)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsr.errors import UserError, unknown
+from mmsr.numbers import is_number
 
 AUTO = "auto"
 """In place of a study's resources: measure one trial, and pack accordingly."""
@@ -87,8 +88,7 @@ def read_resources(given: Mapping[str, Any] | str) -> Resources:
     for key, value in given.items():
         if key not in _KINDS:
             raise unknown("resource", str(key), _KINDS)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value < math.inf:
+        if not is_number(value) or value < 0:
             raise UserError(f"resources: {key}={value!r}: give a finite number of at least 0")
     gpu = float(given.get("gpu", 0))
     if gpu > 1 and gpu != int(gpu):

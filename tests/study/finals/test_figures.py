@@ -21,7 +21,7 @@ from mmsr.finalize.request import DEVELOPMENT, TRAIN, make_final_plan
 from mmsr.finalize.view import markdown, show_record
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.results.export import export_best
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Opening
@@ -74,7 +74,7 @@ def known(small_study, study_home):
             resources={"cpu": 2, "gpu": 0},
         )
     )
-    ledger = Ledger(study, plan.space, plan.base, OBJECTIVE, plan.folder.ray)
+    ledger = Ledger(study, plan.rules(), plan.folder.ray)
     for value in (0.2, 0.25, 0.3):
         ledger.ask("a")
         ledger.report("a", report_of(value, epoch=3))
@@ -87,16 +87,7 @@ def ranks_of(trial, seed):
 
 
 def ledger_of(plan, study, retries=False):
-    return Ledger(
-        study,
-        plan.space,
-        plan.base,
-        plan.objective,
-        plan.folder.ray,
-        only=plan.only,
-        retries=retries,
-        config_of=plan.config_of,
-    )
+    return Ledger(study, plan.rules(retries=retries), plan.folder.ray)
 
 
 @pytest.fixture

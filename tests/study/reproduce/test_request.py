@@ -7,7 +7,7 @@ import pytest
 from mmsr.errors import UserError
 from mmsr.reproduce.request import name_of
 from mmsr.reproduce.tables import TABLES
-from mmsr.study.planning.plan import TEST_SELECTING
+from mmsr.study.planning.make_plan import TEST_SELECTING
 
 
 def test_the_study_is_rows_times_seeds_with_one_budget(request_of):

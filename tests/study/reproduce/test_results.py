@@ -52,9 +52,7 @@ def results_of(request_of, study_home):
         )
         plan.folder.path.mkdir(parents=True)
         (plan.folder.path / "tested").mkdir()
-        ledger = Ledger(
-            study, plan.space, plan.base, plan.objective, plan.folder.ray, only=plan.only
-        )
+        ledger = Ledger(study, plan.rules(), plan.folder.ray)
         for settings in plan.known:
             proposal = ledger.ask("a")
             assert proposal.settings == settings

@@ -5,13 +5,12 @@ All of it goes through the journal of the study, so an outage loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmsr.finalize import DONE
-from mmsr.finalize.request import DEVELOPMENT, FinalPlan
-from mmsr.study.driver.reporting import TrackedStudy
-from mmsr.study.planning.plan import Plan
+from mmsr.finalize.request import DEVELOPMENT, Chosen, FinalPlan
+from mmsr.study.driver.reporting import data_of, tags_of, upload_model
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord
 from mmsr.study.storage.known_study import (
     SHIP_SECONDS,
@@ -21,28 +20,32 @@ from mmsr.study.storage.known_study import (
     open_journal,
 )
 from mmsr.study.workers.messages import Ending, Proposal, Report
-from mmsr.tracking import RunState
+from mmsr.tracking import RunState, Tracker
 from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
-from mmsr.tracking.shipper import JournalTracker
-
-if TYPE_CHECKING:
-    import optuna
 
 FINALIZE = "finalize"
 RESULT_STEP = 0
 """Step of what test says of a run: its epochs are the steps from 1 on."""
 
 
-class TrackedFinals(TrackedStudy):
-    """Observer that notes the runs of finals; see `TrackedStudy`."""
+class FinalsReporter:
+    """Reports the runs of finals, below the run `finalize` of the study that is finalised.
 
-    def _open(self, uid: str) -> None:
-        plan = cast(FinalPlan, self._plan)
-        known = plan.study
+    Parameters
+    ----------
+    plan : the finals.
+    tracker : where to record.
+    """
+
+    def __init__(self, plan: FinalPlan, tracker: Tracker) -> None:
+        self._plan, self._tracker = plan, tracker
         self._keys: dict[str, str] = {}
-        self._tags |= {"mmsr.study": known.name, "mmsr.objective": known.definition.objective}
-        self._tracker.open_run(STUDY, f"study {known.name}")
-        self._tracker.open_run(
+        """Key of a run on the server by the proposal's key."""
+        definition = plan.study.definition
+        self._tags = tags_of(plan.study.name, definition) | {"mmsr.objective": definition.objective}
+        self._data = data_of(plan)
+        tracker.open_run(STUDY, f"study {plan.study.name}")
+        tracker.open_run(
             FINALIZE,
             "finalize",
             parent=STUDY,
@@ -55,22 +58,23 @@ class TrackedFinals(TrackedStudy):
             data=self._data,
         )
         for one in plan.chosen:
-            self._tracker.open_run(
-                config_key(one.number),
-                f"trial {one.number}, all seeds",
-                parent=FINALIZE,
-                params={
-                    key: value
-                    for key, value in one.config.flat().items()
-                    if key not in ("seed", "graph.seed", "training.threads")
-                },
-                tags={
-                    **self._tags,
-                    "mmsr.kind": "final config",
-                    "mmsr.optuna_number": str(one.number),
-                },
-                data=self._data,
-            )
+            self._open_config(one)
+
+    def _open_config(self, one: Chosen) -> None:
+        skipped = ("seed", "graph.seed", "training.threads")
+        flat = one.config.flat()
+        self._tracker.open_run(
+            config_key(one.number),
+            f"trial {one.number}, all seeds",
+            parent=FINALIZE,
+            params={key: value for key, value in flat.items() if key not in skipped},
+            tags={
+                **self._tags,
+                "mmsr.kind": "final config",
+                "mmsr.optuna_number": str(one.number),
+            },
+            data=self._data,
+        )
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
         """A run was handed to the runner."""
@@ -78,7 +82,7 @@ class TrackedFinals(TrackedStudy):
         refit = settings["part"] == DEVELOPMENT
         self._keys[proposal.key] = run_key(settings)
         self._tracker.open_run(
-            run_key(proposal.settings),
+            run_key(settings),
             f"{'refit' if refit else 'validation'}, seed {settings['seed']}",
             parent=config_key(settings["trial"]),
             params=proposal.config.flat() | {"part": settings["part"]},
@@ -111,7 +115,7 @@ class TrackedFinals(TrackedStudy):
             metrics = {f"best/{name}": value for name, value in best if name.startswith("valid/")}
             self._tracker.log(key, RESULT_STEP, metrics)
         if finished and proposal.settings["part"] == DEVELOPMENT:
-            self._upload(proposal, key)
+            upload_model(self._tracker, self._plan, proposal, key)
         self._tracker.close_run(key, ending.state, tags)
 
     def run_id(self, key: str) -> str | None:
@@ -120,11 +124,10 @@ class TrackedFinals(TrackedStudy):
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
         """The driver has run what there was to run; results are still to come."""
-        plan = cast(FinalPlan, self._plan)
         if state is not RunState.FINISHED:
-            for key in (*(config_key(one.number) for one in plan.chosen), FINALIZE):
+            for key in (*(config_key(one.number) for one in self._plan.chosen), FINALIZE):
                 self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
-        close_study(self._tracker, plan.study)
+        close_study(self._tracker, self._plan.study)
 
 
 def config_key(trial: int) -> str:
@@ -137,14 +140,7 @@ def run_key(settings: Mapping[str, Any]) -> str:
     return f"{config_key(settings['trial'])}/seed-{settings['seed']}-{settings['part']}"
 
 
-def journal_of_finals(
-    plan: Plan, study: optuna.Study, notice: Callable[[str], None]
-) -> JournalTracker:
-    """The journal that the runs of finals are noted in: that of the study itself."""
-    return open_journal(cast(FinalPlan, plan).study, notice)
-
-
-def note_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> int:
+def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> int:
     """Note what test said; returns the events that could not be shipped.
 
     Test metrics are means over seeds, `…_std` their standard deviation, `…_low` and `…_high` the

@@ -1,0 +1,197 @@
+"""From a study's declaration and the command line to a plan that is known to be sound.
+
+All bad input is found here, before anything is scheduled: nothing is written, Ray is not started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError
+from mmsr.study.planning.checks import (
+    at_least_one,
+    check_kinds,
+    n_trials,
+    own_budget,
+    seed_of,
+    time_limit,
+)
+from mmsr.study.planning.declaration import Declaration, Options
+from mmsr.study.planning.plan import Plan
+from mmsr.study.planning.site import Site, find_site
+from mmsr.study.planning.warm_start import warm_start
+from mmsr.study.search import Pruner
+from mmsr.study.search.defaults import KNOWN_SETTINGS
+from mmsr.study.search.dimensions import meets
+from mmsr.study.search.objectives import read_objectives, settings_for
+from mmsr.study.search.pruners import chosen_pruner
+from mmsr.study.search.samplers import chosen_sampler
+from mmsr.study.search.space import (
+    Space,
+    check_settings,
+    check_space,
+    extreme_graphs,
+    stored,
+)
+from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.folder import StudyFolder
+
+TEST_SELECTING = "mmsr.reproduce.select_on_test:train_selecting_on_test"
+"""Import path of the trainer behind `mmsr reproduce --select-on test`."""
+
+
+def make_plan(study: Declaration, options: Options) -> Plan:
+    """Check a study and its options; nothing is written.
+
+    Parameters
+    ----------
+    study : what the study file declares.
+    options : what the command line adds, or puts in its place.
+
+    Raises
+    ------
+    UserError : the first thing that is wrong.
+    """
+    check_kinds(study)
+    _check_trainer(study.trainer)
+    objectives = read_objectives(study.objective)
+    against = tuple(objectives[1:])
+    site = find_site(
+        study.dataset,
+        study.resources,
+        storage=options.storage,
+        tracking=options.tracking_uri,
+        address=options.address,
+    )
+    base, fixed = _base(study, options, objectives, site)
+    space = _without_fixed(study.space, base, fixed)
+    check_space(space, base)
+    known = _known(study, space, base)
+    _check_data(site.dataset, space, base, known)
+    sampler = chosen_sampler(options.sampler, study.sampler)
+    sampler.check(space, len(objectives))
+    trials = n_trials(study, options, sampler, space, base)
+    pruner = _pruner(study, options, against)
+    folder = StudyFolder(options.name or study.name or site.dataset.name)
+    return Plan(
+        name=folder.name,
+        folder=folder,
+        site=site,
+        base=base,
+        space=space,
+        objective=objectives[0],
+        trials=len(known) if study.only_enqueued else trials,
+        definition=Definition.of(
+            dataset=site.dataset.name,
+            dataset_hash=site.dataset.content_hash,
+            protocol=site.dataset.protocol,
+            objective=objectives[0],
+            against=against,
+            pruner=str(pruner),
+            space=space,
+            base=base,
+        ),
+        against=against,
+        known=known,
+        only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
+        budget=own_budget(study, options, site.resources),
+        warm=warm_start(study, options, folder.name, site, objectives, space, base),
+        time_limit=time_limit(study, options),
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed_of(study, options),
+        trainer=study.trainer,
+        resume=options.resume,
+    )
+
+
+def _check_trainer(trainer: str) -> None:
+    """Keep ordinary studies from the one trainer that reads the test part."""
+    if trainer.partition(":")[0] == TEST_SELECTING.partition(":")[0]:
+        raise UserError(f"trainer {trainer!r} reads test: it is there for `mmsr reproduce` alone")
+
+
+def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pruner | None:
+    """What stops weak trials; nothing does where there is no one value to compare."""
+    if against and options.pruner not in (None, "none"):
+        raise UserError(
+            f"--pruner {options.pruner}: with several objectives no trial is stopped early: leave "
+            "it out"
+        )
+    pruner = None if against else chosen_pruner(options.pruner, study.pruner)
+    if pruner is not None:
+        pruner.check()
+    return pruner
+
+
+def _base(
+    study: Declaration, options: Options, objectives: Sequence[str], site: Site
+) -> tuple[Config, set[str]]:
+    """The config that is varied, and the keys that --set has fixed."""
+    fixed = dict(options.settings or {})
+    for key in ("dataset", "training.select_by"):
+        if key in fixed or key in study.base:
+            instead = "dataset=" if key == "dataset" else "objective="
+            raise UserError(f"{key} cannot be set in a study: use {instead} in the study file")
+    config = Config(dataset=site.dataset.name).replace(
+        {"training.select_by": objectives[0], "training.threads": site.resources.threads}
+    )
+    config = config.replace(settings_for(objectives))
+    config = config.replace(study.base)
+    if (epochs := options.epochs if options.epochs is not None else study.epochs) is not None:
+        epochs = at_least_one("--epochs", epochs, None)
+        config = config.replace({"training.epochs": epochs})
+    return config.replace(fixed), set(fixed)
+
+
+def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
+    """The space without what --set has fixed, and without what exists only under other values."""
+    flat = base.flat()
+    return {
+        key: dimension
+        for key, dimension in space.items()
+        if key not in fixed
+        and all(meets(flat.get(k), v) for k, v in dimension.when.items() if k in fixed)
+    }
+
+
+def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
+    """Settings to try first; the known ones as far as the space has them, if none are given."""
+    if study.enqueue is not None:
+        dropped = study.space.keys() - space.keys()
+        own = [
+            {key: value for key, value in settings.items() if key not in dropped}
+            for settings in study.enqueue
+        ]
+        for given in own:
+            check_settings(space, base, given)
+        return tuple(given for place, given in enumerate(own) if given not in own[:place])
+    found: list[Mapping[str, Any]] = []
+    for settings in KNOWN_SETTINGS:
+        within = {key: value for key, value in settings.items() if key in space}
+        try:
+            check_settings(space, base, within)
+        except UserError:
+            continue  # this space leaves these settings out
+        if within and within not in found:
+            found.append(within)
+    return tuple(found)
+
+
+def _check_data(
+    dataset: Dataset, space: Space, base: Config, known: Sequence[Mapping[str, Any]]
+) -> None:
+    from mmsr.graph.codes import check_graph_config
+
+    for graph in extreme_graphs(space, base):
+        check_graph_config(dataset, graph)
+    for settings in known:
+        check_graph_config(dataset, base.replace(settings).graph)
+    if not dataset.manifest.counts.valid_targets:
+        raise UserError(
+            f"data set {dataset.name!r} has no validation targets, a study has nothing to go by: "
+            "import it with another --protocol or more history"
+        )

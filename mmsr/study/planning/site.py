@@ -1,0 +1,88 @@
+"""Where a study runs: its data, what each trial gets, and the places that keep its state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mmsr import paths
+from mmsr.data import Dataset
+from mmsr.data.catalog import names as dataset_names
+from mmsr.errors import UserError, unknown
+from mmsr.remote import check_remote
+from mmsr.study.storage.database import default_storage
+from mmsr.study.workers.cluster import check_address, check_this_machine
+from mmsr.study.workers.resources import Resources, read_resources
+from mmsr.tracking import check_tracking, default_uri
+from mmsr.tracking.databases import check_database, normalised
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where trials run, checked."""
+
+    dataset: Dataset
+    resources: Resources
+    """What each trial gets."""
+    storage: str
+    """URL of Optuna's database."""
+    tracking: str
+    """URI of the tracking server."""
+    address: str | None
+    """Ray cluster to join; None starts Ray on this machine."""
+    home: str
+    """`$MMSR_HOME` as every node is told of it."""
+
+
+def find_site(
+    dataset: str,
+    resources: Mapping[str, float] | str,
+    *,
+    storage: str | None = None,
+    tracking: str | None = None,
+    address: str | None = None,
+) -> Site:
+    """Open the data set, and check that trials can run and be recorded.
+
+    Parameters
+    ----------
+    dataset : prepared data set by name.
+    resources : what each trial gets, as in `mmsr.study.Study`.
+    storage : Optuna's database; None stands for `$MMSR_STORAGE`, or SQLite under `$MMSR_HOME`.
+    tracking : the tracking server; None stands for `$MLFLOW_TRACKING_URI`, or SQLite likewise.
+    address : Ray cluster; None stands for `$RAY_ADDRESS`, or Ray on this machine.
+
+    Raises
+    ------
+    UserError : the first thing that is wrong; nothing was written.
+    """
+    if paths.remote() is not None:
+        check_remote(paths.named_home())
+    given = read_resources(resources)
+    opened = _open_dataset(dataset)
+    storage = normalised(storage or default_storage())
+    tracking = normalised(tracking or default_uri())
+    check_database(storage, "storage")
+    check_tracking(tracking)
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address is None:
+        check_this_machine(given)
+    else:
+        check_address(address)
+    home = str(paths.remote() or paths.home())
+    return Site(opened, given, storage, tracking, address, home)
+
+
+def _open_dataset(name: str) -> Dataset:
+    known = dataset_names()
+    if name not in known:
+        if name == "demo":
+            hint = "run `mmsr data demo`"
+        else:
+            hint = (
+                f"run `mmsr data import {name} --interactions FILE --items FILE "
+                "--features MODALITY=FILE`"
+            )
+        raise UserError(f"{unknown('dataset', name, known)}; {hint}")
+    return Dataset.open(name)

@@ -1,0 +1,161 @@
+"""What is used of Ray and Optuna that they do not document; an upgrade may take it away.
+
+Each function says why the public interface does not do. `tests/study/workers/test_inner_names.py`
+fails by name where an installed version lacks one; `pyproject.toml` bounds the versions.
+Of MLflow nothing but its public interface is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.trial import FrozenTrial, TrialState
+    from sqlalchemy import Connection
+
+READ_OF_A_STUDY = frozenset(
+    {"direction", "directions", "_is_multi_objective", "_storage", "_study_id"}
+)
+"""All that Optuna's pruners and samplers read of a study, its trials apart. They also write through
+`_storage`: successive halving stores the rungs that a trial has passed."""
+
+
+# Optuna
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """The storage that a study writes to; `optuna.Study` has no public way to it."""
+    return study._storage
+
+
+def id_of_study(study: Any) -> int:
+    """The storage's id of a study, or of a study's summary."""
+    return int(study._study_id)
+
+
+def id_of_trial(trial: FrozenTrial) -> int:
+    """The storage's id of a trial; the public `number` counts within one study."""
+    return trial._trial_id
+
+
+def with_id(trial: FrozenTrial, trial_id: int) -> FrozenTrial:
+    """The same trial with the id that a storage gave it; nothing public sets it."""
+    trial._trial_id = trial_id
+    return trial
+
+
+def all_trials(
+    study: optuna.Study,
+    deepcopy: bool,
+    states: Container[TrialState] | None,
+    use_cache: bool,
+) -> list[FrozenTrial]:
+    """A study's trials as Optuna's samplers read them: `get_trials` has no `use_cache`."""
+    return study._get_trials(deepcopy, states, use_cache)
+
+
+@contextmanager
+def one_transaction(database: RDBStorage) -> Iterator[Connection]:
+    """Let all that a storage writes within be one transaction; Optuna commits every call by itself.
+
+    Parameters
+    ----------
+    database : the storage. Its sessions are bound to one connection for as long as this, and a
+        session does not end a transaction that it was bound into.
+    """
+    from sqlalchemy.orm import scoped_session, sessionmaker
+
+    session = database.scoped_session
+    try:
+        with database.engine.begin() as connection:
+            database.scoped_session = scoped_session(sessionmaker(bind=connection))
+            yield connection
+    finally:
+        database.scoped_session = session
+
+
+# Ray
+
+
+@contextmanager
+def processes_in_own_group() -> Iterator[None]:
+    """Start Ray's processes outside this process's group; `ray.init` has no such choice.
+
+    A signal to the group (`kill -TERM -PID`, systemd, a batch system) would end Ray before the
+    study could stop in good order: this process would wait for it in vain and fail. Ray's own
+    processes still end with this one, however it ends.
+    """
+    from ray._private import services
+
+    plain = services.ConsolePopen
+    with patch.object(services, "ConsolePopen", partial(plain, process_group=0)):
+        yield
+
+
+def free_resources() -> Mapping[str, Mapping[str, float]]:
+    """What is unused of each node; the public `ray.available_resources` adds up all nodes."""
+    from ray._private.state import available_resources_per_node
+
+    found: Mapping[str, Mapping[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return found
+
+
+def node_groups() -> list[Any]:
+    """The kinds of nodes that the cluster's autoscaler may start; nothing public names them.
+
+    Each has `resources` by name and `max_count`, which is negative where there is no limit.
+    """
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    return list(config.node_group_configs) if config is not None else []
+
+
+# Ray Tune
+
+
+def keep_no_snapshots(tune_controller: Any) -> None:
+    """Keep Tune from writing down all trials whenever one has saved two checkpoints.
+
+    That grows with every trial, and nobody reads it: the study's state is in Optuna's storage. No
+    setting turns it off.
+    """
+    tune_controller._checkpoint_manager._sync_every_n_trial_checkpoints = None
+
+
+def allow_deaths(trial: Any, deaths: int) -> None:
+    """Let a trial's worker die so often from now on; Tune's own limit counts from the start."""
+    trial.max_failures = trial.num_failures + deaths
+
+
+def kill_worker(trial: Any) -> None:
+    """End the process that trains a trial, which is not to be started again."""
+    import ray
+
+    trial.max_failures = 0
+    if (worker := trial.temporary_state.ray_actor) is not None:
+        ray.kill(worker)
+
+
+def drop_unread(trial: Any) -> None:
+    """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
+    kept = trial.run_metadata
+    kept.metric_analysis.clear()
+    kept.metric_n_steps.clear()
+    # The task comes back from the worker with each report.
+    checkpoints = (found.metrics for found in kept.checkpoint_manager.best_checkpoint_results)
+    for result in (kept.last_result, *checkpoints):
+        result.pop("config", None)
+    trial.config.pop("task", None)
+
+
+def error_file_of(trial: Any) -> str | None:
+    """Path of the file in which Tune records why a trial's workers ended."""
+    path: str | None = trial.error_file
+    return path
