@@ -76,9 +76,7 @@ class EpochResult:
         UserError, OSError : see `write_checkpoint`.
         """
         if self._run.epoch != self.epoch:
-            raise RuntimeError(
-                f"cannot save epoch {self.epoch}: the run has reached epoch {self._run.epoch}"
-            )
+            raise RuntimeError(f"epoch {self.epoch} is over: the run is at {self._run.epoch}")
         self._run.save(folder, self)
 
 
