@@ -48,7 +48,7 @@ def list_() -> None:
 
 @app.command()
 def status(name: Name, storage: Storage = None) -> None:
-    """Show how far a study is, and every trial's state."""
+    """Show how far a study has come, and every trial's state."""
     from mmsr.study.budget import budget_used_up
     from mmsr.study.leaderboard import STYLES, rows, seconds, summary
     from mmsr.study.lookup import look_up
@@ -62,7 +62,7 @@ def status(name: Name, storage: Storage = None) -> None:
     running = known.folder.is_running()
     over, wanted = len(counted(known.study)), target(known.study) or 0
     state = "running" if running else "finished" if is_over(known.study) else "stopped"
-    console.print(f"study {name}: {state}, {over} of {wanted} trials are over; {summary(found)}")
+    console.print(f"study {name}: {state}, {over} of {wanted} trials done; {summary(found)}")
     if (used_up := budget_used_up(known.study)) is not None:
         console.print(used_up)
     definition = known.definition
@@ -89,7 +89,7 @@ def status(name: Name, storage: Storage = None) -> None:
     console.print(table)
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
-        console.print(f"go on with: {record.command}", soft_wrap=True, markup=False)
+        console.print(f"resume with: {record.command}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def leaderboard(
 
 
 def _overview(name: str) -> tuple[str, str, str]:
-    """State, trials and best value of a study, or why they are not known."""
+    """State, trials and best value of a study; only a reason where its storage cannot be read."""
     from mmsr.study.leaderboard import best_value, rows
     from mmsr.study.lookup import look_up
     from mmsr.study.store import target
@@ -134,7 +134,7 @@ def _overview(name: str) -> tuple[str, str, str]:
     try:
         known = look_up(name)
     except UserError:
-        return "storage away", "", ""
+        return "storage unavailable", "", ""
     over, wanted = len(counted(known.study)), target(known.study) or 0
     best = best_value(rows(known.study))
     state = "finished" if is_over(known.study) else "stopped"

@@ -95,7 +95,7 @@ def check_database(url: str, what: str) -> None:
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{what} {url!r} is not a database URL: write {example}") from None
+        raise UserError(f"{what} {url!r} is no database URL: write {example}") from None
     except ModuleNotFoundError as error:
         raise UserError(
             f"{what} {without_password(url)!r} needs the Python package {error.name!r}: "

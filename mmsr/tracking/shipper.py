@@ -223,9 +223,7 @@ class JournalTracker:
     def _say_away(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            self._notice(
-                f"tracking server cannot be reached ({error}); the study continues, nothing is lost"
-            )
+            self._notice(f"tracking server is away ({error}); the study continues, nothing is lost")
 
     def _note_refused(self, event: Event, error: Refused) -> None:
         with self._refused_path.open("a") as file:
