@@ -60,7 +60,13 @@ def read_arrow(path: Path) -> pa.Table:
 
 
 def column(table: pa.Table, name: str) -> pa.Array:
-    """Column `name` of a table as one array; it is copied only if it has several chunks."""
+    """Take a column of a table as one array; it is copied only if it has several chunks.
+
+    Parameters
+    ----------
+    table : holds the column.
+    name : the column's.
+    """
     chunks = table.column(name).chunks
     return chunks[0] if len(chunks) == 1 else table.column(name).combine_chunks()
 

@@ -34,7 +34,13 @@ def check_rate(rate: float) -> None:
 
 
 def n_lost(rate: float, n_have: int) -> int:
-    """How many items lose a modality: `rate` times the `n_have` items that have it, rounded."""
+    """Number of items that lose a modality, rounded.
+
+    Parameters
+    ----------
+    rate : share of them, in [0, 1].
+    n_have : number of items that have the modality.
+    """
     return int(rate * n_have + 0.5)
 
 

@@ -75,7 +75,13 @@ class Tracker(Protocol):
         """
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
-        """Set tags of the run `key`; `tags` holds their values by name."""
+        """Set tags of a run.
+
+        Parameters
+        ----------
+        key : the run.
+        tags : values by name.
+        """
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
         """Store files with a run.

@@ -126,13 +126,13 @@ def _check_file(path: Path, what: str) -> bool:
     if not folder.exists() and not path.absolute().is_relative_to(paths.home()):
         raise UserError(
             f"{what} {str(path)!r} cannot be made: there is no folder {str(folder)!r}; make it, or "
-            "name another file"
+            "name another place"
         )
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(
             f"{what} {str(path)!r} cannot be made: folder {str(folder)!r} is not writable; "
-            "set MMSR_HOME or name another file"
+            "set MMSR_HOME or name another place"
         )
     return False
