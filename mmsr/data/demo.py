@@ -21,7 +21,7 @@ _OPENED = 1_700_000_000
 """Unix time of the shop's first day."""
 _WIDTH = 64
 _SPREAD = 0.7
-"""Standard deviation of an item's vector around its cluster's centre, whose own is 1."""
+"""Standard deviation of items' vectors around their cluster's centre; that of the centres is 1."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def check_varied(vectors: NDArray[np.float32], modality: str, source: str) -> No
         raise UserError(f"{source}: only one item has a vector of {modality}: give more, or none")
     if (vectors == vectors[0]).all():
         raise UserError(
-            f"{source}: all {len(vectors)} {modality} vectors are equal, so they tell nothing: "
+            f"{source}: all {len(vectors)} {modality} vectors are equal, so they are of no use: "
             "fix the table or leave it out"
         )
 

@@ -34,7 +34,7 @@ def per_user_means(values: Floats, users: NDArray[np.integer]) -> Floats:
     Parameters
     ----------
     values : float64 [t], one value a target, e.g. a metric's contribution.
-    users : integers [t], whose target it is.
+    users : integers [t], user of each target.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def bootstrap_interval(
     Parameters
     ----------
     values : float64 [t, k], k values a target, e.g. k metrics' contributions.
-    users : integers [t], whose target it is.
+    users : integers [t], user of each target.
     n_resamples, confidence, seed : as for `paired_bootstrap`.
 
     Returns

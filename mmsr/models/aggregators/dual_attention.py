@@ -211,14 +211,14 @@ class Order(nn.Module, ABC):
 
 
 class Homogeneous(Order):
-    """`ho`: within types alone."""
+    """`ho`: homogeneous attention only, within node types."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         return p.within(value, value)
 
 
 class Heterogeneous(Order):
-    """`he`: across types alone."""
+    """`he`: heterogeneous attention only, across node types."""
 
     homogeneous = False
 
