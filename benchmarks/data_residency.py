@@ -152,7 +152,7 @@ def measure(dataset: str, trials: int, home: Path) -> dict[str, float]:
     from ray.cluster_utils import Cluster
 
     from mmsr.study import Int, Study
-    from mmsr.study.options import Options
+    from mmsr.study.planning.declaration import Options
 
     with tempfile.TemporaryDirectory(dir=home, prefix="residency-") as folder:
         os.environ[_PLACE], os.environ[_TRIALS] = folder, str(trials)

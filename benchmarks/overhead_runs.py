@@ -21,7 +21,7 @@ from typing import Any
 import common
 import sleeping
 
-from mmsr.study.cluster import cores
+from mmsr.study.workers.cluster import cores
 
 
 @dataclass
@@ -145,7 +145,7 @@ def refused_seconds(home: Path) -> float:
 
 
 def _run(study: Any, home: Path, epoch_seconds: float) -> Run:
-    from mmsr.study.store import default_storage, load_study, open_storage
+    from mmsr.study.storage.database import default_storage, load_study, open_storage
 
     started = time.time()
     with _clocks(home, epoch_seconds) as clocks, _sampled() as samples:

@@ -33,7 +33,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.evaluation.robustness import relative_area
 from mmsr.evaluation.sweep import Mask, Sweep, run_sweep
-from mmsr.study.robustness.report import some_targets
+from mmsr.study.results.knockouts import some_targets
 from mmsr.training import holds_checkpoint, load_best_model, read_checkpoint_state, train
 from mmsr.training.batching import bucketed_batches
 from mmsr.training.step import new_model, new_optimizer, train_step

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import common
 
 from mmsr.study import Choice, Float, Int, Random, Study, Tpe
-from mmsr.study.leaderboard import rows
-from mmsr.study.lookup import look_up
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
 
 METHODS = {"tpe": Tpe(startup_trials=4), "random": Random()}
 TOYS = Study(

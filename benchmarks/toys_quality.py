@@ -1,9 +1,9 @@
 """MMSR on Toys with the authors' graph (30 codes, 3 links), beside the paper's table 2.
 
-The other settings are `mmsr.study.defaults.OWN_SETTINGS`: the authors', and four things that the
-paper does not have: dropout on the input, scores by item and codes, label smoothing, and averaged
-weights. They were chosen on validation targets at one seed (2023). The step runs in bfloat16 where
-the processor has it.
+The other settings are `mmsr.study.search.defaults.OWN_SETTINGS`: the authors', and four things that
+the paper does not have: dropout on the input, scores by item and codes, label smoothing, and
+averaged weights. They were chosen on validation targets at one seed (2023). The step runs in
+bfloat16 where the processor has it.
 
 Two runs of one config and seed, both resumable (the same command goes on where it stopped):
 
@@ -33,7 +33,7 @@ from mmsr import paths
 from mmsr.config import Config
 from mmsr.data import Dataset, open_test
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.study.defaults import OWN_SETTINGS
+from mmsr.study.search.defaults import OWN_SETTINGS
 from mmsr.training import bf16_is_native, read_checkpoint_state, train
 
 SHOWN = ("hr@5", "mrr@5", "hr@20", "mrr@20")

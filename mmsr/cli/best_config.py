@@ -40,8 +40,8 @@ def export(
     path = Path(output)
     if output != "-" and path.exists() and not force:
         raise UserError(f"{output} exists: name another file, or replace it with --force")
-    from mmsr.study.export import export_best
-    from mmsr.study.lookup import look_up
+    from mmsr.study.results.export import export_best
+    from mmsr.study.storage.known_study import look_up
 
     text = export_best(look_up(name, storage), trial)
     if output == "-":

@@ -10,8 +10,8 @@ from rich.console import Console
 from mmsr.cli.options import Address, DryRun, StudyStorage, StudyTracking
 
 if TYPE_CHECKING:
-    from mmsr.study.finals.request import FinalPlan
-    from mmsr.study.finals.run import Finalized
+    from mmsr.finalize.request import FinalPlan
+    from mmsr.finalize.run import Finalized
 
 
 def finalize(
@@ -64,10 +64,10 @@ def finalize(
     the runs. Once they have finished, test is opened; that is recorded before test is read. Later
     calls show the same result.
     """
-    from mmsr.study.finals.request import make_final_plan
-    from mmsr.study.finals.view import show_record, show_request
-    from mmsr.study.lookup import look_up
-    from mmsr.study.study import exit_code
+    from mmsr.finalize.request import make_final_plan
+    from mmsr.finalize.view import show_record, show_request
+    from mmsr.study.driver.exit_codes import exit_code
+    from mmsr.study.storage.known_study import look_up
 
     known = look_up(name, storage, tracking_uri)
     given = {kind: value for kind, value in (("cpu", cpus), ("gpu", gpus)) if value is not None}
@@ -86,19 +86,19 @@ def finalize(
     if dry_run:
         show_request(plan, console)
         return
-    from mmsr.study.finals.run import finalize as run
+    from mmsr.finalize.run import finalize as run
 
     def all_of_it() -> int:
         look = None
         if robustness:
-            from mmsr.study.robustness.final import TestLook
+            from mmsr.robustness.on_test import TestLook
 
             look = TestLook(known)
         done = run(plan, console, device=device, again=again, look=look)
         _say(plan, done, console)
         show_record(done.record, console)
         if look is not None:
-            from mmsr.study.robustness.final import report_test
+            from mmsr.robustness.on_test import report_test
 
             report_test(look, console)
         return done.code

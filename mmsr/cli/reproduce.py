@@ -86,8 +86,8 @@ def reproduce(
     Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
     """
-    from mmsr.study.options import Options
-    from mmsr.study.reproduce.request import make_request
+    from mmsr.reproduce.request import make_request
+    from mmsr.study.planning.declaration import Options
 
     request = make_request(
         table,
@@ -108,16 +108,16 @@ def reproduce(
     if output is not None and output.exists() and not output.is_dir():
         raise UserError(f"--output {str(output)!r} is a file: name a folder")
     console = Console()
-    from mmsr.study.reproduce.figures import check_figure, reproduce_figure
-    from mmsr.study.reproduce.view import show_request, show_results
+    from mmsr.reproduce.figures import check_figure, reproduce_figure
+    from mmsr.reproduce.view import show_request, show_results
 
     check_figure(request)
     if dry_run:
         show_request(request, console)
         return
-    from mmsr.study.reproduce.run import reproduce as run
-    from mmsr.study.reproduce.run import write_results
-    from mmsr.study.study import exit_code
+    from mmsr.reproduce.run import reproduce as run
+    from mmsr.reproduce.run import write_results
+    from mmsr.study.driver.exit_codes import exit_code
 
     def all_of_it() -> int:
         if request.table.is_figure:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mmsr.cli.options import Device, StudyStorage, StudyTracking
 from mmsr.errors import UserError
-from mmsr.study.robustness.request import RATES
+from mmsr.robustness.request import RATES
 
 
 def robustness(
@@ -58,8 +58,8 @@ def robustness(
     Curves with bands are written as JSON, PNG and an interactive page; those of a study are also
     recorded in MLflow, as its nested run `robustness`.
     """
-    from mmsr.study.robustness.request import make_sweep
-    from mmsr.study.robustness.subject import find_subject
+    from mmsr.robustness.request import make_sweep
+    from mmsr.study.results.measured_model import find_subject
     from mmsr.tracking import check_tracking
 
     if output is not None and output.exists() and not output.is_dir():
@@ -76,8 +76,8 @@ def robustness(
         metric=subject.metric,
         others=subject.dataset.modalities,
     )
-    from mmsr.study.robustness.run import measure, write
-    from mmsr.study.robustness.view import show_results
+    from mmsr.robustness.run import measure, write
+    from mmsr.robustness.view import show_results
 
     folder = output or subject.output
     console = Console(highlight=False)
@@ -90,7 +90,7 @@ def robustness(
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     if subject.known is None:
         return
-    from mmsr.study.robustness.record import record_robustness
+    from mmsr.robustness.record import record_robustness
 
     if waiting := record_robustness(subject.known, results, files):
         console.print(

@@ -24,7 +24,7 @@ Storage = Annotated[
 @app.command("list")
 def list_() -> None:
     """List the studies that were run from this $MMSR_HOME."""
-    from mmsr.study.folder import find_study, study_names
+    from mmsr.study.storage.folder import find_study, study_names
 
     console = Console()
     names = study_names()
@@ -49,11 +49,12 @@ def list_() -> None:
 @app.command()
 def status(name: Name, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
-    from mmsr.study.budget import budget_used_up
-    from mmsr.study.leaderboard import STYLES, rows, seconds, summary
-    from mmsr.study.lookup import look_up
-    from mmsr.study.store import target
-    from mmsr.study.succession import counted, is_over
+    from mmsr.format import seconds
+    from mmsr.study.storage.budget import budget_used_up
+    from mmsr.study.storage.known_study import look_up
+    from mmsr.study.storage.progress import counted, is_over, target
+    from mmsr.study.storage.trials import rows
+    from mmsr.study.views.tables import STYLES, summary
     from mmsr.tracking.databases import without_password
 
     console = Console()
@@ -99,9 +100,9 @@ def leaderboard(
     storage: Storage = None,
 ) -> None:
     """Show the best trials of a study by its objective, with their settings."""
-    from mmsr.study.leaderboard import chosen_on, leaderboard, ranked, rows, settings_text
-    from mmsr.study.lookup import look_up
-    from mmsr.study.pareto import show_front
+    from mmsr.study.storage.known_study import look_up
+    from mmsr.study.storage.trials import ranked, rows
+    from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front
 
     console = Console(highlight=False)
     known = look_up(name, storage)
@@ -118,7 +119,8 @@ def leaderboard(
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, markup=False, soft_wrap=True)
     if known.folder.knockouts.exists():
-        from mmsr.study.robustness.report import read_knockouts, say
+        from mmsr.study.results.knockouts import read_knockouts
+        from mmsr.study.views.ending import say
 
         if (found_out := read_knockouts(known)) is not None:
             say(found_out, console)
@@ -126,10 +128,9 @@ def leaderboard(
 
 def _overview(name: str) -> tuple[str, str, str]:
     """State, trials and best value of a study; only a reason where its storage cannot be read."""
-    from mmsr.study.leaderboard import best_value, rows
-    from mmsr.study.lookup import look_up
-    from mmsr.study.store import target
-    from mmsr.study.succession import counted, is_over
+    from mmsr.study.storage.known_study import look_up
+    from mmsr.study.storage.progress import counted, is_over, target
+    from mmsr.study.storage.trials import best_value, rows
 
     try:
         known = look_up(name)

@@ -2,9 +2,9 @@
 
 from mmsr.data.dataset import Dataset, FeatureTable, check_test, open_test
 from mmsr.data.demo import DemoShop, write_tables
+from mmsr.data.importers.prepare import Prepared, prepare
+from mmsr.data.importers.sources import Sources
 from mmsr.data.manifest import ImportSettings, Manifest
-from mmsr.data.prepare import Prepared, prepare
-from mmsr.data.sources import Sources
 from mmsr.data.splits import PROTOCOLS, Prefixes
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data.catalog import cannot
 from mmsr.data.demo_words import ADJECTIVES, TOPICS
-from mmsr.data.sources import Sources
+from mmsr.data.folders import cannot
+from mmsr.data.importers.sources import Sources
 from mmsr.errors import UserError
 
 _DAY = 86_400

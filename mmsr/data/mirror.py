@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data import catalog
+from mmsr.data.folders import locked, replacing
 from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
@@ -37,7 +37,7 @@ def published() -> list[str]:
 def publish(folder: Path) -> None:
     """Copy a data set of this machine to the home's object store, unless it is there already.
 
-    Use it inside `catalog.locked`. Nothing happens where the home is a folder.
+    Use it inside `mmsr.data.folders.locked`. Nothing happens where the home is a folder.
 
     Parameters
     ----------
@@ -83,10 +83,10 @@ def refresh(name: str) -> None:
         text = _text(place / MANIFEST_FILE)
         if text is None or _is(paths.datasets() / name, text):
             return
-        with catalog.locked(name, Silent()) as target:
+        with locked(name, Silent()) as target:
             if _is(target, text):  # another process has fetched it meanwhile
                 return
-            with catalog.replacing(target) as draft:
+            with replacing(target) as draft:
                 (draft / MANIFEST_FILE).write_text(text)
                 manifest = Manifest.read(draft)
                 _fetch(_version(place, manifest), draft, leave_out=manifest.withheld)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmsr.data.catalog import cannot, reason_of
+from mmsr.data.folders import cannot, reason_of
 from mmsr.data.progress import Advance
 from mmsr.errors import UserError
 

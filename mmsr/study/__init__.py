@@ -1,9 +1,9 @@
-"""Studies: search spaces, the runner on Ray Tune, finalize and export."""
+"""Studies: declared as a short Python file, run on Ray, kept in Optuna and MLflow."""
 
-from mmsr.study.defaults import AUTHORS_SETTINGS, DEFAULT_SPACE, KNOWN_SETTINGS
-from mmsr.study.dimensions import Choice, Float, Int
-from mmsr.study.methods import CmaEs, Gp, Grid, Halving, Hyperband, Median, Nsga2, Random, Tpe
-from mmsr.study.study import Study
+from mmsr.study.main import Study
+from mmsr.study.search import CmaEs, Gp, Grid, Halving, Hyperband, Median, Nsga2, Random, Tpe
+from mmsr.study.search.defaults import AUTHORS_SETTINGS, DEFAULT_SPACE, KNOWN_SETTINGS
+from mmsr.study.search.dimensions import Choice, Float, Int
 
 __all__ = [
     "AUTHORS_SETTINGS",

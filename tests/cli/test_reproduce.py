@@ -1,4 +1,4 @@
-"""`mmsr reproduce` as a user meets it, as far as nothing is run (see tests/study/reproduce)."""
+"""`mmsr reproduce` as a user meets it, as far as nothing is run (see tests/reproduce)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def mmsr(shop, monkeypatch, capsys, tmp_path):
     from mmsr.cli.app import main
 
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("mmsr.study.runner.ray_cluster", lambda _: pytest.fail("scheduled"))
+    monkeypatch.setattr("mmsr.study.driver.run.ray_cluster", lambda _: pytest.fail("scheduled"))
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["mmsr", "reproduce", *arguments])

@@ -7,8 +7,9 @@ from collections import Counter
 
 from mlflow import MlflowClient
 
-from mmsr.study.leaderboard import rows, summary
-from mmsr.study.lookup import look_up
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
+from mmsr.study.views.tables import summary
 
 
 def main(name: str, storage: str, tracking: str, expected: int) -> None:

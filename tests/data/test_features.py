@@ -14,7 +14,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
-from mmsr.data.text import encode_texts
+from mmsr.data.encoders.text import encode_texts
 from mmsr.errors import UserError
 
 WriteTable = Callable[..., Path]

@@ -10,14 +10,14 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int, Study
-from mmsr.study.demand import most_demanding
-from mmsr.study.folder import StudyRecord
-from mmsr.study.options import Options
-from mmsr.study.packing import pack, settle
-from mmsr.study.plan import make_plan
-from mmsr.study.probe import Measured, Probe
-from mmsr.study.resources import GB, Node, Resources, read_resources
-from mmsr.study.runner import _resources
+from mmsr.study.driver.opening import resources_of
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.sizing.packing import pack, settle
+from mmsr.study.sizing.probe import Measured, Probe
+from mmsr.study.sizing.worst_case import most_demanding
+from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.workers.resources import GB, Node, Resources, read_resources
 
 GPU = {"device_memory": int(9 * GB), "device_total": int(80 * GB)}
 
@@ -49,9 +49,9 @@ def test_as_many_as_fit_run_at_once(gb, more, nodes, cpu, gpu, fits):
 def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypatch):
     study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
     plan = make_plan(study, Options())
-    monkeypatch.setattr("mmsr.study.packing.nodes", lambda: [Node(0)])  # the head alone
+    monkeypatch.setattr("mmsr.study.sizing.packing.nodes", lambda: [Node(0)])  # the head alone
     monkeypatch.setattr(
-        "mmsr.study.packing.startable_nodes", lambda: [Node(0), Node(8, 1, 64 * GB)]
+        "mmsr.study.sizing.packing.startable_nodes", lambda: [Node(0), Node(8, 1, 64 * GB)]
     )
     monkeypatch.setattr(Probe, "measure", lambda p, say: measured(2, **(GPU if p.gpu else {})))
     settled = settle(plan, lambda _: None)
@@ -61,9 +61,9 @@ def test_a_gpu_that_an_autoscaler_may_start_is_measured_on(study_home, monkeypat
 def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(study_home):
     study = Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}, resources="auto")
     plan = make_plan(study, Options())
-    assert _resources(plan) is None
+    assert resources_of(plan) is None
     known = dataclasses.replace(plan, resources=Resources(cpu=2, gpu=0.5, memory=3 * GB))
-    kept = _resources(known)
+    kept = resources_of(known)
     assert kept == {"cpu": 2, "gpu": 0.5, "memory_gb": 3}
     assert read_resources(kept) == known.resources
     names = ("uid", "dataset", "objective", "storage", "tracking", "command")
@@ -71,7 +71,7 @@ def test_what_was_measured_is_not_forgotten_by_a_call_that_measures_nothing(stud
     plan.folder.write_record(
         StudyRecord(name=plan.name, resources=kept, **dict.fromkeys(names, ""))
     )
-    assert _resources(plan) == kept
+    assert resources_of(plan) == kept
 
 
 def test_a_trial_that_fits_nowhere_is_refused():
@@ -106,7 +106,7 @@ def test_measuring_runs_a_trial_once_and_remembers(study_home, monkeypatch):
     assert found.evaluate_seconds > 0
     assert 5e7 < found.memory < 1e10
     assert found.device_memory is None
-    monkeypatch.setattr("mmsr.study.probe._here", None)  # nothing is run any more
+    monkeypatch.setattr("mmsr.study.sizing.probe._here", None)  # nothing is run any more
     assert Probe(plan, plan.base).measure(print) == found
     assert Probe(plan, plan.base.replace({"model.width": 16})).known() is None
 
@@ -132,7 +132,7 @@ def test_a_trial_that_does_not_run_is_told_in_one_line(study_home, tmp_path, mon
 def test_who_has_to_wait_for_a_node_is_told(study_home, monkeypatch, free, waits):
     plan = make_plan(Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}), Options())
     monkeypatch.setattr("ray._private.state.available_resources_per_node", lambda: free)
-    monkeypatch.setattr("mmsr.study.probe._ray_is_there", lambda: True)
+    monkeypatch.setattr("mmsr.study.sizing.probe._ray_is_there", lambda: True)
     monkeypatch.setattr(Probe, "_elsewhere", lambda *_: measured(1, **GPU).model_dump())
     said = []
     Probe(plan, plan.base, gpu=1.0).measure(said.append)

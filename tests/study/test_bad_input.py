@@ -13,11 +13,11 @@ import pytest
 
 from mmsr.config import AGGREGATOR_NAMES
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Grid, Halving, Int, Study, Tpe
-from mmsr.study.folder import StudyFolder, StudyRecord
-from mmsr.study.options import Options
-from mmsr.study.plan import TEST_SELECTING, make_plan
-from mmsr.study.resources import Node, Resources
-from mmsr.study.store import default_storage
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import TEST_SELECTING, make_plan
+from mmsr.study.storage.database import default_storage
+from mmsr.study.storage.folder import StudyFolder, StudyRecord
+from mmsr.study.workers.resources import Node, Resources
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
     def run(*arguments, **changes):
         with monkeypatch.context() as patch:
             # Whatever would be written or started from here on is a failure of the test.
-            patch.setattr("mmsr.study.runner.ray_cluster", lambda _: pytest.fail("scheduled"))
+            patch.setattr("mmsr.study.driver.run.ray_cluster", lambda _: pytest.fail("scheduled"))
             with pytest.raises(SystemExit) as stop:
                 dataclasses.replace(small_study, **changes).main(arguments)
         assert stop.value.code == 2

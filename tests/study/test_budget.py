@@ -9,13 +9,15 @@ import pytest
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study import store
-from mmsr.study.budget import Budget, Meter, budget_used_up, read_budget, spent_hours
-from mmsr.study.options import Options
-from mmsr.study.plan import make_plan
-from mmsr.study.report import Ending, Proposal
-from mmsr.study.resources import Resources
-from mmsr.study.succession import is_over
+from mmsr.study.driver.meter import Meter
+from mmsr.study.planning.checks import read_budget
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.storage import database
+from mmsr.study.storage.budget import Budget, budget_used_up, spent_hours
+from mmsr.study.storage.progress import is_over
+from mmsr.study.workers.messages import Ending, Proposal
+from mmsr.study.workers.resources import Resources
 from mmsr.tracking import RunState
 
 HOUR = 3600.0
@@ -115,8 +117,8 @@ def test_dry_run_says_what_the_budget_is(small_study, study_home, capsys):
 
 def test_a_study_whose_budget_is_used_up_starts_nothing(small_study, study_home, capsys):
     plan = make_plan(small_study, Options(hours=2.0))
-    study = store.open_study(
-        store.open_storage(plan.storage),
+    study = database.open_study(
+        database.open_storage(plan.storage),
         plan.name,
         plan.definition,
         known=(),

@@ -20,8 +20,8 @@ import pytest
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.study.leaderboard import rows
-from mmsr.study.lookup import look_up
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
 from mmsr.training import train
 
 pytestmark = pytest.mark.slow

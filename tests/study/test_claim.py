@@ -15,13 +15,13 @@ import pytest
 
 from mmsr.errors import UserError
 from mmsr.study import Study
-from mmsr.study.claim import claimed
-from mmsr.study.options import Options
+from mmsr.study.planning.declaration import Options
+from mmsr.study.storage.driver_lock import claimed
 
 HOLD = """
 import signal, sys
 from mmsr.study import Study
-from mmsr.study.claim import claimed
+from mmsr.study.storage.driver_lock import claimed
 from mmsr.study.options import Options
 
 with claimed(*sys.argv[1:]):

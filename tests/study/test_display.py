@@ -7,8 +7,8 @@ import io
 from rich.console import Console
 
 from mmsr.config import Config
-from mmsr.study.display import _KEPT, Display
-from mmsr.study.report import Ending, Proposal
+from mmsr.study.views.live_table import _KEPT, Display
+from mmsr.study.workers.messages import Ending, Proposal
 from mmsr.tracking import RunState
 
 

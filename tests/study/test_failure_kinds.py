@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmsr.study.failures import grouped, kind_of, out_of_memory
+from mmsr.study.views.ending import grouped
+from mmsr.study.workers.failures import kind_of, out_of_memory
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from mmsr.study.leaderboard import rows
-from mmsr.study.lookup import look_up
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import torch
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.study.robustness.final import TestLook, report_test
+from mmsr.robustness.on_test import TestLook, report_test
 from mmsr.training.step import new_model
 
 CONFIG = Config(dataset="shop").replace(

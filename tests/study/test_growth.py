@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmsr.study.cluster import Capacity
-from mmsr.study.resources import Resources
+from mmsr.study.workers.cluster import Capacity
+from mmsr.study.workers.resources import Resources
 
 HEAD = {"Alive": True, "Resources": {"CPU": 0.0}}
 NODE = {"CPU": 8.0, "GPU": 1.0}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmsr.study import head
+from mmsr.study.workers import head
 
 CODE = 3
 

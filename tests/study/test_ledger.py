@@ -12,10 +12,11 @@ from optuna.trial import TrialState
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study import Choice, Halving, Int, Tpe
-from mmsr.study.leaderboard import rows
-from mmsr.study.ledger import Ledger
-from mmsr.study.report import Failure, Report
-from mmsr.study.succession import counted, current
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.storage.lineage import current
+from mmsr.study.storage.progress import counted
+from mmsr.study.storage.trials import rows
+from mmsr.study.workers.messages import Failure, Report
 from mmsr.tracking import RunState
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

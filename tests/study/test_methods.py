@@ -25,10 +25,12 @@ from mmsr.study import (
     Random,
     Tpe,
 )
-from mmsr.study.ledger import Ledger
-from mmsr.study.methods import PRUNERS, SAMPLERS, chosen_pruner, chosen_sampler
-from mmsr.study.proposals import Exhausted
-from mmsr.study.report import Failure, Report
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.proposals import Exhausted
+from mmsr.study.search import PRUNERS, SAMPLERS
+from mmsr.study.search.pruners import chosen_pruner
+from mmsr.study.search.samplers import chosen_sampler
+from mmsr.study.workers.messages import Failure, Report
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 OBJECTIVE = "valid/mrr@20"

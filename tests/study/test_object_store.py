@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from mmsr.data import Sources, prepare
-from mmsr.study.leaderboard import rows
-from mmsr.study.lookup import look_up
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
 
 pytestmark = pytest.mark.slow
 

@@ -15,14 +15,16 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study import Grid, Int, Nsga2, Random, Tpe
-from mmsr.study.leaderboard import best, rows
-from mmsr.study.ledger import Ledger
-from mmsr.study.objectives import directions, in_words, read_objectives, shown
-from mmsr.study.options import Options
-from mmsr.study.pareto import front_tags, pareto_front, show_front
-from mmsr.study.plan import make_plan
-from mmsr.study.report import Report
-from mmsr.study.succession import counted, curve_of
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.results.pareto import front_tags, pareto_front
+from mmsr.study.search.objectives import directions, in_words, read_objectives, shown
+from mmsr.study.storage.lineage import curve_of
+from mmsr.study.storage.progress import counted
+from mmsr.study.storage.trials import best, rows
+from mmsr.study.views.tables import show_front
+from mmsr.study.workers.messages import Report
 from mmsr.training.epoch_cost import OPERATIONS, PARAMETERS, epoch_cost
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -10,12 +10,12 @@ from optuna.trial import TrialState
 
 from mmsr.config import Config
 from mmsr.study import Choice, Int, Tpe
-from mmsr.study.leaderboard import rows
-from mmsr.study.ledger import SAME_FAILURES, Ledger
-from mmsr.study.options import Options
-from mmsr.study.plan import make_plan
-from mmsr.study.report import Failure, Report
-from mmsr.study.succession import add_missing, counted, n_over
+from mmsr.study.driver.ledger import SAME_FAILURES, Ledger
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.storage.progress import add_missing, counted, n_over
+from mmsr.study.storage.trials import rows
+from mmsr.study.workers.messages import Failure, Report
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 OBJECTIVE = "valid/mrr@20"

@@ -14,8 +14,8 @@ import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsr.study.owned import OwnedStorage, together
-from mmsr.study.store import open_storage
+from mmsr.study.storage.database import open_storage
+from mmsr.study.storage.single_writer import OwnedStorage, together
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_a_transaction_is_seen_whole_by_others(url, storage):
 KILLED = """
 import os, signal, sys
 import optuna
-from mmsr.study.owned import OwnedStorage, together
-from mmsr.study.store import open_storage
+from mmsr.study.storage.single_writer import OwnedStorage, together
+from mmsr.study.storage.database import open_storage
 
 study = optuna.create_study(study_name="s", storage=OwnedStorage(open_storage(sys.argv[1])))
 with together(study):

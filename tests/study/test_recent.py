@@ -7,8 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 
-from mmsr.study.methods import recent
-from mmsr.study.methods.recent import BestAndNewest
+from mmsr.study.search import recent
+from mmsr.study.search.recent import BestAndNewest
 
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 

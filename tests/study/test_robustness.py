@@ -18,14 +18,15 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation.robustness import links_of
-from mmsr.study import Study, runner
-from mmsr.study.ledger import Ledger
-from mmsr.study.plan import Plan
-from mmsr.study.report import Report
-from mmsr.study.robustness.report import some_targets
-from mmsr.study.robustness.request import RATES, make_sweep, parse_rates, parse_subsets
-from mmsr.study.robustness.subject import find_subject
-from mmsr.study.succession import trial_folder
+from mmsr.robustness.request import RATES, make_sweep, parse_rates, parse_subsets
+from mmsr.study import Study
+from mmsr.study.driver import run as runner
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.planning.plan import Plan
+from mmsr.study.results.knockouts import some_targets
+from mmsr.study.results.measured_model import find_subject
+from mmsr.study.storage.lineage import trial_folder
+from mmsr.study.workers.messages import Report
 from mmsr.training import read_checkpoint_state, train
 
 SMALL = {

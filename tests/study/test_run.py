@@ -15,12 +15,12 @@ from mmsr.config import Config
 from mmsr.data import Dataset, open_test
 from mmsr.errors import UserError
 from mmsr.evaluation import ranking_metrics
-from mmsr.study.export import export_best
-from mmsr.study.finals.request import make_final_plan
-from mmsr.study.finals.results import read_final
-from mmsr.study.leaderboard import best, ranked, rows
-from mmsr.study.lookup import look_up
-from mmsr.study.tested import rank
+from mmsr.finalize.request import make_final_plan
+from mmsr.study.results.export import export_best
+from mmsr.study.results.finalized import read_final
+from mmsr.study.results.held_out import rank
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import best, ranked, rows
 from mmsr.training import train
 
 pytestmark = pytest.mark.slow

@@ -13,15 +13,15 @@ from ray.tune.search import Searcher
 
 from mmsr.config import Config
 from mmsr.study import Int
-from mmsr.study.ledger import Ledger
-from mmsr.study.report import Failure, Report, Task
-from mmsr.study.search import (
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.tune import (
     WORKER_DEATHS,
     StopWhenAsked,
     StudyCallback,
     StudyScheduler,
     StudySearch,
 )
+from mmsr.study.workers.messages import Failure, Report, Task
 
 OBJECTIVE = "valid/mrr@20"
 

@@ -11,7 +11,7 @@ from mmsr.config import AGGREGATOR_NAMES, Config
 from mmsr.errors import UserError
 from mmsr.models.registry import READOUTS
 from mmsr.study import AUTHORS_SETTINGS, DEFAULT_SPACE, Choice, Float, Int
-from mmsr.study.space import (
+from mmsr.study.search.space import (
     apply,
     check_settings,
     check_space,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optuna
 
-from mmsr.study.tested import Opening, all_openings
+from mmsr.study.results.held_out import Opening, all_openings
 
 
 def test_openings_of_folder_and_storage_count_once_each_in_order_of_time():

@@ -11,8 +11,8 @@ import pytest
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.report import Failure, Task
-from mmsr.study.trial import run_trial
+from mmsr.study.workers.messages import Failure, Task
+from mmsr.study.workers.trial import run_trial
 
 
 @pytest.fixture

@@ -7,22 +7,23 @@ import dataclasses
 import pytest
 
 from mmsr.errors import UserError
-from mmsr.study import Choice, Float, Int, store
-from mmsr.study.leaderboard import rows
-from mmsr.study.ledger import Ledger
-from mmsr.study.objectives import directions
-from mmsr.study.options import Options
-from mmsr.study.plan import make_plan
-from mmsr.study.report import Report
-from mmsr.study.succession import add_missing, counted, n_over
-from mmsr.study.warm import tell
+from mmsr.study import Choice, Float, Int
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.planning.warm_start import tell
+from mmsr.study.search.objectives import directions
+from mmsr.study.storage import database
+from mmsr.study.storage.progress import add_missing, counted, n_over
+from mmsr.study.storage.trials import rows
+from mmsr.study.workers.messages import Report
 
 OBJECTIVE, COST = "valid/mrr@20", "cost/parameters"
 
 
 def open_study(plan):
-    return store.open_study(
-        store.open_storage(plan.storage),
+    return database.open_study(
+        database.open_storage(plan.storage),
         plan.name,
         plan.definition,
         known=(),

@@ -15,22 +15,22 @@ from safetensors.numpy import save_file
 
 from mmsr.errors import UserError
 from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
-from mmsr.study import store
-from mmsr.study.export import export_best
-from mmsr.study.finals import run
-from mmsr.study.finals.collect import collect, runs_of
-from mmsr.study.finals.request import DEVELOPMENT, TRAIN, make_final_plan
-from mmsr.study.finals.results import FinalRecord, read_final
-from mmsr.study.finals.view import markdown, show_record
-from mmsr.study.folder import StudyRecord
-from mmsr.study.leaderboard import rows
-from mmsr.study.ledger import Ledger
-from mmsr.study.lookup import look_up
-from mmsr.study.options import Options
-from mmsr.study.plan import make_plan
-from mmsr.study.report import Failure, Report
-from mmsr.study.succession import failed, n_over, take_back
-from mmsr.study.tested import Opening
+from mmsr.finalize import run
+from mmsr.finalize.collect import collect, runs_of
+from mmsr.finalize.request import DEVELOPMENT, TRAIN, make_final_plan
+from mmsr.finalize.view import markdown, show_record
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.plan import make_plan
+from mmsr.study.results.export import export_best
+from mmsr.study.results.finalized import FinalRecord, read_final
+from mmsr.study.results.held_out import Opening
+from mmsr.study.storage import database
+from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.progress import failed, n_over, take_back
+from mmsr.study.storage.trials import rows
+from mmsr.study.workers.messages import Failure, Report
 
 OBJECTIVE = "valid/mrr@20"
 N_USERS = 40
@@ -52,8 +52,8 @@ def report_of(value, epoch=2, best_epoch=2):
 def known(small_study, study_home):
     """A study of which three of four trials have finished, the last one with the best value."""
     plan = make_plan(small_study, Options(name="small", trials=4))
-    study = store.open_study(
-        store.open_storage(plan.storage),
+    study = database.open_study(
+        database.open_storage(plan.storage),
         plan.name,
         plan.definition,
         known=(),
@@ -65,7 +65,7 @@ def known(small_study, study_home):
     plan.folder.write_record(
         StudyRecord(
             name="small",
-            uid=store.study_uid(study),
+            uid=database.study_uid(study),
             dataset="shop",
             objective=OBJECTIVE,
             storage=plan.storage,
@@ -104,8 +104,8 @@ def finalized(known):
     """Final figures of runs with made-up ranks and validation scores; some may have failed."""
 
     def make(plan, failing=()):
-        study = store.open_study(
-            store.open_storage(plan.storage),
+        study = database.open_study(
+            database.open_storage(plan.storage),
             plan.name,
             plan.definition,
             known=(),
@@ -114,7 +114,7 @@ def finalized(known):
             pruner=None,
         )
         (plan.folder.path / "tested").mkdir(parents=True)
-        from mmsr.study.succession import add_missing
+        from mmsr.study.storage.progress import add_missing
 
         add_missing(study, plan.only)
         ledger = ledger_of(plan, study)
@@ -233,7 +233,7 @@ def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run.finalize(plan, Console(file=io.StringIO()))
     assert list(run_plan.call_args.kwargs["retried"]) == list(plan.only)
-    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
     assert failed(study, plan.only) == [0, 3]
     assert failed(study, plan.only[1:]) == [3]
     take_back(study, failed(study, plan.only))
@@ -247,7 +247,7 @@ def test_runs_that_failed_are_tried_again(known, finalized, monkeypatch):
 def test_runs_that_fail_alike_each_time_stop_nobody(known, finalized):
     plan = make_final_plan(known, top=1, n_seeds=3)
     finalized(plan, failing={1, 2, 3, 4})
-    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
     for retries in (True, True, False):
         take_back(study, failed(study, plan.only))
         ledger = ledger_of(plan, study, retries=retries)
@@ -281,7 +281,7 @@ def test_a_refit_that_is_tried_again_is_new_to_test(known, finalized, left):
     finalized(plan, failing={0})
     opening = Opening(at="2026-01-01T00:00:00+00:00", trials=(1,))
     known.folder.write("finalized.json", FinalRecord(opened=(opening,)).model_dump_json())
-    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
     take_back(study, [0])
     if left == "running":
         ledger = ledger_of(plan, study)
@@ -307,7 +307,7 @@ def test_openings_of_another_machine_ask_for_a_word(known, finalized, monkeypatc
     plan = make_final_plan(known, top=1, n_seeds=2)
     finalized(plan)
     monkeypatch.setattr(run, "run_plan", Mock(return_value=0))
-    study = store.load_study(store.open_storage(plan.storage), plan.name)
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
     refits = [row.number for row in rows(study) if row.settings["part"] == DEVELOPMENT]
     study.set_user_attr("test_opened", [{"at": "2026-01-01T00:00:00+00:00", "trials": refits}])
     console = Console(file=io.StringIO())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmsr.study.options import Options
-from mmsr.study.reproduce.request import Request, make_request
+from mmsr.reproduce.request import Request, make_request
+from mmsr.study.planning.declaration import Options
 
 SMALL = {"model.width": 8, "graph.n_codes": 6, "training.batch_size": 32}
 

@@ -14,12 +14,13 @@ import pytest
 from mmsr.config import AGGREGATOR_NAMES
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Sweep, run_sweep
-from mmsr.study.reproduce.draw import write
-from mmsr.study.reproduce.figures import MASK_SEEDS, Figure, FigureRow
-from mmsr.study.reproduce.request import make_request
-from mmsr.study.reproduce.tables import FIGURES, find_table
-from mmsr.study.robustness.request import RATES as RATES_TEXT
-from mmsr.study.robustness.request import parse_rates
+from mmsr.reproduce.draw import write
+from mmsr.reproduce.figures import MASK_SEEDS
+from mmsr.reproduce.request import make_request
+from mmsr.reproduce.results import Figure, FigureRow
+from mmsr.reproduce.tables import FIGURES, find_table
+from mmsr.robustness.request import RATES as RATES_TEXT
+from mmsr.robustness.request import parse_rates
 
 RATES = parse_rates(RATES_TEXT)
 

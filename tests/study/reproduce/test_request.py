@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mmsr.errors import UserError
-from mmsr.study.plan import TEST_SELECTING
-from mmsr.study.reproduce.request import name_of
-from mmsr.study.reproduce.tables import TABLES
+from mmsr.reproduce.request import name_of
+from mmsr.reproduce.tables import TABLES
+from mmsr.study.planning.plan import TEST_SELECTING
 
 
 def test_the_study_is_rows_times_seeds_with_one_budget(request_of):

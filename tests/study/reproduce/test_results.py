@@ -11,16 +11,16 @@ from rich.console import Console
 from safetensors.numpy import save_file
 from scipy.stats import wilcoxon
 
-from mmsr.study import store
-from mmsr.study.comparison import COMPARED
-from mmsr.study.leaderboard import rows
-from mmsr.study.ledger import Ledger
-from mmsr.study.lookup import look_up
-from mmsr.study.report import Failure, Report
-from mmsr.study.reproduce.collect import collect, runs_of
-from mmsr.study.reproduce.results import Results
-from mmsr.study.reproduce.run import write_results
-from mmsr.study.reproduce.view import markdown, notes, show_results
+from mmsr.reproduce.collect import collect, runs_of
+from mmsr.reproduce.results import Results
+from mmsr.reproduce.run import write_results
+from mmsr.reproduce.view import markdown, notes, show_results
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.results.comparison import COMPARED
+from mmsr.study.storage import database
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
+from mmsr.study.workers.messages import Failure, Report
 
 N_USERS, PER_USER = 60, 2
 USERS = np.repeat(np.arange(N_USERS), PER_USER).astype(np.int32)
@@ -41,8 +41,8 @@ def results_of(request_of, study_home):
     def make(factors, n_seeds=2):
         request = request_of(rows=list(factors), n_seeds=n_seeds)
         plan = request.plan
-        study = store.open_study(
-            store.open_storage(plan.storage),
+        study = database.open_study(
+            database.open_storage(plan.storage),
             plan.name,
             plan.definition,
             known=plan.only,

@@ -15,10 +15,10 @@ from mmsr.config import Config
 from mmsr.data import Dataset, open_test
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.study.export import export_best
-from mmsr.study.finals.request import make_final_plan
-from mmsr.study.lookup import look_up
-from mmsr.study.reproduce.results import Results
+from mmsr.finalize.request import make_final_plan
+from mmsr.reproduce.results import Results
+from mmsr.study.results.export import export_best
+from mmsr.study.storage.known_study import look_up
 from mmsr.training import train
 
 pytestmark = pytest.mark.slow

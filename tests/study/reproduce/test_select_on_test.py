@@ -10,7 +10,7 @@ import pytest
 from mmsr.config import METRICS, Config
 from mmsr.data import open_test
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.study.reproduce.select_on_test import read_best, train_selecting_on_test
+from mmsr.reproduce.select_on_test import read_best, train_selecting_on_test
 from mmsr.training import train
 
 SMALL = Config(dataset="shop").replace(

@@ -8,7 +8,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.model_config import AGGREGATOR_NAMES
 from mmsr.models.aggregators.dual_attention import ORDERS
-from mmsr.study.reproduce.tables import REFERENCE, TABLES, find_table, published
+from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, published
 
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
 

@@ -1,0 +1,1 @@
+"""From the tables that people bring to a prepared data set."""

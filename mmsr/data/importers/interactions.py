@@ -1,0 +1,123 @@
+"""From a table of interactions to histories: remove duplicates, take the k-core, sort by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmsr.data.importers.columns import Ids, Times, as_ids, as_times
+from mmsr.data.importers.tables import read_table
+from mmsr.data.splits import Histories
+from mmsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The interactions that are kept, and what was left out.
+
+    Attributes
+    ----------
+    histories : items of each user in the order of time; ties keep the order of the file.
+    times : the moments of `histories`, and how to write them.
+    user_ids, item_ids : original ids by index, in ascending order as text.
+    duplicates : number of rows left out because they repeat user, item and moment of another row.
+    core_users, core_items, core_interactions : how many the k-core filter left out.
+    """
+
+    histories: Histories
+    times: Times
+    user_ids: pa.Array
+    item_ids: pa.Array
+    duplicates: int
+    core_users: int
+    core_items: int
+    core_interactions: int
+
+
+def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Interactions:
+    """Read interactions and make histories of them.
+
+    Rows that repeat user, item and moment of an earlier row are left out; the same item at another
+    moment is a repeat and stays. Then users and items with fewer than `core` interactions are
+    removed, again and again until all have enough. Ties in time keep the order of the file.
+
+    Parameters
+    ----------
+    path : table of user_id, item_id and timestamp.
+    core : fewest interactions of a user or item that is kept.
+    columns : column names in the file by mmsr's names.
+
+    Raises
+    ------
+    UserError : the table cannot be used, nothing is left, or a history is shorter than two.
+    """
+    import pandas as pd
+
+    source = str(path)
+    table = read_table(path, ("user_id", "item_id", "timestamp"), columns=columns)
+    users = as_ids(table.column("user_id"), "user_id", source)
+    items = as_ids(table.column("item_id"), "item_id", source)
+    times = as_times(table.column("timestamp"), source)
+    del table
+    frame = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times.values})
+    once = np.flatnonzero(~frame.duplicated().to_numpy())
+    kept = once[k_core(users.codes[once], items.codes[once], core)]
+    if not len(kept):
+        raise UserError(
+            f"{source}: nothing is left of {len(once)} interactions once users and items have "
+            f"{core} or more each: lower --core, or give more interactions"
+        )
+    user_codes, user_ids = _renumber(users, kept)
+    item_codes, item_ids = _renumber(items, kept)
+    lengths = np.bincount(user_codes)
+    if lengths.min() < 2:
+        short = lengths < 2
+        raise UserError(
+            f"{source}: {short.sum()} of {len(short)} users have a history shorter than two, e.g. "
+            f"{user_ids[int(short.argmax())].as_py()!r}: use --core 2 or more, or leave them out"
+        )
+    order = np.lexsort((times.values[kept], user_codes))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ordered = Times(times.values[kept][order], times.dated)
+    histories = Histories(item_codes[order].astype(np.int32), offsets, ordered.values)
+    return Interactions(
+        histories,
+        ordered,
+        user_ids,
+        item_ids,
+        duplicates=len(times.values) - len(once),
+        core_users=len(users.values) - len(user_ids),
+        core_items=len(items.values) - len(item_ids),
+        core_interactions=len(once) - len(kept),
+    )
+
+
+def k_core(users: NDArray[np.int64], items: NDArray[np.int64], core: int) -> NDArray[np.int64]:
+    """Indices of the interactions in the k-core of the user-item graph, ascending.
+
+    It is the largest subset in which every user and every item has at least `core` interactions.
+
+    Parameters
+    ----------
+    users, items : int64 `[n]`, the user and the item of each interaction.
+    core : fewest interactions, the k.
+    """
+    kept = np.arange(len(users))
+    while True:
+        user, item = users[kept], items[kept]
+        stays = (np.bincount(user)[user] >= core) & (np.bincount(item)[item] >= core)
+        if stays.all():
+            return kept
+        kept = kept[stays]
+
+
+def _renumber(ids: Ids, kept: NDArray[np.int64]) -> tuple[NDArray[np.int64], pa.Array]:
+    """Codes and values of the ids that are still in use."""
+    codes = ids.codes[kept]
+    is_used = np.bincount(codes, minlength=len(ids.values)) > 0
+    return (is_used.cumsum() - 1)[codes], ids.values.filter(pa.array(is_used))

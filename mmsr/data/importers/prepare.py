@@ -1,0 +1,232 @@
+"""Making a prepared data set from neutral tables: once, and completely or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mmsr import __version__
+from mmsr.data.dataset import Dataset, FeatureTable
+from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
+from mmsr.data.encoders.text import encode_texts
+from mmsr.data.folders import check_name, locked, replacing
+from mmsr.data.importers.features import read_features
+from mmsr.data.importers.interactions import Interactions, read_interactions
+from mmsr.data.importers.items import Metadata, read_metadata
+from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
+from mmsr.data.manifest import (
+    MANIFEST_FILE,
+    Counts,
+    Coverage,
+    Dropped,
+    ImportSettings,
+    InputFile,
+    Manifest,
+    Provenance,
+)
+from mmsr.data.mirror import publish
+from mmsr.data.progress import Reporter, Silent
+from mmsr.data.splits import PROTOCOLS, Split
+from mmsr.data.storage import (
+    ContentHash,
+    list_column,
+    vector_column,
+    write_arrow,
+)
+from mmsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set, and whether this call made it (otherwise it existed already)."""
+
+    dataset: Dataset
+    fresh: bool
+
+
+def prepare(
+    name: str,
+    sources: Sources,
+    settings: ImportSettings | None = None,
+    *,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> Prepared:
+    """Make a data set from neutral tables, under `$MMSR_HOME/datasets`.
+
+    If it was made from the same inputs and settings before, nothing is done. The work is done in a
+    folder beside the target and moved into place at the end; only one process at a time works on a
+    name. See `read_interactions`, `read_metadata` and `read_features` for the rules on duplicates,
+    unknown items and order.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    sources : the tables.
+    settings : every other choice; None stands for the defaults.
+    overwrite : make it anew if it exists, whatever it was made from.
+    reporter : shows the stages of the work.
+
+    Raises
+    ------
+    UserError : bad input, or the name is taken by other inputs.
+    """
+    settings = settings or ImportSettings()
+    reporter = reporter or Silent()
+    check_name(name)
+    check_sources(sources, settings)
+    with locked(name, reporter) as target:
+        inputs = hash_inputs(sources, reporter)
+        if (target / MANIFEST_FILE).exists() and not overwrite:
+            dataset = Dataset(target)
+            differences = dataset.manifest.provenance.differences(inputs, settings)
+            if not differences:
+                publish(target)
+                return Prepared(dataset, fresh=False)
+            raise UserError(
+                f"data set {name!r} exists and was made differently ({', '.join(differences)}): "
+                "use --overwrite to replace it, or choose another name"
+            )
+        with replacing(target) as draft:
+            _write(draft, sources, settings, inputs, reporter)
+        publish(target)
+        return Prepared(Dataset(target), fresh=True)
+
+
+def _write(
+    folder: Path,
+    sources: Sources,
+    settings: ImportSettings,
+    inputs: tuple[InputFile, ...],
+    reporter: Reporter,
+) -> None:
+    """Read, check and split everything, then write it into `folder`."""
+    with reporter.stage("reading interactions"):
+        kept = read_interactions(sources.interactions, settings.core, settings.columns)
+    test_from = None
+    if settings.test_from is not None:
+        test_from = kept.times.parse(settings.test_from, "--test-from")
+    split = PROTOCOLS[settings.protocol](kept.histories, test_from)
+    metadata = Metadata.empty(kept.item_ids)
+    if sources.items is not None:
+        with reporter.stage("reading items"):
+            metadata = read_metadata(sources.items, kept.item_ids, settings)
+    features, coverage, unused = _features(sources, settings, kept, metadata, reporter)
+
+    lengths = kept.histories.lengths
+    train, valid, test = split.count_targets(lengths)
+    for part, n_targets in (("training", train), ("validation", valid), ("test", test)):
+        if n_targets == 0:
+            raise UserError(
+                f"{sources.interactions}: protocol {settings.protocol!r} leaves no {part} target: "
+                "give longer histories, or choose another protocol"
+            )
+    tables = _tables(kept, split, metadata, features)
+    content = ContentHash()
+    content.add_text(settings.protocol)
+    with reporter.stage("writing", len(tables)) as advance:
+        for file, table in tables.items():
+            content.add_table(file, table)
+            write_arrow(folder / file, table)
+            advance(1)
+    Manifest(
+        content_hash=content.hexdigest(),
+        counts=Counts(
+            users=len(kept.user_ids),
+            items=len(kept.item_ids),
+            interactions=len(kept.histories.items),
+            train_targets=train,
+            valid_targets=valid,
+            test_targets=test,
+        ),
+        protocol=settings.protocol,
+        valid_from=None if split.valid_from is None else kept.times.show(split.valid_from),
+        test_from=None if split.test_from is None else kept.times.show(split.test_from),
+        history_lengths={
+            int(n): int(users)
+            for n, users in zip(*np.unique(lengths, return_counts=True), strict=True)
+        },
+        modalities=coverage,
+        provenance=Provenance(
+            inputs=inputs,
+            settings=settings,
+            dropped=Dropped(
+                duplicate_interactions=kept.duplicates,
+                core_users=kept.core_users,
+                core_items=kept.core_items,
+                core_interactions=kept.core_interactions,
+                items_without_metadata=metadata.missing,
+                unused_metadata_rows=metadata.unused,
+                unused_vectors=unused,
+            ),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            created_by=f"mmsr {__version__}",
+            generator=sources.generator,
+        ),
+    ).write(folder)
+
+
+def _features(
+    sources: Sources,
+    settings: ImportSettings,
+    kept: Interactions,
+    metadata: Metadata,
+    reporter: Reporter,
+) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, int]]:
+    """Vectors of every modality, their coverage of the items, and how many were left out."""
+    features, made_by, unused = {}, {}, {}
+    for modality, path in sorted(sources.features.items()):
+        with reporter.stage(f"reading {modality} features"):
+            features[modality], unused[modality] = read_features(
+                path, modality, kept.item_ids, settings.columns
+            )
+        made_by[modality] = "file"
+    if settings.text and "text" not in features and any(metadata.texts):
+        with reporter.stage("encoding text"):
+            features["text"] = encode_texts(metadata.texts, settings.text_width, settings.seed)
+        made_by["text"] = TEXT_SOURCE
+    coverage = {
+        modality: Coverage(
+            items=len(table.items), width=table.vectors.shape[1], source=made_by[modality]
+        )
+        for modality, table in features.items()
+    }
+    return features, coverage, unused
+
+
+def _tables(
+    kept: Interactions,
+    split: Split,
+    metadata: Metadata,
+    features: Mapping[str, FeatureTable],
+) -> dict[str, pa.Table]:
+    """All Arrow tables of the data set by file name."""
+    histories = kept.histories
+    users = np.arange(len(kept.user_ids), dtype=np.int32)
+    n_seen = histories.lengths - split.n_test
+    position = np.arange(len(histories.items)) - np.repeat(
+        histories.offsets[:-1], histories.lengths
+    )
+    is_seen = position < np.repeat(n_seen, histories.lengths)
+    parts: list[pa.Array] = []
+    for part, counts in ((is_seen, n_seen), (~is_seen, split.n_test)):
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        parts.append(list_column(histories.items[part], offsets))
+    tables = {
+        "development.arrow": pa.table(
+            {"user": users, "items": parts[0], "n_valid": split.n_valid.astype(np.int32)}
+        ),
+        "test.arrow": pa.table({"user": users, "items": parts[1]}),
+        "items.arrow": metadata.table,
+        "users.arrow": pa.table({"user_id": kept.user_ids}),
+    }
+    for modality, table in features.items():
+        tables[f"features/{modality}.arrow"] = pa.table(
+            {"item": table.items.astype(np.int32), "vector": vector_column(table.vectors)}
+        )
+    return tables

@@ -1,0 +1,107 @@
+"""The tables that a data set is made from, and the check that they fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmsr.data.importers.items import METADATA_COLUMNS
+from mmsr.data.importers.tables import check_format
+from mmsr.data.manifest import ImportSettings, InputFile
+from mmsr.data.progress import Reporter
+from mmsr.data.splits import PROTOCOLS
+from mmsr.data.storage import file_sha256
+from mmsr.errors import UserError, unknown
+
+COLUMNS = ("user_id", "item_id", "timestamp", *METADATA_COLUMNS, "vector")
+"""Columns of the neutral tables."""
+_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables that a data set is made from.
+
+    Attributes
+    ----------
+    interactions : table of user_id, item_id and timestamp.
+    items : table of item_id and any of title, description, brand, categories, image.
+    features : table of item_id and vector, by modality.
+    generator : the command that generated the tables, where they were generated.
+    """
+
+    interactions: Path
+    items: Path | None = None
+    features: Mapping[str, Path] = field(default_factory=dict)
+    generator: str | None = None
+
+    def by_role(self) -> dict[str, Path]:
+        """All files by role: `interactions`, `items` or `features/<modality>`."""
+        roles = {"interactions": self.interactions}
+        if self.items is not None:
+            roles["items"] = self.items
+        return roles | {f"features/{name}": path for name, path in sorted(self.features.items())}
+
+
+def check_sources(sources: Sources, settings: ImportSettings) -> None:
+    """Check sources and settings as far as possible before any table is read.
+
+    Parameters
+    ----------
+    sources : the tables.
+    settings : every other choice of the import.
+
+    Raises
+    ------
+    UserError : settings and tables do not fit, or a file is missing or of an unknown format.
+    """
+    if settings.protocol not in PROTOCOLS:
+        raise unknown("protocol", settings.protocol, PROTOCOLS)
+    if settings.test_from is not None and settings.protocol != "temporal":
+        raise UserError("--test-from is for --protocol temporal alone: leave one of them out")
+    for column in settings.columns:
+        if column not in COLUMNS:
+            raise unknown("column", column, COLUMNS)
+        if column in METADATA_COLUMNS and sources.items is None:
+            raise UserError(f"--columns names {column!r}, but no items table is given: add --items")
+        if column == "vector" and not sources.features:
+            raise UserError("--columns names 'vector', but no features are given: add --features")
+    for modality in sources.features:
+        if not _MODALITY.fullmatch(modality) or modality == "item":
+            raise UserError(
+                f"bad modality name {modality!r}: use up to 32 letters, digits, '_' and '-', "
+                "beginning with a letter, and not 'item'"
+            )
+    if settings.text_from is not None and (sources.items is None or "text" in sources.features):
+        reason = "there is no items table" if sources.items is None else "text features are given"
+        raise UserError(f"--text-from cannot be used: {reason}; leave it out")
+    for path in sources.by_role().values():
+        check_format(path)
+
+
+def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
+    """Describe the input files, with a hash of each.
+
+    Parameters
+    ----------
+    sources : the tables.
+    reporter : shows the progress in bytes.
+
+    Raises
+    ------
+    UserError : a file cannot be read.
+    """
+    roles = sources.by_role()
+    sizes = {role: path.stat().st_size for role, path in roles.items()}
+    with reporter.stage("hashing inputs", sum(sizes.values())) as advance:
+        return tuple(
+            InputFile(
+                role=role,
+                path=path.name if sources.generator else str(path.absolute()),
+                sha256=file_sha256(path, advance),
+                bytes=sizes[role],
+            )
+            for role, path in roles.items()
+        )

@@ -1,0 +1,193 @@
+"""Finalising a study, from its runs to its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.finalize.collect import collect, runs_of
+from mmsr.finalize.request import DEVELOPMENT, FinalPlan
+from mmsr.finalize.tracked import TrackedFinals, journal_of_finals, note_results
+from mmsr.finalize.view import cost, markdown
+from mmsr.study.driver.exit_codes import FAILED, OK
+from mmsr.study.driver.reporting import Telling
+from mmsr.study.driver.run import run_plan
+from mmsr.study.results.finalized import FinalRecord, read_final
+from mmsr.study.results.held_out import Look, Opening, all_openings, is_ranked, rank_on_test
+from mmsr.study.storage import database
+from mmsr.study.storage.known_study import SHIP_SECONDS, KnownStudy, open_journal
+from mmsr.study.storage.progress import n_over, taken_back
+from mmsr.study.storage.trials import rows
+from mmsr.study.views.ending import show_unfinished
+from mmsr.study.workers.messages import Proposal
+from mmsr.tracking.databases import without_password
+from mmsr.tracking.shipper import unshipped
+
+REPORT_FILE = "finalized.md"
+
+
+@dataclass(frozen=True)
+class Finalized:
+    """How finalising ended."""
+
+    code: int
+    """Exit code."""
+    record: FinalRecord
+    opened: bool = False
+    """Whether this call opened test."""
+    waiting: int = 0
+    """Tracking events that could not be shipped."""
+    complete: bool = False
+    """Whether the record's result is of what was asked for now."""
+
+
+def finalize(
+    plan: FinalPlan,
+    console: Console,
+    *,
+    device: str = "auto",
+    again: bool = False,
+    look: Look | None = None,
+) -> Finalized:
+    """Run what is left of the runs, rank the refits on test, and put it all on record.
+
+    The first call that gets so far opens test and records it; later ones show that result. Runs
+    that failed are tried once more by every call; refits, once test is open, by `again` alone.
+
+    Parameters
+    ----------
+    plan : what is to be finalised.
+    console : where to say what goes on.
+    device : where the refits rank test.
+    again : open test though it was opened before, for refits that are new; this is counted.
+    look : something more to be found while test is open: it gets each refit's row (its settings
+        and config), its model and the test prefixes, right after the model was ranked.
+
+    Raises
+    ------
+    UserError : test was opened for something else, the study is being run, or it wants what the
+        cluster lacks.
+    """
+    known = plan.study
+    before = _record(known, _finals(plan))
+    if before.result is not None and not again:
+        complete = _asked(plan) == _answered(before)
+        return Finalized(OK, before, complete=complete, waiting=_ship(known))
+    with known.folder.locked():
+        finals = _finals(plan)
+        before = _record(known, finals)
+        if before.result is not None and not again:  # since the first look
+            return Finalized(OK, before, complete=_asked(plan) == _answered(before))
+        may_refit = again or not before.opened
+        if before.opened and not again:
+            _check_cut_off(plan, before, finals)
+        console.print(cost(plan), soft_wrap=True, markup=False)
+        code = run_plan(
+            plan,
+            Telling(
+                end=show_unfinished,
+                name_of=name_of,
+                shown=known.definition.objective,
+                journal=journal_of_finals,
+                track=TrackedFinals,
+            ),
+            retried=[one for one in plan.only or () if may_refit or one["part"] != DEVELOPMENT],
+        )
+        finals = _finals(plan)
+        if finals is None or n_over(finals.study, plan.only) < plan.trials:
+            return Finalized(code or FAILED, before)
+        runs = runs_of(plan, rows(finals.study))
+        refits = [
+            row
+            for (_, _, part), row in runs.items()
+            if part == DEVELOPMENT and row.state == "finished"
+        ]
+        if not refits:
+            return Finalized(FAILED, before)
+        with console.status("test", spinner="line") as status:
+            opened = rank_on_test(
+                finals,
+                refits,
+                record=lambda opening: _note_opening(known, before, opening),
+                device=device,
+                progress=status.update,
+                look=look,
+            )
+            result = collect(plan, runs, status.update)
+        record = _record(known, finals).model_copy(update={"result": result})
+        known.folder.write(REPORT_FILE, markdown(record))
+        known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
+        waiting = note_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+    return Finalized(OK, record, opened=opened, waiting=waiting, complete=True)
+
+
+def name_of(proposal: Proposal) -> str:
+    """What a run is called."""
+    settings = proposal.settings
+    part = "refit" if settings["part"] == DEVELOPMENT else "validation"
+    return f"{settings['trial']}, seed {settings['seed']}, {part}"
+
+
+def _finals(plan: FinalPlan) -> KnownStudy | None:
+    """The study of the runs; None where none has been started."""
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
+    if study is None:
+        return None
+    return KnownStudy(plan.folder, study, plan.definition, plan.storage, plan.tracking)
+
+
+def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
+    """What is on record of a study, openings by other machines' drivers included."""
+    record = read_final(known.folder.finalized)
+    if finals is None:
+        return record
+    return record.model_copy(update={"opened": all_openings(record.opened, finals.study)})
+
+
+def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:
+    """Raise UserError where a call that was cut off had opened test elsewhere or otherwise."""
+    last = before.opened[-1]
+    opened = {number for opening in before.opened for number in opening.trials}
+    noted = read_final(plan.study.folder.finalized).opened
+    ranked = all(is_ranked(plan.folder, number) for number in last.trials)
+    if last not in noted and not ranked:
+        raise UserError(
+            f"test was opened for study {plan.study.name!r} on {last.at}, but what it said is not "
+            f"in {plan.study.folder.path}: finalize on that machine, or copy that folder from "
+            "there, or --again opens test once more, which is counted"
+        )
+    runs = runs_of(plan, rows(finals.study)) if finals else {}
+    refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
+    again = taken_back(finals.study) if finals else set()  # these are run once more
+    ranked_next = {row.number for row in refits if row.state != "failed" or row.number in again}
+    if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
+        raise UserError(
+            f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
+            "off: what it asked for goes on by the same command, or --again opens test once more "
+            "for what is asked for now, which is counted"
+        )
+
+
+def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> None:
+    """Put an opening on record; the newest result stays until there is another."""
+    record = before.model_copy(update={"opened": (*before.opened, opening)})
+    known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
+
+
+def _ship(known: KnownStudy) -> int:
+    """Ship what an earlier call could not."""
+    if not unshipped(known.folder.path, without_password(known.tracking)):
+        return 0
+    with known.folder.locked():
+        return open_journal(known).close(SHIP_SECONDS)
+
+
+def _asked(plan: FinalPlan) -> tuple[object, ...]:
+    return tuple(one.number for one in plan.chosen), plan.seeds
+
+
+def _answered(record: FinalRecord) -> tuple[object, ...]:
+    result = record.result
+    return () if result is None else (tuple(c.trial for c in result.configs), result.seeds)

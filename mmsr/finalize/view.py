@@ -1,0 +1,235 @@
+"""How finals look: on a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.finalize.request import FinalPlan
+from mmsr.format import markdown_table, percent, plural, seconds
+from mmsr.study.results.comparison import COMPARED, LEVEL, Comparison
+from mmsr.study.results.finalized import FinalRecord, FinalResult, Optimism
+from mmsr.study.views.dry_run import what, where
+from mmsr.study.views.tables import facts, settings_text
+
+Lines = list[list[str]]
+
+
+def show_request(plan: FinalPlan, console: Console) -> None:
+    """Show what would be run (`--dry-run`); nothing is scheduled or written.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a run.
+    """
+    told = {
+        "study": f"{plan.study.name}: {plan.trials_over} of {plan.trials_wanted} trials are over",
+        **{name: text for name, text in what(plan).items() if name != "study"},
+        "runs": cost(plan),
+        **where(plan),
+    }
+    console.print(facts(told))
+    for one in plan.chosen:
+        console.print(
+            f"trial {one.number}, {one.epochs} epochs: {settings_text(one.row.settings)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print("dry run: nothing was scheduled")
+
+
+def cost(plan: FinalPlan) -> str:
+    """What is to be trained, and what that takes."""
+    configs, n = plural(len(plan.chosen), "config"), len(plan.chosen) * len(plan.seeds)
+    text = (
+        f"{configs} × {plural(len(plan.seeds), 'seed')}: {plural(n, 'refit')} on train + validation"
+    )
+    if plan.optimism:
+        text += f", {plural(n, 'run')} on train alone for the optimism line (--no-optimism: none)"
+    if plan.training_seconds >= 1:
+        text += f"; about {seconds(plan.training_seconds)} of training, {plan.resources} each"
+    return text
+
+
+def show_record(record: FinalRecord, console: Console) -> None:
+    """Show the result and what must be known to read it."""
+    result = record.result
+    if result is None:
+        return
+    console.print(f"\n{_heading(result)}", style="bold", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    columns, body = _figures(result)
+    for column in columns:
+        column = column.replace(" ", "\n")  # all of it fits a terminal of 80 characters
+        table.add_column(column, justify="left" if column == "config" else "right", no_wrap=True)
+    for place, (line, interval) in enumerate(body):
+        table.add_row(*line, style="bold" if place == 0 else "")
+        table.add_row(*interval, style="dim")
+    console.print(table)
+    if result.pairs:
+        metric = _metrics(result)[0]
+        pairs = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        columns, rows = _compared(result, [metric])
+        for column in columns:
+            pairs.add_column(column, justify="left" if column == "trials" else "right")
+        for line in rows:
+            pairs.add_row(*line, style="bold" if line[-1].endswith("*") else "")
+        console.print(pairs)
+    for told in optimism(result):
+        console.print(told, markup=False, soft_wrap=True)
+    for told in notes(record):
+        console.print(told, markup=False, style="dim", soft_wrap=True)
+
+
+def markdown(record: FinalRecord) -> str:
+    """All figures, and where they come from."""
+    result = record.result
+    if result is None:
+        return ""
+    columns, body = _figures(result, every=True)
+    parts = [
+        f"# {_heading(result)}",
+        markdown_table(columns, [row for pair in body for row in pair]),
+        "\n".join(f"- {line}" for line in (*optimism(result), *notes(record))),
+    ]
+    if result.pairs:
+        columns, rows = _compared(result, list(result.pairs[0].metrics))
+        parts += ["## Configs against each other, means over users", markdown_table(columns, rows)]
+    parts += [
+        "## Settings",
+        "\n".join(f"- trial {one.trial}: {settings_text(one.settings)}" for one in result.configs),
+        "## Origin",
+        "\n".join(
+            f"- {name}: {text}"
+            for name, text in {
+                "command": f"`{result.command}`",
+                "study": result.study,
+                "data": f"{result.dataset} ({result.protocol}), {result.dataset_hash}",
+                "seeds": ", ".join(map(str, result.seeds)),
+                "code": ", ".join(f"{name} {value}" for name, value in result.code.items()),
+                "made": str(result.created_at),
+            }.items()
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def optimism(result: FinalResult) -> list[str]:
+    """How much of each config's validation score was luck, a line each."""
+    lines: list[str] = []
+    for config in result.configs:
+        if (one := config.optimism) is None:
+            continue
+        spread = "" if one.std is None else f" ± {100 * one.std:.3f}"
+        kind = f"{100 * abs(one.luck):.3f} points"
+        share = f" ({abs(one.luck) / one.selected:.1%})" if one.selected else ""
+        told = (
+            f"{kind}{share} of it is luck{_give_or_take(one)}"
+            if one.luck > 0
+            else f"no luck in it, other seeds give {kind}{share} more"
+        )
+        lines.append(
+            f"optimism: trial {config.trial} was chosen for {result.objective} "
+            f"{100 * one.selected:.3f} %; {plural(one.n, 'other seed')} "
+            f"give{'s' if one.n == 1 else ''} {100 * one.mean:.3f}{spread} %: {told}"
+        )
+    means = [config.optimism.mean for config in result.configs if config.optimism is not None]
+    if means and max(means) > means[0]:
+        ahead = next(c for c in result.configs if c.optimism and c.optimism.mean == max(means))
+        lines.append(f"optimism: by the other seeds alone, trial {ahead.trial} would come first")
+    return lines
+
+
+def _give_or_take(one: Optimism) -> str:
+    return "" if one.error is None else f", standard error {100 * one.error:.3f}"
+
+
+def notes(record: FinalRecord) -> list[str]:
+    """What must be known to read the figures, a line each."""
+    result = record.result
+    if result is None:
+        return []
+    lines = []
+    if any(config.std for config in result.configs):
+        lines.append(
+            "±: standard deviation over seeds of weights, order of batches, dropout and codes"
+        )
+    if result.n_users is not None:
+        lines.append(
+            f"[ ]: 95 % interval over users ({result.n_users:,}, with {result.n_targets:,} "
+            "targets, bootstrap), with these seeds"
+        )
+    if result.pairs:
+        lines.append(
+            f"p: users' means over the seeds, Holm's correction over the pairs; * below {LEVEL:g} "
+            "by Wilcoxon"
+        )
+    for config in result.configs:
+        lines += [
+            f"trial {config.trial}, seed {one.seed} failed: {one.error}" for one in config.failed
+        ]
+    if result.trials is not None and result.trials[0] < result.trials[1]:
+        over, wanted = result.trials
+        lines.append(f"the study was not finished: {over} of {wanted} trials were over")
+    times = plural(len(record.opened), "time")
+    first = f", first {record.opened[0].at}" if record.opened else ""
+    lines.append(f"test opened {times} for this study{first}")
+    return lines
+
+
+def _heading(result: FinalResult) -> str:
+    configs = plural(len(result.configs), "config")
+    return (
+        f"{result.study}: test of {configs} × {plural(len(result.seeds), 'seed')}, chosen on "
+        "validation, in %"
+    )
+
+
+def _metrics(result: FinalResult) -> list[str]:
+    objective = (result.objective or "valid/mrr@20").partition("/")[2]
+    return list(dict.fromkeys([objective, *COMPARED]))
+
+
+def _figures(
+    result: FinalResult, every: bool = False
+) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
+    """Column heads, and two lines for each config: mean ± std, interval."""
+    names = [name.removeprefix("test/") for name in result.best.mean] if every else _metrics(result)
+    chosen_by = _metrics(result)[0]
+    columns = ["config", "epochs", f"valid {chosen_by}", *names]
+    body = []
+    for config in result.configs:
+        by = config.validation.get(f"valid/{chosen_by}")
+        first = [f"trial {config.trial}", str(config.epochs), "" if by is None else percent(by)]
+        second = ["", "", ""]
+        for name in names:
+            key = f"test/{name}"
+            mean = config.mean.get(key)
+            std = f"±{100 * config.std[key]:.2f}" if key in config.std else ""
+            first.append("failed" if mean is None else f"{100 * mean:.2f}{std}")
+            low, high = config.low.get(key), config.high.get(key)
+            bounds = "" if low is None or high is None else f"[{100 * low:.2f}–{100 * high:.2f}]"
+            second.append(bounds)
+        body.append((first, second))
+    return columns, body
+
+
+def _compared(result: FinalResult, metrics: Sequence[str]) -> tuple[list[str], Lines]:
+    columns = ["trials", "metric", "difference", "95 % interval", "p, bootstrap", "p, Wilcoxon"]
+    rows = [
+        [f"{pair.first} – {pair.second}", metric, *_comparison(pair.metrics[metric])]
+        for metric in metrics
+        for pair in result.pairs
+    ]
+    return columns, rows
+
+
+def _comparison(one: Comparison) -> list[str]:
+    return [
+        f"{100 * one.difference:+.3f}",
+        f"[{100 * one.low:+.3f}, {100 * one.high:+.3f}]",
+        f"{one.p_bootstrap_corrected:.2g}",
+        f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
+    ]

@@ -1,0 +1,64 @@
+"""How numbers and tables are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def seconds(value: float | None) -> str:
+    """A duration as people write it: `42 s`, `3 min 05 s`, `2 h 07 min`.
+
+    Parameters
+    ----------
+    value : seconds; None gives an empty text.
+    """
+    if value is None:
+        return ""
+    if value < 100:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def brief_seconds(value: float) -> str:
+    """A short duration with two digits: `0.25 s`, `9.1 s`, `42 s`.
+
+    Parameters
+    ----------
+    value : seconds.
+    """
+    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+
+
+def percent(value: float) -> str:
+    """A share in percent, without the sign.
+
+    Parameters
+    ----------
+    value : the share, in [0, 1].
+    """
+    return f"{100 * value:.3f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 trial`, `3 trials`.
+
+    Parameters
+    ----------
+    count : how many.
+    noun : the singular of a noun that takes an `s`.
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is aligned left, the others right.
+
+    Parameters
+    ----------
+    columns : the heads.
+    body : lines of cells, as many as there are columns.
+    """
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [columns, rule, *body])

@@ -1,0 +1,69 @@
+"""Where a result comes from: versions, commit, user, command line and time."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import mmsr
+
+_PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
+
+
+@lru_cache(maxsize=1)
+def code_version() -> dict[str, str]:
+    """Versions of mmsr, its commit where it runs from a clone, Python and the main packages."""
+    found = {"version": mmsr.__version__, "commit": _commit(), "python": platform.python_version()}
+    for name in _PACKAGES:
+        found[f"package.{name}"] = importlib.metadata.version(name)
+    return {name: value for name, value in found.items() if value}
+
+
+def code_tags() -> dict[str, str]:
+    """Code versions, program and user as tags of a run, under MLflow's names where it has some."""
+    code = code_version()
+    packages = {name.partition(".")[2]: code[name] for name in code if name.startswith("package.")}
+    tags = {
+        "mmsr.version": code["version"],
+        "mmsr.commit": code.get("commit", ""),
+        "mlflow.source.git.commit": code.get("commit", "").removesuffix("+"),
+        "mmsr.python": code["python"],
+        "mmsr.packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "mlflow.source.name": os.path.basename(sys.argv[0]),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _commit() -> str:
+    """Commit of the clone that mmsr runs from; `+` marks changes since."""
+    clone = Path(mmsr.__file__).parent.parent
+    if not (clone / ".git").exists():
+        return ""
+    try:
+        commit = _git(clone, "rev-parse", "HEAD")
+        changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", "mmsr")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if changed else "")
+
+
+def _git(clone: Path, *arguments: str) -> str:
+    # Looking must not take the clone's lock: a killed process would leave it there for good.
+    command = ["git", "--no-optional-locks", "-C", str(clone), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

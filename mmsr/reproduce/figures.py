@@ -1,0 +1,164 @@
+"""The paper's figures, drawn anew: rows and seeds as one study, measured on validation."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.provenance import code_version
+from mmsr.reproduce.collect import runs_of
+from mmsr.reproduce.request import Request, name_of
+from mmsr.reproduce.results import Figure, FigureRow
+from mmsr.reproduce.tables import Row
+from mmsr.robustness.request import RATES, parse_rates, parse_subsets
+from mmsr.study.driver.exit_codes import FAILED
+from mmsr.study.driver.reporting import Telling
+from mmsr.study.driver.run import run_plan
+from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.progress import n_over
+from mmsr.study.storage.trials import TrialRow, rows
+from mmsr.study.views.ending import show_failures
+
+if TYPE_CHECKING:
+    from mmsr.evaluation.sweep import Curves
+    from mmsr.study.planning.plan import Plan
+
+MASK_SEEDS = (0,)
+
+
+def reproduce_figure(request: Request, console: Console, folder: Path | None) -> int:
+    """Run what is left of the figure's study, measure its models, draw; returns the exit code.
+
+    Raises
+    ------
+    UserError : the study exists and is another one, is being run, or files cannot be written.
+    """
+    plan = request.plan
+    telling = Telling(end=_show_end, name_of=lambda p: name_of(request, p.settings))
+    code = run_plan(plan, telling, retried=plan.only)
+    known = look_up(plan.name, plan.storage, plan.tracking)
+    if n_over(known.study, plan.only) < plan.trials:
+        return code or FAILED
+    runs = runs_of(request, rows(known.study))
+    found = {
+        row.label: [
+            runs[row.label, seed]
+            for seed in request.seeds
+            if runs[row.label, seed].state == "finished"
+        ]
+        for row in request.rows
+    }
+    if not any(found.values()):
+        return FAILED
+    with console.status("measuring", spinner="line") as status:
+        tell = status.update if console.is_terminal else lambda message: None
+        measured = tuple(
+            _measure(request, known, row, found[row.label], tell)
+            for row in request.rows
+            if found[row.label]
+        )
+    from mmsr.reproduce.draw import show, write
+
+    figure = _figure(request, known, measured)
+    show(figure, console)
+    for path in write(figure, folder or plan.folder.path):
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def _show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    failed = [row for row in found if row.state in ("running", "waiting", "failed")]
+    if failed:
+        show_failures(plan, found, console)
+
+
+def _measure(
+    request: Request,
+    known: KnownStudy,
+    row: Row,
+    trials: Sequence[TrialRow],
+    progress: Callable[[str], None],
+) -> FigureRow:
+    names = [name for name in trials[0].metrics if name.startswith("valid/")]
+    values = {name: [trial.metrics[name] for trial in trials] for name in names}
+    several = len(trials) > 1
+    curves = None
+    if request.table.name == "fig4":
+        found = _curves(known, trials, lambda text: progress(f"{row.label}: {text}"))
+        curves = found.model_dump(mode="json")
+    return FigureRow(
+        label=row.label,
+        settings=dict(row.settings),
+        trials=tuple(trial.number for trial in trials),
+        mean={name: statistics.fmean(found) for name, found in values.items()},
+        std={name: statistics.stdev(found) for name, found in values.items()} if several else {},
+        curves=curves,
+    )
+
+
+def _curves(
+    known: KnownStudy, trials: Sequence[TrialRow], progress: Callable[[str], None]
+) -> Curves:
+    """Curves of a row, its seeds' models together; ranks are kept with the study."""
+    from mmsr.evaluation.sweep import Sweep, run_sweep
+    from mmsr.study.results.knockouts import ranked
+    from mmsr.study.results.measured_model import of_trial
+
+    dataset = known.open_dataset()
+    valid = dataset.valid()
+    models = []
+    for trial in trials:
+        if trial.config is not None:  # every trial that has finished has one
+            subject = of_trial(known, trial, trial.config, "a seed's")
+            models.append(ranked(subject, subject.output, valid))
+
+    metric = known.definition.objective.removeprefix("valid/")
+    sweep = Sweep(parse_subsets(None, dataset.modalities), parse_rates(RATES), MASK_SEEDS, metric)
+    return run_sweep(
+        sweep,
+        lambda mask: [rank(mask) for rank in models],
+        valid.users,
+        lambda done, total: progress(f"point {done + 1} of {total}"),
+    )
+
+
+def _figure(request: Request, known: KnownStudy, measured: tuple[FigureRow, ...]) -> Figure:
+    base = request.plan.base.flat()
+    varied = {"dataset", "seed", "training.threads", *request.table.rows[0].settings}
+    return Figure(
+        figure=request.table.name,
+        title=request.table.title,
+        metric=known.definition.objective.removeprefix("valid/"),
+        study=known.name,
+        dataset=known.definition.dataset,
+        dataset_hash=known.definition.dataset_hash,
+        protocol=known.definition.protocol,
+        seeds=request.seeds,
+        epochs=request.plan.base.training.epochs,
+        settings={key: value for key, value in base.items() if key not in varied},
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code_version(),
+        rows=measured,
+    )
+
+
+def check_figure(request: Request) -> None:
+    """Refuse a figure that the data cannot give.
+
+    Raises
+    ------
+    UserError : figure 4 of data without modalities.
+    """
+    if request.table.name == "fig4" and not request.plan.dataset.modalities:
+        raise UserError(
+            f"data set {request.plan.dataset.name!r} has no modalities: nothing can go missing"
+        )

@@ -1,0 +1,136 @@
+"""What is to be reproduced, checked before anything is scheduled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
+from mmsr.study.planning.declaration import Declaration, Options
+from mmsr.study.planning.plan import TEST_SELECTING, Plan, make_plan
+from mmsr.study.search.defaults import AUTHORS_SETTINGS
+from mmsr.study.storage.definition import TEST_SELECTED
+
+SELECTIONS = ("valid", "test")
+LABELS = {"valid": "validation", "test": TEST_SELECTED.upper()}
+"""How the best epochs were chosen, in names and results."""
+
+COMMON: Mapping[str, Any] = {
+    key: value
+    for key, value in AUTHORS_SETTINGS[1].items()
+    if not key.startswith("model.aggregator.")
+}
+"""Settings of every row: the authors', with 30 codes and 3 links per item."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows and seeds of a table, and the study that runs them."""
+
+    table: PaperTable
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    select_on: str
+    plan: Plan
+
+    @property
+    def test_selected(self) -> bool:
+        """Whether the best epochs are chosen on test."""
+        return self.select_on == "test"
+
+    @property
+    def label(self) -> str:
+        """How the best epochs are chosen, as results say it."""
+        return LABELS[self.select_on]
+
+
+def make_request(
+    table: str,
+    dataset: str,
+    *,
+    rows: Sequence[str] | None = None,
+    n_seeds: int = 3,
+    select_on: str = "valid",
+    resources: Mapping[str, float] | None = None,
+    options: Options | None = None,
+) -> Request:
+    """Check everything that was asked for.
+
+    Parameters
+    ----------
+    table : `table3`, `table4`, `fig4` or `fig5`.
+    dataset : prepared data set by name.
+    rows : labels as the paper prints them; None for all, of `fig4` for fusions and no modality.
+    n_seeds : runs of every row; their seeds follow each other from the config's on.
+    select_on : `valid`, or `test` for TEST-SELECTED figures.
+    resources : what each run gets, as for `Study`.
+    options : name, epochs, settings common to all rows, and where to run.
+
+    Raises
+    ------
+    UserError : the first thing that is wrong; nothing was scheduled.
+    """
+    options = options or Options()
+    found = find_table(table)
+    chosen = found.choose(rows)
+    if select_on not in SELECTIONS:
+        raise UserError(f"--select-on {select_on!r}: choose one of {', '.join(SELECTIONS)}")
+    if found.is_figure and select_on != "valid":
+        raise UserError(f"--select-on {select_on}: {table} is drawn from validation alone")
+    settings = dict(options.settings or {})
+    seeds = _seeds(n_seeds, settings.pop("seed", Config.model_fields["seed"].default))
+    space = found.space()
+    for key in settings:
+        if key in space:
+            raise UserError(f"--set {key}: the rows of {table} differ in it; choose them by --rows")
+    study = Declaration(
+        dataset=dataset,
+        space=space,
+        base={key: value for key, value in COMMON.items() if key not in space},
+        enqueue=[{**row.settings, "seed": seed} for seed in seeds for row in chosen],
+        only_enqueued=True,
+        pruner=None,
+        resources=resources or {"cpu": 1, "gpu": 0},
+    )
+    name = options.name or f"{table}-{dataset}"
+    if select_on == "test":
+        name = f"{name.removesuffix(_SUFFIX)}{_SUFFIX}"
+    plan = make_plan(study, dataclasses.replace(options, name=name, settings=settings))
+    if select_on == "test":
+        plan = _choosing_on_test(plan)
+    return Request(found, chosen, seeds, select_on, plan)
+
+
+def name_of(request: Request, settings: Mapping[str, Any]) -> str:
+    """What a trial is called: the label of its row, and its seed."""
+    for row in request.table.rows:
+        if settings == {**row.settings, "seed": settings.get("seed")}:
+            return f"{row.label}, seed {settings['seed']}"
+    return str(dict(settings))
+
+
+_SUFFIX = f"-{TEST_SELECTED.upper()}"
+
+
+def _choosing_on_test(plan: Plan) -> Plan:
+    """The plan with the trainer that reads test, and an objective that says so."""
+    objective = f"{TEST_SELECTED}/{plan.objective.removeprefix('valid/')}"
+    return dataclasses.replace(
+        plan,
+        objective=objective,
+        trainer=TEST_SELECTING,
+        definition=plan.definition.model_copy(update={"objective": objective}),
+    )
+
+
+def _seeds(n_seeds: int, first: Any) -> tuple[int, ...]:
+    if n_seeds < 1:
+        raise UserError(f"--seeds {n_seeds}: give a whole number of at least 1")
+    last = MOST_SEED - n_seeds + 1
+    if not isinstance(first, int) or isinstance(first, bool) or not 0 <= first <= last:
+        raise UserError(f"--set seed={first}: the first seed is a whole number from 0 to {last}")
+    return tuple(range(first, first + n_seeds))

@@ -1,0 +1,211 @@
+"""The paper's tables 3 and 4 and figures 4 and 5: their rows as settings, and what was published.
+
+Of the figures nothing is published but the pictures.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from mmsr.config import AGGREGATOR_NAMES, Config
+from mmsr.errors import UserError, unknown
+from mmsr.study.search.dimensions import Choice, Dimension, Int
+
+REFERENCE = "HAN-GNN"
+"""The row that the others are compared with: the paper's own."""
+STAND_IN = "Beauty"
+"""Published column that is shown for a data set that the paper's table lacks."""
+MOST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    label: str
+    """As the paper prints it."""
+    settings: Mapping[str, Any]
+    """Config keys that differ between rows, all of them."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of the paper."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    default: tuple[str, ...] | None = None
+    """Labels of the rows that are run where none are named; None for all."""
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether it is drawn from validation, and has no published figures beside it."""
+        return self.name in FIGURES
+
+    def space(self) -> dict[str, Dimension]:
+        """All that the rows differ in, and the seed; the same whichever rows are run."""
+        keys = self.rows[0].settings
+        options: dict[str, list[Any]] = {key: [] for key in keys}
+        for key, found in options.items():
+            for row in self.rows:
+                if row.settings[key] not in found:
+                    found.append(row.settings[key])
+        varied: dict[str, Dimension] = {key: Choice(*found) for key, found in options.items()}
+        return {**varied, "seed": Int(0, MOST_SEED)}
+
+    def choose(self, labels: Sequence[str] | None) -> tuple[Row, ...]:
+        """Rows by label (capitals do not matter), in the table's order; None for the default.
+
+        Raises
+        ------
+        UserError : the table has no such row, or none is named.
+        """
+        if labels is None:
+            return tuple(r for r in self.rows if self.default is None or r.label in self.default)
+        known = {row.label.casefold(): row for row in self.rows}
+        wanted = [label.strip() for label in labels if label.strip()]
+        for label in wanted:
+            if label.casefold() not in known:
+                raise unknown(f"row of {self.name}", label, [row.label for row in self.rows])
+        if not wanted:
+            raise UserError(f"--rows names no row of {self.name}: leave it out to run all")
+        asked = {label.casefold() for label in wanted}
+        return tuple(row for label, row in known.items() if label in asked)
+
+
+def _table(
+    name: str,
+    title: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    default: tuple[str, ...] | None = None,
+) -> PaperTable:
+    """A table of rows that say only how they differ from the defaults."""
+    defaults = Config(dataset="").flat()
+    keys = list(dict.fromkeys(key for settings in rows.values() for key in settings))
+    return PaperTable(
+        name,
+        title,
+        tuple(
+            Row(label, {key: settings.get(key, defaults[key]) for key in keys})
+            for label, settings in rows.items()
+        ),
+        default,
+    )
+
+
+_AGGREGATOR, _ORDER = "model.aggregator.name", "model.aggregator.order"
+
+TABLES = {
+    table.name: table
+    for table in (
+        _table(
+            "table3",
+            "graph aggregators",
+            {
+                "GCN": {_AGGREGATOR: "gcn"},
+                "GraphSAGE": {_AGGREGATOR: "graphsage"},
+                "GAT": {_AGGREGATOR: "gat"},
+                "Graphormer": {_AGGREGATOR: "graphormer"},
+                "RGAT": {_AGGREGATOR: "rgat"},
+                "HGNN": {_AGGREGATOR: "hgnn"},
+                "HGAT": {_AGGREGATOR: "hgat"},
+                REFERENCE: {_AGGREGATOR: "dual_attention"},
+            },
+        ),
+        _table(
+            "table4",
+            "ablation",
+            {
+                REFERENCE: {_ORDER: "gated"},
+                "Synchronous": {_ORDER: "synchronous"},
+                "NI(hohe)": {_ORDER: "ni_hohe"},
+                "NI(heho)": {_ORDER: "ni_heho"},
+                "hohe": {_ORDER: "hohe"},
+                "heho": {_ORDER: "heho"},
+                "ho": {_ORDER: "ho"},
+                "he": {_ORDER: "he"},
+                "w/o e^po": {"model.position_embedding": False},
+                "w/o e^ty": {"model.type_embedding": False},
+            },
+        ),
+    )
+}
+
+_FUSION, _MODALITIES = "model.fusion", "graph.modalities"
+_CODES, _LINKS = "graph.n_codes", "graph.links_per_item"
+ID_ONLY = "ID only"
+FUSIONS = ("adaptive", "early", "late")
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        _table(
+            "fig4",
+            "missing modalities",
+            {
+                **{fusion: {_FUSION: fusion} for fusion in FUSIONS},
+                ID_ONLY: {_MODALITIES: []},
+                **{n: {_AGGREGATOR: n} for n in AGGREGATOR_NAMES if n != "dual_attention"},
+            },
+            default=(*FUSIONS, ID_ONLY),
+        ),
+        _table(
+            "fig5",
+            "codes and links per item",
+            {
+                f"{codes}/{links}": {_CODES: codes, _LINKS: links}
+                for codes in (10, 20, 30, 40, 50)
+                for links in (1, 2, 3, 4, 5)
+            },
+        ),
+    )
+}
+
+
+def find_table(name: str) -> PaperTable:
+    """A table or figure by name.
+
+    Raises
+    ------
+    UserError : there is none of this name.
+    """
+    known = TABLES | FIGURES
+    if name not in known:
+        raise unknown("table or figure", name, known)
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One column of a published table."""
+
+    dataset: str
+    stand_in: bool
+    """The table has no column for the data set that was asked for."""
+    percent: Mapping[str, Mapping[str, float]]
+    """By row label, then metric, e.g. ``{"GCN": {"hr@5": 5.63}}``."""
+
+
+def published(table: str, dataset: str) -> Published:
+    """The paper's figures for a data set, matched by how its name begins; else Beauty's."""
+    columns = _read_published()[table]
+    found = [name for name in columns if dataset.casefold().startswith(name.casefold())]
+    column = found[0] if found else STAND_IN
+    return Published(column, not found, columns[column])
+
+
+@lru_cache(maxsize=1)
+def _read_published() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Percent by table, data set, row and metric."""
+    tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    text = (files("mmsr.reproduce") / "published.csv").read_text()
+    for line in csv.DictReader(text.splitlines()):
+        column = tree.setdefault(line["table"], {}).setdefault(line["dataset"], {})
+        column.setdefault(line["row"], {})[line["metric"].lower()] = float(line["percent"])
+    return tree

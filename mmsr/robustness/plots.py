@@ -1,0 +1,128 @@
+"""Curves as a picture and as an interactive page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsr.evaluation.sweep import Curve, Way
+from mmsr.robustness.results import Results, label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Okabe and Ito's, which colour-blind readers tell apart."""
+_RATE: dict[Way, str] = {
+    "item": "items that lack the modality, %",
+    "access": "readings of items that lack the modality, %",
+}
+
+
+def title(results: Results) -> str:
+    """What the picture shows."""
+    part = {"valid": "validation", "test": "test"}[results.part]
+    how = "items" if results.curves.way == "item" else "readings of items (the authors' way)"
+    return f"{results.name}: {part} {results.curves.metric.upper()} as {how} lose modalities"
+
+
+def draw_png(results: Results, path: Path) -> None:
+    """Write the curves with their bands as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
+        draw_curve(axes, curve, _legend(curve), colour)
+    finish(axes, results.curves.metric, results.curves.way)
+    axes.set_title(title(results), fontsize=10, loc="left")
+    figure.text(0.01, -0.03, f"{results.origin}; band: {results.curves.band}", fontsize=5.5)
+    figure.savefig(path, bbox_inches="tight")
+
+
+def draw_curve(axes: Axes, curve: Curve, name: str, colour: str) -> None:
+    """One curve with its band, in percent."""
+    rates = [100 * point.rate for point in curve.points]
+    low, high, values = (
+        [100 * getattr(point, what) for point in curve.points] for what in ("low", "high", "value")
+    )
+    axes.fill_between(rates, low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.plot(rates, values, color=colour, marker="o", markersize=3.5, label=name)
+
+
+def finish(axes: Axes, metric: str, way: Way) -> None:
+    """Axes, grid and legend."""
+    axes.set_xlabel(_RATE[way])
+    axes.set_ylabel(f"{metric.upper()}, %")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def draw_html(results: Results, path: Path) -> None:
+    """Write the curves as a page of its own, to zoom into and to read values from."""
+    traces: list[dict[str, Any]] = []
+    for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
+        traces += traces_of(curve, _legend(curve), colour)
+    curves = results.curves
+    write_page(traces, title(results), curves.metric, curves.way, path)
+
+
+def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list[dict[str, Any]]:
+    """Band and line of one curve, as plotly draws them."""
+    rates = [100 * point.rate for point in curve.points]
+    low, high, values = (
+        [100 * getattr(point, what) for point in curve.points] for what in ("low", "high", "value")
+    )
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    band = {
+        "type": "scatter",
+        "x": [*rates, *reversed(rates)],
+        "y": [*high, *reversed(low)],
+        "fill": "toself",
+        "fillcolor": f"rgba({red},{green},{blue},0.13)",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "legendgroup": name,
+    }
+    line = {
+        "type": "scatter",
+        "x": rates,
+        "y": values,
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": name,
+        "line": {"color": colour, "dash": dash},
+        "customdata": list(zip(low, high, strict=True)),
+        "hovertemplate": "%{x:.0f} % missing: %{y:.3f} % "
+        "(%{customdata[0]:.3f} … %{customdata[1]:.3f})",
+    }
+    return [band, line]
+
+
+def write_page(
+    traces: list[dict[str, Any]], heading: str, metric: str, way: Way, path: Path
+) -> None:
+    """Write traces as a page that needs no network."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        data=traces,
+        layout={
+            "title": {"text": heading},
+            "template": "plotly_white",
+            "xaxis": {"title": {"text": _RATE[way]}},
+            "yaxis": {"title": {"text": f"{metric.upper()}, %"}, "rangemode": "tozero"},
+        },
+    )
+    figure.write_html(path, include_plotlyjs=True)
+
+
+def _legend(curve: Curve) -> str:
+    return f"{label(curve.modalities)} (area {curve.area:.3f})"
+
+
+def _colours(results: Results) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(results.curves.curves))]

@@ -1,0 +1,74 @@
+"""The robustness of a study's model as a nested run on the tracking server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmsr.config import Config
+from mmsr.robustness.results import NAME, Results
+from mmsr.study.results.rank_cache import digest
+from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.known_study import SHIP_SECONDS, STUDY, KnownStudy
+from mmsr.study.storage.progress import counted, target
+from mmsr.tracking import RunState, Tracker
+
+
+def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]) -> int:
+    """Note the results as the nested run `robustness`; returns the events that wait.
+
+    The same model asked the same again goes on with its run.
+    """
+    from mmsr.tracking.mlflow import MlflowSink
+    from mmsr.tracking.shipper import JournalTracker
+
+    with known.folder.locked():
+        sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
+        tracker = JournalTracker(known.folder.path, sink)
+        tracker.open_run(STUDY, f"study {known.name}")
+        note(tracker, known.name, results, files)
+        over = len(counted(known.study)) >= (target(known.study) or 0)
+        tracker.close_run(STUDY, RunState.FINISHED if over else RunState.INTERRUPTED)
+        return tracker.close(SHIP_SECONDS)
+
+
+def note(tracker: Tracker, study: str, results: Results, files: Sequence[Path]) -> None:
+    """Tell a tracker of the results: a metric's step is the percentage that is missing."""
+    curves = results.curves
+    asked = f"{results.trial} {results.part} {curves.way} {curves.mask_seeds} " + " ".join(
+        f"{curve.modalities} {[point.rate for point in curve.points]}" for curve in curves.curves
+    )
+    key = f"{NAME} {digest(asked)}"
+    tracker.open_run(
+        key,
+        NAME,
+        parent=STUDY,
+        params=Config.from_dict(results.config).flat()
+        | {"robustness.way": curves.way, "robustness.mask_seeds": len(curves.mask_seeds)},
+        tags={
+            "mmsr.kind": NAME,
+            "mmsr.study": study,
+            "mmsr.part": results.part,
+            "mmsr.optuna_number": str(results.trial),
+            "mmsr.dataset_hash": results.dataset_hash,
+            "mmsr.protocol": results.protocol,
+            "mmsr.version": results.code["version"],
+            "mmsr.commit": results.code.get("commit", ""),
+        },
+    )
+    steps: dict[int, dict[str, float]] = {}
+    for curve in curves.curves:
+        name = f"{results.part}/missing_{'_'.join(curve.modalities)}/{curves.metric}"
+        steps.setdefault(0, {})[f"{name}_area"] = curve.area
+        for point in curve.points:
+            values = {name: point.value, f"{name}_low": point.low, f"{name}_high": point.high}
+            steps.setdefault(round(100 * point.rate), {}).update(values)
+    if results.knockouts is not None:
+        for found in results.knockouts.results:
+            name = f"knockout/{found.label.replace(' ', '_')}"
+            steps.setdefault(0, {})[f"{name}_cost"] = found.cost
+    for step, metrics in sorted(steps.items()):
+        tracker.log(key, step, metrics)
+    for file in files:
+        tracker.upload(key, file.parent, [file.name])
+    tracker.close_run(key, RunState.FINISHED)

@@ -1,0 +1,89 @@
+"""From a subject to its results: rank at every point, knock out, summarise, write."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mmsr.errors import UserError
+from mmsr.evaluation.sweep import Sweep, run_sweep
+from mmsr.provenance import code_version
+from mmsr.robustness.plots import draw_html, draw_png
+from mmsr.robustness.results import NAME, Results
+from mmsr.study.results.knockouts import Progress, knockouts, ranked
+from mmsr.study.results.measured_model import Subject
+
+
+def measure(
+    subject: Subject,
+    sweep: Sweep,
+    folder: Path,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda message: None,
+) -> Results:
+    """Curves and knock-outs of a subject on validation targets.
+
+    Codes, model and histories are loaded once; between two points only links change. Ranks are
+    kept in `folder`, so an interrupted call goes on where it was.
+
+    Raises
+    ------
+    UserError : the device is not there, or the folder cannot be written.
+    """
+    _make(folder)
+    subject.prepare(progress, device)
+    valid = subject.dataset.valid()
+    rank = ranked(subject, folder, valid, device=device)
+
+    def tell(done: int, total: int) -> None:
+        progress(f"point {done + 1} of {total}")
+
+    curves = run_sweep(sweep, lambda mask: [rank(mask)], valid.users, tell)
+    return Results(
+        name=subject.name,
+        origin=subject.origin,
+        part="valid",
+        trial=subject.trial,
+        dataset=subject.dataset.name,
+        dataset_hash=subject.dataset.content_hash,
+        protocol=subject.dataset.protocol,
+        config=subject.config.to_dict(),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code=code_version(),
+        curves=curves,
+        knockouts=knockouts(subject, folder, valid, device=device, progress=progress),
+    )
+
+
+def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:
+    """Write JSON, a PNG and an interactive page; returns their paths.
+
+    Raises
+    ------
+    UserError : the folder cannot be written.
+    """
+    _make(folder)
+    paths = tuple(folder / f"{NAME}-{results.part}{end}" for end in (".json", ".png", ".html"))
+    try:
+        paths[0].write_text(results.model_dump_json(indent=1) + "\n")
+        draw_png(results, paths[1])
+        draw_html(results, paths[2])
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return paths[0], paths[1], paths[2]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(f"cannot write to {str(folder)!r}: {reason}; name another --output")

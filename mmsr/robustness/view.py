@@ -1,0 +1,64 @@
+"""How robustness looks on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.evaluation.knockouts import Knockouts
+from mmsr.evaluation.sweep import Curves
+from mmsr.robustness.results import Results, label
+
+
+def show_results(results: Results, console: Console) -> None:
+    """Curves, areas and knock-outs."""
+    part = "validation" if results.part == "valid" else results.part
+    console.print(f"{results.name}: {results.origin}, {part} targets", style="bold", markup=False)
+    show_curves(results.curves, console)
+    if results.knockouts is not None:
+        show_knockouts(results.knockouts, console)
+
+
+def show_curves(curves: Curves, console: Console) -> None:
+    """A line a curve: its values at each rate and its area, in percent of the metric."""
+    what = "items" if curves.way == "item" else "readings of items (the authors' way)"
+    console.print(
+        f"{curves.metric} in %, by the share of {what} that lack the modality", style="dim"
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("missing")
+    for point in curves.curves[0].points:
+        table.add_column(f"{100 * point.rate:g} %", justify="right", no_wrap=True)
+    for column in ("area", "95 %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for curve in curves.curves:
+        values = (f"{100 * point.value:.2f}" for point in curve.points)
+        band = f"{curve.area_low:.3f}…{curve.area_high:.3f}"
+        table.add_row(label(curve.modalities), *values, f"{curve.area:.3f}", band)
+    console.print(table)
+    most = 100 * curves.curves[0].points[-1].rate
+    console.print(
+        f"area: under the curve from 0 to {most:g} %, relative to the clean score; "
+        f"band: {curves.band}",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def show_knockouts(knockouts: Knockouts, console: Console) -> None:
+    """A line a knock-out, then what each modality is to the model."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("knock-out")
+    for column in (f"{knockouts.metric}, %", "lost, %", "95 % interval"):
+        table.add_column(column, justify="right")
+    table.add_row("clean", f"{100 * knockouts.clean[knockouts.metric]:.3f}", "", "")
+    for found in knockouts.results:
+        table.add_row(
+            found.label,
+            f"{100 * found.metrics[knockouts.metric]:.3f}",
+            f"{100 * found.cost:.1f}",
+            f"{100 * found.low:.1f} … {100 * found.high:.1f}",
+        )
+    console.print(table)
+    for line in knockouts.verdicts():
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""`Study`: a declaration that runs, from Python or from its own command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from mmsr.config import parse_settings
+from mmsr.errors import UserError
+from mmsr.study.driver.exit_codes import OK, exit_code
+from mmsr.study.planning.declaration import Declaration, Options
+from mmsr.study.search import PRUNERS, SAMPLERS
+
+
+class Study(Declaration):
+    """A hyperparameter study of one data set.
+
+    Nothing is checked when it is constructed; `main` and `run` check everything before anything
+    is scheduled.
+    """
+
+    def main(
+        self, arguments: Sequence[str] | None = None, prepare: Callable[[], object] | None = None
+    ) -> NoReturn:
+        """Run the study from the command line, and exit.
+
+        Exit codes: 0 done, 1 stopped by errors, 2 bad input (nothing was scheduled), 130
+        interrupted.
+
+        Parameters
+        ----------
+        arguments : the command line; default: the process's.
+        prepare : called first, e.g. to generate the data set.
+        """
+
+        def run() -> int:
+            options = _parse(arguments)
+            if prepare is not None:
+                prepare()
+            return self.run(options)
+
+        code = exit_code(run)
+        sys.stdout.flush()
+        sys.exit(code)
+
+    def run(self, options: Options | None = None) -> int:
+        """Run the study, or show what would run; returns the exit code.
+
+        Raises
+        ------
+        UserError : bad input; nothing was scheduled.
+        """
+        from mmsr.study.planning.plan import make_plan
+
+        plan = make_plan(self, options or Options())
+        if options is not None and options.dry_run:
+            from mmsr.study.views.dry_run import show_plan
+
+            show_plan(plan)
+            return OK
+        from mmsr.study.driver.run import run_plan
+
+        return run_plan(plan)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _parse(arguments: Sequence[str] | None) -> Options:
+    parser = _Parser(
+        description="Run this study, or go on with it: finished trials stay, others continue.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
+    for kind, of in (("", "wall clock"), ("cpu-", "trials' CPUs"), ("gpu-", "trials' GPUs")):
+        add(f"--{kind}hours", type=_number, metavar="H", help=f"budget: hours of {of}, all drivers")
+    add("--warm-start", metavar="STUDY", help="let another study's trials inform this one")
+    add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
+    add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
+    add("--name", help="name of the study")
+    add("--seed", type=_whole, metavar="N", help="seed of the proposals")
+    add("--sampler", choices=SAMPLERS, help="search method, in place of the study's own")
+    add(
+        "--pruner", choices=PRUNERS, help="how weak trials are stopped, in place of the study's own"
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix a config key, e.g. graph.n_codes=30; repeatable",
+    )
+    add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
+    add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
+    add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
+    add("--resume", action="store_true", help="go on with a study, which must exist")
+    add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--"]:  # `ray submit` and its like set it before a script's own arguments
+        del words[0]
+    given = parser.parse_args(words)
+    return Options(
+        name=given.name,
+        trials=given.trials,
+        epochs=given.epochs,
+        trial_hours=given.trial_hours,
+        hours=given.hours,
+        cpu_hours=given.cpu_hours,
+        gpu_hours=given.gpu_hours,
+        warm_start=given.warm_start,
+        seed=given.seed,
+        sampler=given.sampler,
+        pruner=given.pruner,
+        address=given.address,
+        storage=given.storage,
+        tracking_uri=given.tracking_uri,
+        resume=given.resume,
+        dry_run=given.dry_run,
+        settings=parse_settings(given.set),
+    )
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

@@ -1,0 +1,1 @@
+"""From a study's declaration and its command line to a checked plan."""

@@ -1,0 +1,168 @@
+"""What finalising a study found, and its record: `finalized.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from mmsr.errors import UserError
+from mmsr.study.results.comparison import Comparison
+from mmsr.study.results.held_out import Opening
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SeedFigures(_Frozen):
+    """One run of a config with one seed."""
+
+    seed: int
+    trial: int | None = None
+    """Number of the run among the finals; None in records of before there was one."""
+    error: str | None = None
+    """Why it failed; None where it finished."""
+    epochs: int | None = None
+    """Epochs of a refit; the best epoch of a run on the training part."""
+    seconds: float | None = None
+    metrics: dict[str, float] = {}
+    """`test/…` of a refit, `valid/…` of a run on the training part; in [0, 1]."""
+
+
+class Optimism(_Frozen):
+    """The validation score that a config was chosen by, against that of other seeds."""
+
+    selected: float
+    """Of the trial: its best epoch, and it was the best of many trials."""
+    mean: float
+    """Of the runs with other seeds, each at its own best epoch: nothing was chosen among them."""
+    std: float | None
+    """Sample standard deviation over them; None for one alone."""
+    n: int
+
+    @property
+    def luck(self) -> float:
+        """How much of the selected score other seeds do not give."""
+        return self.selected - self.mean
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the mean."""
+        return None if self.std is None else self.std / self.n**0.5
+
+
+class ConfigFigures(_Frozen):
+    """One config: how it was chosen, and what test says of it."""
+
+    trial: int
+    """The study's trial that it comes from."""
+    epochs: int
+    """Epochs of each refit: the trial's best epoch."""
+    config: dict[str, Any]
+    settings: dict[str, Any] = {}
+    """What the study varied."""
+    validation: dict[str, float]
+    """Metrics of the trial's best epoch, by which the config was chosen."""
+    seeds: tuple[SeedFigures, ...]
+    """Refits on train + validation."""
+    mean: dict[str, float]
+    """`test/…`, mean over the refits that finished."""
+    std: dict[str, float]
+    """Sample standard deviation over them; empty for a single one."""
+    low: dict[str, float] = {}
+    high: dict[str, float] = {}
+    """95 % interval of the mean: bootstrap over users, with these seeds."""
+    reseeded: tuple[SeedFigures, ...] = ()
+    """Runs on the training part with the same seeds; empty where they were left out."""
+    optimism: Optimism | None = None
+
+    @property
+    def failed(self) -> tuple[SeedFigures, ...]:
+        """The runs that failed."""
+        return tuple(one for one in (*self.seeds, *self.reseeded) if one.error is not None)
+
+
+class PairFigures(_Frozen):
+    """Two configs, compared over users by each metric."""
+
+    first: int
+    second: int
+    """Trials."""
+    metrics: dict[str, Comparison]
+
+
+class FinalResult(_Frozen):
+    """What test said of a study's best configs."""
+
+    study: str
+    dataset: str
+    dataset_hash: str
+    protocol: str
+    objective: str | None = None
+    seeds: tuple[int, ...]
+    configs: tuple[ConfigFigures, ...]
+    """By validation, best first: the order was fixed before test was opened."""
+    pairs: tuple[PairFigures, ...] = ()
+    n_users: int | None = None
+    n_targets: int | None = None
+    trials: tuple[int, int] | None = None
+    """Trials of the study that were over, and that were wanted, when the configs were chosen."""
+    code: dict[str, str] = {}
+    command: str = ""
+    created_at: str | None = None
+
+    @property
+    def best(self) -> ConfigFigures:
+        """The config that validation had chosen."""
+        return self.configs[0]
+
+    def of_trial(self, number: int) -> ConfigFigures | None:
+        """Figures of one trial's config, where it is among them."""
+        return next((config for config in self.configs if config.trial == number), None)
+
+
+class FinalRecord(_Frozen):
+    """Every time that test was opened for a study, and the newest result."""
+
+    version: Literal[2] = 2
+    opened: tuple[Opening, ...] = ()
+    result: FinalResult | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, given: Any) -> Any:
+        """Read what was written before several configs could be finalised."""
+        if not isinstance(given, dict) or "version" in given:
+            return given
+        opened = [
+            {"at": one, "trials": []} if isinstance(one, str) else one
+            for one in given.get("opened", ())
+        ]
+        result = given.get("result")
+        if isinstance(result, dict) and "configs" not in result:
+            result = _several(result)
+        return {**given, "opened": opened, "result": result}
+
+
+def _several(old: dict[str, Any]) -> dict[str, Any]:
+    shared = {name: old.pop(name) for name in ("study", "dataset", "dataset_hash", "protocol")}
+    return {**shared, "seeds": [one["seed"] for one in old["seeds"]], "configs": [old]}
+
+
+def read_final(path: Path) -> FinalRecord:
+    """The record of a study; an empty one where test was never opened.
+
+    Raises
+    ------
+    UserError : the file is damaged.
+    """
+    try:
+        return FinalRecord.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return FinalRecord()
+    except (OSError, ValidationError, KeyError):
+        raise UserError(
+            f"{path} cannot be read, so it is not known whether test was opened: restore the file"
+        ) from None

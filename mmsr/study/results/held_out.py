@@ -1,0 +1,227 @@
+"""The honest test: models chosen before are ranked on test, once, and that is on record.
+
+A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
+the study, so that asking again opens nothing. Test is opened again only for trials that are new.
+Openings are on record in the study's folder and in its storage, so that a driver on another
+machine, whose folder has neither that record nor the ranks, knows of them. Ranking the models
+there counts as another opening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.remote import RemotePath
+from mmsr.study.storage.folder import StudyFolder
+from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.lineage import newest_checkpoint
+from mmsr.study.storage.trials import TrialRow
+
+if TYPE_CHECKING:
+    import optuna
+
+    from mmsr.data import Prefixes
+    from mmsr.models.mmsr import MMSR
+
+RECORD_FILE = "tested.json"
+_OPENED = "test_opened"
+
+
+class Opening(BaseModel):
+    """One time that test was opened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str
+    trials: tuple[int, ...]
+    """Trials whose models were to be ranked."""
+
+
+class Openings(BaseModel):
+    """`tested.json`: every time that test was opened for a study."""
+
+    model_config = ConfigDict(frozen=True)
+
+    opened: tuple[Opening, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How a trial's model ranks the test targets."""
+
+    ranks: NDArray[np.int64]
+    users: NDArray[np.int32]
+
+
+class Look(Protocol):
+    """Something more to be found while test is open."""
+
+    def __call__(self, row: TrialRow, model: MMSR, test: Prefixes) -> None:
+        """Look at one model, which stands on its device, and the opened test prefixes."""
+
+
+def rank_on_test(
+    known: KnownStudy,
+    trials: Sequence[TrialRow],
+    *,
+    record: Callable[[Opening], None],
+    device: str = "auto",
+    progress: Callable[[str], None] = lambda _: None,
+    look: Look | None = None,
+) -> bool:
+    """Rank the trials' chosen models on test, as far as they have not been.
+
+    Parameters
+    ----------
+    known : the study that trained the models.
+    trials : those of its trials that are to be ranked.
+    record : puts the opening on record in a folder too; called before test is opened.
+    device : where the models rank.
+    progress : told what is going on.
+    look : called for each model after it was ranked.
+
+    Returns
+    -------
+    Whether test was opened.
+
+    Raises
+    ------
+    UserError : other data, a checkpoint is gone, or the study is being run.
+    """
+    with known.folder.locked():
+        new = [row for row in trials if not is_ranked(known.folder, row.number)]
+        if not new:
+            return False
+        from mmsr.data import check_test, open_test
+        from mmsr.training import load_best_model
+
+        dataset = known.open_dataset()
+        check_test(dataset)
+        checkpoints = [(row, checkpoint_of(known, row)) for row in new]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        opening = Opening(at=now, trials=tuple(row.number for row in new))
+        record(opening)
+        in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
+        known.study.set_user_attr(_OPENED, in_storage)
+        test = open_test(dataset)
+        for place, (row, folder) in enumerate(checkpoints, start=1):
+            progress(f"test: model {place} of {len(new)}")
+            if row.config is None:  # every trial that has finished has one
+                continue
+            model = load_best_model(folder, row.config, dataset)
+            ranked = Ranked(rank(model, test, row.config, device), test.users)
+            if look is not None:
+                look(row, model, test)
+            _write(known.folder, row.number, ranked)
+        return True
+
+
+def rank(
+    model: MMSR, prefixes: Prefixes, config: Config, device: str | None = None
+) -> NDArray[np.int64]:
+    """Rank the targets as the config says; `device` None leaves the model where it is."""
+    from mmsr.evaluation import evaluate
+    from mmsr.training import choose_device
+
+    return evaluate(
+        model if device is None else model.to(choose_device(device)),
+        prefixes,
+        max_history=config.graph.max_history,
+        mask_seen=config.training.mask_seen,
+    )
+
+
+def note_opening(folder: StudyFolder, opening: Opening) -> None:
+    """Add an opening to a study's `tested.json`."""
+    opened = Openings(opened=(*read_record(folder).opened, opening))
+    folder.write(RECORD_FILE, opened.model_dump_json(indent=1))
+
+
+def read_record(folder: StudyFolder) -> Openings:
+    """When test was opened for a study; an empty record where it never was.
+
+    Raises
+    ------
+    UserError : the file is damaged.
+    """
+    path = folder.path / RECORD_FILE
+    try:
+        return Openings.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return Openings()
+    except (OSError, ValidationError):
+        raise UserError(
+            f"{path} cannot be read, so it is not known whether test was opened: restore the file"
+        ) from None
+
+
+def all_openings(noted: Sequence[Opening], study: optuna.Study) -> tuple[Opening, ...]:
+    """Openings noted in a folder, and those that only the storage of their study has."""
+    stored = [Opening.model_validate(one) for one in study.user_attrs.get(_OPENED, ())]
+    elsewhere = [one for one in stored if one not in noted]
+    return tuple(sorted((*noted, *elsewhere), key=lambda one: one.at))
+
+
+def is_ranked(folder: StudyFolder, number: int) -> bool:
+    """Whether the folder has the ranks of a trial's model."""
+    return _file(folder, number).exists()
+
+
+def read_ranked(folder: StudyFolder, number: int) -> Ranked:
+    """The ranks that a trial's model gave.
+
+    Raises
+    ------
+    UserError : they cannot be read.
+    """
+    path = _file(folder, number)
+    try:
+        arrays = load_file(path)
+        return Ranked(arrays["ranks"].astype(np.int64), arrays["users"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): remove it to rank once more") from None
+
+
+def _write(folder: StudyFolder, number: int, ranked: Ranked) -> None:
+    path = _file(folder, number)
+    draft = path.with_suffix(".draft")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        save_file({"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}, draft)
+        draft.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _file(folder: StudyFolder, number: int) -> Path:
+    return folder.path / "tested" / f"trial-{number:05d}.safetensors"
+
+
+def checkpoint_of(known: KnownStudy, row: TrialRow) -> Path:
+    """Folder with the best model of a trial that has finished.
+
+    Raises
+    ------
+    UserError : it is gone.
+    """
+    left = newest_checkpoint(known.study, row.number, known.folder.ray, to_resume=False)
+    if left is None:
+        raise UserError(
+            f"the checkpoint of trial {row.number} is gone from {known.folder.ray}: restore it, or "
+            "start anew under another --name"
+        )
+    if isinstance(left.folder, RemotePath):
+        return left.folder.download(known.folder.path / "models" / f"trial-{row.number:05d}")
+    return left.folder

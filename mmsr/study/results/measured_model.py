@@ -1,0 +1,184 @@
+"""Whose robustness is measured: the model of a study, of a run's checkpoint, or of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsr import paths
+from mmsr.config import Config, read_export
+from mmsr.data import Dataset
+from mmsr.errors import UserError
+from mmsr.graph.codes import check_graph_config, modalities_of, modality_codes
+from mmsr.graph.masks import n_lost
+from mmsr.study.results.finalized import read_final
+from mmsr.study.results.held_out import checkpoint_of
+from mmsr.study.results.rank_cache import digest
+from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.trials import TrialRow, best, rows
+
+if TYPE_CHECKING:
+    from mmsr.models.mmsr import MMSR
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that was trained on the training part, so that validation is new to it."""
+
+    name: str
+    origin: str
+    """What it is, in words."""
+    config: Config
+    dataset: Dataset
+    checkpoint: Path
+    """Folder of the checkpoint; it may be made yet (see `prepare`)."""
+    output: Path
+    """Where results go by default."""
+    known: KnownStudy | None = None
+    trial: int | None = None
+    to_train: bool = False
+    """Whether it is only a config yet."""
+
+    @property
+    def metric(self) -> str:
+        """What is looked at: the metric that chose the model's epoch."""
+        return self.config.training.select_by.removeprefix("valid/")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities that the model knows of and has seen in training."""
+        missing = self.config.graph.missing
+        used = modalities_of(self.dataset, self.config.graph)
+        named = used if missing.modalities is None else missing.modalities
+
+        def seen(name: str) -> bool:
+            n_have = len(self.dataset.features(name).items)
+            return name not in named or n_lost(missing.rate, n_have) < n_have
+
+        return tuple(name for name in used if seen(name))
+
+    def prepare(self, progress: Progress = lambda message: None, device: str = "auto") -> None:
+        """Train the model where it is only a config yet; goes on where it was cut off."""
+        if not self.to_train:
+            return
+        from mmsr.training import holds_checkpoint, train
+
+        resume = self.checkpoint if holds_checkpoint(self.checkpoint) else None
+        for result in train(self.config, self.dataset, resume=resume, device=device):
+            result.save_checkpoint(self.checkpoint)
+            progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
+
+    def load(self, device: str = "auto") -> MMSR:
+        """The model of the best epoch, its items with all the modalities that they have.
+
+        What `graph.missing` took away in training is there again, but for modalities that no item
+        had in training: their codes were never trained, so the model goes on without them.
+        """
+        import torch
+
+        from mmsr.training import choose_device, load_best_model
+
+        model = load_best_model(self.checkpoint, self.config, self.dataset)
+        if self.config.graph.missing.rate > 0:
+            whole = self.config.replace({"graph.missing.rate": 0.0}).graph
+            codes = modality_codes(self.dataset, whole)
+            model.tables.relink({m: torch.from_numpy(codes[m].links) for m in self.modalities})
+        return model.to(choose_device(device))
+
+
+def find_subject(name: str, storage: str | None = None, tracking: str | None = None) -> Subject:
+    """What a name stands for: a checkpoint folder, a config file, or a study.
+
+    Raises
+    ------
+    UserError : there is none, or it is no model that validation is new to.
+    """
+    path = Path(name)
+    if (path / "state.json").exists():
+        return _of_run(path)
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return _of_config(path)
+    return of_study(look_up(name, storage, tracking))
+
+
+def of_study(known: KnownStudy) -> Subject:
+    """The trial that was finalised; else the best one. A refit knows the validation targets."""
+    known.check_honest()
+    return of_trial(known, *_chosen(known))
+
+
+def best_of_study(known: KnownStudy) -> Subject:
+    """The best trial.
+
+    Raises
+    ------
+    UserError : no trial has finished, or its checkpoint is gone.
+    """
+    return of_trial(known, *best(rows(known.study), known.name), "best")
+
+
+def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
+    """The model of one trial, and why it is looked at."""
+    return Subject(
+        name=known.name,
+        origin=f"{why} trial {row.number} of study {known.name}",
+        config=config,
+        dataset=known.open_dataset(),
+        checkpoint=checkpoint_of(known, row),
+        output=known.folder.path / "robustness",
+        known=known,
+        trial=row.number,
+    )
+
+
+def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
+    found = rows(known.study)
+    result = read_final(known.folder.finalized).result
+    if result is not None:
+        for row in found:
+            if row.number == result.best.trial and row.config is not None:
+                return row, row.config, "finalised"
+    return *best(found, known.name), "best"
+
+
+def _of_run(folder: Path) -> Subject:
+    from mmsr.training import read_checkpoint_state
+
+    state = read_checkpoint_state(folder)
+    if state.part != "train":
+        raise UserError(
+            f"{str(folder)!r} was trained on validation targets too, so they would flatter it: "
+            "name a run of `mmsr train`, or a study"
+        )
+    config = Config.from_dict(state.config, source=str(folder / "state.json"))
+    dataset = Dataset.open(config.dataset)
+    if dataset.content_hash != state.dataset_hash:
+        raise UserError(
+            f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
+            f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
+        )
+    check_graph_config(dataset, config.graph)
+    name = folder.resolve().name
+    output = paths.home() / "robustness" / f"{name}-{digest(str(folder.resolve()))}"
+    return Subject(
+        name, f"epoch {state.best_epoch} of run {folder}", config, dataset, folder, output
+    )
+
+
+def _of_config(path: Path) -> Subject:
+    config = Config.from_yaml(path)
+    recorded = read_export(path)
+    dataset = Dataset.open(config.dataset)
+    if recorded is not None and recorded.dataset_hash not in (None, dataset.content_hash):
+        raise UserError(
+            f"{path} was found on other data than {dataset.name!r} holds now: import those again"
+        )
+    check_graph_config(dataset, config.graph)
+    key = digest(f"{config.to_yaml()} {dataset.content_hash}")
+    output = paths.home() / "robustness" / f"{path.stem}-{key}"
+    origin = "a config, trained for this"
+    return Subject(path.stem, origin, config, dataset, output / "run", output, to_train=True)

@@ -1,0 +1,224 @@
+"""Search spaces: what a study may vary, declared by dotted config key.
+
+A space is a mapping such as ``{"graph.n_codes": Int(10, 50, step=10)}``. A dimension with `when=`
+exists only where the named keys have the named values; a tuple names several, any of which will
+do. A proposal never asks for more links than codes: `graph.links_per_item` is cut to the number of
+codes (see `apply`), and the trial's config says what was run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from mmsr.config import Config, GraphConfig
+from mmsr.errors import UserError, unknown
+from mmsr.study.search.dimensions import Choice, Dimension, Float, Int, meets, under
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+LINKS = "graph.links_per_item"
+_NOT_VARIED = {
+    "dataset": "trials on other data cannot be compared; run a study for each",
+    "training.select_by": "it is the study's objective",
+    "training.threads": "it follows the study's resources",
+}
+
+
+Space = Mapping[str, Dimension]
+
+
+def check_space(space: Space, base: Config) -> None:
+    """Check that every value of every dimension makes a valid config.
+
+    Raises
+    ------
+    UserError : names the first dimension that does not, and why.
+    """
+    for key, dimension in space.items():
+        if not isinstance(key, str) or not isinstance(dimension, Int | Float | Choice):
+            raise UserError(f"space: {key!r}: write a config key and Int(…), Float(…) or Choice(…)")
+        if key in _NOT_VARIED:
+            raise UserError(f"space: {key} cannot be varied: {_NOT_VARIED[key]}")
+        if (problem := dimension.problem()) is not None:
+            raise UserError(f"space: {key}: {dimension}: {problem}")
+    for key, dimension in _ordered(space):
+        for context, value in product(_contexts(space, key, base), dimension.corners()):
+            try:
+                apply(base, {**context, key: value})
+            except UserError as error:
+                raise UserError(f"space: {key}={value!r}: {_bare(error)}") from None
+
+
+def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
+    """Check known settings that are to be tried first; return their config.
+
+    Raises
+    ------
+    UserError : a key or value outside the space, or an invalid combination.
+    """
+    for key, value in settings.items():
+        if key not in space:
+            raise UserError(f"enqueue: {unknown('dimension of the space', key, space)}")
+        dimension = space[key]
+        if not dimension.contains(value):
+            raise UserError(f"enqueue: {key}={value!r} is outside the space: {dimension}")
+        if not _exists(dimension, settings, base.flat()):
+            raise UserError(f"enqueue: {key} exists only{under(dimension.when)}")
+    try:
+        return base.replace(settings)
+    except UserError as error:
+        raise UserError(f"enqueue: {_bare(error)}") from None
+
+
+def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
+    """Ask Optuna for one value of every dimension that exists."""
+    settings, flat = dict[str, Any](), base.flat()
+    for key, dimension in _ordered(space):
+        if _exists(dimension, settings, flat):
+            settings[key] = dimension.suggest(trial, key)
+    return settings
+
+
+def all_settings(space: Space, base: Config) -> Iterator[dict[str, Any]]:
+    """Every setting of a finite space once, in the order of the declaration; the last varies
+    fastest.
+
+    A dimension that does not exist under the others' values is not there.
+    """
+    ordered, flat = _ordered(space), base.flat()
+
+    def below(place: int, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if place == len(ordered):
+            yield settings
+            return
+        key, dimension = ordered[place]
+        if not _exists(dimension, settings, flat):
+            yield from below(place + 1, settings)
+            return
+        for value in dimension.values():
+            yield from below(place + 1, {**settings, key: value})
+
+    return below(0, {})
+
+
+def is_finite(space: Space) -> bool:
+    """Whether no dimension is continuous."""
+    return all(dimension.size() is not None for dimension in space.values())
+
+
+def settings_of(space: Space, base: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config, given by dotted key, has in this space.
+
+    Raises
+    ------
+    UserError : the space wants a key that the config lacks, or has not its value.
+    """
+    fixed, settings = base.flat(), dict[str, Any]()
+    for key, dimension in _ordered(space):
+        if not _exists(dimension, settings, fixed):
+            continue
+        if key not in flat:
+            raise UserError(f"has no {key}")
+        if not dimension.contains(flat[key]):
+            raise UserError(f"has {key}={flat[key]!r}, outside {dimension}")
+        settings[key] = flat[key]
+    return settings
+
+
+def apply(base: Config, settings: Mapping[str, Any]) -> Config:
+    """Config of the settings; links per item are cut to the number of codes.
+
+    Raises
+    ------
+    UserError : an unknown key, a wrong type or a value out of range.
+    """
+    links = settings.get(LINKS, base.graph.links_per_item)
+    plain = base.replace({**settings, LINKS: 1})
+    if isinstance(links, int) and not isinstance(links, bool):
+        links = min(links, _fewest_codes(plain.graph))
+    return plain.replace({LINKS: links})
+
+
+def stored(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as Optuna keeps them."""
+    return {key: space[key].stored(value) for key, value in settings.items()}
+
+
+def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
+    """Graph settings to check against a data set: every one at each of its ends."""
+    yield base.graph
+    for key, dimension in space.items():
+        if key.startswith("graph."):
+            for context, value in product(_contexts(space, key, base), dimension.corners()):
+                yield apply(base, {**context, key: value}).graph
+
+
+def describe_size(space: Space) -> str:
+    """How many settings there are, in words; conditions are not subtracted."""
+    sizes = [dimension.size() for dimension in space.values()]
+    finite = math.prod(size for size in sizes if size is not None)
+    continuous = sum(size is None for size in sizes)
+    if not continuous:
+        return f"{finite:,} settings"
+    noun = "dimension" if continuous == 1 else "dimensions"
+    return f"{finite:,} settings × {continuous} continuous {noun}"
+
+
+def _ordered(space: Space) -> list[tuple[str, Dimension]]:
+    """Dimensions in the order of declaration, but each after those that its `when` names."""
+    left, ordered = dict(space), list[tuple[str, Dimension]]()
+    while left:
+        ready = [key for key, dimension in left.items() if not (dimension.when.keys() & left)]
+        if not ready:
+            raise UserError(f"space: the conditions of {', '.join(left)} go round in a circle")
+        ordered += [(key, left.pop(key)) for key in ready]
+    return ordered
+
+
+def _exists(dimension: Dimension, settings: Mapping[str, Any], flat: Mapping[str, Any]) -> bool:
+    return all(meets(settings.get(k, flat.get(k)), value) for k, value in dimension.when.items())
+
+
+def _contexts(space: Space, key: str, base: Config) -> list[dict[str, Any]]:
+    """All values of other keys under which the dimension exists, their own conditions included."""
+    contexts: list[dict[str, Any]] = [{}]
+    for other, condition in space[key].when.items():
+        met = _contexts_of_condition(space, key, other, condition, base)
+        contexts = [{**context, **more} for context, more in product(contexts, met)]
+    return contexts
+
+
+def _contexts_of_condition(
+    space: Space, key: str, other: str, condition: Any, base: Config
+) -> list[dict[str, Any]]:
+    if other not in space:
+        value = base.flat().get(other)
+        if not meets(value, condition):
+            raise UserError(
+                f"space: {key} never exists: its condition {other}={condition!r} is not met by the "
+                f"config, which has {value!r}"
+            )
+        return [{other: value}]
+    outer = _contexts(space, other, base)
+    values = condition if isinstance(condition, tuple) else (condition,)
+    proposed = [value for value in values if space[other].contains(value)]
+    if not proposed:
+        raise UserError(f"space: {key}: {other}={condition!r} is never proposed")
+    for value in values:  # one that is not proposed may be there for other spaces, but not misspelt
+        try:
+            apply(base, {**outer[0], other: value})
+        except UserError as error:
+            raise UserError(f"space: {key}: under {other}={value!r}: {_bare(error)}") from None
+    return [{**context, other: value} for context, value in product(outer, proposed)]
+
+
+def _fewest_codes(graph: GraphConfig) -> int:
+    return graph.n_codes if isinstance(graph.n_codes, int) else min(graph.n_codes.values())
+
+
+def _bare(error: UserError) -> str:
+    return str(error).removeprefix("config: ")

@@ -1,0 +1,1 @@
+"""What one trial takes, and how many run at once."""

@@ -1,0 +1,87 @@
+"""`resources="auto"`: how much one trial takes is measured, and trials are packed accordingly.
+
+What is assumed
+---------------
+- The trial that is measured has the most demanding settings of the space
+  (`mmsr.study.sizing.worst_case`), so that any trial fits where this one does.
+- Its memory is what was resident at the peak, mapped files and libraries included, and a tenth
+  more. Trials of one node share the mapped part, so this errs on the safe side.
+- A trial gets one CPU. Where memory lets fewer trials run than a node has CPUs, the CPUs are
+  divided among those that fit, and threads follow.
+- On GPUs, as many trials share one as its memory holds nine tenths of, no more than eight, and no
+  more than there are CPUs for. All GPUs of the cluster are taken to be like the one measured on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from mmsr.errors import UserError
+from mmsr.study.planning.plan import Plan
+from mmsr.study.sizing.probe import Measured, Probe
+from mmsr.study.workers.cluster import check_resources, nodes, startable_nodes
+from mmsr.study.workers.resources import GB, Node, Resources
+
+_MARGIN = 1.1
+_DEVICE_SHARE = 0.9
+_MOST_ON_ONE_GPU = 8
+
+
+def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
+    """The plan with resources that are known and that some node has; Ray must be there.
+
+    Parameters
+    ----------
+    say : told of what takes a while.
+
+    Raises
+    ------
+    UserError : no node has what a trial wants, or the trial that is measured does not run.
+    """
+    if not plan.resources.auto:
+        check_resources(plan.resources)
+        return plan
+    say("measuring one trial of the most demanding settings")
+    possible = [*nodes(), *startable_nodes()]
+    gpu = 1.0 if any(node.gpus >= 1 for node in possible) else 0.0
+    resources = pack(Probe(plan, None, gpu).measure(say), possible)
+    say(f"each trial gets {resources}")
+    threads = plan.base.training.threads
+    if threads == plan.resources.threads:  # else the study says how many
+        threads = resources.threads
+    base = plan.base.replace({"training.threads": threads})
+    return dataclasses.replace(plan, resources=resources, base=base)
+
+
+def pack(measured: Measured, possible: Sequence[Node]) -> Resources:
+    """What each trial gets so that as many as possible run at once, on every node.
+
+    Raises
+    ------
+    UserError : not even one fits.
+    """
+    memory = math.ceil(_MARGIN * measured.memory)
+    fitting = [node for node in possible if node.memory >= memory and node.cpus >= 1]
+    if measured.device_memory is not None and measured.device_total is not None:
+        fitting = [node for node in fitting if node.gpus >= 1]
+        by_memory = math.floor(_DEVICE_SHARE * measured.device_total / measured.device_memory)
+    else:
+        by_memory = 0
+    if not fitting:
+        have = "; ".join(sorted({str(node) for node in possible}))
+        raise UserError(
+            f"resources='auto': a trial of the most demanding settings takes {memory / GB:.2g} GB "
+            f"of memory, and no node has that (nodes: {have}): narrow the space, or join another "
+            "cluster"
+        )
+    if measured.device_memory is not None:
+        by_cpus = min(math.floor(node.cpus / node.gpus) for node in fitting)
+        sharing = max(1, min(by_memory, by_cpus, _MOST_ON_ONE_GPU))
+        each = min(node.cpus / (sharing * node.gpus) for node in fitting)
+        cpu = max(1, math.floor(each)) if each >= 1 else each
+        return Resources(cpu=cpu, gpu=1 / sharing, memory=memory)
+    at_once = [(node, min(node.cpus, node.memory / memory)) for node in fitting]
+    cpu = min(math.floor(node.cpus / math.floor(count)) for node, count in at_once)
+    return Resources(cpu=max(1, cpu), gpu=0.0, memory=memory)

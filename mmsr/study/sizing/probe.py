@@ -1,0 +1,226 @@
+"""Measuring one trial on the cluster that the study is to run on, before it runs.
+
+The measurement runs in a fresh worker process of Ray, as a trial would, with the trial's own data,
+codes and device; where Ray was not started, in a fresh process of this machine. What was found is
+kept under `$MMSR_HOME/cache/measured`, by data, config, code and cluster, and not measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmsr import paths
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.provenance import code_version
+from mmsr.study.workers.cluster import is_free
+from mmsr.study.workers.messages import Task
+from mmsr.study.workers.resources import Resources
+
+if TYPE_CHECKING:
+    from mmsr.study.planning.plan import Plan
+    from mmsr.training.sample import SampleCost
+
+_SECONDS = 6.0
+"""Training that is timed."""
+_OURS = "mmsr.training:train"
+
+
+class Measured(BaseModel):
+    """What one trial was found to take."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train_seconds: float
+    evaluate_seconds: float
+    share: float
+    memory: int
+    device_memory: int | None = None
+    device_total: int | None = None
+    """Bytes that the CUDA device has."""
+
+    @property
+    def epoch_seconds(self) -> float:
+        """One epoch, ranking included."""
+        return self.train_seconds + self.evaluate_seconds
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One measurement: of which config, and with what."""
+
+    plan: Plan
+    config: Config | None
+    """None stands for the most demanding of the space."""
+    gpu: float = 0.0
+
+    def known(self) -> Measured | None:
+        """What an earlier call has found."""
+        try:
+            return Measured.model_validate_json(self._file.read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def measure(self, say: Callable[[str], object]) -> Measured:
+        """Measure, or look up what was measured; Ray must be there.
+
+        Parameters
+        ----------
+        say : told when the cluster is full, and measuring has to wait.
+
+        Raises
+        ------
+        UserError : such a trial does not run; says why.
+        """
+        if (found := self.known()) is not None:
+            return found
+        found = self._new(say)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(found.model_dump_json())
+        except OSError:
+            pass  # then the next call measures again
+        return found
+
+    def _new(self, say: Callable[[str], object]) -> Measured:
+        plan = self.plan
+        wanted = Resources(gpu=self.gpu)
+        if _ray_is_there() and not is_free(wanted):
+            say(f"no node has {wanted} free now: measuring waits until one has")
+        task = Task(
+            number=0,
+            config=(self.config or plan.base).to_dict(),
+            dataset_hash=plan.dataset.content_hash,
+            device="cuda" if self.gpu else "cpu",
+            home=str(plan.home),
+            trainer=plan.trainer,
+        )
+        space = None if self.config else plan.space
+        if space is not None:
+            task = task.model_copy(update={"config": self._elsewhere(_find, task, space)})
+        return Measured.model_validate(self._elsewhere(_measure, task, _SECONDS))
+
+    def _elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns in a process of its own; what it raises becomes one line."""
+        run = _on_ray if _ray_is_there() else _here
+        try:
+            return run(self.gpu, function, *arguments)
+        except _WorkerFailed as error:
+            which = "the known" if self.config else "the most demanding"
+            raise UserError(f"measuring one trial of {which} settings failed: {error}") from None
+
+    @property
+    def _file(self) -> Path:
+        plan = self.plan
+        what = {
+            "config": self.config.to_dict() if self.config else plan.base.to_dict(),
+            "space": None if self.config else plan.definition.space,
+            "data": plan.dataset.content_hash,
+            "trainer": plan.trainer,
+            "code": code_version(),
+            "place": plan.address or socket.gethostname(),
+            "gpu": bool(self.gpu),
+        }
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return paths.home() / "cache" / "measured" / f"{key[:32]}.json"
+
+
+class _WorkerFailed(Exception):
+    """What went wrong in the other process, in one line."""
+
+
+def _ray_is_there() -> bool:
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def _on_ray(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    remote = ray.remote(num_cpus=1, num_gpus=gpu, max_calls=1, max_retries=0)(function)
+    try:
+        return ray.get(remote.remote(*arguments))
+    except RayTaskError as error:
+        raise _WorkerFailed(_in_words(error.cause or error)) from None
+    except RayError as error:
+        raise _WorkerFailed(f"its worker died ({_first_line(error)})") from None
+
+
+def _here(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    # A process that is forked would begin with this one's memory.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise _WorkerFailed("its process died, perhaps for lack of memory") from None
+        except Exception as error:
+            raise _WorkerFailed(_in_words(error)) from None
+
+
+def _in_words(error: BaseException) -> str:
+    told = _first_line(error)
+    return told if isinstance(error, UserError) else f"{type(error).__name__}: {told}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _find(task: Task, space: Any) -> dict[str, Any]:
+    """In a worker: the most demanding config of the space."""
+    from mmsr.study.sizing.worst_case import most_demanding
+    from mmsr.study.workers.trial import open_dataset
+
+    os.environ["MMSR_HOME"] = task.home
+    config = Config.from_dict(task.config)
+    dataset = open_dataset(config.dataset, task.dataset_hash, task.home)
+    return most_demanding(space, config, dataset).to_dict()
+
+
+def _measure(task: Task, seconds: float) -> dict[str, Any]:
+    """In a worker: run a part of an epoch, or one epoch of a trainer that is not ours."""
+    import torch
+
+    from mmsr.study.workers.trial import open_dataset
+    from mmsr.training.sample import sample_epoch
+
+    os.environ["MMSR_HOME"] = task.home
+    config = Config.from_dict(task.config)
+    dataset = open_dataset(config.dataset, task.dataset_hash, task.home)
+    if task.trainer == _OURS:
+        cost = sample_epoch(config, dataset, task.device, seconds)
+    else:
+        cost = _whole_epoch(task, config, dataset)
+    on_device = cost.device_memory is not None
+    total = torch.cuda.mem_get_info()[1] if on_device else None
+    return {**cost.model_dump(), "device_total": total}
+
+
+def _whole_epoch(task: Task, config: Config, dataset: Any) -> SampleCost:
+    """One epoch of any trainer, by the clock."""
+    from mmsr.study.workers.trial import load_trainer
+    from mmsr.training.sample import SampleCost, peak_device_memory, peak_memory
+
+    started = time.perf_counter()
+    next(iter(load_trainer(task.trainer)(config, dataset, device=task.device, resume=None)))
+    return SampleCost(
+        train_seconds=time.perf_counter() - started,
+        evaluate_seconds=0.0,
+        share=1.0,
+        memory=peak_memory(),
+        device_memory=peak_device_memory(task.device),
+    )

@@ -1,0 +1,106 @@
+"""Which settings of a search space need the most memory.
+
+Numbers are taken at their largest. Of the rest (aggregator, fusion, readout, …) every option is
+tried, dimension by dimension, and the one that asks for the most stays: by what a training step on
+a few made-up histories of full length keeps for its backward pass, scaled to the batch size, and by
+the weights with all that training holds beside them. Only memory that follows from the config is
+seen here; the settings found are then run and measured for real (`mmsr.study.sizing.probe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError
+from mmsr.study.search.dimensions import Choice, Dimension
+from mmsr.study.search.space import Space, apply, propose
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+_FEW = 4
+"""Histories in the made-up batch."""
+_COPIES = 6
+"""Of the weights: they, gradients, two moments of Adam, the best epoch's, an average."""
+
+
+def most_demanding(space: Space, base: Config, dataset: Dataset) -> Config:
+    """The config of a space that is taken to need the most memory."""
+    chosen: dict[str, Any] = {}
+    best = _config(space, base, chosen)
+    most = _demand(best, dataset)
+    for key, dimension in _to_try(space):
+        for tried in _variants(space, key, dimension):
+            try:
+                config = _config(space, base, chosen | tried)
+            except UserError:
+                continue  # no valid config together with what was chosen before
+            if config == best or (demand := _demand(config, dataset)) <= most:
+                continue
+            best, most, chosen = config, demand, chosen | tried
+    return best
+
+
+def _to_try(space: Space) -> Iterator[tuple[str, Dimension]]:
+    for key, dimension in space.items():
+        if isinstance(dimension, Choice) and not _numbers(dimension):
+            yield key, dimension
+
+
+def _variants(space: Space, key: str, dimension: Dimension) -> Iterator[dict[str, Any]]:
+    """Every option, alone and with every option of what exists under this dimension."""
+    below = {other: d for other, d in _to_try(space) if key in d.when}
+    for option in dimension.corners():
+        yield {key: option}
+        for other, conditional in below.items():
+            yield from ({key: option, other: value} for value in conditional.corners())
+
+
+def _numbers(dimension: Dimension) -> bool:
+    values = dimension.corners()
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _config(space: Space, base: Config, chosen: Mapping[str, Any]) -> Config:
+    picker = cast("Trial", _Picker(space, chosen))
+    return apply(base, propose(picker, space, base))
+
+
+class _Picker:
+    """Stands in for Optuna's trial: largest numbers, chosen options, else the first."""
+
+    def __init__(self, space: Space, chosen: Mapping[str, Any]) -> None:
+        self._space, self._chosen = space, chosen
+
+    def suggest_int(self, key: str, low: int, high: int, **_: Any) -> int:
+        return high
+
+    def suggest_float(self, key: str, low: float, high: float, **_: Any) -> float:
+        return high
+
+    def suggest_categorical(self, key: str, kept: list[Any]) -> Any:
+        dimension = self._space[key]
+        if key in self._chosen:
+            return dimension.stored(self._chosen[key])
+        return dimension.stored(max(dimension.corners())) if _numbers(dimension) else kept[0]
+
+
+def _demand(config: Config, dataset: Dataset) -> float:
+    """Bytes that training this config asks for, by its operations on a made-up batch."""
+    from mmsr.training.cost import measure_cost
+    from mmsr.training.example import made_up_example
+
+    few = config.replace(
+        {
+            "training.batch_size": _FEW,
+            "training.bf16": False,
+            "graph.modalities": config.graph.modalities or list(dataset.modalities),
+        }
+    )
+    example = made_up_example(few, dataset.n_items, config.graph.max_history)
+    parts = measure_cost(example.model, example.histories_BL, example.targets_B, few)
+    kept = sum(part.kept_bytes for part in parts) * config.training.batch_size / _FEW
+    return kept + sum(part.parameters for part in parts) * 4 * _COPIES

@@ -1,0 +1,170 @@
+"""The Optuna storage: the one place where a study's state lives. Only the driver writes to it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmsr import paths
+from mmsr.errors import UserError
+from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.progress import set_target
+from mmsr.tracking.databases import (
+    check_database,
+    connect_arguments,
+    reason,
+    sqlite_file,
+    without_password,
+)
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage, RDBStorage
+
+_DEFINITION, _UID = "definition", "uid"
+
+
+class StorageLost(RuntimeError):
+    """The storage failed while a study was running."""
+
+
+def named_storage() -> str | None:
+    """What `$MMSR_STORAGE` names, e.g. a team's server."""
+    return os.environ.get("MMSR_STORAGE") or None
+
+
+def default_storage() -> str:
+    """`$MMSR_STORAGE`, where it is set; else the SQLite file under `$MMSR_HOME`."""
+    return named_storage() or f"sqlite:///{paths.home() / 'optuna.db'}"
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open a storage; its tables are made where they are missing.
+
+    Raises
+    ------
+    UserError : it cannot be used.
+    """
+    check_database(url, "storage")
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _as_user_error(url):
+        if (file := sqlite_file(url)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs={"connect_args": connect_arguments(url), "pool_pre_ping": True}
+        )
+
+
+def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
+    """The study of this name, or None."""
+    import optuna
+
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
+
+
+def n_trials(storage: BaseStorage, name: str) -> int:
+    """How many trials the study of this name has, of whatever state."""
+    study = load_study(storage, name)
+    return len(study.get_trials(deepcopy=False)) if study else 0
+
+
+def read_definition(study: optuna.Study) -> Definition | None:
+    """The definition that the study was made with; None where it was cut off while being made."""
+    text = study.user_attrs.get(_DEFINITION)
+    return None if text is None else Definition.model_validate_json(text)
+
+
+def study_uid(study: optuna.Study) -> str:
+    """An id that no other study has, whatever its name."""
+    return str(study.user_attrs[_UID])
+
+
+def open_study(
+    storage: BaseStorage,
+    name: str,
+    definition: Definition,
+    *,
+    known: Sequence[Mapping[str, Any]],
+    trials: int,
+    sampler: BaseSampler,
+    pruner: BasePruner | None,
+    directions: Sequence[Literal["minimize", "maximize"]] = ("maximize",),
+) -> optuna.Study:
+    """Make the study, or go on with it.
+
+    Known settings are enqueued when it is made. Being cut off in between is mended by the next
+    call: the definition is written last.
+
+    Raises
+    ------
+    UserError : a study of this name has another definition.
+    """
+    import optuna
+
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=list(directions),
+        sampler=sampler,
+        pruner=pruner or optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+    there = read_definition(study)
+    if there is None:
+        if _UID not in study.user_attrs:
+            study.set_user_attr(_UID, uuid.uuid4().hex)
+        for settings in known:
+            study.enqueue_trial(dict(settings), user_attrs={"origin": "known"}, skip_if_exists=True)
+        study.set_user_attr(_DEFINITION, definition.model_dump_json())
+    else:
+        check_same(name, there, definition)
+    set_target(study, trials)
+    return study
+
+
+def check_same(name: str, then: Definition, now: Definition) -> None:
+    """Raise UserError where a study is not what it was."""
+    if (difference := then.difference(now)) is not None:
+        raise UserError(
+            f"study {name!r} exists and is another one: {difference}; give --name for a new study, "
+            "or the same settings to continue"
+        )
+
+
+@contextmanager
+def watching(url: str) -> Iterator[None]:
+    """Turn the loss of the storage, while a study runs, into StorageLost."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StorageLost(f"storage {without_password(url)} failed: {_cause(error)}") from error
+
+
+@contextmanager
+def _as_user_error(url: str) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"storage {without_password(url)!r} cannot be used: {_cause(error)}"
+        ) from None
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return reason(cause) if isinstance(cause, Exception) else str(cause)

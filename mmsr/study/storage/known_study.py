@@ -1,0 +1,125 @@
+"""Finding a study by name, for the commands that look at one afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmsr.data import Dataset
+from mmsr.errors import UserError, unknown
+from mmsr.study.storage import database
+from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.folder import StudyFolder, study_names
+from mmsr.study.storage.progress import is_over
+from mmsr.tracking import RunState, Tracker, default_uri
+from mmsr.tracking.databases import normalised, without_password
+from mmsr.tracking.shipper import JournalTracker
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY = "study"
+SHIP_SECONDS = 30.0
+"""How long the end of a run waits for the tracking server."""
+
+
+@dataclass(frozen=True)
+class KnownStudy:
+    """A study that exists."""
+
+    folder: StudyFolder
+    study: optuna.Study
+    definition: Definition
+    storage: str
+    tracking: str
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.folder.name
+
+    def open_dataset(self) -> Dataset:
+        """Open the data set that the study was made with.
+
+        Raises
+        ------
+        UserError : what goes by its name is another one now.
+        """
+        dataset = Dataset.open(self.definition.dataset)
+        if dataset.content_hash != self.definition.dataset_hash:
+            raise UserError(
+                f"data set {dataset.name!r} is not the one that study {self.name!r} was made with "
+                f"(content {dataset.content_hash[:12]}, then {self.definition.dataset_hash[:12]}): "
+                "import that one again"
+            )
+        return dataset
+
+    def check_honest(self) -> None:
+        """Raise UserError where the study's epochs were chosen on test."""
+        if self.definition.test_selected:
+            raise UserError(
+                f"study {self.name!r} is TEST-SELECTED: its epochs were chosen on test, so it has "
+                "no best config; run `mmsr reproduce` without --select-on test for one"
+            )
+
+
+def look_up(name: str, storage: str | None = None, tracking: str | None = None) -> KnownStudy:
+    """Open the study `name`.
+
+    Parameters
+    ----------
+    name : the study's name.
+    storage, tracking : where its state and its runs are; by default where it was run with, or
+        `$MMSR_STORAGE` for a study of another home, or where its password is not kept.
+
+    Raises
+    ------
+    UserError : there is no such study, or its storage cannot be used.
+    """
+    folder = StudyFolder(name)
+    record = folder.read_record()
+    named = database.named_storage()
+    if storage is None and named is not None:
+        same = record is not None and record.storage == without_password(normalised(named))
+        storage = named if record is None or same else None
+    if record is None and storage is None:
+        hint = "run `python studies/demo.py` for one, or name its --storage"
+        raise unknown("study", name, study_names(), hint=hint)
+    url = normalised(storage or (record.storage if record else database.default_storage()))
+    if storage is None and ":***@" in url:
+        raise UserError(
+            f"study {name!r} is in {url}, whose password is not kept: give the whole URL by "
+            "--storage"
+        )
+    study = database.load_study(database.open_storage(url), name)
+    definition = database.read_definition(study) if study else None
+    if study is None or definition is None:
+        raise UserError(
+            f"there is no study {name!r} in {without_password(url)}: name another --storage, "
+            "or run the study again"
+        )
+    return KnownStudy(
+        folder=folder,
+        study=study,
+        definition=definition,
+        storage=url,
+        tracking=normalised(tracking or (record.tracking if record else default_uri())),
+    )
+
+
+def open_journal(
+    known: KnownStudy, notice: Callable[[str], None] = lambda _: None
+) -> JournalTracker:
+    """The journal of a study that nobody is running."""
+    from mmsr.tracking.mlflow import MlflowSink
+
+    sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
+    return JournalTracker(known.folder.path, sink, notice)
+
+
+def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
+    """Leave the study's own run as finished as the study is."""
+    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
+    tracker.close_run(STUDY, state, tags or {})

@@ -1,0 +1,298 @@
+"""A storage that this process alone writes to: read once, answered from memory afterwards.
+
+Optuna's own cache asks the database anew for every trial that is not over, with each look at the
+trials; of a study that many trials report to, that is most of the driver's time. Here a study has
+one driver (`mmsr.study.storage.driver_lock`), so what it has read and written itself is all there
+is. Writes go to the database first and at once, those of `together` as one transaction.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from mmsr.study.storage.pending_rows import SYSTEM, USER, PendingRows, read_json
+
+
+@dataclass
+class _Known:
+    """A study as the database has it."""
+
+    name: str
+    directions: list[StudyDirection]
+    user_attrs: dict[str, Any]
+    system_attrs: dict[str, Any]
+    trials: list[FrozenTrial]
+    distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+    """By parameter: what other trials' values must go with."""
+
+
+class OwnedStorage(BaseStorage):
+    """Optuna's storage over a database, for the one process that writes to a study.
+
+    Trials that are handed out are never changed afterwards: a write puts a new one in their place.
+
+    Parameters
+    ----------
+    database : where everything is kept.
+    """
+
+    def __init__(self, database: RDBStorage) -> None:
+        self._database = database
+        self._cached = optuna.storages.get_storage(database)
+        self._studies: dict[int, _Known] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        """Study and number of a trial, by the trial's id."""
+        self._inside = False
+        self._pending = PendingRows()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write everything within as one transaction: all of it is kept, or nothing."""
+        if self._inside:
+            yield
+            return
+        session = self._database.scoped_session
+        self._inside = True
+        try:
+            with self._database.engine.begin() as connection:
+                # A session does not end a transaction that it was bound into.
+                self._database.scoped_session = scoped_session(sessionmaker(bind=connection))
+                yield
+                self._pending.write(connection)
+        except BaseException:
+            self._forget()
+            raise
+        finally:
+            self._database.scoped_session = session
+            self._inside = False
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """Make a study."""
+        return self._cached.create_new_study(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        """Remove a study."""
+        self._forget()
+        self._cached.delete_study(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a study."""
+        study = self._study(study_id)
+        self._cached.set_study_user_attr(study_id, key, value)
+        study.user_attrs = {**study.user_attrs, key: _as_read(value)}
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set one of Optuna's own attributes of a study."""
+        study = self._study(study_id)
+        self._cached.set_study_system_attr(study_id, key, value)
+        study.system_attrs = {**study.system_attrs, key: _as_read(value)}
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Id of a study; KeyError where there is none."""
+        known = (id_ for id_, study in self._studies.items() if study.name == study_name)
+        return next(known, None) or self._cached.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Name of a study."""
+        return self._study(study_id).name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """What a study does with its objectives."""
+        return self._study(study_id).directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Attributes of a study."""
+        return self._study(study_id).user_attrs
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Optuna's own attributes of a study."""
+        return self._study(study_id).system_attrs
+
+    def get_all_studies(self) -> list[Any]:
+        """All studies of the database."""
+        return self._cached.get_all_studies()
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Make a trial, by default a running one."""
+        trials = self._study(study_id).trials
+        trial_id = self._cached.create_new_trial(study_id, template_trial)
+        trial = _copy_as_read(template_trial) if template_trial else _blank()
+        trial.number, trial._trial_id = len(trials), trial_id
+        self._places[trial_id] = study_id, trial.number
+        trials.append(trial)
+        return trial_id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Set a parameter of a running trial."""
+        trial = self._updatable(trial_id)
+        known = self._study(self._places[trial_id][0]).distributions
+        check_distribution_compatibility(known.setdefault(param_name, distribution), distribution)
+        with self.together():
+            self._pending.add_param(trial_id, param_name, param_value_internal, distribution)
+        value = distribution.to_external_repr(param_value_internal)
+        self._put(
+            trial,
+            params={**trial.params, param_name: value},
+            distributions={**trial.distributions, param_name: distribution},
+        )
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Set a trial's state; False where a trial that is to run is not waiting."""
+        trial = self._updatable(trial_id)
+        if not self._cached.set_trial_state_values(trial_id, state, values):
+            return False
+        new: dict[str, Any] = {"state": state}
+        if values is not None:
+            new["values"] = list(values)
+        if state == TrialState.RUNNING:
+            new["datetime_start"] = datetime.now()
+        if state.is_finished():
+            new["datetime_complete"] = datetime.now()
+        self._put(trial, **new)
+        return True
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        """Note what a trial has reported."""
+        trial = self._updatable(trial_id)
+        self._cached.set_trial_intermediate_value(trial_id, step, intermediate_value)
+        values = {**trial.intermediate_values, step: intermediate_value}
+        self._put(trial, intermediate_values=values)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a trial."""
+        trial = self._updatable(trial_id)
+        with self.together():
+            read = self._pending.add_attr(USER, trial_id, key, value)
+        self._put(trial, user_attrs={**trial.user_attrs, key: read})
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set one of Optuna's own attributes of a trial."""
+        trial = self._updatable(trial_id)
+        with self.together():
+            read = self._pending.add_attr(SYSTEM, trial_id, key, value)
+        self._put(trial, system_attrs={**trial.system_attrs, key: read})
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """Id of a trial by its number."""
+        trials = self._study(study_id).trials
+        if not 0 <= trial_number < len(trials):
+            raise KeyError(f"there is no trial {trial_number}")
+        return trials[trial_number]._trial_id
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial by its id."""
+        for study in () if trial_id in self._places else self.get_all_studies():
+            self._study(study._study_id)
+        study_id, number = self._places[trial_id]
+        return self._study(study_id).trials[number]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Trials of a study, oldest first."""
+        trials = self._study(study_id).trials
+        found = [trial for trial in trials if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+    def remove_session(self) -> None:
+        """Let the connection to the database go."""
+        self._database.remove_session()
+
+    def _study(self, study_id: int) -> _Known:
+        if study_id not in self._studies:
+            read = self._cached
+            known = _Known(
+                name=read.get_study_name_from_id(study_id),
+                directions=read.get_study_directions(study_id),
+                user_attrs=read.get_study_user_attrs(study_id),
+                system_attrs=read.get_study_system_attrs(study_id),
+                trials=read.get_all_trials(study_id, deepcopy=False),
+            )
+            self._studies[study_id] = known
+            for trial in known.trials:
+                self._places[trial._trial_id] = study_id, trial.number
+                known.distributions |= trial.distributions
+        return self._studies[study_id]
+
+    def _forget(self) -> None:
+        """Read everything anew."""
+        self._pending.clear()
+        self._studies.clear()
+        self._places.clear()
+        self._cached = optuna.storages.get_storage(self._database)
+
+    def _updatable(self, trial_id: int) -> FrozenTrial:
+        trial = self.get_trial(trial_id)
+        self.check_trial_is_updatable(trial_id, trial.state)
+        return trial
+
+    def _put(self, trial: FrozenTrial, **new: Any) -> None:
+        study_id, number = self._places[trial._trial_id]
+        changed = copy.copy(trial)
+        for name, value in new.items():
+            setattr(changed, name, value)
+        self._studies[study_id].trials[number] = changed
+
+
+@contextmanager
+def together(study: optuna.Study) -> Iterator[None]:
+    """Write to a study in one transaction, where its storage is owned."""
+    storage = study._storage
+    with storage.together() if isinstance(storage, OwnedStorage) else nullcontext():
+        yield
+
+
+def _as_read(value: Any) -> Any:
+    """A value as it comes back from the database."""
+    return read_json(json.dumps(value))
+
+
+def _copy_as_read(template: FrozenTrial) -> FrozenTrial:
+    trial = copy.deepcopy(template)
+    trial.user_attrs = _as_read(trial.user_attrs)
+    trial.system_attrs = _as_read(trial.system_attrs)
+    return trial
+
+
+def _blank() -> FrozenTrial:
+    return FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

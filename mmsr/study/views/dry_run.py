@@ -1,0 +1,195 @@
+"""What a study shows before it runs (`--dry-run`): what, where, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.format import brief_seconds, plural
+from mmsr.study.planning.plan import Plan
+from mmsr.study.search.objectives import in_words
+from mmsr.study.search.space import apply, describe_size
+from mmsr.study.sizing.packing import settle
+from mmsr.study.sizing.probe import Measured, Probe
+from mmsr.study.storage.budget import RULE
+from mmsr.study.views.tables import (
+    facts,
+    settings_text,
+)
+from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
+from mmsr.study.workers.resources import GB, Node
+from mmsr.tracking.databases import without_password
+
+_HOUR = 3600.0
+
+
+def show_plan(plan: Plan) -> None:
+    """Show what would run, after timing a part of one epoch; nothing is scheduled.
+
+    Only caches are written: modality codes, and what was measured.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
+    """
+    console = Console(highlight=False)
+    expected = expect(plan, console)
+    console.print(
+        facts(
+            what(plan)
+            | {
+                "space": describe_size(plan.space),
+                "proposals": f"{plan.sampler}, seed {plan.seed}",
+                "early stop": str(plan.pruner or "none")
+                + (": several objectives give no one value to compare" if plan.against else ""),
+                **_limits(plan),
+            }
+            | expected
+            | _places(plan)
+        )
+    )
+    space = Table(title="search space", title_justify="left", title_style="bold")
+    space.add_column("key", no_wrap=True)
+    space.add_column("values", overflow="fold")
+    for key, dimension in plan.space.items():
+        space.add_row(key, str(dimension))
+    console.print(space)
+    for place, settings in enumerate(plan.known, start=1):
+        console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
+    console.print("dry run: nothing was scheduled")
+
+
+def _limits(plan: Plan) -> dict[str, str]:
+    """Budgets and warm start, where there are some."""
+    told = {}
+    if plan.budget.limits:
+        told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
+    if plan.warm is not None:
+        told["warm start"] = str(plan.warm)
+    return told
+
+
+def what(plan: Plan) -> dict[str, str]:
+    """What a study would run, and on which data."""
+    counts = plan.dataset.manifest.counts
+    modalities = ", ".join(plan.dataset.modalities) or "no modality"
+    return {
+        "study": f"{plan.name}: {plan.trials} trials of at most "
+        f"{plan.base.training.epochs} epochs, {in_words(plan.definition.objectives)}",
+        "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
+        f"{counts.interactions:,} interactions; {modalities}",
+        "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
+        f"({plan.dataset.protocol}); content {plan.dataset.content_hash[:12]}",
+    }
+
+
+def where(plan: Plan) -> dict[str, str]:
+    """Where a study would run, and where its state goes.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial.
+    """
+    with reached(plan):
+        return {"resources": fit_in_words(plan)} | _places(plan)
+
+
+def _places(plan: Plan) -> dict[str, str]:
+    return {
+        "storage": without_password(plan.storage),
+        "tracking": without_password(plan.tracking),
+        "folder": str(plan.folder.path),
+    }
+
+
+def expect(plan: Plan, console: Console) -> dict[str, str]:
+    """Measure one trial, unless that was done before, and say what follows.
+
+    The trial that is timed has the first known settings, or the config's defaults where there are
+    none. It runs alone: trials that run beside each other may take longer than that.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
+    """
+    config = apply(plan.base, plan.known[0]) if plan.known else plan.base
+    with reached(plan):
+        if not _on_cores(plan):
+            plan = settle(plan, console.print)
+        probe = Probe(plan, config, 1.0 if plan.resources.gpu else 0.0)
+        measured = probe.known()
+        if measured is None:
+            console.print("timing a part of one epoch")
+            measured = probe.measure(console.print)
+        return {
+            "resources": fit_in_words(plan),
+            "memory": _memory(plan, measured),
+            "epoch": _epoch(plan, measured),
+            "expected": _hours(plan, measured),
+        }
+
+
+@contextmanager
+def reached(plan: Plan) -> Iterator[None]:
+    """Ray where it is needed: to ask a cluster, or how much this machine has besides cores."""
+    if _on_cores(plan):
+        yield
+        return
+    with ray_cluster(plan.address):
+        yield
+
+
+def fit_in_words(plan: Plan) -> str:
+    """What a trial gets, and how many run at once.
+
+    Raises
+    ------
+    UserError : the cluster has no node for a trial.
+    """
+    threads = plural(plan.base.training.threads or 1, "thread")
+    where = f"this machine's {plural(cores(), 'core')}" if _on_cores(plan) else "this cluster"
+    return f"{plan.resources} a trial ({threads}); {_at_once(plan)} at once on {where}"
+
+
+def _at_once(plan: Plan) -> int:
+    if _on_cores(plan):
+        return plan.resources.fit(Node(cores()))
+    check_resources(plan.resources)
+    return Capacity(plan.resources)()
+
+
+def _on_cores(plan: Plan) -> bool:
+    """Whether the number of this machine's cores says how many trials fit."""
+    wanted = plan.resources
+    return plan.address is None and not (wanted.gpu or wanted.memory or wanted.auto)
+
+
+def _memory(plan: Plan, measured: Measured) -> str:
+    device = measured.device_memory
+    on_device = f", {device / GB:.1f} GB of the GPU" if device is not None else ""
+    return f"{measured.memory / GB:.1f} GB{on_device} at the peak of {_which(plan)}"
+
+
+def _epoch(plan: Plan, measured: Measured) -> str:
+    timed = "one epoch" if measured.share == 1 else f"{measured.share:.0%} of an epoch"
+    training, ranking = brief_seconds(measured.train_seconds), ""
+    if measured.evaluate_seconds:
+        ranking = f", {brief_seconds(measured.evaluate_seconds)} ranking"
+    return f"{training} training{ranking}: {timed} of {_which(plan)}, alone"
+
+
+def _hours(plan: Plan, measured: Measured) -> str:
+    trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
+    rounds = -(-trials // at_once)
+    total = rounds * epochs * measured.epoch_seconds
+    return (
+        f"at most {total / _HOUR:.2g} hours, if all {trials} trials ran all {epochs} epochs and "
+        "took as long; less by all that stops early"
+    )
+
+
+def _which(plan: Plan) -> str:
+    return "the first known settings" if plan.known else "the config's defaults"

@@ -1,0 +1,134 @@
+"""What a study shows when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mmsr.errors import UserError
+from mmsr.study.planning.plan import Plan
+from mmsr.study.results.knockouts import TrialKnockouts, knock_out_trial, read_knockouts
+from mmsr.study.results.measured_model import best_of_study
+from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.trials import TrialRow, best
+from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
+from mmsr.study.workers.failures import alike, kind_of
+from mmsr.tracking.databases import without_password
+
+if TYPE_CHECKING:
+    from mmsr.study.storage.trials import TrialRow
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Trials that failed alike."""
+
+    kind: str
+    error: str
+    """Of the first of them."""
+    numbers: tuple[int, ...]
+
+    def __str__(self) -> str:
+        noun = "trial" if len(self.numbers) == 1 else "trials"
+        return f"{self.kind}, {noun} {', '.join(map(str, self.numbers))}: {self.error}"
+
+
+def grouped(rows: Iterable[TrialRow]) -> Iterator[FailureGroup]:
+    """The failures among a study's trials, those alike together, most frequent first."""
+    groups: dict[tuple[str, str], list[TrialRow]] = {}
+    for row in rows:
+        if row.state == "failed":
+            error = row.error or "no reason was noted"
+            groups.setdefault((kind_of(error), alike(error)), []).append(row)
+    for (kind, _), members in sorted(groups.items(), key=lambda group: -len(group[1])):
+        numbers = tuple(row.number for row in members)
+        yield FailureGroup(kind, members[0].error or "no reason was noted", numbers)
+
+
+def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show the leaderboard, what failed, and where to look next."""
+    show_failures(plan, found, console)
+    try:
+        top, _ = best(found, plan.name)
+    except UserError:
+        return
+    if plan.against:
+        show_front(found, plan.definition.objectives, console)
+    else:
+        title = f"leaderboard ({chosen_on(plan.objective)}, %)"
+        console.print(leaderboard(found, plan.objective, title, _TOP))
+        console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
+    if all(row.state not in ("running", "waiting") for row in found):
+        from mmsr.study.storage.known_study import look_up
+
+        report_knockouts(look_up(plan.name, plan.storage, plan.tracking), console)
+    console.print("where to look next", style="bold")
+    for aim, command in {
+        "all trials": f"mmsr study leaderboard {plan.name}",
+        "curves": _curves(plan),
+        "robustness": f"mmsr robustness {plan.name}",
+        "best config": f"mmsr best-config export {plan.name} -o best.yaml",
+        "test, once": f"mmsr study finalize {plan.name} --seeds 3",
+    }.items():
+        console.print(f"  {aim:<12} {command}", markup=False, soft_wrap=True)
+
+
+def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show how the trials ended, and why some failed."""
+    console.print(f"\nstudy {plan.name}: {summary(found)}")
+    for group in grouped(found):
+        console.print(f"  {group}", markup=False, soft_wrap=True)
+
+
+def _curves(plan: Plan) -> str:
+    """How to look at the trials' curves in MLflow."""
+    from mmsr.tracking.mlflow_place import study_page
+
+    page = study_page(plan.tracking, plan.name, plan.objective)
+    if plan.tracking.startswith("http"):
+        return f"{without_password(plan.tracking).rstrip('/')}/{page or ''}"
+    command = (
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
+        + without_password(plan.tracking)
+    )
+    return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"
+
+
+def show_unfinished(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Say why runs failed where no table will say it."""
+    if any(row.state in ("running", "waiting") for row in found):
+        show_failures(plan, found, console)
+
+
+def report_knockouts(known: KnownStudy, console: Console) -> None:
+    """Say what each modality is to the best trial's model; it is worked out once for a trial.
+
+    Says nothing of models that have no modalities, or whose weights are not here.
+    """
+    try:
+        subject = best_of_study(known)
+    except UserError:
+        return
+    if not (subject.checkpoint / "best.safetensors").is_file() or not subject.modalities:
+        return
+    there = read_knockouts(known)
+    if there is None or there.trial != subject.trial:
+        console.print(f"knocking out modalities of trial {subject.trial} …", style="dim")
+        try:
+            there = knock_out_trial(known, subject)
+        except UserError as error:  # the study is over all the same
+            console.print(f"modalities: {error}", style="dim", markup=False, soft_wrap=True)
+            return
+    say(there, console)
+
+
+def say(found: TrialKnockouts, console: Console) -> None:
+    """A line for each modality."""
+    console.print(f"modalities, by shuffling the codes of trial {found.trial} on validation:")
+    for line in found.knockouts.verdicts():
+        console.print(f"  {line}", markup=False, soft_wrap=True)

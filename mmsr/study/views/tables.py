@@ -1,0 +1,115 @@
+"""Tables and lines that show a study's trials: the leaderboard, the front, their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr.format import seconds
+from mmsr.study.results.pareto import pareto_front
+from mmsr.study.search.objectives import minimised, shown
+from mmsr.study.storage.trials import TrialRow, ranked
+
+_SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
+STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+
+
+def chosen_on(objective: str) -> str:
+    """What the best epochs of a study were chosen on, as titles say it."""
+    part = objective.partition("/")[0]
+    return "validation" if part == "valid" else part.upper()
+
+
+def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int) -> Table:
+    """Table of the best trials, `cut` marks those stopped early; metrics in percent."""
+    part, _, metric = objective.partition("/")
+    names = list(dict.fromkeys([metric, *_SHOWN]))
+    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    table.add_column("#", justify="right")
+    table.add_column("trial", justify="right")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for place, row in enumerate(ranked(found)[:top], start=1):
+        pruned = row.state == "pruned"
+        values = [row.metrics.get(f"{part}/{name}") for name in names]
+        table.add_row(
+            "cut" if pruned else str(place),
+            str(row.number),
+            *("" if value is None else f"{100 * value:.2f}" for value in values),
+            f"{row.best_epoch} of {row.epochs}",
+            seconds(row.seconds),
+            style="dim" if pruned else "bold" if place == 1 else "",
+        )
+    return table
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """Settings in few characters."""
+    return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
+
+
+def summary(found: Sequence[TrialRow]) -> str:
+    """How many trials ended how."""
+    counts = dict.fromkeys(("finished", "pruned", "failed", "running", "waiting"), 0)
+    for row in found:
+        counts[row.state] += 1
+    words = {"pruned": "stopped early"}
+    told = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
+    return ", ".join(told) or "no trials"
+
+
+def _leaf(key: str) -> str:
+    """Last part of a dotted key, with the one before where the last says too little."""
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout", "rate", "per") else parts[-1]
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def show_front(found: Sequence[TrialRow], objectives: Sequence[str], console: Console) -> None:
+    """Show the front as a table, its settings, and which of it other commands take."""
+    front = pareto_front(found, objectives)
+    if not front:
+        return
+    finished = sum(row.state == "finished" for row in found)
+    table = Table(
+        title=f"Pareto front: {len(front)} of {finished} finished trials",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("trial", justify="right")
+    for name in objectives:
+        percent = ", %" if name.startswith("valid/") else ""
+        table.add_column(f"{name}{percent} {'↓' if minimised(name) else '↑'}", justify="right")
+    table.add_column("epoch", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for row in front:
+        values = [shown(name, row.metrics[name]) for name in objectives]
+        epoch = f"{row.best_epoch} of {row.epochs}"
+        table.add_row(str(row.number), *values, epoch, seconds(row.seconds))
+    console.print(table)
+    for row in front:
+        text = f"trial {row.number}: {settings_text(row.settings)}"
+        console.print(text, markup=False, soft_wrap=True)
+    console.print(
+        f"export and finalize take trial {front[0].number}, the best in {objectives[0]}; "
+        "--trial N takes another",
+        soft_wrap=True,
+    )
+
+
+def facts(told: Mapping[str, str]) -> Table:
+    """Things and what is to be said of them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for thing, text in told.items():
+        table.add_row(thing, text)
+    return table

@@ -1,0 +1,1 @@
+"""What runs on the other side of Ray: the trial, its messages, the nodes and the head."""
