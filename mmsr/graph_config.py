@@ -61,7 +61,7 @@ class GraphConfig(Frozen):
 
         Parameters
         ----------
-        modality : its name.
+        modality : name of the modality.
 
         Raises
         ------

@@ -43,8 +43,8 @@ def summary(verb: str, name: str, manifest: Manifest) -> str:
     Parameters
     ----------
     verb : what was done, e.g. ``"imported"``.
-    name : the data set's.
-    manifest : of the data set.
+    name : name of the data set.
+    manifest : manifest of the data set.
     """
     counts = manifest.counts
     lines = [
@@ -63,8 +63,8 @@ def description(name: str, manifest: Manifest) -> RenderableType:
 
     Parameters
     ----------
-    name : the data set's.
-    manifest : of the data set.
+    name : name of the data set.
+    manifest : manifest of the data set.
     """
     return Group(
         Text(name, style="bold"),

@@ -33,7 +33,7 @@ def find(name: str) -> Path:
 
     Parameters
     ----------
-    name : the data set's.
+    name : name of the data set.
 
     Returns
     -------

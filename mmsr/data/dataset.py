@@ -75,7 +75,7 @@ class Dataset:
 
         Parameters
         ----------
-        name : the data set's.
+        name : name of the data set.
 
         Raises
         ------

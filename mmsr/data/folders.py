@@ -47,7 +47,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
 
     Parameters
     ----------
-    name : the data set's.
+    name : name of the data set.
     reporter : gets a note if there is another process to wait for.
 
     Yields

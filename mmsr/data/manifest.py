@@ -174,7 +174,7 @@ class Manifest(_Frozen):
 
         Parameters
         ----------
-        folder : the data set's.
+        folder : folder of the data set.
 
         Raises
         ------

@@ -41,7 +41,7 @@ def publish(folder: Path) -> None:
 
     Parameters
     ----------
-    folder : the data set's.
+    folder : folder of the data set.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def refresh(name: str) -> None:
 
     Parameters
     ----------
-    name : the data set's.
+    name : name of the data set.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def fetch_withheld(folder: Path) -> None:
 
     Parameters
     ----------
-    folder : the data set's, on this machine.
+    folder : folder of the data set on this machine.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def column(table: pa.Table, name: str) -> pa.Array:
     Parameters
     ----------
     table : holds the column.
-    name : the column's.
+    name : name of the column.
     """
     chunks = table.column(name).chunks
     return chunks[0] if len(chunks) == 1 else table.column(name).combine_chunks()
@@ -125,7 +125,7 @@ class ContentHash:
 
         Parameters
         ----------
-        name : of the table, which is hashed, too.
+        name : name of the table, which is hashed too.
         table : any number of chunks.
         """
         self.add_text(name)

@@ -50,7 +50,7 @@ def rank_without(
     ----------
     model : a trained model; its links are restored at the end.
     prefixes : the n examples to rank.
-    config : the model's; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
     modalities : which ones go missing; the model must have them.
     rate : share of the items that have a modality and lose it, in [0, 1].
     seed : decides which items.
@@ -77,7 +77,7 @@ def rank_linked(
     ----------
     model : a trained model; its links are restored at the end.
     prefixes : the n examples to rank.
-    config : the model's; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
     links : int64 `[I, K]` by modality; modalities that are left out keep theirs.
     progress : called with the number of prefixes of every finished chunk.
 
@@ -108,10 +108,10 @@ def rank_by_access(
     ----------
     model : a trained model.
     prefixes : the n examples to rank.
-    config : the model's; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
     modalities : which ones go missing.
     rate : chance that an occurrence loses a modality, in [0, 1].
-    seed : of the chances.
+    seed : seed of these chances.
     progress : called with the number of prefixes of every finished chunk.
 
     Returns
@@ -183,7 +183,7 @@ def robust_auc(model: MMSR, prefixes: Prefixes, config: Config, clean: float) ->
     ----------
     model : a trained model; its links are restored at the end.
     prefixes : the examples to rank.
-    config : the model's.
+    config : config of the model.
     clean : the metric with nothing missing, in [0, 1].
 
     Returns

@@ -45,7 +45,7 @@ class Mask:
         ----------
         model : a trained model; its links are restored at the end.
         prefixes : the t examples to rank.
-        config : the model's.
+        config : config of the model.
         progress : called with the number of prefixes of every finished chunk.
 
         Returns

@@ -47,7 +47,7 @@ def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
     Parameters
     ----------
     dataset : a prepared data set.
-    config : its `modalities` choose; None stands for all.
+    config : graph settings; `modalities=None` stands for all.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def lost_items(links_IK: Links, modality: str, rate: float, seed: int) -> NDArra
     links_IK : codes of every item in this modality, -1 where it has none.
     modality : its name; the items' order differs between modalities.
     rate : share of the items that have it and lose it, in [0, 1].
-    seed : of the items' order.
+    seed : seed of the items' order.
 
     Returns
     -------

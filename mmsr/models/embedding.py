@@ -62,8 +62,8 @@ def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
     Parameters
     ----------
     codes : codes of one modality; C is their number.
-    width : of the embeddings.
-    seed : of the random matrix.
+    width : width of the embeddings.
+    seed : seed of the random matrix.
 
     Returns
     -------
@@ -154,7 +154,7 @@ class NodeTables(nn.Module):
 
         Parameters
         ----------
-        modality : its name.
+        modality : name of the modality.
         histories_BL : int64 `[B, L]`.
 
         Returns
@@ -168,7 +168,7 @@ class NodeTables(nn.Module):
 
         Parameters
         ----------
-        modality : its name.
+        modality : name of the modality.
         ids : int64 item indices of any shape.
         lost : bool of the same shape, True for items that lose their codes; None stands for no
             item.
@@ -191,7 +191,7 @@ class NodeTables(nn.Module):
 
         Parameters
         ----------
-        modality : its name.
+        modality : name of the modality.
 
         Returns
         -------

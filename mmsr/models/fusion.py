@@ -22,7 +22,7 @@ class AdaptiveFusion(nn.Module):
 
     Parameters
     ----------
-    config : the model's.
+    config : config of the model.
     tables : which modalities there are; not kept.
     max_history : most positions of a history.
     """

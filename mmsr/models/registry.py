@@ -45,7 +45,7 @@ def make_aggregator(config: Any, n_types: int, width: int) -> Aggregator:
     ----------
     config : one of the aggregators' configs (`mmsr.model_config.AggregatorConfig`).
     n_types : number of node types.
-    width : of node vectors.
+    width : width of node vectors.
     """
     return AGGREGATORS[config.name](config, n_types, width)
 

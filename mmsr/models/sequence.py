@@ -16,7 +16,7 @@ class SequenceModule(nn.Module):
 
     Parameters
     ----------
-    config : the model's.
+    config : config of the model.
     n_types : number of node types of its graphs.
     max_history : most positions of a history.
     """

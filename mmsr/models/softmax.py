@@ -37,7 +37,7 @@ def softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
 
     Parameters
     ----------
-    gradient : of the weights, `[..., n]`.
+    gradient : gradient of the weights, `[..., n]`.
     weights : what `softmax` returned, `[..., n]`.
     """
     if not _is_short(weights):

@@ -132,7 +132,7 @@ def holds_checkpoint(folder: Path) -> bool:
 
     Parameters
     ----------
-    folder : the checkpoint's folder; it may be missing.
+    folder : folder of the checkpoint; it may be missing.
     """
     _tidy(folder.resolve())
     return (folder / STATE).exists()
@@ -155,7 +155,7 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
 
     Parameters
     ----------
-    folder : the checkpoint's folder.
+    folder : folder of the checkpoint.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
 
     Parameters
     ----------
-    folder : the checkpoint's folder.
+    folder : folder of the checkpoint.
     config, dataset : what is to be trained, and on what.
     part : `train` or `development`, as for `mmsr.training.train`.
 
@@ -209,7 +209,7 @@ def load_model(folder: Path, name: str, model: nn.Module) -> None:
 
     Parameters
     ----------
-    folder : the checkpoint's folder.
+    folder : folder of the checkpoint.
     name : which weights: `MODEL` (the newest epoch's) or `BEST` (the best epoch's).
     model : changed in place.
 
@@ -244,7 +244,7 @@ def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
 
     Parameters
     ----------
-    folder : the checkpoint's folder.
+    folder : folder of the checkpoint.
     optimizer : changed in place; it must have the same parameters in the same order.
 
     Raises

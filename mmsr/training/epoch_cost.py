@@ -29,7 +29,7 @@ def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
     Parameters
     ----------
     config : what would be trained.
-    dataset : its training part.
+    dataset : the data set, whose training part is measured.
 
     Returns
     -------

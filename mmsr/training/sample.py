@@ -53,7 +53,7 @@ def sample_epoch(config: Config, dataset: Dataset, device: str, seconds: float) 
     Parameters
     ----------
     config : what to train.
-    dataset : its training and validation parts.
+    dataset : the data set, whose training and validation parts are used.
     device : as for `mmsr.training.train`.
     seconds : how long to train; a few batches are timed even if they take longer.
     """

@@ -62,8 +62,7 @@ def new_model(config: Config, dataset: Dataset) -> MMSR:
     Parameters
     ----------
     config : what the model is made from.
-    dataset : its size, and its features for the codes, which come from the cache where they are
-        known.
+    dataset : the data set to train on; its codes come from the cache where they are known.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:
 
     Parameters
     ----------
-    folder : the checkpoint's folder.
+    folder : folder of the checkpoint.
     config, dataset : those of the checkpoint.
 
     Raises

@@ -56,7 +56,7 @@ def attention_weights(scores: Tensor, probability: float, training: bool) -> Ten
     Parameters
     ----------
     scores : `[..., n]`, -inf where attention must not look.
-    probability : of dropout, in [0, 1).
+    probability : dropout probability, in [0, 1).
     training : False turns dropout off.
     """
     return dropout(softmax(scores), probability, training)

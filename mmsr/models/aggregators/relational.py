@@ -99,7 +99,7 @@ def relation_scores(
     ----------
     relation_BQN : relation ids, the queries' rows of `BatchGraph.relation_BNN`.
     own_BQR, other_BNR : parts of the score per relation, of the node that reads and the one read.
-    negative_slope : of LeakyReLU.
+    negative_slope : slope of LeakyReLU below zero.
 
     Returns
     -------
