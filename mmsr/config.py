@@ -1,7 +1,7 @@
 """Frozen typed configs: one tree describes one training run completely.
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
-The model's part of the tree stands in `mmsr.model_config`, the graph's in `mmsr.graph_config`.
+The model's part of the tree is in `mmsr.model_config`, the graph's in `mmsr.graph_config`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TrainingConfig(Frozen):
     """Optimisation, selection and numerics."""
 
     epochs: int = Field(default=100, ge=1)
-    """Most epochs; early stopping may end before."""
+    """Most epochs; early stopping may come first."""
     patience: int = Field(default=8, ge=1)
     """Epochs without a better validation score before training stops."""
     select_by: str = "valid/mrr@20"
@@ -65,18 +65,17 @@ class TrainingConfig(Frozen):
     """Largest Euclidean norm of the whole gradient."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     averaging: float = Field(default=0.999, ge=0, lt=1)
-    """Share of the running average of the weights that a step keeps; the average is what is
-    ranked and kept. 0 takes the newest weights, as the paper's authors do."""
+    """Share of the running average of the weights that a step keeps; evaluation and the saved best
+    model use the average. With 0 they use the newest weights, as the paper's authors do."""
     modality_dropout: ModalityDropoutConfig = ModalityDropoutConfig()
     robust_auc: bool = False
-    """At the end, measure how the best epoch's model bears missing modalities, on validation:
-    `valid/robust_auc` among its metrics (see `mmsr.evaluation.robustness.robust_auc`)."""
+    """At the end, measure `valid/robust_auc` (see `mmsr.evaluation.robustness.robust_auc`)."""
     bf16: bool = False
     """Large products in bfloat16 (`mmsr.models.products`); all else stays float32."""
     mask_seen: bool = False
     """Leave the items of the history out of the ranking."""
     threads: int | None = Field(default=None, ge=1, le=1024)
-    """CPU threads; None stands for all cores. Replays to the bit need the same number."""
+    """CPU threads; None stands for all cores. Exact replays need the same number."""
 
     @model_validator(mode="after")
     def _metric_exists(self) -> TrainingConfig:
@@ -86,7 +85,7 @@ class TrainingConfig(Frozen):
 
 
 class Config(Frozen):
-    """Everything that decides the outcome of one training run, but the data themselves."""
+    """Everything that decides the outcome of one training run, except the data."""
 
     dataset: str
     seed: int = Field(default=2023, ge=0, lt=2**32)
@@ -96,7 +95,12 @@ class Config(Frozen):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Config:
-        """Check a nested mapping; `source` names it in errors.
+        """Make a config from a nested mapping, and check it.
+
+        Parameters
+        ----------
+        values : the config tree; keys that are left out get their defaults.
+        source : where the values come from, for errors.
 
         Raises
         ------
@@ -109,7 +113,17 @@ class Config(Frozen):
 
     @classmethod
     def from_yaml(cls, path: Path, **overrides: Any) -> Config:
-        """Read a config file: the tree itself, or an exported one under the key `config`."""
+        """Read a config file: a plain config, or an exported one, which is under the key `config`.
+
+        Parameters
+        ----------
+        path : YAML file.
+        overrides : top-level keys that replace those of the file.
+
+        Raises
+        ------
+        UserError : see `read_yaml` and `from_dict`.
+        """
         return cls.from_dict({**read_yaml(path), **overrides}, source=str(path))
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,9 +135,13 @@ class Config(Frozen):
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
     def replace(self, settings: Mapping[str, Any]) -> Config:
-        """Copy with values changed by dotted key, e.g. ``{"graph.n_codes": 30}``.
+        """Copy the config with some values changed.
 
         Setting `model.aggregator.name` to another aggregator drops the old one's own settings.
+
+        Parameters
+        ----------
+        settings : new values by dotted key, e.g. ``{"graph.n_codes": 30}``.
 
         Raises
         ------
@@ -135,12 +153,12 @@ class Config(Frozen):
         return Config.from_dict(tree)
 
     def flat(self) -> dict[str, Any]:
-        """Leaves by dotted key, e.g. for tables and run parameters."""
+        """All values by dotted key, e.g. for tables and run parameters."""
         return dict(_leaves(self.to_dict()))
 
 
 class Recorded(BaseModel):
-    """What an exported config says of the run that it comes from."""
+    """What an exported config says about the run that it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -149,7 +167,11 @@ class Recorded(BaseModel):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the config tree of a YAML file; exported files hold it under `config`.
+    """Read the config tree in a YAML file.
+
+    Parameters
+    ----------
+    path : a plain config, or an exported one, which is under the key `config`.
 
     Raises
     ------
@@ -162,11 +184,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_export(path: Path) -> Recorded | None:
-    """Provenance of an exported config; None for a plain config file.
+    """Read where an exported config comes from.
+
+    Parameters
+    ----------
+    path : YAML file of a config.
+
+    Returns
+    -------
+    What the file records about its run; None for a plain config.
 
     Raises
     ------
-    UserError : see `read_yaml`; or the provenance is damaged.
+    UserError : see `read_yaml`; or the record is damaged.
     """
     tree = _read_mapping(path)
     if not _is_export(tree):
@@ -191,16 +221,20 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
     if not isinstance(tree, dict):
-        raise UserError(f"config file {str(path)!r} holds no mapping: write `key: value` lines")
+        raise UserError(f"config file {str(path)!r} is not a mapping: write `key: value` lines")
     return tree
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `KEY=VALUE` arguments into settings; values are read as YAML.
+    """Turn `KEY=VALUE` arguments into settings for `Config.replace`; values are read as YAML.
+
+    Parameters
+    ----------
+    pairs : the arguments, e.g. ``["graph.n_codes=30"]``; a later one replaces an earlier one.
 
     Raises
     ------
-    UserError : an argument without `=` or with a value that is not YAML.
+    UserError : an argument without `=`, or with a value that is not YAML.
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -215,7 +249,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads `2e-3` as text; take it as the number that it is."""
+    """YAML 1.1 reads `2e-3` as text; turn it into a number."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -233,7 +267,7 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node = node[parent]
     if leaf == "name" and node.get("name", value) != value:
         node.clear()
-    elif leaf not in node and "name" not in node:  # whose name it is decides which keys there are
+    elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
         raise unknown("config key", key, dict(_leaves(tree)))
     node[leaf] = value
 
@@ -249,7 +283,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _explain(error: ValidationError, source: str) -> str:
-    """First problem of a pydantic error in one line."""
+    """Describe the first problem of a pydantic error in one line."""
     first = error.errors(include_url=False)[0]
     unions = {*AGGREGATOR_NAMES, "int", "constrained-int"}
     key = ".".join(str(part) for part in first["loc"] if str(part) not in unions)

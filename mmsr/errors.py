@@ -1,4 +1,4 @@
-"""Errors that a user can mend, worded so that they can."""
+"""Errors that a user can fix, with messages that say how."""
 
 from __future__ import annotations
 
@@ -36,9 +36,17 @@ def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> User
 
 
 def system_error(error: Exception) -> Exception:
-    """The OSError that a library has hidden in its own error's text, or the error as it is.
+    """Find the OSError that a library's error reports in its text.
 
     Safetensors, for one, says "I/O error: No space left on device (os error 28)".
+
+    Parameters
+    ----------
+    error : what the library raised.
+
+    Returns
+    -------
+    The OSError; `error` itself where its text names none.
     """
     number = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error

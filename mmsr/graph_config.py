@@ -1,4 +1,4 @@
-"""Configs of the graphs: how histories and features become them, and what may be missing."""
+"""Configs of the graphs: how histories and features become graphs, and what is missing."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from mmsr.model_config import Frozen
 
 
 class MissingConfig(Frozen):
-    """Items that are treated as if they lacked a modality, in training and in validation alike.
+    """Items that are treated as if they lacked a modality, in training and validation alike.
 
-    The items are a seeded random choice per modality, nested: what is missing at a rate of 0.3 is
-    missing at 0.5 with the same seed. Codes are computed from all features as ever.
+    The items are a seeded random choice per modality. Choices are nested: what is missing at a rate
+    of 0.3 is missing at 0.5 with the same seed. Codes are still computed from all features.
     """
 
     rate: float = Field(default=0.0, ge=0, le=1)
-    """Share of the items that have a modality and are to lack it."""
+    """Share of the items that have a modality and lose it."""
     modalities: tuple[str, ...] | None = None
     """Modalities that are missing; None stands for all that the graph has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of the choice."""
+    """Seed of the choice."""
 
 
 class ModalityDropoutConfig(Frozen):
-    """Leave modalities out at random in every training step, to bear it when they are missing."""
+    """Leave modalities out at random in training, so that the model learns to do without them."""
 
     rate: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a modality is left out; 0 leaves none out."""
     per: Literal["item", "history"] = "item"
-    """`item`: each item loses a modality by its own chance, in all histories of the batch and in
-    the scores; `history`: a history loses a modality with all its items, scores keep it."""
+    """`item`: each item loses a modality independently, in all histories of the batch and in the
+    scores; `history`: all items of a history lose it together, and scores keep it."""
 
 
 class GraphConfig(Frozen):
     """How the histories and modality features become graphs (design, section 4)."""
 
     n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
-    """Clusters per modality: one number for all, or one per modality by name."""
+    """Clusters per modality: one number for all modalities, or a number for each by name."""
     links_per_item: int = Field(default=1, ge=1)
     """Nearest codes that each item is linked to, in each modality."""
     reduction: Literal["pca", "none"] = "pca"
@@ -51,13 +51,22 @@ class GraphConfig(Frozen):
     modalities: tuple[str, ...] | None = None
     """Modalities to use; None stands for all that the data set has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of reduction and clustering, apart from the config's `seed`: trials of a study that
-    differ in other things share their codes."""
+    """Seed of reduction and clustering, apart from the config's `seed`, so that trials which differ
+    only in other settings share their codes."""
     missing: MissingConfig = MissingConfig()
-    """Items that are to lack modalities, beside those that do."""
+    """Items that lose modalities, in addition to those that lack them anyway."""
 
     def codes_of(self, modality: str) -> int:
-        """Number of codes of one modality."""
+        """Number of codes of one modality.
+
+        Parameters
+        ----------
+        modality : name of the modality.
+
+        Raises
+        ------
+        UserError : `n_codes` is given by modality, and lacks this one.
+        """
         if isinstance(self.n_codes, int):
             return self.n_codes
         if modality not in self.n_codes:

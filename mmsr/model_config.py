@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
-    """Base of all configs: cannot be changed, rejects unknown keys and infinite numbers."""
+    """Base of all configs: immutable; rejects unknown keys, NaN and infinite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -27,8 +27,8 @@ class DualAttentionConfig(Frozen):
     share_qkv: bool = True
     """One projection serves as query, key and value."""
     scaled: bool = False
-    """Divide heterogeneous scores by √width, which eq. (13) does not. Unscaled ones may grow until
-    nodes read their codes alone, or nothing of them; which is better depends on the data."""
+    """Divide heterogeneous scores by √width, which eq. (13) does not. Unscaled scores may grow
+    until nodes read only their codes, or nothing of them; which is better depends on the data."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
     negative_slope: float = Field(default=0.1, ge=0, le=1)
@@ -36,13 +36,13 @@ class DualAttentionConfig(Frozen):
 
 
 class GcnConfig(Frozen):
-    """Graph convolution over all relations alike, symmetric normalisation (eq. 8)."""
+    """Graph convolution over all relations alike, with symmetric normalisation (eq. 8)."""
 
     name: Literal["gcn"] = "gcn"
 
 
 class GraphSageConfig(Frozen):
-    """Own vector and mean of the neighbours, a weight matrix each (Hamilton et al., 2017)."""
+    """Own vector and mean of neighbours, each with a weight matrix (Hamilton et al., 2017)."""
 
     name: Literal["graphsage"] = "graphsage"
 
@@ -66,9 +66,9 @@ class GraphormerConfig(Frozen):
     heads: int = Field(default=4, ge=1)
     """Attention heads, which divide the width among them."""
     max_distance: int = Field(default=5, ge=1, le=50)
-    """Shortest paths of this length and longer ones share one bias."""
+    """Shortest paths of this length or longer share one bias."""
     max_degree: int = Field(default=32, ge=1)
-    """Nodes with this many neighbours and more share one embedding."""
+    """Nodes with this many neighbours or more share one embedding."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
 
@@ -84,7 +84,7 @@ class RgatConfig(Frozen):
 
 
 class HgnnConfig(Frozen):
-    """Mean of the neighbours per relation, a weight matrix each (Schlichtkrull et al., 2018)."""
+    """Mean of neighbours per relation, each with a weight matrix (Schlichtkrull et al., 2018)."""
 
     name: Literal["hgnn"] = "hgnn"
 

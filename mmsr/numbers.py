@@ -9,23 +9,27 @@ from mmsr.errors import UserError
 
 
 def check_whole(what: str, value: Any, least: int) -> None:
-    """Raise UserError unless a value is a whole number of at least `least`.
+    """Check that a value is a whole number of at least `least`.
 
     Parameters
     ----------
     what : the value's name, for the error.
     value : what was given.
     least : the smallest value allowed.
+
+    Raises
+    ------
+    UserError : it is not.
     """
     if not is_whole(value) or value < least:
         raise UserError(f"{what}={value!r}: give a whole number of at least {least}")
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; True and False are none."""
+    """Whether `value` is a whole number; True and False do not count."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; True and False are none."""
+    """Whether `value` is a finite number; True and False do not count."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

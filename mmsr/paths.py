@@ -1,7 +1,7 @@
-"""Where things lie: everything that mmsr keeps is under one folder, `$MMSR_HOME`.
+"""Where files are: everything that mmsr keeps is under one folder, `$MMSR_HOME`.
 
-A home may be in an object store, for clusters without a shared file system. Data sets and trials'
-checkpoints are there then; each machine has a folder of its own for copies and for the rest.
+For clusters without a shared file system, the home may be in an object store. Data sets and trials'
+checkpoints are there then; each machine has its own folder for copies and for everything else.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mmsr.remote import RemotePath, is_uri
 def home() -> Path:
     """The folder of data sets, caches, studies and the local MLflow store (default `~/.mmsr`).
 
-    Of a home in an object store, it is this machine's part, under `$MMSR_COPIES` (default
-    `~/.mmsr/copies`).
+    If the home is in an object store, it is this machine's own folder for it, under `$MMSR_COPIES`
+    (default `~/.mmsr/copies`).
     """
     named = named_home()
     if not is_uri(named):
@@ -27,7 +27,7 @@ def home() -> Path:
 
 
 def named_home() -> str:
-    """`$MMSR_HOME` as it was given, which means the same home on every node."""
+    """`$MMSR_HOME` as it was given: the path or URI that names the home on every node."""
     return os.environ.get("MMSR_HOME") or "~/.mmsr"
 
 
@@ -48,7 +48,7 @@ def codes_cache() -> Path:
 
 
 def prefixes_cache() -> Path:
-    """Folder of the prefixes' places, one file per data set and part."""
+    """Folder of the prefixes' positions, one file per data set and part."""
     return home() / "cache" / "prefixes"
 
 

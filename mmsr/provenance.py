@@ -56,7 +56,7 @@ def _commit() -> str:
 
 
 def _git(clone: Path, *arguments: str) -> str:
-    # Looking must not take the clone's lock: cut off, it would stand in the way of others for good.
+    # Looking must not take the clone's lock: a killed process would leave it there for good.
     command = ["git", "--no-optional-locks", "-C", str(clone), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Folders and files of an object store, with as much of `pathlib.Path` as is needed of both."""
+"""Folders and files in an object store, with the methods of `pathlib.Path` that mmsr needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 SCHEMES = ("s3", "gs", "file")
-"""What a URI may begin with; `file` is for a mounted folder that is to be treated alike."""
+"""Schemes of URIs; `file` is for a mounted folder that is to be used like an object store."""
 
 
 @dataclass(frozen=True, order=True)
@@ -27,9 +27,9 @@ class RemotePath:
 
     Parameters
     ----------
-    root : URI of a folder, e.g. ``s3://bucket/mmsr``; a query is what pyarrow takes, e.g.
-        ``?endpoint_override=http://minio:9000``.
-    inside : the place in it, by names with a slash between.
+    root : URI of a folder, e.g. ``s3://bucket/mmsr``; it may have a query with pyarrow's options,
+        e.g. ``?endpoint_override=http://minio:9000``.
+    inside : path within the folder, names separated by slashes.
     """
 
     root: str
@@ -44,13 +44,13 @@ class RemotePath:
 
     @classmethod
     def parse(cls, uri: str) -> RemotePath:
-        """The place that a URI names."""
+        """The place that `uri` names, e.g. ``s3://bucket/mmsr``."""
         base, mark, query = uri.partition("?")
         return cls(base.rstrip("/") + mark + query)
 
     @property
     def name(self) -> str:
-        """Its last name."""
+        """Last part of the path."""
         return self.inside.rpartition("/")[2]
 
     @property
@@ -60,17 +60,17 @@ class RemotePath:
 
     @cached_property
     def filesystem(self) -> FileSystem:
-        """pyarrow's file system of the place."""
+        """The pyarrow file system that the place is in."""
         return _resolved(self.root)[0]
 
     @cached_property
     def key(self) -> str:
-        """Its path in the file system."""
+        """Path within the file system."""
         base = _resolved(self.root)[1]
         return f"{base}/{self.inside}" if self.inside else base
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
-        """Folders and files right in this folder whose name has the pattern."""
+        """Yield the folders and files directly in this folder whose names match `pattern`."""
         from pyarrow.fs import FileSelector
 
         for info in self.filesystem.get_file_info(FileSelector(self.key, allow_not_found=True)):
@@ -82,7 +82,7 @@ class RemotePath:
         return bool(self._info().is_file)
 
     def size(self) -> int:
-        """Bytes of the file.
+        """Size of the file in bytes.
 
         Raises
         ------
@@ -108,19 +108,28 @@ class RemotePath:
         return self.read_bytes().decode()
 
     def write_text(self, text: str) -> None:
-        """Put a file there, whole or not at all."""
+        """Write `text` to the file, all of it or nothing."""
         with self.filesystem.open_output_stream(self.key) as stream:
             stream.write(text.encode())
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the file."""
+        """Remove the file.
+
+        Parameters
+        ----------
+        missing_ok : do nothing where there is no such file.
+
+        Raises
+        ------
+        FileNotFoundError : there is none.
+        """
         if self.is_file():
             self.filesystem.delete_file(self.key)
         elif not missing_ok:
             raise FileNotFoundError(f"no file {self}")
 
     def upload(self, source: Path) -> None:
-        """Put a copy of a file of this machine there."""
+        """Copy the local file `source` to this place."""
         from pyarrow.fs import LocalFileSystem, copy_files
 
         self._make_parent()
@@ -132,7 +141,17 @@ class RemotePath:
         )
 
     def download(self, target: Path, names: Sequence[str] | None = None) -> Path:
-        """Copy the file, or the files right in the folder, to this machine; returns `target`."""
+        """Copy the file, or the files directly in the folder, to this machine.
+
+        Parameters
+        ----------
+        target : local path of the file or folder; it is made where it is missing.
+        names : files of the folder to copy; None stands for all.
+
+        Returns
+        -------
+        `target`.
+        """
         from pyarrow.fs import LocalFileSystem, copy_files
 
         if self.is_file():
@@ -164,23 +183,28 @@ AnyPath = Path | RemotePath
 
 
 def place(text: str) -> AnyPath:
-    """The place that a path or URI names."""
+    """The place that `text`, a path or URI, names."""
     return RemotePath.parse(text) if is_uri(text) else Path(text)
 
 
 def is_uri(text: str) -> bool:
-    """Whether a text is a URI rather than a path."""
+    """Whether `text` is a URI rather than a path."""
     return "://" in text
 
 
 def size(path: AnyPath) -> int:
-    """Bytes of a file."""
+    """Size of the file `path` in bytes."""
     return path.size() if isinstance(path, RemotePath) else path.stat().st_size
 
 
 @contextmanager
 def on_this_machine(folder: AnyPath) -> Iterator[Path]:
-    """A folder's files on this machine: itself, or a copy for as long as this."""
+    """Context with a local copy of a folder; a local folder is yielded itself.
+
+    Parameters
+    ----------
+    folder : the folder; files directly in it are copied, and removed at the end.
+    """
     if isinstance(folder, Path):
         yield folder
         return
@@ -189,11 +213,15 @@ def on_this_machine(folder: AnyPath) -> Iterator[Path]:
 
 
 def check_remote(uri: str) -> None:
-    """Find out whether a home in an object store can be used at all.
+    """Check that a home in an object store can be used.
+
+    Parameters
+    ----------
+    uri : `$MMSR_HOME`.
 
     Raises
     ------
-    UserError : it is no URI that is known, or the store refuses.
+    UserError : the URI has an unknown scheme, or the store cannot be used.
     """
     scheme = urlsplit(uri).scheme
     if scheme not in SCHEMES:
@@ -209,7 +237,7 @@ def check_remote(uri: str) -> None:
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"MMSR_HOME={uri} cannot be used: {reason}; see to the bucket, the credentials and "
+            f"MMSR_HOME={uri} cannot be used: {reason}; check the bucket, the credentials and "
             "the network"
         ) from None
 

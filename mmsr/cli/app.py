@@ -1,4 +1,4 @@
-"""The `mmsr` command. Command modules import what is slow only when a command runs."""
+"""The `mmsr` command. Command modules import slow packages only when a command runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mmsr.cli import best_config, data, model, reproduce, robustness, study, tra
 from mmsr.errors import UserError
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
-"""Typer's class of all errors in options and arguments, which it does not export."""
+"""Typer's base class of errors in options and arguments, which it does not export."""
 
 
 class _OneLine(TyperGroup):
-    """Commands whose wrong options and arguments are bad input like any other."""
+    """Commands that report wrong options and arguments like any other bad input."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the options that precede a command."""
@@ -38,7 +38,7 @@ def _as_user_error() -> Iterator[None]:
         yield
     except _USAGE_ERROR as error:
         message = error.format_message()
-        if not message.strip():  # a command that was given nothing at all has shown its help
+        if not message.strip():  # a command without any argument has shown its help
             raise
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "mmsr"
@@ -90,7 +90,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except OSError as error:  # e.g. a full disk
-        sys.stderr.write(f"error: {error}; run the command again when that is mended\n")
+        sys.stderr.write(f"error: {error}; run the command again when that is fixed\n")
         sys.exit(1)
     except SystemExit as stop:
         if _is_interrupt(stop):
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def _is_interrupt(stop: SystemExit) -> bool:
-    """Whether this is what typer makes of Ctrl-C."""
+    """Whether typer exits because of Ctrl-C."""
     return isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt)
 
 

@@ -11,12 +11,12 @@ import typer
 from mmsr.cli.options import StudyStorage
 from mmsr.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, help="A study's best config as a file that replays.")
+app = typer.Typer(no_args_is_help=True, help="Export a study's best config, to train it again.")
 
 
 @app.callback()
 def best_config() -> None:
-    """A study's best config as a file that replays."""
+    """Export a study's best config, to train it again."""
 
 
 @app.command()
@@ -28,14 +28,14 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     trial: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Another trial than the best, by its number."),
+        typer.Option(min=0, metavar="N", help="Number of the trial. Default: the best one."),
     ] = None,
     storage: StudyStorage = None,
 ) -> None:
     """Write the best finished trial's config and where it comes from.
 
-    With several objectives that is the best in the first one; --trial takes another of the front.
-    `mmsr train --config FILE` replays it and shows both results side by side.
+    With several objectives, the best trial is the best in the first one; --trial takes another.
+    `mmsr train --config FILE` repeats the trial and shows both results side by side.
     """
     path = Path(output)
     if output != "-" and path.exists() and not force:

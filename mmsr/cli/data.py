@@ -26,16 +26,16 @@ Overwrite = Annotated[
 Protocol = Annotated[
     str,
     typer.Option(
-        help="How histories are split: `ratio` (the last 20 % of each are test, of the rest the "
-        "last 20 % validation), `leave-one-out` (the last item, the one before), `temporal` (one "
-        "moment for all)."
+        help="How histories are split: `ratio` (the last 20 % of each are test, the last 20 % of "
+        "the rest validation), `leave-one-out` (the last item is test, the one before validation), "
+        "`temporal` (at one moment for all users)."
     ),
 ]
 
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="Name that the data set gets.")],
+    name: Annotated[str, typer.Argument(help="Name for the data set.")],
     interactions: Annotated[
         Path, typer.Option(metavar="FILE", help="Table of user_id, item_id, timestamp.")
     ],
@@ -73,14 +73,14 @@ def import_(
         ),
     ] = None,
     no_text: Annotated[
-        bool, typer.Option("--no-text", help="Do not encode text: without features, no modality.")
+        bool, typer.Option("--no-text", help="Do not encode text columns as a modality.")
     ] = False,
-    text_width: Annotated[int, typer.Option(help="Dimensions of encoded text.")] = 128,
+    text_width: Annotated[int, typer.Option(help="Most dimensions of encoded text.")] = 128,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=COLUMN,…",
-            help="Where columns have other names in your files, e.g. "
+            help="Columns that have other names in your files, e.g. "
             "`user_id=reviewerID,item_id=asin`; repeatable.",
         ),
     ] = None,
@@ -94,7 +94,7 @@ def import_(
     - Interactions that repeat user, item and timestamp of an earlier row are left out. The same
       item at another time is a repeat, and stays.
 
-    - Then users and items with fewer than `--core` interactions go, until none is left.
+    - Then users and items with fewer than `--core` interactions are removed, until all have enough.
 
     - Histories follow the timestamps: numbers, or ISO dates (UTC where no zone is given). Ties
       keep the order of the file.
@@ -106,7 +106,7 @@ def import_(
 
     - Ids are text: 7 and "7" are the same id, "07" is another.
 
-    The same command again does nothing; other inputs under the same name need `--overwrite`.
+    Repeating a command does nothing; other inputs under the same name need `--overwrite`.
     """
     from mmsr.cli.progress import ConsoleReporter
     from mmsr.data import ImportSettings, Sources, prepare
@@ -131,12 +131,12 @@ def import_(
 
 @app.command()
 def demo(
-    name: Annotated[str, typer.Option(help="Name that the data set gets.")] = "demo",
-    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 7,
+    name: Annotated[str, typer.Option(help="Name for the data set.")] = "demo",
+    seed: Annotated[int, typer.Option(help="Another seed makes another shop.")] = 7,
     users: Annotated[int, typer.Option(help="Users of the shop.")] = 1200,
     items: Annotated[int, typer.Option(help="Items of the shop.")] = 1600,
-    image: Annotated[float, typer.Option(help="Pull of a fitting look; 0 for none.")] = 6.0,
-    text: Annotated[float, typer.Option(help="Pull of a fitting topic; 0 for none.")] = 6.0,
+    image: Annotated[float, typer.Option(help="How much image matters; 0: not at all.")] = 6.0,
+    text: Annotated[float, typer.Option(help="How much text matters; 0: not at all.")] = 6.0,
     order: Annotated[float, typer.Option(help="Share of purchases that follow the order.")] = 0.1,
     noise: Annotated[
         bool, typer.Option("--noise", help="Add a modality that says nothing about purchases.")
@@ -146,9 +146,9 @@ def demo(
 ) -> None:
     """Generate a seeded synthetic shop and import it.
 
-    What its users buy follows partly images, partly texts, partly the order of items, so that a
-    model that is denied the images or the texts ranks worse (`benchmarks/demo_modalities.py`).
-    The shop is written as tables and imported like any other, with `--core 2`.
+    Purchases depend partly on images, partly on texts and partly on the order of items, so a model
+    without the images or the texts ranks worse (`benchmarks/demo_modalities.py`). The shop is
+    written as tables and imported like any other data, with `--core 2`.
     """
     import tempfile
 
@@ -209,7 +209,7 @@ def _show(prepared: Prepared, verb: str) -> None:
         console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)
     else:
         console.print(
-            f"{name} is up to date: the same inputs and settings made it already, nothing to do",
+            f"{name} is up to date: it was made from the same inputs and settings, nothing to do",
             soft_wrap=True,
         )
 
@@ -217,7 +217,7 @@ def _show(prepared: Prepared, verb: str) -> None:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) < len(names):
-        raise UserError(f"--text-from {text!r}: write different column names, divided by commas")
+        raise UserError(f"--text-from {text!r}: write different column names, separated by commas")
     return names
 
 

@@ -17,7 +17,12 @@ _BAR = 40
 
 
 def overview(manifests: Mapping[str, Manifest]) -> Table:
-    """One row a data set."""
+    """Table of data sets, one per row.
+
+    Parameters
+    ----------
+    manifests : by name of the data set.
+    """
     table = _table("data set", ">users", ">items", ">interactions", "protocol", "modalities")
     for name, manifest in manifests.items():
         counts = manifest.counts
@@ -33,7 +38,14 @@ def overview(manifests: Mapping[str, Manifest]) -> Table:
 
 
 def summary(verb: str, name: str, manifest: Manifest) -> str:
-    """What an import did, in a few lines."""
+    """Describe an import in a few lines.
+
+    Parameters
+    ----------
+    verb : what was done, e.g. ``"imported"``.
+    name : name of the data set.
+    manifest : manifest of the data set.
+    """
     counts = manifest.counts
     lines = [
         f"[bold]{verb} {name}[/]: {counts.users:,} users, {counts.items:,} items, "
@@ -41,13 +53,19 @@ def summary(verb: str, name: str, manifest: Manifest) -> str:
         f"{manifest.protocol}: {counts.train_targets:,} training, {counts.valid_targets:,} "
         f"validation and {counts.test_targets:,} test targets",
         *_left_out(manifest),
-        f"look closer: mmsr data describe {name}",
+        f"more: mmsr data describe {name}",
     ]
     return "\n".join(lines)
 
 
 def description(name: str, manifest: Manifest) -> RenderableType:
-    """All that a manifest tells."""
+    """Everything that a manifest records.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    manifest : manifest of the data set.
+    """
     return Group(
         Text(name, style="bold"),
         "",
@@ -64,7 +82,7 @@ def description(name: str, manifest: Manifest) -> RenderableType:
 
 
 def _table(*columns: str) -> Table:
-    """A plain table; columns marked with `>` are numbers and stand on the right."""
+    """A plain table; columns marked with `>` hold numbers and are aligned right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         right = column.startswith(">")
@@ -114,7 +132,7 @@ def _histories(manifest: Manifest) -> list[RenderableType]:
 
 
 def _edges(shortest: int, longest: int) -> list[tuple[int, int]]:
-    """Half-open ranges that double in width, the last ends with the longest history."""
+    """Half-open ranges that double in width; the last one ends at the longest history."""
     edges, first, width = [], shortest, max(1, shortest // 2)
     while first <= longest:
         edges.append((first, min(first + width, longest + 1)))
@@ -154,7 +172,7 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
 
 
 def _left_out(manifest: Manifest) -> list[str]:
-    """One line on what the import left out, if it left out anything."""
+    """Lines on what the import left out or kept without metadata; none if there is nothing."""
     dropped = manifest.provenance.dropped
     core = manifest.provenance.settings.core
     parts = {

@@ -1,4 +1,4 @@
-"""`mmsr study finalize`: the best configs on test, once."""
+"""`mmsr study finalize`: rank the best configs on test, once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def finalize(
         bool,
         typer.Option(
             "--optimism/--no-optimism",
-            help="Train with the same seeds on the training part as well, to say how much of the "
-            "validation score was luck. About doubles the cost.",
+            help="Also train with the same seeds on the training part alone, to estimate how much "
+            "of the validation score was luck. About doubles the cost.",
         ),
     ] = True,
     cpus: Annotated[
@@ -42,7 +42,7 @@ def finalize(
     again: Annotated[
         bool,
         typer.Option(
-            "--again", help="Open test though it was opened before, for new refits; it is counted."
+            "--again", help="Open test again for new refits; the results say how often it was."
         ),
     ] = False,
     robustness: Annotated[
@@ -50,7 +50,7 @@ def finalize(
         typer.Option(
             "--robustness",
             help="While test is open, also rank it as modalities go missing; curves are written "
-            "and go to MLflow as those of `mmsr robustness` do.",
+            "and recorded in MLflow as `mmsr robustness` does.",
         ),
     ] = False,
     dry_run: DryRun = False,
@@ -59,10 +59,10 @@ def finalize(
 ) -> None:
     """Refit the best configs on train + validation with several seeds, and open test once.
 
-    Refits train for the epochs that validation chose. Seeds are new ones, and draw weights, order
-    of batches, dropout and the clustering of codes. The runs go on where they were when the command
-    is given again. The first call that gets so far opens test, and records it before it reads it;
-    later calls show that result.
+    Refits train for the number of epochs that validation chose. Their seeds are new, and decide
+    weights, order of batches, dropout and the clustering of codes. Repeating the command resumes
+    the runs. Once they have finished, test is opened; that is recorded before test is read. Later
+    calls show the same result.
     """
     from mmsr.finalize.request import make_final_plan
     from mmsr.finalize.view import show_record, show_request
@@ -108,12 +108,12 @@ def finalize(
 
 
 def _warn(plan: FinalPlan) -> None:
-    """Say that a study is not finished, before its configs are chosen for good."""
+    """Warn that a study is not finished, before its configs are final."""
     if plan.unfinished:
         Console(stderr=True, highlight=False).print(
-            f"note: study {plan.study.name} is not finished, {plan.trials_over} of "
-            f"{plan.trials_wanted} trials are over: what is best may change, and test should be "
-            "opened once",
+            f"note: study {plan.study.name} is not finished ({plan.trials_over} of "
+            f"{plan.trials_wanted} trials done): the best may change, and test should be opened "
+            "only once",
             style="yellow",
             markup=False,
             soft_wrap=True,
@@ -121,21 +121,21 @@ def _warn(plan: FinalPlan) -> None:
 
 
 def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:
-    """What this call did about test."""
+    """Say whether this call opened test, and what is left to ship."""
     record = done.record
     if record.result is None:
         return
     if not done.complete or (not done.opened and record.opened):
-        asked = "" if done.complete else " of other configs or seeds than are asked for now"
+        asked = "" if done.complete else ", for other configs or seeds than those asked for now"
         console.print(
             f"test was opened already, on {record.opened[-1].at}: this is that result{asked} "
-            "(--again opens it for what is new, which is counted)",
+            "(--again opens test once more for new refits)",
             soft_wrap=True,
             markup=False,
         )
     if done.waiting:
         console.print(
-            f"{done.waiting} tracking events wait in {plan.study.folder.path}: the same command "
-            "ships them",
+            f"{done.waiting} tracking events wait in {plan.study.folder.path}: run the command "
+            "again to ship them",
             soft_wrap=True,
         )

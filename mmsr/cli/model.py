@@ -1,4 +1,4 @@
-"""`mmsr model`: what models can be made of, and what one costs."""
+"""`mmsr model`: what models can be made of, and what a model costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List what models are made of; describe one.")
 
 _ITEMS, _HISTORY = 12_000, 10
-"""Of a made-up batch."""
+"""Defaults of a made-up batch."""
 _ABSENT = "none"
 
 
@@ -70,7 +70,7 @@ def describe(
     if items is not None:
         _at_least_one("--items", items)
         if dataset is not None:
-            raise UserError("--items is for a made-up catalogue: leave it out, or the data set")
+            raise UserError("--items is for a made-up catalogue: leave it or the data set out")
     example = _example(full, dataset, items or _ITEMS, history)
     from mmsr.cli.model_view import show_costs
     from mmsr.training.cost import measure_cost

@@ -23,7 +23,7 @@ from mmsr.training.cost import PartCost
 from mmsr.training.example import Example
 
 _CITATION = re.compile(r" ?\(([^()]*(?:\beqs?\. \d|\b[12]\d{3})[^()]*)\)")
-"""What stands in brackets and names an equation or a year."""
+"""Text in brackets that names an equation or a year."""
 _OWN_NAME = re.compile(r"^`[^`]+`: ")
 _NAMES = 18
 _ADAM_BYTES = 16
@@ -32,7 +32,7 @@ _ADAM_BYTES = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that a config can name."""
+    """One choice that a config can name."""
 
     name: str
     text: str
@@ -58,7 +58,7 @@ def registry() -> dict[str, tuple[Entry, ...]]:
 
 
 def show_registry(console: Console) -> None:
-    """Show all entries, a line each where the terminal is wide enough."""
+    """Show all entries on `console`, a line each where the terminal is wide enough."""
     for kind, entries in registry().items():
         console.print(f"[bold]{kind}[/]")
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
@@ -86,7 +86,15 @@ def _entry(name: str, fallback: str, *documented: object) -> Entry:
 def show_costs(
     config: Config, example: Example, parts: Sequence[PartCost], console: Console
 ) -> None:
-    """Show the parts, their sum, and what the figures mean."""
+    """Show what a model costs: its parts, their sum, and what the figures mean.
+
+    Parameters
+    ----------
+    config : what the model was made from.
+    example : the model and the batch.
+    parts : the cost of each part, as `mmsr.training.cost.measure_cost` returns it.
+    console : where to show them.
+    """
     total = PartCost(
         name="total",
         parameters=sum(part.parameters for part in parts),
@@ -112,9 +120,9 @@ def show_costs(
     console.print(table)
     B, I = len(example.targets_B), len(example.model.item_vectors())  # noqa: E741
     for line in (
-        "op: operations of matrix products, two a multiply-add; forward ranks all items for the "
+        "op: operations of matrix products, two per multiply-add; forward ranks all items for the "
         "batch; a training step is forward, loss and backward",
-        "kept: tensors that a step keeps for its backward pass; temporary ones, such as "
+        "kept: tensors that a step keeps for its backward pass; temporary tensors, such as "
         f"{B * I * 4 / 1e6:,.1f} MB of scores, come on top",
         f"parameters, gradients and Adam's moments: {_ADAM_BYTES * total.parameters / 1e6:,.1f} MB",
     ):
@@ -137,12 +145,12 @@ def _what(config: Config, example: Example) -> str:
         f"{model.readout}[/]\n"
         f"batch of {len(example.targets_B)} {example.origin}, {example.history:.1f} items each; "
         f"{len(example.model.item_vectors()):,} items; {modalities or 'no modality'}, "
-        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} an item"
+        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item"
     )
 
 
 def _number(value: float) -> str:
-    """Three digits or so; nothing for nothing."""
+    """About three digits; empty for 0."""
     if value == 0:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

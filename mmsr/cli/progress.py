@@ -1,4 +1,4 @@
-"""How the command line shows the stages of long work: bars on a terminal, plain lines elsewhere."""
+"""How the command line shows the stages of long work: bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 
 class ConsoleReporter:
-    """Draws stages on stderr, so that stdout keeps the result alone."""
+    """Shows stages on stderr, so that stdout holds only the result.
+
+    See `mmsr.data.progress.Reporter` for its methods.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
     @contextmanager
     def stage(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Show one stage: a bar that fills, or one that pulses where the amount is unknown."""
+        """Show one stage: a bar that fills, or one that pulses where the total is unknown."""
         if not self._console.is_terminal:
             self.note(f"{title} …")
             yield lambda amount: None
@@ -35,5 +38,5 @@ class ConsoleReporter:
             yield lambda amount: bar.advance(task, amount)
 
     def note(self, message: str) -> None:
-        """Print one line."""
+        """Print `message` on one line."""
         self._console.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`mmsr reproduce`: the paper's tables, measured beside published, and its figures."""
+"""`mmsr reproduce`: the paper's tables, measured beside published figures, and its plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reproduce(
         typer.Option(
             metavar="ROW,…",
             help="Rows as the paper prints them; fig4: fusions, `ID only` and aggregators by name; "
-            "fig5: CODES/LINKS. Default: all, of fig4 without aggregators.",
+            "fig5: CODES/LINKS. Default: all; for fig4, all but aggregators.",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of every row, each with its own seed.")] = 3,
@@ -45,8 +45,8 @@ def reproduce(
     select_on: Annotated[
         str,
         typer.Option(
-            help="What chooses the best epoch: `valid`; or `test`, as the paper's authors did: "
-            "such figures are marked TEST-SELECTED."
+            help="What chooses the best epoch: `valid`; or `test`, as the paper's authors did, "
+            "which marks the results TEST-SELECTED."
         ),
     ] = "valid",
     output: Annotated[
@@ -73,17 +73,17 @@ def reproduce(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Run rows of a table or figure of the paper; of a table, show measured beside published.
+    """Run rows of a table or figure of the paper; for tables, show measured beside published.
 
-    Rows and seeds are one study with the same budget for all: the same command goes on with it,
-    and more `--rows` or `--seeds` are added to it. Each run trains on the training part and chooses
-    its epoch on validation. When all are over, their models are ranked on test, once; asked again,
-    the kept ranks are used and test stays closed, but for rows that are new. On another machine,
-    which lacks the ranks, test is opened again, and the results say how often it was.
+    All rows and seeds form one study with the same budget for each run: repeating the command
+    resumes it, and more `--rows` or `--seeds` are added to it. Each run trains on the training part
+    and chooses its epoch on validation. When all runs have finished, their models are ranked on
+    test, once. Later calls reuse these ranks and open test only for new rows. Another machine,
+    which lacks the ranks, opens test again; the results say how often it was opened.
 
     Differences from HAN-GNN are tested over users (Wilcoxon, Holm's correction over rows).
 
-    The figures are drawn from validation targets (PNG and an interactive page), test stays closed:
+    Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
     """
     from mmsr.reproduce.request import make_request

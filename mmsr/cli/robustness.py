@@ -21,7 +21,7 @@ def robustness(
         str | None,
         typer.Option(
             metavar="SUBSET,…",
-            help="What goes missing: modalities, a+b for some together, both or all. "
+            help="What goes missing: modalities by name, a+b for several together, both or all. "
             "Default: each by itself, and all.",
         ),
     ] = None,
@@ -33,8 +33,8 @@ def robustness(
     way: Annotated[
         str,
         typer.Option(
-            help="`item`: a seeded choice of items lacks it; `access`: each reading of an item "
-            "loses it by chance, as the paper's authors did."
+            help="`item`: a seeded choice of items lacks it; `access`: each occurrence of an item "
+            "loses it by chance, as in the paper authors' code."
         ),
     ] = "item",
     output: Annotated[
@@ -53,10 +53,10 @@ def robustness(
     """Measure how a model ranks as modalities go missing, and what it loses when they are
     knocked out.
 
-    Of a study it takes the trial that was finalised, else the best one; a config is trained first.
-    All on validation targets: test is opened by `mmsr study finalize --robustness` alone. Writes
-    curves with bands as JSON, PNG and an interactive page; those of a study go to MLflow as well,
-    as its nested run `robustness`.
+    For a study, it takes the trial that was finalized, or else the best one; a config is trained
+    first. Only validation targets are ranked: `mmsr study finalize --robustness` alone opens test.
+    Curves with bands are written as JSON, PNG and an interactive page; those of a study are also
+    recorded in MLflow, as its nested run `robustness`.
     """
     from mmsr.robustness.request import make_sweep
     from mmsr.study.results.measured_model import find_subject

@@ -49,7 +49,7 @@ def list_() -> None:
 
 @app.command()
 def status(name: Name, storage: Storage = None) -> None:
-    """Show how far a study is, and every trial's state."""
+    """Show how far a study has come, and every trial's state."""
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, summary
@@ -61,7 +61,7 @@ def status(name: Name, storage: Storage = None) -> None:
     running = known.folder.is_running()
     state = "running" if running else "finished" if progress.is_over else "stopped"
     console.print(
-        f"study {name}: {state}, {progress.over} of {progress.wanted} trials are over; "
+        f"study {name}: {state}, {progress.over} of {progress.wanted} trials done; "
         f"{summary(progress.rows)}"
     )
     if progress.used_up is not None:
@@ -90,7 +90,7 @@ def status(name: Name, storage: Storage = None) -> None:
     console.print(table)
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
-        console.print(f"go on with: {record.command}", soft_wrap=True, markup=False)
+        console.print(f"resume with: {record.command}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -127,14 +127,14 @@ def leaderboard(
 
 
 def _overview(name: str) -> tuple[str, str, str]:
-    """State, trials and best value of a study, or why they are not known."""
+    """State, trials and best value of a study; only a reason where its storage cannot be read."""
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
 
     try:
         known = look_up(name)
     except UserError:
-        return "storage away", "", ""
+        return "storage unavailable", "", ""
     progress = progress_of(known.study)
     state = "finished" if progress.is_over else "stopped"
     return state, f"{progress.over} of {progress.wanted}", percent(progress.best)

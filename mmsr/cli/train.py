@@ -1,4 +1,4 @@
-"""`mmsr train`: one config, with a live progress line."""
+"""`mmsr train`: train one config, with a live progress line."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def train(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that keeps the run after every epoch; an unfinished run in it goes on."
+            help="Folder to save the run to after every epoch; an unfinished run in it is resumed."
         ),
     ] = None,
     device: Device = "auto",
 ) -> None:
     """Train one config on a data set's training part, validating after every epoch.
 
-    The test part is never read. A config exported from a study replays that trial: the same
-    metrics come out, and both are shown side by side.
+    The test part is never read. A config exported from a study repeats its trial: the metrics are
+    the same, and both are shown side by side.
 
     Examples: `mmsr train demo --set graph.n_codes=30`, `mmsr train --config best.yaml`.
     """
@@ -63,7 +63,7 @@ def train(
     exact = recorded and not settings and dataset is None
     _show_best(console, full, result, recorded.metrics if recorded and exact else {})
     if checkpoint is None:
-        console.print("The model was not kept; --checkpoint FOLDER keeps it.")
+        console.print("The model was not saved; --checkpoint FOLDER saves it.")
     else:
         console.print(f"Checkpoint with the best epoch's model: {checkpoint}")
 
@@ -94,7 +94,7 @@ def _run(
     if config.training.bf16 and not bf16_is_native(choose_device(device)):
         console.print(
             "[yellow]note[/]: this processor emulates bfloat16, many times slower than float32: "
-            "--set training.bf16=false is fast here"
+            "use --set training.bf16=false here"
         )
     if checkpoint is not None:
         _prepare(checkpoint)
@@ -122,13 +122,13 @@ def _run(
             "or graph.max_history"
         ) from None
     except KeyboardInterrupt:
-        hint = "the same command goes on from the last epoch" if checkpoint else "nothing was kept"
+        hint = "the same command resumes the run" if checkpoint else "nothing was saved"
         console.print(hint)
         raise
     if result is None and resume:
         state = read_checkpoint_state(resume)
         console.print(
-            f"{resume} holds a finished run of {state.epoch} epochs; best epoch "
+            f"{resume} holds a run that finished after epoch {state.epoch}; best epoch "
             f"{state.best_epoch}, {config.training.select_by} "
             f"{100 * state.best_metrics[config.training.select_by]:.3f} %. Nothing to do."
         )
@@ -136,7 +136,7 @@ def _run(
 
 
 def _prepare(folder: Path) -> None:
-    """Find out before the first epoch whether a checkpoint can be kept in the folder."""
+    """Check before the first epoch that a checkpoint can be written to the folder."""
     from mmsr.training import check_place
 
     try:
@@ -156,8 +156,8 @@ def _save(result: EpochResult, folder: Path) -> None:
         result.save_checkpoint(folder)
     except OSError as error:
         raise UserError(
-            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; the one of "
-            "the epoch before, if there is one, is as it was: the same command goes on from it"
+            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; that of the "
+            "epoch before, if there is one, is unharmed: the same command resumes from it"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Data sets: imported once from neutral tables, memory-mapped, the test part kept apart."""
+"""Data sets: imported once from neutral tables, memory-mapped, with the test part kept apart."""
 
 from mmsr.data.dataset import Dataset, FeatureTable, check_test, open_test
 from mmsr.data.demo import DemoShop, write_tables

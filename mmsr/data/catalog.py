@@ -1,4 +1,4 @@
-"""The prepared data sets under `$MMSR_HOME/datasets`: their names, and how one is put there."""
+"""The prepared data sets under `$MMSR_HOME/datasets`: their names, and how they get there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsr.errors import unknown
 
 
 def names() -> list[str]:
-    """Names of the prepared data sets, sorted: those of the home, wherever it is."""
+    """Names of the prepared data sets, sorted, those in the home's object store included."""
     from mmsr.data.mirror import published
 
     return sorted({*_names_here(), *(name for name in published() if _NAME.fullmatch(name))})
@@ -29,7 +29,15 @@ def _names_here() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Folder of the prepared data set `name`, fetched where the home is in an object store.
+    """Find the folder of a prepared data set; from an object store, it is fetched first.
+
+    Parameters
+    ----------
+    name : name of the data set.
+
+    Returns
+    -------
+    A folder on this machine.
 
     Raises
     ------

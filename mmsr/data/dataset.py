@@ -1,4 +1,4 @@
-"""A prepared data set: development data, memory-mapped; the test part behind one function."""
+"""A prepared data set: memory-mapped development data, and one function that opens test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FeatureTable:
 
 
 class Ids(Sequence[str]):
-    """Original ids by index, read from the mapped file when asked for."""
+    """Original ids by index, read from the mapped file when they are used."""
 
     def __init__(self, array: pa.Array) -> None:
         self._array = array
@@ -57,8 +57,8 @@ class Ids(Sequence[str]):
 class Dataset:
     """Development data (train + validation) of a prepared data set, and its features.
 
-    Nothing is read before it is used; arrays are read-only views of mapped files. Of the test
-    part it knows the file's name in the manifest and no more: see `open_test`.
+    Nothing is read before it is used; arrays are read-only views of mapped files. The test part is
+    out of its reach: only `open_test` reads that file.
 
     Parameters
     ----------
@@ -71,7 +71,11 @@ class Dataset:
 
     @classmethod
     def open(cls, name: str) -> Dataset:
-        """Open the data set `name` under `$MMSR_HOME`.
+        """Open a data set under `$MMSR_HOME`.
+
+        Parameters
+        ----------
+        name : name of the data set.
 
         Raises
         ------
@@ -117,7 +121,7 @@ class Dataset:
 
     @cached_property
     def item_table(self) -> pa.Table:
-        """Item ids and the metadata columns that the data set came with, by item index."""
+        """Item ids and the metadata columns that were imported, by item index."""
         return read_arrow(self.path / "items.arrow")
 
     @cached_property
@@ -132,6 +136,10 @@ class Dataset:
 
     def features(self, modality: str) -> FeatureTable:
         """Feature vectors of one modality.
+
+        Parameters
+        ----------
+        modality : its name, e.g. ``"image"``.
 
         Raises
         ------
@@ -157,7 +165,7 @@ class Dataset:
         return self._prefixes("development")
 
     def _prefixes(self, part: str) -> Prefixes:
-        """Examples of a part, mapped from the cache: all processes of a node share them."""
+        """Examples of a part, mapped from the cache, so that all processes of a node share them."""
         items, offsets = _flat(self._table)
 
         def make() -> Prefixes:
@@ -184,11 +192,15 @@ class Dataset:
 
 
 def check_test(dataset: Dataset) -> None:
-    """Find out whether the test part is there, without opening it.
+    """Check that the test part exists, without opening it.
+
+    Parameters
+    ----------
+    dataset : a prepared data set; its test part is fetched where the home is in an object store.
 
     Raises
     ------
-    UserError : it is not.
+    UserError : it is missing, or cannot be fetched.
     """
     fetch_withheld(dataset.path)
     path = dataset.path / dataset.manifest.test_file
@@ -202,8 +214,16 @@ def check_test(dataset: Dataset) -> None:
 def open_test(dataset: Dataset) -> Prefixes:
     """Open the test part: for `finalize`, once a study has chosen its config.
 
-    No other function opens the test file. The histories of the examples go on from the
-    development data, so every test target is given all that came before it.
+    No other function opens the test file. Each test target gets its whole history, development data
+    included.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+
+    Returns
+    -------
+    Examples whose targets are test items.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A synthetic shop whose truth is known: what users buy follows image, text and order."""
+"""A synthetic shop whose truth is known: purchases follow images, texts and the order of items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPENED = 1_700_000_000
 """Unix time of the shop's first day."""
 _WIDTH = 64
 _SPREAD = 0.7
-"""Standard deviation of an item's vector around its cluster's centre, whose own is 1."""
+"""Standard deviation of items' vectors around their cluster's centre; that of the centres is 1."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class DemoShop:
     `order`, the follow-up of the last one; otherwise it is drawn from all items not bought yet,
     by popularity times exp(`image` if its look goes with the last look + `text` if its topic goes
     with the last topic). So each modality, and the order, carries a part of the signal that the
-    others do not have, and with a weight of 0 it carries none. Look and topic together name a few
-    items out of many, one of them alone still leaves a hundred and more; and most items are too
-    rare for a model to learn from purchases alone what goes with them, their looks and topics tell.
+    others do not have, and with a weight of 0 it carries none. Look and topic together narrow the
+    choice to a few items; one of them alone leaves a hundred or more. Most items are too rare for a
+    model to learn from purchases alone what goes with them; it needs their looks and topics.
 
     Attributes
     ----------
     users, items : size before the import's k-core filter.
-    mean_history : mean interactions of a user; the least is 5.
-    image, text : how strongly a look or topic that goes with the last draws, as logarithms of odds.
+    mean_history : mean interactions per user; no user has fewer than 5.
+    image, text : how strongly a look or topic that goes with the last one attracts, as log odds.
     order : probability that the next item is the follow-up of the last.
     looks : number of clusters in image space.
-    bestsellers, bestseller_share : so many items share this part of the popularity, the others
-        the rest.
+    bestsellers, bestseller_share : this many items share this part of the popularity; all others
+        share the rest.
     without_image, without_text : share of items that lack the modality.
     noise : also make a modality `noise`, whose clusters have nothing to do with what users buy.
     seed : the same seed and numbers give the same shop.
@@ -86,7 +86,7 @@ class DemoShop:
         if not (0 <= self.image < np.inf and 0 <= self.text < np.inf):
             raise UserError(
                 f"image is {self.image} and text is {self.text}: they are strengths, use finite "
-                "numbers from 0"
+                "numbers of at least 0"
             )
 
 
@@ -108,7 +108,12 @@ class Shop:
 
 
 def generate(truth: DemoShop) -> Shop:
-    """Draw items, users and histories; the same truth gives the same shop."""
+    """Draw items, users and histories.
+
+    Parameters
+    ----------
+    truth : sizes, strengths and seed; the same truth gives the same shop.
+    """
     random = np.random.default_rng(truth.seed)
     cells = np.arange(truth.items) % (truth.looks * len(TOPICS))
     looks, topics = cells % truth.looks, cells // truth.looks
@@ -141,7 +146,7 @@ def generate(truth: DemoShop) -> Shop:
 
 
 def write_tables(truth: DemoShop, folder: Path) -> Sources:
-    """Generate a shop and write it as neutral tables, as a user would bring them.
+    """Generate a shop and write it as the neutral tables that a user would bring.
 
     Parameters
     ----------
@@ -169,7 +174,7 @@ def write_tables(truth: DemoShop, folder: Path) -> Sources:
 
 
 def _popularity(truth: DemoShop) -> NDArray[np.float64]:
-    """Weight of each item: the first `bestsellers` share their part, the others the rest."""
+    """Popularity of each item: the first `bestsellers` share their part, the others the rest."""
     tail = truth.items - truth.bestsellers
     return np.repeat(
         [truth.bestseller_share / truth.bestsellers, (1 - truth.bestseller_share) / tail],
@@ -178,7 +183,7 @@ def _popularity(truth: DemoShop) -> NDArray[np.float64]:
 
 
 def _write_interactions(path: Path, shop: Shop, random: np.random.Generator) -> Path:
-    """Users come on random days; every interaction is some hours or days after the last."""
+    """Users first come on random days; each interaction is hours or days after the last."""
     users, positions = np.nonzero(shop.histories >= 0)
     gaps = random.integers(3_600, 10 * _DAY, shop.histories.shape)
     first = _OPENED + random.integers(0, 300 * _DAY, len(shop.histories))

@@ -41,4 +41,4 @@ ADJECTIVES = (
     "classic", "compact", "sturdy", "light", "premium", "handy", "folding", "small", "large",
     "travel", "everyday", "deluxe", "basic", "smart", "vintage", "modern",
 )  # fmt: skip
-"""Words that tell nothing about the topic."""
+"""Words that say nothing about the topic."""

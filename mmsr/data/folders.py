@@ -1,4 +1,4 @@
-"""Folders of data sets: their names, the lock to write one, and how one is replaced whole."""
+"""Folders of data sets: their names, the lock to write one, and how one is replaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> None:
-    """Raise UserError unless `name` can name a data set."""
+    """Check that `name` can name a data set.
+
+    Parameters
+    ----------
+    name : up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit.
+
+    Raises
+    ------
+    UserError : it cannot.
+    """
     if not _NAME.fullmatch(name):
         raise UserError(
             f"bad dataset name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
@@ -31,10 +40,23 @@ def check_name(name: str) -> None:
 
 @contextmanager
 def locked(name: str, reporter: Reporter) -> Iterator[Path]:
-    """Hold the only right to write data set `name`; yields its folder, which may not exist yet.
+    """Context with the exclusive right to write a data set.
 
-    Waits for another process that writes the same name, and first tidies up what an import that
-    was killed has left.
+    Waits for another process that writes the same name, and first removes what a killed import has
+    left behind.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    reporter : gets a note if there is another process to wait for.
+
+    Yields
+    ------
+    The data set's folder, which may not exist yet.
+
+    Raises
+    ------
+    UserError : a bad name, or the folder of data sets cannot be written.
     """
     check_name(name)
     folder = paths.datasets()
@@ -44,7 +66,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            reporter.note(f"waiting for another import of {name!r} to end …")
+            reporter.note(f"waiting for another import of {name!r} to finish …")
             lock.acquire()
     except OSError as error:
         raise cannot("write to", folder, error) from None
@@ -57,13 +79,17 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `target` if the block ends well.
+    """Context with an empty folder that replaces `target` unless the block raises.
 
-    Whoever has the old files mapped keeps them. To be used under `locked`.
+    Processes that have the old files mapped keep them. Use it inside `locked`.
+
+    Parameters
+    ----------
+    target : the data set's folder; it may be missing.
 
     Raises
     ------
-    UserError : the folder cannot be written, or `target` is something else than a data set.
+    UserError : the folder cannot be written, or `target` is something other than a data set.
     """
     if target.exists() and not (target / MANIFEST_FILE).is_file():
         raise UserError(
@@ -88,7 +114,14 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def cannot(action: str, path: Path, error: OSError) -> UserError:
-    """Build the error for a file or folder that the system refuses."""
+    """Build the error for a file or folder that cannot be used.
+
+    Parameters
+    ----------
+    action : what cannot be done, e.g. ``"write to"``.
+    path : the file or folder.
+    error : what the system raised.
+    """
     message = f"cannot {action} {path}: {reason_of(error)}"
     if path.is_relative_to(paths.home()):
         message += f"; MMSR_HOME ({paths.home()}) must be a folder with space that you can write to"
@@ -96,7 +129,7 @@ def cannot(action: str, path: Path, error: OSError) -> UserError:
 
 
 def reason_of(error: OSError) -> str:
-    """What the system says, in its own words where it has some."""
+    """The system's message for the number of `error`, or the error's own where it has none."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -105,7 +138,7 @@ def _backup(folder: Path, name: str) -> Path:
 
 
 def _tidy(folder: Path, name: str) -> None:
-    """Remove drafts that nobody works on; bring back a data set that was about to be replaced."""
+    """Remove abandoned drafts; restore a data set whose replacement did not succeed."""
     old = _backup(folder, name)
     if old.exists():
         if (folder / name).exists():

@@ -26,7 +26,7 @@ class ImportSettings(_Frozen):
     core: Annotated[int, Field(ge=1)] = 5
     """Least interactions of every user and item that stays; 1 keeps all."""
     text: bool = True
-    """Encode text columns as modality `text` where no text features are given."""
+    """Encode text columns as the modality `text`, unless text features are given."""
     text_from: tuple[str, ...] | None = None
     """Item columns that are encoded; None stands for all known text columns."""
     text_width: Annotated[int, Field(ge=2)] = 128
@@ -34,13 +34,17 @@ class ImportSettings(_Frozen):
     test_from: str | None = None
     """First moment of the test part (protocol `temporal`); None stands for the last 20 %."""
     columns: dict[str, str] = {}
-    """Column names in the files by the name they stand for, e.g. ``{"user_id": "reviewerID"}``."""
+    """Column names in the files by mmsr's names, e.g. ``{"user_id": "reviewerID"}``."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2023
     """Seed of the text encoder's randomised decomposition."""
 
     @classmethod
     def checked(cls, **values: object) -> ImportSettings:
-        """Make settings of what a user gave.
+        """Make settings from a user's options.
+
+        Parameters
+        ----------
+        values : settings by name; what is left out gets its default.
 
         Raises
         ------
@@ -90,7 +94,17 @@ class Provenance(_Frozen):
     """The command that generated the inputs, where they were generated."""
 
     def differences(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> list[str]:
-        """What of these inputs, wherever they lie, and settings is not what made this data set."""
+        """Name the inputs and settings that differ from those that made this data set.
+
+        Parameters
+        ----------
+        inputs : compared by content; their paths do not matter.
+        settings : compared one by one.
+
+        Returns
+        -------
+        Roles of inputs and names of settings; none where nothing differs.
+        """
         ours, theirs = (
             {file.role: file.sha256 for file in files} for files in (self.inputs, inputs)
         )
@@ -124,7 +138,7 @@ class Counts(_Frozen):
 
 
 class Coverage(_Frozen):
-    """One modality: how many items have a vector, how wide it is, how it was made."""
+    """One modality: how many items have a vector, its width, and where it comes from."""
 
     items: int
     width: int
@@ -151,12 +165,16 @@ class Manifest(_Frozen):
 
     @property
     def withheld(self) -> tuple[str, ...]:
-        """Files that only those get who may open the test part."""
+        """Files that are copied only where the test part may be opened."""
         return (self.test_file,)
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of the data set in `folder`.
+        """Read the manifest of a prepared data set.
+
+        Parameters
+        ----------
+        folder : folder of the data set.
 
         Raises
         ------

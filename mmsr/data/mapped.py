@@ -1,7 +1,7 @@
 """Where prefixes begin and end, kept in a file that all processes of a node map.
 
-These arrays are larger than the histories that they point into, and every process of its own would
-hold them once more.
+These arrays are larger than the histories that they point into; without the file, every process
+would hold a copy of its own.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _VERSION = 1
 
 
 def mapped_prefixes(items: NDArray[np.int32], name: str, make: Callable[[], Prefixes]) -> Prefixes:
-    """Prefixes on the flat histories `items`, their places mapped from the cache.
+    """Prefixes of flat histories, their positions mapped from the cache.
 
-    They are made and written where the cache lacks them or its file is damaged, and only made where
-    the cache cannot be written.
+    Where the cache lacks them or its file is damaged, they are made and written. Where the cache
+    cannot be written, they are only made.
 
     Parameters
     ----------
-    items : int32 [n_interactions].
-    name : of the file; tells the data and their part from all others.
+    items : int32 [n_interactions], all histories one after the other.
+    name : name of the file, unique to the data and their part.
     make : makes the prefixes.
     """
     path = paths.prefixes_cache() / f"{name}-v{_VERSION}.arrow"
@@ -40,7 +40,7 @@ def mapped_prefixes(items: NDArray[np.int32], name: str, make: Callable[[], Pref
     made = make()
     try:
         _write(made, path)
-    except (OSError, UserError):  # read-only or full: this process has them for itself then
+    except (OSError, UserError):  # read-only or full: this process keeps them to itself
         return made
     return _read(items, path) or made
 

@@ -3,7 +3,7 @@
     datasets/NAME/manifest.json      the newest version, written last
     datasets/NAME/HASH/…             its files, which never change
 
-A machine's copy lacks the test part until `finalize` asks for it: what trials run on has no file
+A machine's copy lacks the test part until `finalize` asks for it, so trials have no file at hand
 that they must not open.
 """
 
@@ -22,7 +22,7 @@ from mmsr.errors import UserError
 from mmsr.remote import RemotePath
 
 _LIST = "files.json"
-"""Sizes of a version's files by name: tells whether a copy is whole."""
+"""File with the sizes of a version's files by name, to check that a copy is complete."""
 
 
 def published() -> list[str]:
@@ -35,7 +35,13 @@ def published() -> list[str]:
 
 
 def publish(folder: Path) -> None:
-    """Put a data set of this machine into the object store, unless it is there; to be used locked.
+    """Copy a data set of this machine to the home's object store, unless it is there already.
+
+    Use it inside `mmsr.data.folders.locked`. Nothing happens where the home is a folder.
+
+    Parameters
+    ----------
+    folder : folder of the data set.
 
     Raises
     ------
@@ -61,6 +67,10 @@ def publish(folder: Path) -> None:
 def refresh(name: str) -> None:
     """Bring this machine's copy of a data set to the version in the object store.
 
+    Parameters
+    ----------
+    name : name of the data set.
+
     Raises
     ------
     UserError : it cannot be fetched.
@@ -83,7 +93,11 @@ def refresh(name: str) -> None:
 
 
 def fetch_withheld(folder: Path) -> None:
-    """Fetch what `refresh` leaves out: for those alone who may open the test part.
+    """Fetch the test part, which `refresh` leaves out: for `finalize` alone.
+
+    Parameters
+    ----------
+    folder : folder of the data set on this machine.
 
     Raises
     ------

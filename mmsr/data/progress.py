@@ -1,4 +1,4 @@
-"""How long work tells about itself; the command line draws it, everybody else may stay silent."""
+"""How long work reports its progress; the command line shows it, other callers may ignore it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ Advance = Callable[[int], None]
 
 
 class Reporter(Protocol):
-    """Receives the stages of a long piece of work."""
+    """Shows the stages of a long piece of work."""
 
     def stage(self, title: str, total: int | None = None) -> AbstractContextManager[Advance]:
-        """Begin a stage of `total` units of work; None where the amount is unknown."""
+        """Context of one stage.
+
+        Parameters
+        ----------
+        title : what is being done, e.g. ``"reading items"``.
+        total : units of work in the stage; None where they are unknown.
+
+        Yields
+        ------
+        A function to call with the units of work that were just done.
+        """
         ...
 
     def note(self, message: str) -> None:
-        """Say one line between stages."""
+        """Show `message`, one line, between stages."""
         ...
 
 

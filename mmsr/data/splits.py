@@ -1,4 +1,4 @@
-"""Protocols that split histories, and the (history, target) examples that come of it."""
+"""Protocols that split histories, and the (history, target) examples that result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mmsr.errors import UserError
 
 TEST_SHARE = 0.2
-"""Share of a history (`ratio`) or of all interactions (`temporal`) that a part takes."""
+"""Share of a history (`ratio`) or of all interactions (`temporal`) that test takes; validation
+takes the same share of the rest."""
 PADDING = -1
 
 
@@ -37,7 +38,7 @@ class Prefixes:
         return len(self.targets)
 
     def lengths(self, max_history: int) -> NDArray[np.int64]:
-        """Items of each history that a batch holds: the history's length, at most `max_history`."""
+        """Length of each history in a batch, int64 `[n]`, cut to its latest `max_history` items."""
         lengths: NDArray[np.int64] = np.minimum(self.targets - self.starts, max_history)
         return lengths
 
@@ -69,7 +70,7 @@ class Prefixes:
         return histories, self.items[ends].astype(np.int64)
 
     def select(self, rows: NDArray[np.int64]) -> Prefixes:
-        """The examples `rows` alone, on the same flat array."""
+        """Select the examples of indices `rows`, int64 `[m]`; the flat array is shared."""
         return Prefixes(self.items, self.starts[rows], self.targets[rows], self.users[rows])
 
 
@@ -123,8 +124,12 @@ class Histories:
 class Split:
     """How many of each user's latest items are validation and test.
 
-    A history is train | validation | test, in the order of time. `valid_from` and `test_from` are
-    the moments where the parts begin, where the protocol has such.
+    A history is train | validation | test, in the order of time.
+
+    Attributes
+    ----------
+    n_valid, n_test : int64 [n_users].
+    valid_from, test_from : moments where the parts begin; None where the protocol has none.
     """
 
     n_valid: NDArray[np.int64]
@@ -133,7 +138,12 @@ class Split:
     test_from: float | None = None
 
     def count_targets(self, lengths: NDArray[np.int64]) -> tuple[int, int, int]:
-        """Number of train, validation and test targets; a target has a non-empty history."""
+        """Number of train, validation and test targets; a target has a non-empty history.
+
+        Parameters
+        ----------
+        lengths : int64 [n_users], interactions of each user.
+        """
         development = lengths - self.n_test
         train = np.maximum(development - self.n_valid - 1, 0)
         valid = np.minimum(self.n_valid, np.maximum(development - 1, 0))
@@ -142,10 +152,16 @@ class Split:
 
 
 def split_ratio(histories: Histories, test_from: float | None = None) -> Split:
-    """Split as the paper does: per user the last int(0.2·n) are test, then again for validation.
+    """Split as the paper does: test is the last int(0.2·n) of each user, validation the same again.
 
-    One user's test may lie before another user's training in time: this protocol does not keep
-    a model from learning of the future through other users.
+    Validation applies the rule to what test leaves. One user's test items may be older than another
+    user's training items: this protocol does not keep a model from learning about the future
+    through other users.
+
+    Parameters
+    ----------
+    histories : all histories.
+    test_from : not used.
     """
     n_test = (TEST_SHARE * histories.lengths).astype(np.int64)
     n_valid = (TEST_SHARE * (histories.lengths - n_test)).astype(np.int64)
@@ -155,7 +171,13 @@ def split_ratio(histories: Histories, test_from: float | None = None) -> Split:
 def split_leave_one_out(histories: Histories, test_from: float | None = None) -> Split:
     """Split off each user's last item as test and the one before as validation.
 
-    A history of two has no validation item. Like `ratio`, it looks ahead across users.
+    A history of two has no validation item. As with `ratio`, a model may learn about the future
+    through other users.
+
+    Parameters
+    ----------
+    histories : all histories, of two or more items.
+    test_from : not used.
     """
     n_valid = (histories.lengths > 2).astype(np.int64)
     return Split(n_valid, np.ones_like(n_valid))
@@ -164,9 +186,18 @@ def split_leave_one_out(histories: Histories, test_from: float | None = None) ->
 def split_temporal(histories: Histories, test_from: float | None = None) -> Split:
     """Split at one moment for all users: what happens from then on is test.
 
-    Without `test_from` the moment is the earliest that leaves at most 20 % of all interactions to
-    test; validation takes 20 % of the rest in the same way. Interactions of one moment are never
-    divided. A user who appears only after the moment has no target for the first item.
+    Interactions of one moment are never divided. A user who appears only after the moment has no
+    target for the first item.
+
+    Parameters
+    ----------
+    histories : all histories.
+    test_from : the moment; None stands for the earliest that leaves at most 20 % of all
+        interactions to test. Validation takes 20 % of the rest in the same way.
+
+    Raises
+    ------
+    UserError : there are fewer than two moments before test.
     """
     test_from = _moment(histories.times) if test_from is None else test_from
     before = histories.times[histories.times < test_from]
@@ -182,7 +213,7 @@ def split_temporal(histories: Histories, test_from: float | None = None) -> Spli
 
 
 def _moment(times: NDArray[np.int64 | np.float64]) -> float:
-    """Earliest moment from which on at most the test share of `times` lies."""
+    """Earliest moment that leaves at most the test share of `times` at or after it."""
     moments, counts = np.unique(times, return_counts=True)
     from_then_on = counts[::-1].cumsum()[::-1]
     fitting = np.flatnonzero(from_then_on <= TEST_SHARE * len(times))

@@ -19,7 +19,17 @@ _BLOCK = 1 << 20
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
-    """Write a table as one uncompressed record batch, ready to be mapped."""
+    """Write a table as one uncompressed record batch, ready to be mapped.
+
+    Parameters
+    ----------
+    path : the file; its folder is made where it is missing.
+    table : what to write.
+
+    Raises
+    ------
+    UserError : it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -30,6 +40,10 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 def read_arrow(path: Path) -> pa.Table:
     """Map an Arrow file; nothing is read until it is used.
+
+    Parameters
+    ----------
+    path : the file.
 
     Raises
     ------
@@ -46,23 +60,45 @@ def read_arrow(path: Path) -> pa.Table:
 
 
 def column(table: pa.Table, name: str) -> pa.Array:
-    """A column as one array, without a copy where it is one chunk already."""
+    """Take a column of a table as one array; it is copied only if it has several chunks.
+
+    Parameters
+    ----------
+    table : holds the column.
+    name : name of the column.
+    """
     chunks = table.column(name).chunks
     return chunks[0] if len(chunks) == 1 else table.column(name).combine_chunks()
 
 
 def list_column(values: NDArray[np.int32], offsets: NDArray[np.int64]) -> pa.Array:
-    """Lists of int32 by their flat values and offsets."""
+    """Make a column of lists.
+
+    Parameters
+    ----------
+    values : int32 `[n]`, all lists one after the other.
+    offsets : int64 `[n_lists + 1]`, where each list starts and ends in `values`.
+    """
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
 def vector_column(vectors: NDArray[np.float32]) -> pa.Array:
-    """Rows of a float32 matrix as a fixed-size list column."""
+    """Make a column of fixed-size lists from the rows of `vectors`, float32 `[n, width]`."""
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
 
 
 def file_sha256(path: Path, advance: Advance) -> str:
-    """SHA-256 of a file's bytes; `advance` hears of every block."""
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Parameters
+    ----------
+    path : the file.
+    advance : called with the bytes of every block that was read.
+
+    Raises
+    ------
+    UserError : it cannot be read.
+    """
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -81,18 +117,24 @@ class ContentHash:
         self._digest = hashlib.sha256()
 
     def add_text(self, text: str) -> None:
-        """Add a string."""
+        """Add the string `text`."""
         self._add(text.encode())
 
     def add_table(self, name: str, table: pa.Table) -> None:
-        """Add a table: names, types, order and values of all columns."""
+        """Add a table: names, types, order and values of all columns.
+
+        Parameters
+        ----------
+        name : name of the table, which is hashed too.
+        table : any number of chunks.
+        """
         self.add_text(name)
         for field in table.schema:
             self.add_text(f"{field.name}:{field.type}")
             self._add_array(column(table, field.name))
 
     def hexdigest(self) -> str:
-        """The hash of all that was added, in order."""
+        """The hash of everything that was added, in order."""
         return self._digest.hexdigest()
 
     def _add_array(self, array: pa.Array) -> None:

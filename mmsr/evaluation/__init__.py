@@ -1,4 +1,4 @@
-"""How good a ranking is: metrics and the evaluation of a model on prefixes."""
+"""How good a ranking is: metrics, and the evaluation of a model on prefixes."""
 
 from mmsr.evaluation.metrics import contributions, exclude_seen, ranking_metrics, ranks_of
 from mmsr.evaluation.ranking import evaluate

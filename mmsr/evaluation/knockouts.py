@@ -1,9 +1,10 @@
-"""Knock-outs: what a trained model's ranking loses when a modality tells it nothing.
+"""Knock-outs: how much worse a trained model ranks when a modality carries no information.
 
-`shuffled` gives every item that has the modality the codes of another one, `constant` gives all of
-them the same codes, `without` takes it away, `alone` takes all others away, and of `none` of them
-only the items themselves are left. Nothing is trained anew, so a knock-out says what this model
-leans on; what a model that never had the modality would reach is for another training to say.
+`shuffled` gives every item that has the modality the codes of another such item, `constant` gives
+all of them the same codes, `without` removes the modality, `alone` removes all others, and `none`
+removes them all, so that only the items themselves are left. Nothing is retrained, so a knock-out
+shows what this model relies on; it does not show what a model trained without the modality would
+reach.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Knockout:
 
     kind: Kind
     modality: str | None
-    """None stands for all of them."""
+    """None stands for all modalities."""
 
     @property
     def label(self) -> str:
-        """In words."""
+        """The knock-out in words, e.g. `image shuffled`."""
         if self.kind == "none":
             return "no modality"
         if self.kind == "without":
@@ -43,7 +44,12 @@ class Knockout:
         return f"{self.modality or 'all'} {self.kind}"
 
     def links(self, links: Mapping[str, Links]) -> dict[str, Links]:
-        """The links that a model is to have instead of its own."""
+        """The links that replace the model's own.
+
+        Parameters
+        ----------
+        links : the model's own, int64 `[I, K]` by modality, -1 where an item has none.
+        """
         names = set(links)
         own = names if self.modality is None else {self.modality}
         match self.kind:
@@ -60,7 +66,7 @@ class Knockout:
 
 
 class KnockedOut(BaseModel):
-    """What one knock-out costs."""
+    """How much worse a model ranks with one knock-out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,10 +75,10 @@ class KnockedOut(BaseModel):
     label: str
     metrics: dict[str, float]
     cost: float
-    """Share of the clean metric that is lost; below 0 where the ranking gets better."""
+    """Share of the clean metric that is lost; negative where the ranking gets better."""
     low: float
     high: float
-    """95 % interval of `cost`, bootstrap over users."""
+    """Ends of the 95 % interval of `cost`, by a bootstrap over users."""
 
 
 class Knockouts(BaseModel):
@@ -86,12 +92,18 @@ class Knockouts(BaseModel):
     results: tuple[KnockedOut, ...]
 
     def of(self, kind: Kind, modality: str | None) -> KnockedOut | None:
-        """One of them."""
+        """Find the result of one knock-out; None where there is none.
+
+        Parameters
+        ----------
+        kind : what was done to the modality.
+        modality : its name; None stands for all modalities.
+        """
         found = (r for r in self.results if (r.kind, r.modality) == (kind, modality))
         return next(found, None)
 
     def verdicts(self) -> list[str]:
-        """What each modality is to the model, a line each: by shuffling its codes."""
+        """How much the model relies on each modality, a line each, from its shuffled codes."""
         lines = []
         for modality in self.modalities:
             found = self.of("shuffled", modality)
@@ -99,16 +111,21 @@ class Knockouts(BaseModel):
                 continue
             interval = f"{100 * found.low:.1f} … {100 * found.high:.1f} %"
             carries = (
-                f"{100 * found.cost:.1f} % of {self.metric} hang on its codes ({interval})"
+                f"{100 * found.cost:.1f} % of {self.metric} depends on its codes ({interval})"
                 if found.low > 0
-                else f"no loss of {self.metric} is shown with its codes shuffled ({interval})"
+                else f"no loss of {self.metric} is shown when its codes are shuffled ({interval})"
             )
             lines.append(f"{modality}: {carries}")
         return lines
 
 
 def knockouts_of(modalities: tuple[str, ...]) -> Iterator[Knockout]:
-    """All knock-outs of a model with these modalities."""
+    """Yield all knock-outs of a model.
+
+    Parameters
+    ----------
+    modalities : those that the model has, by name.
+    """
     several = len(modalities) > 1
     everything: tuple[str | None, ...] = (*modalities, None) if several else modalities
     for modality in everything:
@@ -118,7 +135,7 @@ def knockouts_of(modalities: tuple[str, ...]) -> Iterator[Knockout]:
     if several:
         for modality in modalities:
             yield Knockout("alone", modality)
-    if len(modalities) > 2:  # of two, one without the other is that one alone
+    if len(modalities) > 2:  # with two, one without the other is that one alone
         for modality in modalities:
             yield Knockout("without", modality)
     if modalities:
@@ -136,11 +153,11 @@ def knock_out(
 
     Parameters
     ----------
-    links : the model's own, by modality.
-    rank : ranks of the targets under given links.
-    users : whose target each is.
+    links : the model's own, int64 `[I, K]` by modality.
+    rank : ranks the n targets with the given links, int64 `[n]`, 1 is best.
+    users : integers `[n]`, user of each target.
     metric : what costs are measured in, e.g. `mrr@20`.
-    progress : told what is ranked.
+    progress : called with each knock-out's label before it is ranked.
     """
     _, places = np.unique(users, return_inverse=True)
 
@@ -175,13 +192,13 @@ def knock_out(
 
 
 def _cost(clean: Floats, left: Floats) -> float:
-    """Share of the sum over users that is lost; nothing can be lost of 0."""
+    """Share of the sum over users that is lost; 0 where the clean sum is 0."""
     whole = float(clean.sum())
     return 1 - float(left.sum()) / whole if whole else 0.0
 
 
 def _interval(clean: Floats, left: Floats) -> tuple[float, float]:
-    """95 % of the costs that users drawn with replacement give."""
+    """Interval of 95 % of the costs, over users drawn with replacement."""
     rng, n = np.random.default_rng(_SEED), len(clean)
     costs = []
     for _ in range(_RESAMPLES):
@@ -192,7 +209,7 @@ def _interval(clean: Floats, left: Floats) -> tuple[float, float]:
 
 
 def _shuffled(links_IK: Links, modality: str) -> Links:
-    """Links dealt out anew among the items that have some."""
+    """Links permuted among the items that have any."""
     have = np.flatnonzero((links_IK >= 0).any(axis=1))
     dealt = np.random.default_rng([_SEED, *modality.encode()]).permutation(have)
     found = links_IK.copy()
@@ -201,7 +218,7 @@ def _shuffled(links_IK: Links, modality: str) -> Links:
 
 
 def _constant(links_IK: Links) -> Links:
-    """The most frequent links for all items that have some."""
+    """The most frequent links for all items that have any."""
     have = np.flatnonzero((links_IK >= 0).any(axis=1))
     found = links_IK.copy()
     if len(have):

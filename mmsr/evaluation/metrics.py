@@ -21,7 +21,7 @@ from mmsr.errors import UserError
 
 
 def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
-    """Rank of each target among all items; ties are broken against the model.
+    """Rank of each target among all items; ties count against the model.
 
     The rank is the number of items that do not score below the target, itself included. So a model
     that gives every item the same score gets the last rank, not the first, and a NaN elsewhere in
@@ -38,7 +38,7 @@ def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
 
     Raises
     ------
-    FloatingPointError : a target's score is NaN: it has no rank, the model has diverged.
+    FloatingPointError : a target's score is NaN and has no rank: the model has diverged.
     """
     target_scores_B1 = scores_BI.gather(1, targets_B.long().unsqueeze(1))
     if target_scores_B1.isnan().any():

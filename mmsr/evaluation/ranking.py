@@ -14,8 +14,8 @@ from mmsr.models.base import SequentialRecommender
 
 CHUNK_PREFIXES = 512
 CHUNK_SCORES = 2**26
-"""Scores held at a time; counting ranks takes as much again. A chunk of 512 prefixes has as many
-at 131,072 items, and of larger catalogues fewer prefixes are ranked at once."""
+"""Most scores held at a time; counting ranks takes as much memory again. That is 512 prefixes with
+131,072 items; with a larger catalogue, fewer prefixes are ranked at a time."""
 
 
 def evaluate(
@@ -29,13 +29,15 @@ def evaluate(
 ) -> NDArray[np.int64]:
     """Rank every prefix's target among all items.
 
-    Histories of similar length are ranked together, so little padding is computed. No more than
-    `batch_size` prefixes are ranked at a time, and no more than make `CHUNK_SCORES` scores.
+    Histories of similar length are ranked together, so little padding is computed. A chunk holds at
+    most `batch_size` prefixes and at most `CHUNK_SCORES` scores.
 
     Parameters
     ----------
     model : in any mode; it is put in evaluation mode and back.
+    prefixes : the n examples to rank.
     max_history : latest items of each history that the model sees.
+    batch_size : most prefixes per chunk.
     mask_seen : leave the items of the history out of the ranking (a target always stays in).
     progress : called with the number of prefixes of every finished chunk.
 

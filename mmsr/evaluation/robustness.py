@@ -1,4 +1,4 @@
-"""How a model ranks where modalities are missing: only links change, codes and histories stay."""
+"""How a model ranks when modalities are missing: links change, codes and histories do not."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from mmsr.graph.masks import Links, check_rate, without
 from mmsr.models.mmsr import MMSR
 
 AUC_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Rates of `robust_auc`."""
+"""Missing rates of `robust_auc`."""
 AUC_SEED = 0
-"""Its mask, the same for every model."""
+"""Seed of the masks of `robust_auc`, the same for every model."""
 
 Chunk = Callable[[int], None]
+"""Called with the number of prefixes of every finished chunk."""
 
 
 def links_of(model: MMSR) -> dict[str, Links]:
-    """The model's links by modality, as arrays."""
+    """The links of `model`, by modality: int64 arrays `[I, K]`, -1 where an item has none."""
     return {m: model.tables.links(m).cpu().numpy() for m in model.tables.modalities}
 
 
@@ -40,10 +41,24 @@ def rank_without(
     seed: int,
     progress: Chunk | None = None,
 ) -> NDArray[np.int64]:
-    """Ranks of the targets where a share of the items lacks modalities (`mmsr.graph.masks`).
+    """Rank the targets while a share of the items lacks modalities (`mmsr.graph.masks`).
 
     The items lack them in histories and in scores alike. At rate 0 the ranks are the clean ones; at
     rate 1 they are those of a data set without these modalities.
+
+    Parameters
+    ----------
+    model : a trained model; its links are restored at the end.
+    prefixes : the n examples to rank.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    modalities : which ones go missing; the model must have them.
+    rate : share of the items that have a modality and lose it, in [0, 1].
+    seed : decides which items.
+    progress : called with the number of prefixes of every finished chunk.
+
+    Returns
+    -------
+    int64 `[n]`, rank of each target, 1 is best.
     """
     masked = without(links_of(model), modalities, rate, seed)
     return rank_linked(model, prefixes, config, masked, progress)
@@ -56,7 +71,20 @@ def rank_linked(
     links: Mapping[str, Links],
     progress: Chunk | None = None,
 ) -> NDArray[np.int64]:
-    """Ranks of the targets where items have other links."""
+    """Rank the targets while items have other links.
+
+    Parameters
+    ----------
+    model : a trained model; its links are restored at the end.
+    prefixes : the n examples to rank.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    links : int64 `[I, K]` by modality; modalities that are left out keep theirs.
+    progress : called with the number of prefixes of every finished chunk.
+
+    Returns
+    -------
+    int64 `[n]`, rank of each target, 1 is best.
+    """
     tensors = {modality: torch.from_numpy(link) for modality, link in links.items()}
     return _rank(model, prefixes, config, model.tables.relinked(tensors), progress)
 
@@ -70,11 +98,25 @@ def rank_by_access(
     seed: int,
     progress: Chunk | None = None,
 ) -> NDArray[np.int64]:
-    """Ranks where each reading of an item of a history loses modalities by its own chance.
+    """Rank the targets while each occurrence of an item in a history may lose modalities.
 
     So the same item may have an image at one position and none at the next, and scores keep all
-    codes: the way of the paper's authors. The same seed gives the same ranks, and what is lost at
-    one rate is lost at a higher one.
+    codes, as in the paper authors' code. The same seed gives the same ranks, and what is lost at
+    one rate is also lost at a higher one.
+
+    Parameters
+    ----------
+    model : a trained model.
+    prefixes : the n examples to rank.
+    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    modalities : which ones go missing.
+    rate : chance that an occurrence loses a modality, in [0, 1].
+    seed : seed of these chances.
+    progress : called with the number of prefixes of every finished chunk.
+
+    Returns
+    -------
+    int64 `[n]`, rank of each target, 1 is best.
     """
     check_rate(rate)
     which = tuple(modalities)
@@ -108,8 +150,20 @@ def _rank(
 def relative_area(rates: Sequence[float], values: Sequence[float]) -> float:
     """Area under a curve relative to its clean score: 1 where nothing is lost at any rate.
 
-    Trapezoids between the rates, which ascend from 0, over the span of the rates. 0 where the
-    clean score is 0.
+    The area is made of trapezoids between the rates, and divided by the span of the rates.
+
+    Parameters
+    ----------
+    rates : two or more, ascending from 0.
+    values : the metric at each rate; the first is the clean score.
+
+    Returns
+    -------
+    The relative area; 0 where the clean score is 0.
+
+    Raises
+    ------
+    ValueError : the rates do not ascend from 0.
     """
     if len(rates) < 2 or rates[0] != 0 or any(a >= b for a, b in pairwise(rates)):
         raise ValueError(f"rates must ascend from 0, got {list(rates)}")
@@ -122,8 +176,19 @@ def relative_area(rates: Sequence[float], values: Sequence[float]) -> float:
 def robust_auc(model: MMSR, prefixes: Prefixes, config: Config, clean: float) -> float:
     """Area under the curve of `training.select_by` over missing rates, relative to `clean`.
 
-    All modalities of the model go missing at `AUC_RATES`, by one seeded nested choice of items
-    each. A model without modalities loses nothing: 1.
+    All modalities of the model go missing at `AUC_RATES`, each from its own seeded, nested choice
+    of items.
+
+    Parameters
+    ----------
+    model : a trained model; its links are restored at the end.
+    prefixes : the examples to rank.
+    config : config of the model.
+    clean : the metric with nothing missing, in [0, 1].
+
+    Returns
+    -------
+    The relative area; 1 for a model without modalities, which has nothing to lose.
     """
     metric = config.training.select_by.removeprefix("valid/")
     modalities = model.tables.modalities

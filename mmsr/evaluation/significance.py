@@ -1,4 +1,4 @@
-"""Whether one model is better than another: tests paired over users, corrected for their number.
+"""Is one model better than another? Tests paired over users, corrected for their number.
 
 Legend: n users, m comparisons.
 """
@@ -19,13 +19,13 @@ _CHUNK_DRAWS = 4_000_000
 
 
 class PairedBootstrap(NamedTuple):
-    """What resampling users says of a mean difference."""
+    """The result of a paired bootstrap: interval and p-value of a mean difference."""
 
     low: float
     high: float
     """Ends of the percentile interval."""
     p: float
-    """Two-sided: twice the share of resampled means on the rarer side of 0, itself included."""
+    """Two-sided: twice the share of resampled means on the rarer side of 0 (or at 0), at most 1."""
 
 
 def per_user_means(values: Floats, users: NDArray[np.integer]) -> Floats:
@@ -34,7 +34,7 @@ def per_user_means(values: Floats, users: NDArray[np.integer]) -> Floats:
     Parameters
     ----------
     values : float64 [t], one value a target, e.g. a metric's contribution.
-    users : integers [t], whose target it is.
+    users : integers [t], user of each target.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def per_user_means(values: Floats, users: NDArray[np.integer]) -> Floats:
 def paired_wilcoxon(first: Floats, second: Floats) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test.
 
-    Pairs without a difference say nothing and are left out, as Wilcoxon did. Differences are
-    rounded to 12 digits, so that what differs by the order of summation alone counts as equal.
-    Exact for few pairs without ties, else by the normal approximation with tie correction
+    Pairs without a difference are left out, as Wilcoxon did. Differences are rounded to 12
+    decimals, so that values that differ only by the order of summation count as equal. The test is
+    exact for few pairs without ties; otherwise it uses the normal approximation with tie correction
     (`scipy.stats.wilcoxon`).
 
     Parameters
@@ -92,7 +92,7 @@ def paired_bootstrap(
 
     Raises
     ------
-    ValueError : the two do not pair up, or there is nobody to draw.
+    ValueError : the two do not pair up, or there are no users.
     """
     difference = _differences(first, second)
     n = len(difference)
@@ -124,7 +124,7 @@ def bootstrap_interval(
     Parameters
     ----------
     values : float64 [t, k], k values a target, e.g. k metrics' contributions.
-    users : integers [t], whose target it is.
+    users : integers [t], user of each target.
     n_resamples, confidence, seed : as for `paired_bootstrap`.
 
     Returns
@@ -133,7 +133,7 @@ def bootstrap_interval(
 
     Raises
     ------
-    ValueError : there is nobody to draw.
+    ValueError : there are no users.
     """
     _, places, counts = np.unique(users, return_inverse=True, return_counts=True)
     n = len(counts)
@@ -152,7 +152,7 @@ def bootstrap_interval(
 
 
 def _draws(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Draws of n out of n with replacement, `n_resamples` in all, as many at a time as fit."""
+    """Yield `n_resamples` draws of n out of n with replacement, in chunks that fit in memory."""
     rng = np.random.default_rng(seed)
     rows = max(1, _CHUNK_DRAWS // n)
     for done in range(0, n_resamples, rows):
@@ -162,8 +162,8 @@ def _draws(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction: the chance of any false finding stays below the level.
 
-    Rejecting where the corrected value is at most the level equals comparing the i-th smallest of
-    m p-values with level / (m - i + 1) until the first one fails (Holm, 1979).
+    Rejecting where the corrected value is at most the level is the same as comparing the i-th
+    smallest of m p-values with level / (m - i + 1) until the first one fails (Holm, 1979).
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Returns
     -------
-    The m corrected values in the order given, none below its p-value, none above 1.
+    The m corrected values in the given order, none below its p-value, none above 1.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")

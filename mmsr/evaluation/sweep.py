@@ -1,6 +1,6 @@
-"""Curves of robustness: a metric over the share of items that lack modalities, with bands.
+"""Robustness curves with bands: a metric over the share of items that lack modalities.
 
-Shapes: n users, P rates, S mask seeds, R resamples.
+Shapes: n users, t targets, P rates, S mask seeds, R resamples.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from mmsr.evaluation.robustness import Chunk, rank_by_access, rank_without, rela
 from mmsr.models.mmsr import MMSR
 
 Way = Literal["item", "access"]
-"""`item`: seeded nested choices of items; `access`: each reading of an item by its own chance, as
-the paper's authors did."""
+"""`item`: seeded, nested choices of items lose a modality; `access`: each occurrence of an item
+loses it by chance, as in the paper authors' code."""
 Ranks = NDArray[np.int64]
 CONFIDENCE = 0.95
 _RESAMPLES, _CHUNK_DRAWS = 1000, 4_000_000
@@ -39,13 +39,30 @@ class Mask:
     def rank(
         self, model: MMSR, prefixes: Prefixes, config: Config, progress: Chunk | None = None
     ) -> Ranks:
-        """Ranks of the targets; a model loses nothing of modalities that it has not."""
+        """Rank the targets with this mask; modalities that the model does not have are ignored.
+
+        Parameters
+        ----------
+        model : a trained model; its links are restored at the end.
+        prefixes : the t examples to rank.
+        config : config of the model.
+        progress : called with the number of prefixes of every finished chunk.
+
+        Returns
+        -------
+        int64 `[t]`, rank of each target, 1 is best.
+        """
         rank = rank_without if self.way == "item" else rank_by_access
         own = self.within(model.tables.modalities).modalities
         return rank(model, prefixes, config, own, self.rate, self.seed, progress)
 
     def within(self, modalities: Collection[str]) -> Mask:
-        """What of it a model can lose that has these modalities."""
+        """Restrict the mask to what a model can lose; `CLEAN` where that is nothing.
+
+        Parameters
+        ----------
+        modalities : those that the model has.
+        """
         own = tuple(modality for modality in self.modalities if modality in modalities)
         return replace(self, modalities=own) if own else CLEAN
 
@@ -55,7 +72,7 @@ CLEAN = Mask((), 0.0, 0)
 
 @dataclass(frozen=True)
 class Sweep:
-    """The points of some curves; rate 0 is always among them."""
+    """What to measure: the points of some curves; rate 0 is always among them."""
 
     subsets: tuple[tuple[str, ...], ...]
     rates: tuple[float, ...]
@@ -64,7 +81,17 @@ class Sweep:
     way: Way = "item"
 
     def mask(self, subset: tuple[str, ...], rate: float, seed: int) -> Mask:
-        """What is missing at a point; at rates 0 and 1 the seed has nothing to choose."""
+        """The mask of one point.
+
+        At rate 0 nothing is masked. At rate 1 all items lose the modalities whatever the seed, so
+        all seeds share the first one's mask.
+
+        Parameters
+        ----------
+        subset : modalities that go missing together.
+        rate : share of the items that lose them, in [0, 1].
+        seed : one of the sweep's mask seeds.
+        """
         if rate == 0:
             return CLEAN
         return Mask(subset, rate, self.seeds[0] if rate == 1 else seed, self.way)
@@ -85,15 +112,15 @@ class _Frozen(BaseModel):
 
 
 class Point(_Frozen):
-    """One rate of a curve."""
+    """The point of a curve at one rate."""
 
     rate: float
     value: float
-    """The curve's metric: mean over mask seeds, and over models where there are several."""
+    """The curve's metric: its mean over mask seeds and models."""
     low: float
     high: float
     by_seed: tuple[float, ...]
-    """By mask seed."""
+    """The curve's metric for each mask seed."""
     metrics: dict[str, float]
     """All metrics, means like `value`."""
 
@@ -104,7 +131,7 @@ class Curve(_Frozen):
     modalities: tuple[str, ...]
     points: tuple[Point, ...]
     area: float
-    """Under the curve, relative to the clean score; 1 where nothing is lost."""
+    """Area under the curve, relative to the clean score; 1 where nothing is lost."""
     area_low: float
     area_high: float
 
@@ -116,11 +143,11 @@ class Curves(_Frozen):
     way: Way
     mask_seeds: tuple[int, ...]
     clean: dict[str, float]
-    """All metrics where nothing is masked."""
+    """All metrics with nothing missing."""
     n_users: int
     n_targets: int
     band: str
-    """What `low` and `high` are."""
+    """What `low` and `high` mean, in words."""
     curves: tuple[Curve, ...]
 
 
@@ -133,13 +160,13 @@ BAND = (
 def summarise(
     sweep: Sweep, ranks: Mapping[Mask, Sequence[Ranks]], users: NDArray[np.integer]
 ) -> Curves:
-    """Make curves of ranks.
+    """Summarise ranks as curves with bands.
 
     Parameters
     ----------
-    sweep : what was asked for.
-    ranks : of every mask of the sweep, one array a model.
-    users : whose target each is.
+    sweep : what was measured.
+    ranks : for every mask of the sweep the ranks of the targets, one int64 `[t]` per model.
+    users : integers `[t]`, user of each target.
     """
     ids, places, counts = np.unique(users, return_inverse=True, return_counts=True)
     draws = _Draws(counts, len(sweep.seeds))
@@ -198,7 +225,15 @@ def run_sweep(
     users: NDArray[np.integer],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Curves:
-    """Rank at every point, then summarise; `progress` is told points done and of how many."""
+    """Rank with every mask of a sweep, then summarise.
+
+    Parameters
+    ----------
+    sweep : what to measure.
+    rank : ranks the targets with a mask, one int64 `[t]` per model.
+    users : integers `[t]`, user of each target.
+    progress : called before each mask with the masks done and their number.
+    """
     found: dict[Mask, Sequence[Ranks]] = {}
     masks = sweep.masks()
     for mask in masks:
@@ -208,7 +243,7 @@ def run_sweep(
 
 
 class _Draws:
-    """Users and mask seeds drawn with replacement; the same for all curves."""
+    """Draws users and mask seeds with replacement; the draws are the same for all curves."""
 
     def __init__(self, counts: NDArray[np.integer], n_seeds: int) -> None:
         self._counts = counts.astype(np.float64)
@@ -235,7 +270,7 @@ class _Draws:
 def _user_sums(
     several: Sequence[Ranks], places: NDArray[np.intp], n: int, metric: str
 ) -> NDArray[np.float64]:
-    """Sum of the metric over the targets of each user, mean over models: `[n]`."""
+    """Sum of the metric over each user's targets, averaged over models: `[n]`."""
     values = np.mean([contributions(ranks)[metric] for ranks in several], axis=0)
     return np.bincount(places, weights=values, minlength=n).astype(np.float64)
 

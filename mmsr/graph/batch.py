@@ -1,7 +1,7 @@
 """Batch graphs: many histories become padded graphs by tensor operations alone.
 
 Shapes: B batch, L history, K links per item, I items, N nodes of a graph (all type blocks side by
-side), n and m nodes of one type block, Q query nodes of type 0, R rows of one type.
+side), n and m nodes of one type block, M of all types but 0, Q queries of type 0, R rows of a type.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ _ABSENT = torch.iinfo(torch.int64).max
 class BatchGraph:
     """Graphs of a batch of histories, their nodes grouped in one block per type.
 
-    Nodes of type `t` stand at `block(t)` of the node axis, padded to the longest in the batch.
-    A padded node is related to nothing but itself. Held is where nodes occur, as 0/1 floats:
-    products of these give attention masks and relations, which are made when they are asked for.
+    Nodes of type `t` are at `block(t)` of the node axis, padded to the longest block of the batch.
+    A padded node is related to nothing but itself. It stores where nodes occur, as 0/1 floats;
+    attention masks and relations are products of these, computed when first used. In the methods,
+    `type_` is a node type; `items_BQ`, `rows_BR` and `queries_BQ` index nodes within one block.
     """
 
     sizes: tuple[int, ...]
@@ -34,40 +35,40 @@ class BatchGraph:
     ids: tuple[Tensor, ...]
     """Per type `[B, n]`: row in the type's embedding table, 0 where padded."""
     real_BN: Tensor
-    """Whether a node is one (True) or padding."""
+    """True for nodes, False for padding."""
     occurrences: tuple[Tensor, ...]
-    """Per type `[B, n, L]`: node occurs at this position, counted back from the history's end."""
+    """Per type `[B, n, L]`: 1 where a node occurs; position 0 is the history's last."""
     slots: tuple[Tensor, ...]
-    """Per type `[B, L, K]`: nodes at each position, oldest first; -1 where there are fewer."""
+    """Per type `[B, L, K]`: places of the nodes at each position, oldest first; -1 where fewer."""
     lengths: Tensor
     """`[B]`, positions of each history."""
 
     def block(self, type_: int) -> slice:
-        """Slice of one type's nodes on the node axis."""
+        """Slice of the node axis that holds the nodes of one type."""
         start = sum(self.sizes[:type_])
         return slice(start, start + self.sizes[type_])
 
     def by_type(self, values: Tensor, dim: int = 1) -> tuple[Tensor, ...]:
-        """Views of each type's nodes; `dim` is the node axis.
+        """Split `values` into views of each type's nodes; `dim` is the node axis.
 
-        One view of all blocks together costs one concatenation in the backward pass, where a slice
-        of each would fill a tensor of all nodes for each.
+        In the backward pass, one split costs one concatenation, while a slice per type would fill a
+        tensor of all nodes for each type.
         """
         return torch.split(values, list(self.sizes), dim=dim)
 
     @cached_property
     def occurrence_BNL(self) -> Tensor:
-        """The occurrences of all types side by side."""
+        """The occurrences of all types, concatenated."""
         return torch.cat(self.occurrences, dim=1)
 
     @cached_property
     def mean_occurrence_BNL(self) -> Tensor:
-        """The occurrences of all types, each node's divided by their number."""
+        """`occurrence_BNL`, divided by the number of positions where each node occurs."""
         return self.occurrence_BNL / self.occurrence_BNL.sum(dim=2, keepdim=True).clamp(min=1)
 
     @cached_property
     def is_type_BNT(self) -> Tensor:
-        """1 at the type of each node, padding included, 0 elsewhere."""
+        """One-hot type of each node, padding included."""
         types = torch.eye(len(self.sizes), device=self.real_BN.device)
         rows = [row.expand(size, -1) for row, size in zip(types, self.sizes, strict=True)]
         return torch.cat(rows).expand(len(self.real_BN), -1, -1)
@@ -79,29 +80,24 @@ class BatchGraph:
 
     @cached_property
     def follows(self) -> tuple[Tensor, ...]:
-        """Per type `[B, n, n]`: the column node comes right after the row node somewhere."""
+        """Per type `[B, n, n]`: 1 where the column node comes right after the row node anywhere."""
         return tuple(_after(o, o) for o in self.occurrences)
 
     @cached_property
     def shares_BNN(self) -> Tensor:
-        """Both nodes occur at one position (of any types, a node with itself included)."""
+        """1 where two nodes of any types occur at the same position; also for a node and itself."""
         return _any(self.occurrence_BNL, self.occurrence_BNL)
 
     def linked(self, type_: int, items_BQ: Tensor) -> Tensor:
-        """Nodes of type `type_` that item nodes are linked to: `[B, Q, K]`, -1 where fewer.
+        """Nodes of type `type_` that items are linked to, `[B, Q, K]`; -1 where there are fewer.
 
-        Places within the block. An item's links are those of its latest position.
+        Nodes are places within the block. An item's links are those at its latest position.
         """
         back_BQ = take_rows(self.occurrences[0], items_BQ).argmax(dim=2)
         return take_rows(self.slots[type_], (self.lengths[:, None] - 1 - back_BQ).clamp(min=0))
 
     def within_of(self, type_: int, rows_BR: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of `within`, for some nodes of one type alone.
-
-        Returns
-        -------
-        `[B, R, 4, n]` and `[B, R, n]`.
-        """
+        """The rows of `within[type_]` for the nodes `rows_BR`: `[B, R, 4, n]` and `[B, R, n]`."""
         occurrence = self.occurrences[type_]
         rows_BRL = take_rows(occurrence, rows_BR)
         itself = F.one_hot(rows_BR, self.sizes[type_]).to(rows_BRL.dtype)
@@ -109,10 +105,10 @@ class BatchGraph:
 
     @cached_property
     def within(self) -> list[tuple[Tensor, Tensor]]:
-        """Relations within each type, from row to column node, and where attention may look.
+        """Relations within each type, from row to column node, and the attention bias.
 
-        Per type `[B, n, 4, n]`, relation self, out, in or both as 0/1, and the bias `[B, n, n]`: 0
-        where there is one of them, -inf elsewhere.
+        Per type `[B, n, 4, n]`, 0/1 for the relations self, out, in and both; and `[B, n, n]`, the
+        bias: 0 where one of them holds, -inf elsewhere.
         """
         return [
             _within(after, after.transpose(1, 2), torch.eye(size, device=after.device))
@@ -121,9 +117,10 @@ class BatchGraph:
 
     @cached_property
     def item_cross_bias_BnX(self) -> Tensor:
-        """Of each node of type 0, to itself and then to those of all other types.
+        """Bias of heterogeneous attention from each node of type 0, `[B, n, 1 + M]`.
 
-        0 where heterogeneous attention may look (to itself always), -inf elsewhere.
+        First to the node itself, always 0; then to the nodes of all other types, 0 where attention
+        may look and -inf elsewhere.
         """
         items, *others = self.occurrences
         shares_BnM = _any(items, torch.cat(others, dim=1))
@@ -131,7 +128,7 @@ class BatchGraph:
 
     @cached_property
     def cross_bias_BNN(self) -> Tensor:
-        """0 where heterogeneous attention may look (other types, self), -inf elsewhere."""
+        """Bias of heterogeneous attention: 0 to nodes of other types and to itself, else -inf."""
         shares = self.shares_BNN.clone()
         for t in range(len(self.sizes)):
             shares[:, self.block(t), self.block(t)] = 0
@@ -140,8 +137,7 @@ class BatchGraph:
 
     @cached_property
     def relation_BNN(self) -> Tensor:
-        """Relation id from row node to column node (`mmsr.graph.relations`); uint8, or int16 where
-        there are more than 256."""
+        """Relation id from row to column node (`mmsr.graph.relations`), uint8 or int16."""
         rows = [
             self._relations(t, occurrence, torch.eye(size, device=occurrence.device))
             for t, (occurrence, size) in enumerate(zip(self.occurrences, self.sizes, strict=True))
@@ -149,7 +145,7 @@ class BatchGraph:
         return torch.cat(rows, dim=1)
 
     def relations_of(self, queries_BQ: Tensor | None) -> Tensor:
-        """Rows of `relation_BNN` for some nodes of type 0 alone; all rows where None are given."""
+        """The rows of `relation_BNN` for the nodes `queries_BQ` of type 0; None stands for all."""
         if queries_BQ is None:
             return self.relation_BNN
         rows_BQL = take_rows(self.occurrences[0], queries_BQ)
@@ -157,9 +153,9 @@ class BatchGraph:
         return self._relations(0, rows_BQL, itself)
 
     def relation_bias_of(self, queries_BQ: Tensor | None) -> Tensor:
-        """0 where `relations_of` has a relation, -inf elsewhere: `[B, Q, N]`.
+        """Attention bias `[B, Q, N]`: 0 where `relations_of` has a relation, -inf elsewhere.
 
-        That of all nodes is made once.
+        The bias of all nodes is computed once.
         """
         if queries_BQ is None:
             return self._relation_bias_BNN
@@ -170,7 +166,7 @@ class BatchGraph:
         return _bias(self.relation_BNN)
 
     def _relations(self, type_: int, rows_BRL: Tensor, itself: Tensor) -> Tensor:
-        """Relations of nodes of one type, given where they occur, to all nodes."""
+        """Relations from nodes of one type to all nodes, given where the former occur."""
         n_types = len(self.sizes)
         dtype = torch.uint8 if n_relations(n_types) <= 256 else torch.int16
         relations = []
@@ -186,13 +182,13 @@ class BatchGraph:
 
     @cached_property
     def degree_BN(self) -> Tensor:
-        """int64 number of other nodes that a node is related to."""
+        """Number of other nodes that each node is related to, int64."""
         return (self.relation_BNN > SELF).sum(dim=2)
 
     def distances(self, limit: int, queries_BQ: Tensor | None) -> Tensor:
-        """uint8 `[B, Q, N]` steps from the queries, or all nodes, to all nodes.
+        """Steps from the nodes `queries_BQ` of type 0 to all nodes, uint8 `[B, Q, N]`.
 
-        See `shortest_paths`. Those of all nodes are made once per limit.
+        None stands for all nodes, computed once per `limit`. See `shortest_paths`.
         """
         if limit not in self._distances:
             related = (self.relation_BNN > NONE).to(self.occurrences[0].dtype)
@@ -217,7 +213,7 @@ def _within(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tens
     """Masks `[B, R, 4, n]` of self, out, in and both, and the bias `[B, R, n]` over them."""
     both = after * before
     steps = torch.stack((after - both, before - both, both), dim=2)
-    # A node that follows itself is related by `self` alone.
+    # A node that follows itself has the relation `self` alone.
     steps *= (1 - itself).unsqueeze(-2)
     itself = itself.expand_as(both)
     mask = torch.cat((itself.unsqueeze(2), steps), dim=2)
@@ -239,7 +235,7 @@ def build_batch_graph(
     links : per modality int64 `[I, K]`, the codes of every item, -1 where an item has fewer.
     with_items : False leaves the item nodes out (late fusion's graph of one modality); type 0 are
         then the codes of the first modality.
-    lost : per modality bool `[B, L]` or `[B, 1]`, where items are to have no codes; None: nowhere.
+    lost : per modality bool `[B, L]` or `[B, 1]`, True where items lose their codes; None: nowhere.
 
     Returns
     -------
@@ -270,19 +266,19 @@ def build_batch_graph(
 
 
 def at_latest(graph: BatchGraph, values_BL: Tensor) -> Tensor:
-    """What stands at the latest position of each node of type 0: `[B, L]` to `[B, n]`."""
+    """Values at the latest position of each node of type 0: `[B, L]` to `[B, n]`."""
     at_Bn = graph.lengths[:, None] - 1 - graph.occurrences[0].argmax(dim=2)
     return values_BL.gather(1, at_Bn.clamp(min=0))
 
 
 def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
-    """Rows of each graph: `[B, N, ...]` and `[B, Q]` to `[B, Q, ...]`."""
+    """Select rows of each graph: `[B, N, ...]` and row indices `[B, Q]` give `[B, Q, ...]`."""
     batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
     return values_BNX[batch, rows_BQ]
 
 
 def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct entries of each row: their ids `[B, n]`, which are real, each slot's place or -1."""
+    """Nodes of each history: ids `[B, n]`, whether they are real, and each slot's place or -1."""
     B = slots_BLK.shape[0]
     flat = slots_BLK.reshape(B, -1)
     ordered, order = flat.masked_fill(flat < 0, _ABSENT).sort(dim=1)
@@ -301,7 +297,7 @@ def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _occurrence(at_BLK: Tensor, lengths: Tensor, n_nodes: int) -> Tensor:
-    """Where each node of a type occurs `[B, n, L]`; position 0 is the history's last."""
+    """Where each node of a type occurs, 0/1 `[B, n, L]`; position 0 is the history's last."""
     B, L, K = at_BLK.shape
     back_BL = (lengths[:, None] - 1 - torch.arange(L, device=at_BLK.device)).clamp_(min=0)
     cell = (at_BLK * L + back_BL[:, :, None]).masked_fill_(at_BLK < 0, n_nodes * L)
@@ -317,7 +313,7 @@ def _any(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:
 
 def _after(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:
     """0/1 `[B, n, m]`: whether the second comes right after the first anywhere."""
-    # Position 0 is the last, so what follows position p + 1 stands at position p.
+    # Position 0 is the last, so the one after position p + 1 is position p.
     return _any(first_BnL[:, :, 1:], second_BmL[:, :, :-1])
 
 

@@ -1,8 +1,8 @@
 """Modality codes: clusters of a modality's feature space, and the codes each item is linked to.
 
-Codes are cached by a content hash of the features and the settings, and a file lock makes sure that
-they are computed once even when many trials ask at the same moment. Where the home is in an object
-store, machines find there what another has computed.
+Codes are cached by a hash of the features and the settings. A file lock makes sure that they are
+computed once, even when many trials ask at the same moment. If the home is in an object store,
+machines also share their codes there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ class ModalityCodes:
 
 
 def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
-    """The modalities that a config uses of a data set, in the data set's order.
+    """The modalities of a data set that a config uses, in the data set's order.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    config : graph settings; `modalities=None` stands for all.
 
     Raises
     ------
@@ -59,9 +64,14 @@ def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
 def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
     """Check a graph config against a data set without computing anything.
 
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    config : the graph settings of a config for it.
+
     Raises
     ------
-    UserError : an unknown modality, or more codes or links than the data can fill.
+    UserError : an unknown modality, or more codes or links than the data allow.
     """
     if isinstance(config.n_codes, dict):
         for name in config.n_codes:
@@ -88,8 +98,17 @@ def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
 def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityCodes]:
     """Codes of every modality that the config uses, from the cache where they are known.
 
-    Features come from the catalogue alone, never from interactions, so codes tell nothing of
+    Features come from the catalogue alone, never from interactions, so codes reveal nothing of
     validation or test. Items that `config.missing` chooses get no links.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    config : the graph settings of a config for it.
+
+    Returns
+    -------
+    Codes by modality, in the data set's order.
 
     Raises
     ------
@@ -145,8 +164,8 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
 def _read(path: Path) -> ModalityCodes | None:
     """Codes in the cache; None where they are not known, or their file is damaged.
 
-    The arrays lie on the mapped file: all processes of a node share them, and one that writes to
-    them gets a copy of its own.
+    The arrays are views of the mapped file: all processes of a node share them, and a process that
+    writes to them gets its own copy.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -161,7 +180,7 @@ def _write(path: Path, codes: ModalityCodes) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    # Processes of several machines may have one id.
+    # Not the process id: processes on different machines may have the same one.
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     try:
         save_file({"links": codes.links, "centres": codes.centres}, partial)
@@ -173,13 +192,13 @@ def _write(path: Path, codes: ModalityCodes) -> None:
 
 
 def _fetch(path: Path) -> ModalityCodes | None:
-    """Codes that another machine has put into the home's object store."""
+    """Codes that another machine has put into the home's object store; None without them."""
     shared = _shared(path)
     try:
         if shared is None or not shared.is_file():
             return None
         shared.download(path)
-    except OSError:  # a cache that is away is none
+    except OSError:  # without the shared cache, codes are computed here
         return None
     return _read(path)
 
@@ -205,7 +224,17 @@ def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
 def compute_codes(
     table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
 ) -> ModalityCodes:
-    """Reduce, cluster and link; the result does not depend on the number of threads."""
+    """Reduce, cluster and link the features of one modality, without the cache.
+
+    The result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    table : feature vectors of the items that have the modality.
+    n_items : size of the catalogue.
+    config : reduction, clustering, links per item and seed.
+    n_codes : number of clusters.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -243,7 +272,7 @@ def _cluster(
     mixture = GaussianMixture(
         n_codes, covariance_type="diag", random_state=seed, max_iter=50, reg_covar=1e-4
     ).fit(x)
-    # Posteriors saturate at 0 and 1 in wide spaces and tie; joint log-densities keep the order.
+    # In wide spaces, posteriors saturate at 0 and 1 and tie; joint log-densities keep the order.
     means, precisions = mixture.means_, 1 / mixture.covariances_
     log_density = (
         x @ (means * precisions).T

@@ -1,8 +1,8 @@
 """Missing modalities: seeded choices of items that are to lack one, as links of -1.
 
-That is how items that really lack a modality look, so a model reads both by the same code. Choices
-are nested: the items that have a modality are put in a random order by the seed and the modality's
-name, and a rate takes so many from the front. What is missing at 30 % is missing at 50 %, and what
+Items that really lack a modality have the same links, so a model handles both alike. Choices are
+nested: the seed and the modality's name put the items that have the modality in a random order, and
+a rate takes its share from the front. So what is missing at 30 % is missing at 50 %, too, and what
 is missing of `image` alone is missing of `image` and `text` together.
 """
 
@@ -19,18 +19,28 @@ Links = NDArray[np.int64]
 
 
 def check_rate(rate: float) -> None:
-    """Refuse what is no share.
+    """Check that a missing rate is a share.
+
+    Parameters
+    ----------
+    rate : share of the items that lose a modality.
 
     Raises
     ------
     UserError : the rate is not in [0, 1].
     """
     if not 0 <= rate <= 1:
-        raise UserError(f"rate {rate}: it is the share of items that lack a modality, from 0 to 1")
+        raise UserError(f"rate {rate}: give the share of items that lack a modality, from 0 to 1")
 
 
 def n_lost(rate: float, n_have: int) -> int:
-    """How many of the items that have a modality lose it at a rate."""
+    """Number of items that lose a modality, rounded.
+
+    Parameters
+    ----------
+    rate : share of them, in [0, 1].
+    n_have : number of items that have the modality.
+    """
     return int(rate * n_have + 0.5)
 
 
@@ -40,13 +50,13 @@ def lost_items(links_IK: Links, modality: str, rate: float, seed: int) -> NDArra
     Parameters
     ----------
     links_IK : codes of every item in this modality, -1 where it has none.
-    modality : its name; every modality has an order of its own.
-    rate : share of the items that have it, in [0, 1].
-    seed : of the order.
+    modality : its name; the items' order differs between modalities.
+    rate : share of the items that have it and lose it, in [0, 1].
+    seed : seed of the items' order.
 
     Returns
     -------
-    bool `[I]`.
+    bool `[I]`, True where an item loses it.
     """
     check_rate(rate)
     have = np.flatnonzero((links_IK >= 0).any(axis=1))
@@ -59,10 +69,21 @@ def lost_items(links_IK: Links, modality: str, rate: float, seed: int) -> NDArra
 def without(
     links: Mapping[str, Links], modalities: Iterable[str], rate: float, seed: int
 ) -> dict[str, Links]:
-    """Links of all modalities, those of some left out of a share of the items.
+    """Remove the links of some modalities from a share of the items.
 
-    Each of these modalities is left out by its own choice, so at a rate of 0.5 of two modalities
-    about a quarter of the items lack both. At rate 0 the links are those that were given.
+    Each modality has its own choice of items, so at a rate of 0.5 with two modalities about a
+    quarter of the items lack both. At rate 0 the links are those that were given.
+
+    Parameters
+    ----------
+    links : int64 `[I, K]` by modality, -1 where an item has none.
+    modalities : which of them lose links.
+    rate : share of the items that have a modality and lose it, in [0, 1].
+    seed : decides which items.
+
+    Returns
+    -------
+    Links of all modalities; the arrays of the others are the given ones.
     """
     found = dict(links)
     for modality in modalities:

@@ -1,4 +1,4 @@
-"""What the training loop and the evaluation know of a model."""
+"""The interface of models that training and evaluation rely on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ class SequentialRecommender(nn.Module, ABC):
 
     @abstractmethod
     def user_vectors(self, histories_BL: Tensor) -> Tensor:
-        """User vectors `[B, D]` of int64 histories, oldest first, -1 behind the end."""
+        """Encode histories as user vectors.
+
+        Parameters
+        ----------
+        histories_BL : int64 `[B, L]` item indices, oldest first, -1 behind the end.
+
+        Returns
+        -------
+        `[B, D]`, on the model's device.
+        """
 
     @abstractmethod
     def item_vectors(self) -> Tensor:

@@ -19,26 +19,55 @@ from mmsr.models.products import product
 
 
 def uniform_(tensor: Tensor, width: int) -> Tensor:
-    """Fill in place from the uniform distribution on ±1/√width: vectors and embeddings."""
+    """Fill a vector or embedding in place from the uniform distribution on ±1/√width.
+
+    Parameters
+    ----------
+    tensor : floats of any shape.
+    width : sets the range.
+
+    Returns
+    -------
+    `tensor`.
+    """
     bound = 1 / math.sqrt(width)
     return nn.init.uniform_(tensor, -bound, bound)
 
 
 def preserving_(tensor: Tensor, width: int) -> Tensor:
-    """Fill in place from the uniform distribution on ±√(3/width): maps of `width` inputs.
+    """Fill a weight matrix in place from the uniform distribution on ±√(3/width).
 
-    Such a map keeps the variance of what it maps. With ±1/√width every map shrinks it to a third,
-    and the first epochs pass in growing the weights.
+    Such a map keeps the variance of its input. With ±1/√width, every map would shrink it to a
+    third, and the first epochs would be spent on growing the weights.
+
+    Parameters
+    ----------
+    tensor : weights of a linear map.
+    width : number of its inputs.
+
+    Returns
+    -------
+    `tensor`.
     """
     bound = math.sqrt(3 / width)
     return nn.init.uniform_(tensor, -bound, bound)
 
 
 def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
-    """Cluster centres `[C, width]`, scaled to the range of the item embeddings, ±1/√width.
+    """First embeddings of codes: their cluster centres, scaled to the range of item embeddings.
 
-    Centres of another width are rotated into place by a seeded random orthonormal map, which
+    Centres of another width are mapped to `width` by a seeded random orthonormal matrix, which
     keeps their distances as well as a linear map of that rank can.
+
+    Parameters
+    ----------
+    codes : codes of one modality; C is their number.
+    width : width of the embeddings.
+    seed : seed of the random matrix.
+
+    Returns
+    -------
+    float32 `[C, width]`, within ±1/√width.
     """
     centres = torch.from_numpy(codes.centres)
     if centres.shape[1] != width:
@@ -52,7 +81,8 @@ def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
 
 
 Loss = Callable[[str, Tensor], Tensor]
-"""Of a modality and histories `[B, L]`: bool `[B, L]` or `[B, 1]`, where it is lost."""
+"""Takes a modality and histories `[B, L]`; returns bool `[B, L]` or `[B, 1]`, True where the
+histories' items lose the modality."""
 
 
 class NodeTables(nn.Module):
@@ -72,17 +102,22 @@ class NodeTables(nn.Module):
         self._loss: Loss | None = None
 
     def links(self, modality: str) -> Tensor:
-        """Codes of every item `[I, K]`, -1 where it has none."""
+        """Codes of every item in `modality`: int64 `[I, K]`, -1 where it has none."""
         return self.get_buffer(_buffer(modality))
 
     def table(self, type_: int) -> Tensor:
-        """Embedding table of one node type; type 0 are the items."""
+        """Embedding table of node type `type_`: 0 is items, 1 is the first modality's codes."""
         table: Tensor = self.item if type_ == 0 else self.codes[self.modalities[type_ - 1]]
         return table
 
     @contextmanager
     def relinked(self, links: Mapping[str, Tensor]) -> Iterator[None]:
-        """Other links `[I, K]` of some modalities, in graphs and in scores, while this lasts."""
+        """Context in which items have other links in some modalities, in graphs and in scores.
+
+        Parameters
+        ----------
+        links : int64 `[I, K]` by modality, -1 where an item has none.
+        """
         before = {modality: self.links(modality) for modality in links}
         try:
             self.relink(links)
@@ -91,15 +126,22 @@ class NodeTables(nn.Module):
             self.relink(before)
 
     def relink(self, links: Mapping[str, Tensor]) -> None:
-        """Give items other links `[I, K]` in some modalities, for good."""
+        """Give items other links in some modalities, permanently.
+
+        Parameters
+        ----------
+        links : int64 `[I, K]` by modality, -1 where an item has none.
+        """
         for modality, link in links.items():
             setattr(self, _buffer(modality), link.to(self.links(modality).device))
 
     @contextmanager
     def losing(self, loss: Loss) -> Iterator[None]:
-        """Codes lost at some places of the histories, in graphs alone, while this lasts.
+        """Context in which items lose codes at some positions of histories; scores keep them.
 
-        `loss` is asked once for every modality and batch.
+        Parameters
+        ----------
+        loss : says where; it is called once for every modality and batch.
         """
         self._loss = loss
         try:
@@ -108,13 +150,32 @@ class NodeTables(nn.Module):
             self._loss = None
 
     def lost(self, modality: str, histories_BL: Tensor) -> Tensor | None:
-        """Where codes are lost: bool `[B, L]` or `[B, 1]`; None where they are nowhere."""
+        """Where items of histories lose a modality, inside `losing`.
+
+        Parameters
+        ----------
+        modality : name of the modality.
+        histories_BL : int64 `[B, L]`.
+
+        Returns
+        -------
+        bool `[B, L]` or `[B, 1]`; None outside `losing`.
+        """
         return None if self._loss is None else self._loss(modality, histories_BL)
 
     def mean_of_codes(self, modality: str, ids: Tensor, lost: Tensor | None = None) -> Tensor:
-        """Mean embedding `[..., D]` of the codes of the items `ids`; zeros where there are none.
+        """Mean embedding of each item's codes in one modality.
 
-        `lost`: bool like `ids`, which of them are to have none.
+        Parameters
+        ----------
+        modality : name of the modality.
+        ids : int64 item indices of any shape.
+        lost : bool of the same shape, True for items that lose their codes; None stands for no
+            item.
+
+        Returns
+        -------
+        `[..., D]`, zeros for items without codes.
         """
         links, table = self.links(modality)[ids], self.codes[modality]
         if lost is not None:
@@ -124,9 +185,17 @@ class NodeTables(nn.Module):
         return total / linked.sum(dim=-2).clamp(min=1)
 
     def code_shares(self, modality: str) -> Tensor:
-        """Share of each code in each item's mean: `[I, C]`, rows sum to one, or zero without codes.
+        """Share of each code in each item's mean of codes.
 
         Dense, because a product with it takes a fraction of the time of gathering rows.
+
+        Parameters
+        ----------
+        modality : name of the modality.
+
+        Returns
+        -------
+        `[I, C]`, rows sum to one; zeros for items without codes.
         """
         links, table = self.links(modality), self.codes[modality]
         linked = (links >= 0).to(table.dtype)
@@ -142,7 +211,7 @@ def _buffer(modality: str) -> str:
 class NodeInput(nn.Module):
     """h = W [e ; e^ty ; mean e^po], computed part by part.
 
-    The map is applied to the small tables (codes, types, positions) before they are gathered, so
+    The map is applied to the small tables (codes, types, positions) before rows are gathered, so
     that only item embeddings cost a product per node; the result is the same.
     """
 
@@ -167,19 +236,41 @@ class NodeInput(nn.Module):
             self.position_weight = nn.Parameter(preserving_(torch.empty(width, width), width))
 
     def map(self, embedded: Tensor) -> Tensor:
-        """The embedding's part of W: `[..., D]` to `[..., D]`."""
+        """Apply the embedding's part of W to `embedded`, `[..., D]` to `[..., D]`."""
         return product(embedded, self.weight)
 
     def look_up(self, table: Tensor, ids: Tensor) -> Tensor:
-        """Mapped rows of an embedding table; whichever of the two is smaller is mapped."""
+        """Look up rows of an embedding table and `map` them.
+
+        The table or the rows are mapped, whichever is smaller.
+
+        Parameters
+        ----------
+        table : `[rows, D]`.
+        ids : int64 row indices of any shape.
+
+        Returns
+        -------
+        `[..., D]`.
+        """
         if len(table) <= ids.numel():
             return F.embedding(ids, self.map(table))
         return self.map(F.embedding(ids, table))
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
-        """Node vectors `[B, N, D]` from the mapped embeddings `[B, n, D]` of each type block."""
+        """Compute node vectors.
+
+        Parameters
+        ----------
+        graph : the batch graph.
+        mapped : mapped embeddings (see `map`) of each type block, `[B, n, D]` each.
+
+        Returns
+        -------
+        `[B, N, D]`.
+        """
         h_BND = torch.cat(mapped, dim=1)
-        shares, tables = [], []  # of each node, and what they are shares of
+        shares, tables = [], []  # weights per node, and the rows that they weight
         if self.types is not None:
             shares.append(graph.is_type_BNT)
             tables.append(self.types @ self.type_weight)

@@ -1,6 +1,6 @@
-"""Fusion orders: where modalities meet (eqs. 3-6 and the graph).
+"""Fusions: where modalities meet (eqs. 3-6, or the graph).
 
-All of them run the same sequence module, so that comparing them compares the order alone.
+All of them run the same sequence module, so comparing them compares the fusion alone.
 """
 
 from __future__ import annotations
@@ -18,14 +18,31 @@ from mmsr.models.sequence import SequenceModule
 
 
 class AdaptiveFusion(nn.Module):
-    """One graph of items and codes; the aggregator decides what is fused when."""
+    """One graph of items and codes; the aggregator decides what is fused when.
+
+    Parameters
+    ----------
+    config : config of the model.
+    tables : which modalities there are; not kept.
+    max_history : most positions of a history.
+    """
 
     def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
         self.sequence = SequenceModule(config, 1 + len(tables.modalities), max_history)
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
-        """User vectors `[B, D]`."""
+        """Encode histories as user vectors.
+
+        Parameters
+        ----------
+        tables : embeddings and links.
+        histories_BL : int64, oldest first, -1 behind the end.
+
+        Returns
+        -------
+        `[B, D]`.
+        """
         graph = build_batch_graph(
             histories_BL,
             [tables.links(m) for m in tables.modalities],
@@ -38,7 +55,14 @@ class AdaptiveFusion(nn.Module):
 
 
 class EarlyFusion(nn.Module):
-    """Item and code embeddings meet before the sequence module (eqs. 3, 4; σ = tanh)."""
+    """Item and code embeddings meet before the sequence module (eqs. 3, 4; σ = tanh).
+
+    E_i = σ(W [e_item ; mean e_code of each modality]), and the user vector is M(E_1, ..., E_m).
+
+    Parameters
+    ----------
+    config, tables, max_history : as for `AdaptiveFusion`.
+    """
 
     def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
@@ -46,7 +70,7 @@ class EarlyFusion(nn.Module):
         self.sequence = SequenceModule(config, 1, max_history)
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
-        """User vectors `[B, D]`."""
+        """Encode histories as user vectors, `[B, L]` to `[B, D]`; see `AdaptiveFusion.forward`."""
         graph = build_batch_graph(histories_BL, [])
         (ids,) = graph.ids
         channels = [F.embedding(ids, tables.item)]
@@ -61,7 +85,15 @@ class EarlyFusion(nn.Module):
 
 
 class LateFusion(nn.Module):
-    """A sequence module per channel, their user vectors meet at the end (eqs. 5, 6; σ = tanh)."""
+    """A sequence module per channel, whose user vectors meet at the end (eqs. 5, 6; σ = tanh).
+
+    The channels are items and each modality's codes: P = σ(W [M(items) ; M(codes) of each
+    modality]).
+
+    Parameters
+    ----------
+    config, tables, max_history : as for `AdaptiveFusion`.
+    """
 
     def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
@@ -72,7 +104,7 @@ class LateFusion(nn.Module):
         self.join = nn.Linear(n_channels * config.width, config.width)
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
-        """User vectors `[B, D]`."""
+        """Encode histories as user vectors, `[B, L]` to `[B, D]`; see `AdaptiveFusion.forward`."""
         channels = []
         for channel, module in enumerate(self.sequences):
             sequence = cast(SequenceModule, module)

@@ -21,13 +21,13 @@ FUSIONS: dict[str, type[AdaptiveFusion] | type[EarlyFusion] | type[LateFusion]] 
 
 
 class MMSR(SequentialRecommender):
-    """Histories to user vectors, by the fusion that the config names.
+    """The MMSR model: it encodes histories by the fusion that the config names.
 
     Parameters
     ----------
-    config : the whole config; graph, model and seed are read.
+    config : the whole config; its graph, model and seed are used.
     n_items : size of the catalogue.
-    codes : modality codes by modality name; none at all leaves a model of items alone.
+    codes : codes by modality; without any, the model uses items alone.
     """
 
     def __init__(self, config: Config, n_items: int, codes: Mapping[str, ModalityCodes]) -> None:
@@ -39,7 +39,7 @@ class MMSR(SequentialRecommender):
         self.scoring = SCORINGS[config.model.scoring]
 
     def user_vectors(self, histories_BL: Tensor) -> Tensor:
-        """User vectors `[B, D]` of int64 histories, oldest first, -1 behind the end."""
+        """Encode histories as user vectors; see `SequentialRecommender.user_vectors`."""
         vectors: Tensor = self.fusion(self.tables, histories_BL)
         return vectors
 

@@ -1,11 +1,11 @@
 """The number type of large matrix products.
 
-Large are the scores of all items in training, and products of many nodes with a weight matrix: the
-embeddings' part of node input, the projections of dual attention and (of all nodes) GAT and HGAT,
-the weights of GCN, GraphSAGE, HGNN and RGAT, Graphormer's output. These alone run in bfloat16 where
-that is wanted. Everything else is float32 always: products inside a graph, attention scores, update
-gate, joins of fusions and orders, readouts, Graphormer's heads. Most of that is small, and takes
-less time than casting what goes into it.
+Large products are the scores of all items in training, and products of many nodes with a weight
+matrix: the embeddings' part of node input, the projections of dual attention and (for all nodes)
+GAT and HGAT, the weights of GCN, GraphSAGE, HGNN and RGAT, and Graphormer's output. Only these run
+in bfloat16 where the config asks for it. Everything else is always float32: products inside a
+graph, attention scores, update gate, joins of fusions and orders, readouts, Graphormer's heads.
+Most of these are small, and would take less time than the casts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from torch import Tensor
 
 _DTYPE: ContextVar[torch.dtype] = ContextVar("dtype of large products", default=torch.float32)
 _MANY = 1024
-"""Rows from which on a product with a weight matrix is a large one."""
+"""Fewest rows of a large product with a weight matrix."""
 
 
 @contextmanager
 def products_in(dtype: torch.dtype) -> Iterator[None]:
-    """Let large products take operands of this type while this lasts."""
+    """Context in which large products cast their operands to a number type.
+
+    Parameters
+    ----------
+    dtype : e.g. `torch.bfloat16`.
+    """
     token = _DTYPE.set(dtype)
     try:
         yield
@@ -38,12 +43,16 @@ def product_dtype() -> torch.dtype:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """`x @ weight` as float32, its operands cast where the product is large.
+    """Compute `x @ weight` as float32; the operands are cast where the product is large.
 
     Parameters
     ----------
     x : float32 `[..., D]`.
     weight : float32 `[D, X]`.
+
+    Returns
+    -------
+    float32 `[..., X]`.
     """
     dtype = product_dtype()
     if dtype == torch.float32 or x.numel() < _MANY * x.shape[-1]:

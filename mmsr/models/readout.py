@@ -16,18 +16,37 @@ from mmsr.models.embedding import preserving_, uniform_
 
 
 class Readout(nn.Module, ABC):
-    """Names the nodes it reads, so that the last layer computes no others."""
+    """Base class of readouts: it names the nodes it reads, so the last layer computes no others."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
 
     @abstractmethod
     def queries(self, graph: BatchGraph) -> Tensor:
-        """Nodes of type 0 whose vectors `forward` gets, `[B, Q]`; padding may be among them."""
+        """Choose the nodes of type 0 that the readout needs.
+
+        Parameters
+        ----------
+        graph : the batch graph.
+
+        Returns
+        -------
+        int64 `[B, Q]`, node indices; padding may be among them.
+        """
 
     @abstractmethod
     def forward(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
-        """User vectors `[B, D]` from the queries' vectors."""
+        """Turn node vectors into user vectors.
+
+        Parameters
+        ----------
+        graph : the batch graph.
+        h_BQD : vectors of the nodes that `queries` chose.
+
+        Returns
+        -------
+        `[B, D]`.
+        """
 
 
 class Last(Readout):
@@ -41,7 +60,7 @@ class Last(Readout):
 
 
 class Mean(Readout):
-    """The mean of the nodes of type 0."""
+    """The mean of all nodes of type 0 (items, unless late fusion leaves them out)."""
 
     def queries(self, graph: BatchGraph) -> Tensor:
         return _all_of_type_0(graph)
@@ -51,10 +70,11 @@ class Mean(Readout):
 
 
 class Attention(Readout):
-    """W [l ; sum_j softmax_j(q · σ(W_l l + W_j h_j + c)) h_j] over the nodes j of type 0.
+    """Soft attention over the nodes of type 0, queried by the last item (Wu et al., 2019).
 
-    l is what `Last` reads. The soft attention of SR-GNN (Wu et al., 2019, eqs. 6 and 7), its
-    weights made to sum to one, so that a long history gives no longer vector.
+    W [l ; sum_j softmax_j(q · σ(W_l l + W_j h_j + c)) h_j] over the nodes j of type 0, where l is
+    what `Last` reads. This is the readout of SR-GNN (its eqs. 6 and 7), but the weights sum to one,
+    so that longer histories do not give longer vectors.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -76,18 +96,18 @@ class Attention(Readout):
         hidden_BQD = torch.sigmoid((last_BD @ self.last)[:, None] + h_BQD @ self.node + self.bias)
         energy_BQ = hidden_BQD @ self.query
         energy_BQ = energy_BQ.masked_fill(~is_read_BQ, torch.finfo(energy_BQ.dtype).min)
-        # Masked once more: a graph may have no node (late fusion, items without codes).
+        # Mask again: a graph may have no node at all (late fusion, items without codes).
         weights_BQ = torch.softmax(energy_BQ, dim=1).masked_fill(~is_read_BQ, 0)
         summed_BD = (weights_BQ[:, None] @ h_BQD)[:, 0]
         return torch.cat((last_BD, summed_BD), dim=1) @ self.join
 
     def reads(self, graph: BatchGraph) -> Tensor:
-        """Whether a node of type 0 is attended to."""
+        """Whether each node of type 0 of `graph` is attended to, bool `[B, n]`."""
         return graph.real_BN[:, graph.block(0)]
 
 
 class LastNAttention(Attention):
-    """The same over the nodes that occur at the last `last_n` positions."""
+    """`attention` over only the nodes that occur at the last `last_n` positions."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

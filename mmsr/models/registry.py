@@ -39,10 +39,22 @@ READOUTS: dict[str, type[Readout]] = {
 
 
 def make_aggregator(config: Any, n_types: int, width: int) -> Aggregator:
-    """Build the aggregator that a config names."""
+    """Build the aggregator that a config names.
+
+    Parameters
+    ----------
+    config : one of the aggregators' configs (`mmsr.model_config.AggregatorConfig`).
+    n_types : number of node types.
+    width : width of node vectors.
+    """
     return AGGREGATORS[config.name](config, n_types, width)
 
 
 def make_readout(config: ModelConfig) -> Readout:
-    """Build the readout that a model's config names."""
+    """Build the readout that a config names.
+
+    Parameters
+    ----------
+    config : the model's config.
+    """
     return READOUTS[config.readout](config)

@@ -11,15 +11,32 @@ from mmsr.models.embedding import NodeTables
 
 
 def item(tables: NodeTables) -> Tensor:
-    """The item embeddings (eq. 7)."""
+    """The item embeddings (eq. 7).
+
+    Parameters
+    ----------
+    tables : the model's embeddings.
+
+    Returns
+    -------
+    `[I, D]`.
+    """
     return tables.item
 
 
 def item_and_codes(tables: NodeTables) -> Tensor:
     """Item embedding plus, per modality, the mean embedding of the item's codes.
 
-    What the histories tell of a code then serves all its items, the rarely bought ones and those
-    that nobody has bought yet included. Not in the paper.
+    What histories teach about a code then helps all of its items, including rare and new ones. Not
+    in the paper.
+
+    Parameters
+    ----------
+    tables : the model's embeddings and links.
+
+    Returns
+    -------
+    `[I, D]`.
     """
     if not tables.modalities:
         return tables.item

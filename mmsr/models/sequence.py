@@ -12,7 +12,14 @@ from mmsr.models.registry import make_aggregator, make_readout
 
 
 class SequenceModule(nn.Module):
-    """The module that every fusion runs, on its own graph and node embeddings."""
+    """The sequence model f of eq. (2), M of eqs. (4) and (5): every fusion runs it.
+
+    Parameters
+    ----------
+    config : config of the model.
+    n_types : number of node types of its graphs.
+    max_history : most positions of a history.
+    """
 
     def __init__(self, config: ModelConfig, n_types: int, max_history: int) -> None:
         super().__init__()
@@ -30,7 +37,17 @@ class SequenceModule(nn.Module):
         self.readout = make_readout(config)
 
     def forward(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor:
-        """User vectors `[B, D]` from the mapped embeddings of each type block (see NodeInput)."""
+        """Compute user vectors.
+
+        Parameters
+        ----------
+        graph : the batch graph.
+        mapped : mapped embeddings of each type block, `[B, n, D]` each (`NodeInput.look_up`).
+
+        Returns
+        -------
+        `[B, D]`.
+        """
         h = dropout(self.input(graph, mapped), self.input_dropout, self.training)
         for depth, layer in enumerate(self.layers, start=1):
             queries = self.readout.queries(graph) if depth == len(self.layers) else None

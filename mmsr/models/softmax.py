@@ -1,4 +1,4 @@
-"""Softmax over few columns at little cost on a CPU."""
+"""Softmax that is fast on a CPU even where rows are short."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _VECTOR = 16
-"""Columns from which on torch's own softmax works on whole vectors of a CPU."""
+"""Fewest columns for which torch's own softmax uses a CPU's vector instructions."""
 _MANY = 2**13
-"""Scores from which on the difference pays for one more step of Python."""
+"""Fewest scores for which the gain outweighs one more step of Python."""
 
 _LOG2_E = math.log2(math.e)
 
@@ -20,7 +20,11 @@ _LOG2_E = math.log2(math.e)
 def softmax(x: Tensor) -> Tensor:
     """`torch.softmax(x, dim=-1)`, several times as fast on a CPU where rows are short.
 
-    torch works through rows of fewer than 16 columns number by number there.
+    There, torch works through rows of fewer than 16 columns number by number.
+
+    Parameters
+    ----------
+    x : scores `[..., n]`; some of a row may be -inf, not all.
     """
     if _is_short(x):
         short: Tensor = _ShortSoftmax.apply(x)  # type: ignore[no-untyped-call]
@@ -29,7 +33,13 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
-    """Gradient of the scores, from that of `weights = softmax(scores)`."""
+    """Gradient of the scores, given that of `weights = softmax(scores)`.
+
+    Parameters
+    ----------
+    gradient : gradient of the weights, `[..., n]`.
+    weights : what `softmax` returned, `[..., n]`.
+    """
     if not _is_short(weights):
         return torch._softmax_backward_data(gradient, weights, -1, weights.dtype)
     scaled = weights * gradient
@@ -43,7 +53,7 @@ def _is_short(x: Tensor) -> bool:
 class _ShortSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        # To the base of 2: torch's exp takes twenty times as long where there is an infinity.
+        # Base 2, because torch's exp takes twenty times as long where there are infinities.
         weights = (x - x.amax(dim=-1, keepdim=True)).mul_(_LOG2_E).exp2_()
         weights.div_(weights.sum(dim=-1, keepdim=True))
         ctx.save_for_backward(weights)

@@ -1,4 +1,4 @@
-"""Tracking: what a study tells a tracking server, and the journal that loses nothing."""
+"""Tracking: what a study records on a tracking server, and the journal that loses nothing."""
 
 from mmsr.tracking.base import DataUsed, RunState, Tracker
 from mmsr.tracking.check import check_tracking, default_uri

@@ -1,4 +1,4 @@
-"""What can be told to a tracker: runs that open, report, upload and close."""
+"""The interface of trackers, and its events: runs that open, log, upload and close."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RunState(StrEnum):
 
 
 ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG = "mmsr.error", "mmsr.failure", "mmsr.traceback"
-"""Tags of a run that failed. They go when it is opened again."""
+"""Tags of a failed run. They are removed when the run is opened again."""
 
 
 class DataUsed(BaseModel):
@@ -30,16 +30,16 @@ class DataUsed(BaseModel):
 
     name: str
     digest: str
-    """What tells these data from others of the name."""
+    """Hash that distinguishes these data from others of the same name."""
     source: str
     profile: dict[str, int] = {}
-    """Figures on their size."""
+    """Counts that describe their size."""
 
 
 class Tracker(Protocol):
-    """Takes note of runs. Runs are named by keys that the caller chooses.
+    """Records runs. Runs are identified by keys that the caller chooses.
 
-    No method waits for a server, and saying the same again changes nothing.
+    No method but `close` waits for a server, and repeating a call changes nothing.
     """
 
     def open_run(
@@ -52,25 +52,62 @@ class Tracker(Protocol):
         tags: Mapping[str, str] | None = None,
         data: DataUsed | None = None,
     ) -> None:
-        """Start the run `key`, or go on with it."""
+        """Start a run, or resume it.
+
+        Parameters
+        ----------
+        key : identifies the run.
+        name : shown for the run.
+        parent : key of the run that it is nested in; None nests it in none.
+        params : parameters by name; values are recorded as text.
+        tags : tags by name.
+        data : the data that it reads.
+        """
 
     def log(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Note metrics of one step."""
+        """Record metrics of one step.
+
+        Parameters
+        ----------
+        key : the run.
+        step : number of the step, e.g. an epoch.
+        metrics : values by name.
+        """
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags of a run.
+
+        Parameters
+        ----------
+        key : the run.
+        tags : values by name.
+        """
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
-        """Keep files of a folder with the run; they must stay until they are shipped."""
+        """Store files with a run.
+
+        Parameters
+        ----------
+        key : the run.
+        folder : where the files are; they must stay there until they are shipped.
+        names : the files' names.
+        """
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
-        """End the run."""
+        """End a run.
+
+        Parameters
+        ----------
+        key : the run.
+        state : how it ended.
+        tags : last tags to set, by name.
+        """
 
     def run_id(self, key: str) -> str | None:
-        """The server's id of the run, once it is known."""
+        """The server's id of the run `key`; None until it is known."""
 
     def close(self, timeout: float) -> int:
-        """Ship what is left, for at most `timeout` seconds; returns the events still waiting."""
+        """Ship what is left, for at most `timeout` seconds; returns how many events still wait."""
 
 
 class _Event(BaseModel):
@@ -78,11 +115,11 @@ class _Event(BaseModel):
 
     key: str
     time: int
-    """Milliseconds since 1970, taken when it happened: sending twice stores once."""
+    """When it happened, in milliseconds since 1970; it lets an event sent twice be stored once."""
 
 
 class RunOpened(_Event):
-    """A run starts or goes on."""
+    """A run starts or resumes."""
 
     kind: Literal["open"] = "open"
     name: str
@@ -101,14 +138,14 @@ class Metrics(_Event):
 
 
 class Tags(_Event):
-    """Tags that are set."""
+    """Tags to set."""
 
     kind: Literal["tags"] = "tags"
     tags: dict[str, str]
 
 
 class Upload(_Event):
-    """Files to keep with the run."""
+    """Files to store with the run."""
 
     kind: Literal["upload"] = "upload"
     folder: str

@@ -1,4 +1,4 @@
-"""Places of tracking: the default one, and whether one can be reached (without loading MLflow)."""
+"""The default place of tracking, and a check whether a place answers (without loading MLflow)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ def default_uri() -> str:
 def check_tracking(uri: str) -> None:
     """Check quickly that a tracking server or store answers.
 
+    Parameters
+    ----------
+    uri : MLflow's tracking URI, of a server or a database.
+
     Raises
     ------
-    UserError : it does not, or the URI is none that MLflow can use here.
+    UserError : it does not answer, or MLflow cannot use the URI here.
     """
     if ":***@" in uri:
-        raise UserError(f"the password of {uri} is not kept: give the whole URI by --tracking-uri")
+        raise UserError(f"the password of {uri} is not saved: give the whole URI by --tracking-uri")
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme in ("http", "https"):
         _check_server(uri)

@@ -1,4 +1,4 @@
-"""Databases by URL: naming them, and finding out quickly whether one can be used."""
+"""Databases by URL: how they are written, and a quick check whether one can be used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ TIMEOUT_SECONDS = 5
 
 
 def normalised(url: str) -> str:
-    """The URL as it is kept: with the driver that mmsr ships for PostgreSQL where none is named,
-    and with the whole path of a SQLite file, which later commands look up from elsewhere.
+    """Complete a database URL, so that it can be recorded.
+
+    PostgreSQL gets the driver that mmsr ships, where none is named. A SQLite file gets its absolute
+    path, since later commands may run in another folder.
+
+    Parameters
+    ----------
+    url : as the user gave it.
     """
     scheme, separator, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
@@ -26,7 +32,7 @@ def normalised(url: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite URL; None for another database, or one in memory."""
+    """The file that the SQLite `url` names; None for another database, or one in memory."""
     from sqlalchemy import make_url
 
     if not url.startswith("sqlite"):
@@ -36,7 +42,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def without_password(url: str) -> str:
-    """The URL fit for showing and keeping."""
+    """Hide the password in the database `url`, so that it can be shown and recorded."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -47,12 +53,12 @@ def without_password(url: str) -> str:
 
 
 def hide_password(text: str) -> str:
-    """A text, such as a word of a command line, without the passwords of the URLs in it."""
+    """Hide the passwords of all URLs in `text`, e.g. a word of a command line."""
     return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """Driver arguments that keep an absent server from blocking for minutes."""
+    """Driver arguments for `url` with which an absent server does not block for minutes."""
     if url.startswith("sqlite"):
         return {"timeout": 60}
     return {"connect_timeout": TIMEOUT_SECONDS}
@@ -68,7 +74,7 @@ def check_database(url: str, what: str) -> None:
 
     Raises
     ------
-    UserError : it cannot be used; says why.
+    UserError : it cannot be used; the message says why.
     """
     from sqlalchemy import create_engine, make_url, text
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -98,12 +104,12 @@ def check_database(url: str, what: str) -> None:
     except SQLAlchemyError as error:
         raise UserError(
             f"{what} {without_password(url)!r} cannot be used: {reason(error)}; "
-            "check that the address is right and the database runs"
+            "check that the address is right and the database is running"
         ) from None
 
 
 def reason(error: Exception) -> str:
-    """What a database says is wrong, in one line, without SQLAlchemy's trimmings."""
+    """The database's own message in a SQLAlchemy `error`, in one line."""
     original = getattr(error, "orig", None) or error
     driver = re.search(r"\(\w+(?:\.\w+)+\) (.+)", str(original))  # "(sqlite3.OperationalError) …"
     told = driver[1] if driver else str(original).strip().partition("\n")[0]
@@ -111,9 +117,7 @@ def reason(error: Exception) -> str:
 
 
 def _check_file(path: Path, what: str) -> bool:
-    """Whether the SQLite file exists; raises where it exists and cannot be written, or cannot be
-    made.
-    """
+    """Whether the SQLite file exists; raises if it can be neither written nor made."""
     if path.exists():
         if not path.is_file() or not os.access(path, os.W_OK):
             raise UserError(f"{what} {str(path)!r} is not a file that can be written: name another")

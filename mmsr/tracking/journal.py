@@ -1,4 +1,4 @@
-"""The journal: every event is a line in a file before anything else happens to it."""
+"""The journal: a file that every event is written to before it is shipped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 class Journal:
     """An append-only file of events, one JSON object a line.
 
-    One process writes it; what it has written survives that process, and the machine. A line that
-    was cut off by a crash is removed when the journal is opened again.
+    One process writes it; what it has written survives a crash of the process or the machine. A
+    line that was cut off by a crash is removed when the journal is opened again.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Journal:
 
     Raises
     ------
-    UserError : a line is no event, so somebody else has changed the file.
+    UserError : a line is not an event, so the file was damaged or changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,18 +39,28 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Length in bytes: the offset behind the newest event."""
+        """Length in bytes: the offset after the newest event."""
         return self._path.stat().st_size
 
     def append(self, event: Event) -> None:
-        """Write one event."""
+        """Write one `event`; it is on the disk when this returns."""
         with self._lock:
             self._file.write(_EVENT.dump_json(event) + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def read(self, offset: int, limit: int) -> list[tuple[Event, int]]:
-        """Events from `offset` on, each with the offset behind it; at most `limit`."""
+        """Read events.
+
+        Parameters
+        ----------
+        offset : where to start, in bytes.
+        limit : most events to read.
+
+        Returns
+        -------
+        The events, each with the offset after it.
+        """
         events: list[tuple[Event, int]] = []
         with self._path.open("rb") as file:
             file.seek(offset)
@@ -77,8 +87,8 @@ class Journal:
                     _EVENT.validate_json(line)
                 except ValidationError:
                     raise UserError(
-                        f"{self._path} is damaged in line {number}: remove that line (what it told "
-                        "is lost to MLflow), or restore the file"
+                        f"{self._path} is damaged in line {number}: remove that line (its event "
+                        "will be missing in MLflow), or restore the file"
                     ) from None
 
     def _drop_torn_line(self) -> None:

@@ -1,7 +1,7 @@
-"""MLflow as the place where a study's events are shipped to.
+"""MLflow as the place that a study's events are shipped to.
 
-Only the study's driver loads this module. One experiment stands for a study; runs carry the tag
-`mmsr.key`, by which a run is found again when the note of its id was lost.
+Only the study's driver loads this module. A study is one experiment; its runs have the tag
+`mmsr.key`, by which they are found again if the record of their ids is lost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 KEY_TAG = "mmsr.key"
 STATE_TAG = "mmsr.state"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""What MLflow's page calls an experiment on training models; without it, it guesses."""
+"""Tells MLflow's page that models are trained here; otherwise it guesses."""
 _STATUS = {
     RunState.FINISHED: "FINISHED",
     RunState.PRUNED: "KILLED",
@@ -55,7 +55,7 @@ class MlflowSink:
     ----------
     uri : tracking server or database.
     experiment : the experiment's name; it is made where it is missing.
-    study : id of the study, which tells its runs from those of a namesake.
+    study : id of the study, which distinguishes its runs from those of another one of that name.
     """
 
     def __init__(self, uri: str, experiment: str, study: str) -> None:
@@ -73,11 +73,9 @@ class MlflowSink:
         return without_password(self._uri)
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
-        """Store events, metrics of one run in one request where nothing else lies between.
+        """Store events; consecutive metrics of a run go in one request.
 
-        Raises
-        ------
-        Unavailable, Refused, Forgotten : see `mmsr.tracking.shipper`.
+        See `Sink.deliver` for parameters and errors.
         """
         with _translated():
             waiting: dict[str, list[Metric]] = {}
@@ -116,7 +114,7 @@ class MlflowSink:
                 client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
         served = self._uri.startswith(("http", "databricks"))
-        # A database knows no place for files; without one MLflow takes the working directory.
+        # A database has no place for files; without one, MLflow uses the working directory.
         place = None if served else (paths.home() / "mlartifacts" / self._experiment).as_uri()
         made = client.create_experiment(self._experiment, artifact_location=place, tags=_KIND)
         return str(made)
@@ -214,7 +212,7 @@ def _metrics(event: Metrics) -> list[Metric]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Tell errors that pass from those that stay."""
+    """Turn MLflow's errors into `Unavailable`, `Refused` or `Forgotten`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -231,5 +229,5 @@ def _translated() -> Iterator[None]:
         raise Unavailable(reason(error)[:200]) from error
     except (Unavailable, Refused, Forgotten):
         raise
-    except Exception as error:  # whatever the client trips over must not end the shipping
+    except Exception as error:  # no error of the client may stop the shipping of other events
         raise Refused(f"{type(error).__name__}: {reason(error)[:200]}") from error

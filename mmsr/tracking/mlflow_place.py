@@ -1,4 +1,4 @@
-"""Where MLflow keeps things: its settings here, a new store, and the page that shows a study."""
+"""MLflow's settings here, how a new store is made, and the page that shows a study."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mmsr.tracking.databases import sqlite_file
 
 
 def metric_name(name: str) -> str:
-    """MLflow allows no `@`: `valid/mrr@20` is `valid/mrr_at_20` there."""
+    """MLflow's name of the metric `name`, without `@`: `valid/mrr@20` is `valid/mrr_at_20`."""
     return name.replace("@", "_at_")
 
 
 def prepare_environment() -> None:
-    """Keep MLflow quiet, free of helper processes, and quick to give up; before its import."""
+    """Keep MLflow quiet, without helper processes and long retries; call it before the import."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -29,15 +29,19 @@ def prepare_environment() -> None:
         "GIT_PYTHON_REFRESH": "quiet",
     }.items():
         os.environ.setdefault(name, value)
-    for logger in ("alembic", "mlflow"):  # their errors come as exceptions, and are told then
+    for logger in ("alembic", "mlflow"):  # their errors are raised, too, and reported then
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
 def make_store(uri: str) -> None:
-    """Make a SQLite store where there is none, whole or not at all.
+    """Make a SQLite store where there is none, completely or not at all.
 
-    MLflow takes a second for it, over many migrations. Cut off in between, such a store can never
-    be opened again.
+    MLflow needs a second and many migrations for it; a store whose making was interrupted could
+    never be opened again.
+
+    Parameters
+    ----------
+    uri : tracking URI; nothing is done unless it names a SQLite file.
     """
     path = sqlite_file(uri)
     if path is None or _has_content(path):
@@ -58,9 +62,18 @@ def make_store(uri: str) -> None:
 
 
 def study_page(uri: str, experiment: str, objective: str) -> str | None:
-    """Path of the page that shows a study's trials and their curves, below the server's address.
+    """Path of the page that shows a study's trials and their curves.
 
-    None where there is no such experiment, or the place cannot be reached.
+    Parameters
+    ----------
+    uri : tracking URI.
+    experiment : the study's experiment.
+    objective : metric to sort trials by, e.g. `valid/mrr@20`.
+
+    Returns
+    -------
+    The path below the server's address; None where there is no such experiment, or the place
+    cannot be reached.
     """
     prepare_environment()
     from mlflow import MlflowClient
@@ -69,7 +82,7 @@ def study_page(uri: str, experiment: str, objective: str) -> str | None:
 
     file = sqlite_file(uri)
     if file is not None and not _has_content(file):
-        return None  # MLflow would make it
+        return None  # MLflow would make the file
     try:
         found = MlflowClient(uri).get_experiment_by_name(experiment)
     except (MlflowException, SQLAlchemyError, OSError):
@@ -79,7 +92,7 @@ def study_page(uri: str, experiment: str, objective: str) -> str | None:
     query = {
         "workflowType": "machine_learning",
         "searchFilter": "tags.mmsr.kind='trial'",
-        # In the default order, by time, trials are folded under the study, and without curves.
+        # The default order, by time, folds trials under the study and hides their curves.
         "orderByKey": f"metrics.`best/{metric_name(objective)}`",
         "orderByAsc": "false",
         "compareRunsMode": "CHART",

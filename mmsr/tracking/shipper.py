@@ -1,7 +1,7 @@
-"""A tracker that writes a journal first and ships it from one background thread.
+"""A tracker that writes a journal first and ships it from a background thread.
 
-The study never waits for a server. What could not be shipped stays in the journal and goes out when
-the server is back, or when the study is run again.
+The study never waits for a server. What could not be shipped stays in the journal, and is shipped
+when the server is back, or when the study is run again.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ BATCH = 500
 
 
 class Unavailable(Exception):
-    """The server cannot be reached now; the same events will be sent again."""
+    """The server cannot be reached now; the same events are sent again later."""
 
 
 class Refused(Exception):
-    """The server will never take this; sending it again is of no use."""
+    """The server will never accept this; sending it again is of no use."""
 
 
 class Forgotten(Exception):
-    """The server no longer knows runs that it had made."""
+    """The server no longer knows runs that it created."""
 
 
 class Sink(Protocol):
@@ -51,11 +51,18 @@ class Sink(Protocol):
         """The server's address."""
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
-        """Store events; `runs` maps keys to the server's run ids and is extended here.
+        """Store events.
+
+        Parameters
+        ----------
+        events : in the order in which they happened.
+        runs : the server's run ids by key; new runs are added to it.
 
         Raises
         ------
-        Unavailable, Refused, Forgotten : see there.
+        Unavailable : the server cannot be reached now.
+        Refused : it will never accept one of these events.
+        Forgotten : it no longer knows runs that it created.
         """
 
 
@@ -68,13 +75,13 @@ class _Shipped(BaseModel):
 
 
 class JournalTracker:
-    """Tracker over a journal and a sink.
+    """Tracker that writes a journal and ships it to a sink; see `Tracker` for its methods.
 
     Parameters
     ----------
-    folder : where the journal lies: `tracking.jsonl`, with `tracking.state.json` beside it.
+    folder : where the journal is: `tracking.jsonl`, with `tracking.state.json` beside it.
     sink : where events go. A sink at another place than before gets the whole journal.
-    notice : told in a few words when the server goes away, comes back, or refuses something.
+    notice : called with a message when the server goes away, comes back, or refuses something.
     every : seconds over which events are gathered before they are shipped.
     """
 
@@ -108,7 +115,7 @@ class JournalTracker:
         tags: Mapping[str, str] | None = None,
         data: DataUsed | None = None,
     ) -> None:
-        """Start the run `key`, or go on with it."""
+        """Start the run `key`, or resume it."""
         self._note(
             RunOpened(
                 key=key,
@@ -122,7 +129,7 @@ class JournalTracker:
         )
 
     def log(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Note metrics of one step, unless the step was noted before (an epoch that was redone).
+        """Record metrics of one step, unless the step was recorded before (a repeated epoch).
 
         Values that are not finite are left out.
         """
@@ -133,23 +140,23 @@ class JournalTracker:
         self._note(Metrics(key=key, time=_now(), step=step, values=values))
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags of the run `key`."""
         self._note(Tags(key=key, time=_now(), tags=dict(tags)))
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
-        """Keep files of a folder with the run; they must stay until they are shipped."""
+        """Store files of a folder with the run; they must stay there until they are shipped."""
         self._note(Upload(key=key, time=_now(), folder=str(folder), names=list(names)))
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
-        """End the run."""
+        """End the run `key`."""
         self._note(RunClosed(key=key, time=_now(), state=state, tags=dict(tags or {})))
 
     def run_id(self, key: str) -> str | None:
-        """The server's id of the run, once it is known."""
+        """The server's id of the run `key`; None until it is known."""
         return self._shipped.runs.get(key)
 
     def close(self, timeout: float) -> int:
-        """Ship what is left, for at most `timeout` seconds; returns the events still waiting."""
+        """Ship what is left, for at most `timeout` seconds; returns how many events still wait."""
         self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._news.set()
@@ -216,7 +223,7 @@ class JournalTracker:
     def _say_away(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            self._notice(f"tracking server is away ({error}); the study goes on, nothing is lost")
+            self._notice(f"tracking server is away ({error}); the study continues, nothing is lost")
 
     def _note_refused(self, event: Event, error: Refused) -> None:
         with self._refused_path.open("a") as file:
@@ -239,7 +246,13 @@ class JournalTracker:
 
 
 def unshipped(folder: Path, place: str) -> bool:
-    """Whether a folder's journal holds events that this place has not got."""
+    """Whether a journal holds events that a place has not received.
+
+    Parameters
+    ----------
+    folder : where the journal is.
+    place : the server's address (`Sink.place`).
+    """
     try:
         size = (folder / "tracking.jsonl").stat().st_size
         state = _Shipped.model_validate_json((folder / "tracking.state.json").read_text())

@@ -1,4 +1,4 @@
-"""A running average of a model's weights, to rank with in place of the newest ones."""
+"""A running average of a model's weights, used for ranking in place of the newest ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsr.models.mmsr import MMSR
 from mmsr.training.checkpoint import load_weights
 
 _STEPS, _MODEL = "n_averaged", "module."
-"""Names in a checkpoint: the number of steps, and what the names of weights begin with."""
+"""Names in a checkpoint: the number of steps, and the prefix of all weights."""
 _WARM_UP = 10
 """The first steps are forgotten sooner: after n steps the average spans about n / 10 of them."""
 
@@ -19,8 +19,8 @@ _WARM_UP = 10
 class WeightAverage:
     """Exponential moving average over the steps of training (Polyak and Juditsky, 1992).
 
-    Buffers are constant and shared with the model in training, where torch's `AveragedModel` copies
-    them after every step.
+    Buffers never change, so they are shared with the model in training; torch's `AveragedModel`
+    would copy them after every step.
 
     Parameters
     ----------
@@ -39,7 +39,12 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: MMSR) -> None:
-        """Take in the weights after a step."""
+        """Add the weights that a training step produced to the average.
+
+        Parameters
+        ----------
+        model : the model in training. The first call copies its weights.
+        """
         averaged: list[Tensor] = list(self._model.parameters())
         current: list[Tensor] = list(model.parameters())
         if self._steps == 0:
@@ -55,7 +60,12 @@ class WeightAverage:
         return {_STEPS: torch.tensor(self._steps), **weights}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint's average."""
+        """Continue from the average in a checkpoint.
+
+        Parameters
+        ----------
+        state : what `state_dict` returned.
+        """
         weights = {n.removeprefix(_MODEL): t for n, t in state.items() if n != _STEPS}
         load_weights(self._model, weights)
         self._steps = int(state[_STEPS])

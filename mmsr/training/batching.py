@@ -11,12 +11,19 @@ def bucketed_batches(
 ) -> list[NDArray[np.int32]]:
     """Cut all examples into batches of similar length, in random order.
 
-    Examples of equal length are shuffled among each other, then the batches as a whole, so every
-    epoch sees other batches though hardly any padding is computed.
+    Examples of equal length are shuffled, and then the batches are. So every epoch sees different
+    batches, and hardly any padding is computed.
+
+    Parameters
+    ----------
+    lengths : int64 `[n]`, history length of each example.
+    batch_size : examples per batch.
+    rng : random generator of both shuffles.
 
     Returns
     -------
-    Index arrays of `batch_size` examples (one may be shorter) that hold each example once.
+    Arrays of example indices, int32 `[batch_size]` each (one may be shorter), that hold each
+    example once.
     """
     order = np.lexsort((rng.random(len(lengths)), lengths)).astype(np.int32)
     batches = np.split(order, range(batch_size, len(order), batch_size))

@@ -62,9 +62,18 @@ def write_checkpoint(
     best: Mapping[str, Tensor],
     average: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint so that the folder holds either all of it or what it held before.
+    """Write a checkpoint completely, or leave the folder as it was.
 
     An older checkpoint in `folder` is replaced.
+
+    Parameters
+    ----------
+    folder : where to write it; it is made where it is missing.
+    state : what goes into `state.json`.
+    model : the model after the newest epoch, not averaged.
+    optimizer : the optimizer after the newest epoch.
+    best : weights of the best epoch, by name.
+    average : state of the running average (`WeightAverage.state_dict`); None where there is none.
 
     Raises
     ------
@@ -94,7 +103,11 @@ def write_checkpoint(
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a folder that holds anything but a checkpoint: replacing it would destroy that.
+    """Refuse a folder that holds anything but a checkpoint: writing there would destroy it.
+
+    Parameters
+    ----------
+    folder : where a checkpoint is to be written; it may be missing.
 
     Raises
     ------
@@ -113,13 +126,20 @@ def check_place(folder: Path) -> None:
 
 
 def holds_checkpoint(folder: Path) -> bool:
-    """Whether there is a checkpoint in the folder, or beside it, set aside by a killed writer."""
+    """Whether the folder holds a checkpoint.
+
+    If a process was killed while it replaced the checkpoint, the old one is restored first.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint; it may be missing.
+    """
     _tidy(folder.resolve())
     return (folder / STATE).exists()
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the old checkpoint once the new one is in place; bring it back if none is."""
+    """Remove the old checkpoint if the new one is in place; restore it if not."""
     old = _set_aside(folder)
     if old.exists() and not folder.exists():
         old.rename(folder)
@@ -131,7 +151,11 @@ def _set_aside(folder: Path) -> Path:
 
 
 def read_checkpoint_state(folder: Path) -> CheckpointState:
-    """Read `state.json`.
+    """Read the `state.json` of a checkpoint.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
 
     Raises
     ------
@@ -148,7 +172,17 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
 
 
 def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -> CheckpointState:
-    """State of a checkpoint that belongs to this config, data set and part.
+    """Check that a checkpoint belongs to this config, data set and part.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    config, dataset : what is to be trained, and on what.
+    part : `train` or `development`, as for `mmsr.training.train`.
+
+    Returns
+    -------
+    The checkpoint's state.
 
     Raises
     ------
@@ -171,15 +205,31 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
 
 
 def load_model(folder: Path, name: str, model: nn.Module) -> None:
-    """Load the weights `name` (`MODEL` or `BEST`) of a checkpoint into a model."""
+    """Load the weights in a checkpoint into a model.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    name : which weights: `MODEL` (the newest epoch's) or `BEST` (the best epoch's).
+    model : changed in place.
+
+    Raises
+    ------
+    UserError : the file is missing or damaged.
+    """
     load_weights(model, load_tensors(folder / name))
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a model, but no buffer that has these values already.
+    """Load weights into a model, but skip buffers that hold the same values already.
 
     A buffer that is not written to stays on the mapped file that it came from, which all processes
     of a node share.
+
+    Parameters
+    ----------
+    model : changed in place.
+    weights : all parameters and buffers of the model, by name.
     """
     kept = {
         name: buffer
@@ -190,7 +240,17 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
-    """Load the optimizer's state of a checkpoint."""
+    """Load the optimizer's state in a checkpoint.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    optimizer : changed in place; it must have the same parameters in the same order.
+
+    Raises
+    ------
+    UserError : the file is missing or damaged.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in load_tensors(folder / OPTIMIZER).items():
         index, _, key = name.partition(".")
@@ -199,7 +259,15 @@ def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of one of a checkpoint's files.
+    """Read one of a checkpoint's files.
+
+    Parameters
+    ----------
+    path : a safetensors file.
+
+    Returns
+    -------
+    Its tensors by name, on the CPU.
 
     Raises
     ------

@@ -1,11 +1,11 @@
 """What a batch costs, part by part: parameters, operations, and memory kept for the backward pass.
 
-Nothing is derived by hand: a batch is ranked and a training step is made, and what happens on the
-way is booked on the part of the model that is at work.
+Nothing is derived by hand: the model ranks a batch and makes a training step, and whatever is
+computed is counted for the part of the model that computes it.
 
-- Operations are those of matrix products (two a multiply-add), as `torch.utils.flop_counter`
-  counts them.
-- A backward operation belongs to the part that saved the tensors which it needs.
+- Operations are those of matrix products (two a multiply-add), as `torch.utils.flop_counter` counts
+  them.
+- A backward operation is counted for the part that saved the tensors it needs.
 - Kept memory is that of the tensors that autograd saves, each storage once, without parameters.
 """
 
@@ -58,14 +58,18 @@ class PartCost:
 def measure_cost(
     model: MMSR, histories_BL: Tensor, targets_B: Tensor, config: Config
 ) -> tuple[PartCost, ...]:
-    """Cost of every part, in the order of the model's modules; the model is trained one step.
+    """Measure what each part of a model costs for one batch; the model is trained one step.
 
     Parameters
     ----------
-    model : on the device of the batch.
+    model : on the device of the batch; changed by the step.
     histories_BL : int64, oldest first, -1 behind the end.
     targets_B : int64, item index of each target.
-    config : what the model was made of; batch size and dropout are as given.
+    config : the config that the model was made from; its batch size is not used.
+
+    Returns
+    -------
+    One cost per part, in the order of the model's modules.
     """
     parts = part_names(model)
     forward, step = _Books(), _Books()
@@ -93,9 +97,17 @@ def measure_cost(
 
 
 def part_names(model: MMSR) -> dict[str, str]:
-    """The part that each module belongs to, by the module's path; "" is the model itself.
+    """Name the part that each module belongs to.
 
     Layers are divided further, into the modules that they are made of.
+
+    Parameters
+    ----------
+    model : any MMSR model.
+
+    Returns
+    -------
+    Part by the module's path; the path "" is the model itself.
     """
     names, channels, divided = dict[str, str](), _channels(model), set[str]()
     for path, module in model.named_modules():
@@ -121,7 +133,7 @@ def part_names(model: MMSR) -> dict[str, str]:
 
 
 def _channels(model: MMSR) -> dict[str, str]:
-    """Prefix of the parts of each sequence module, by path; none where there is one alone."""
+    """Prefix of each sequence module's parts, by path; empty where there is only one module."""
     paths = [path for path, m in model.named_modules() if isinstance(m, SequenceModule)]
     if len(paths) == 1:
         return {paths[0]: ""}
@@ -139,7 +151,7 @@ def _parameters(model: MMSR, parts: dict[str, str]) -> Counter[str]:
 
 @dataclass
 class _Books:
-    """Who is at work, and what has been booked on whom."""
+    """Which part of the model is running, and what has been counted for each part."""
 
     operations: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
@@ -149,18 +161,18 @@ class _Books:
     _seen: set[int] = field(default_factory=set)
 
     def book(self) -> None:
-        """Book what was counted since the last time on the part at work."""
+        """Add the operations since the last call to the part that is running."""
         total = self.counter.get_total_flops()
         self.operations[self.at_work[-1]] += total - self._booked
         self._booked = total
 
     def enter(self, part: str) -> None:
-        """A part begins to work."""
+        """Note that a part starts to run."""
         self.book()
         self.at_work.append(part)
 
     def leave(self) -> None:
-        """The part at work is done."""
+        """Note that the running part has finished."""
         self.book()
         self.at_work.pop()
 
@@ -169,7 +181,7 @@ class _Books:
         self._seen |= {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
     def save(self, tensor: Tensor) -> tuple[str, Tensor]:
-        """Autograd keeps a tensor for the backward pass."""
+        """Count a tensor that autograd saves for the backward pass."""
         part, storage = self.at_work[-1], tensor.untyped_storage()
         if storage.data_ptr() not in self._seen:
             self._seen.add(storage.data_ptr())
@@ -177,7 +189,7 @@ class _Books:
         return part, tensor
 
     def load(self, saved: tuple[str, Tensor]) -> Tensor:
-        """The backward pass needs the tensor: what follows is work of the part that saved it."""
+        """Hand a saved tensor back: what follows is counted for the part that saved it."""
         part, tensor = saved
         self.book()
         self.at_work[-1] = part
@@ -186,7 +198,7 @@ class _Books:
 
 @contextmanager
 def _booked(model: MMSR, parts: dict[str, str], books: _Books) -> Iterator[None]:
-    """Tell the books whenever a module's `forward`, or another method of it, begins and ends."""
+    """Count in `books` what happens in each module's `forward` and other public methods."""
     with ExitStack() as stack:
         for path, module in model.named_modules():
             if path:
@@ -211,7 +223,7 @@ def _watch(stack: ExitStack, module: nn.Module, part: str, books: _Books) -> Non
 
 
 def _methods(kind: type[nn.Module]) -> dict[str, Callable[..., Any]]:
-    """Public methods of our own modules; `forward` has its hooks."""
+    """Public methods of mmsr's own modules, without `forward`, which has hooks."""
     found: dict[str, Callable[..., Any]] = {}
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("mmsr."):

@@ -1,6 +1,6 @@
-"""What training a config costs, known without training it: parameters and operations.
+"""What training a config costs, computed without training it: parameters and operations.
 
-Only shapes decide: the same config on the same data costs the same on every machine.
+Both depend on shapes alone: the same config on the same data costs the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,14 +16,24 @@ from mmsr.training.step import new_model
 
 PARAMETERS, OPERATIONS = "cost/parameters", "cost/epoch_operations"
 _BATCHES = 8
-"""Batches that are measured, spread evenly over all lengths of history."""
+"""Number of batches that are measured, spread evenly over the history lengths."""
 
 
 def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
-    """Parameters of a config's model, and operations of one epoch of its training.
+    """Count the parameters of a config's model and the operations of one training epoch.
 
-    Operations are those of matrix products, two a multiply-add, of forward pass, loss and backward
-    pass; validation is not counted. A few batches stand for all, from short histories to long ones.
+    Operations are those of matrix products, two a multiply-add, in the forward pass, loss and
+    backward pass; validation is not counted. They are measured on a few batches, from short
+    histories to long ones, and extrapolated to all.
+
+    Parameters
+    ----------
+    config : what would be trained.
+    dataset : the data set, whose training part is measured.
+
+    Returns
+    -------
+    ``{"cost/parameters": …, "cost/epoch_operations": …}``.
     """
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)

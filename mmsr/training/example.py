@@ -1,4 +1,4 @@
-"""One batch to try a model on: of a data set, or made up where none is at hand."""
+"""One batch to try a model on: from a data set, or made up where none is given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmsr.models.mmsr import MMSR
 from mmsr.training.step import new_model
 
 MODALITIES = ("image", "text")
-"""What a made-up catalogue has where the config names no modalities."""
+"""Modalities of a made-up catalogue where the config names none."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Example:
     """A model and a batch for it."""
 
     origin: str
-    """What kind of histories these are, in words."""
+    """Where the histories come from, in words."""
     model: MMSR
     histories_BL: Tensor
     targets_B: Tensor
@@ -35,11 +35,13 @@ class Example:
 
 
 def example_of(dataset: Dataset, config: Config, history: int | None) -> Example:
-    """A batch of the training examples whose histories come nearest to a length.
+    """Make a batch of the training examples whose history lengths are nearest to a given length.
 
     Parameters
     ----------
-    history : items of the histories; None stands for the median of all training examples.
+    dataset : where the examples come from.
+    config : what the model is made from; `training.batch_size` examples are taken.
+    history : wanted items per history; None stands for the median of all training examples.
     """
     examples, most = dataset.train(), config.graph.max_history
     lengths = examples.lengths(most)
@@ -55,7 +57,14 @@ def example_of(dataset: Dataset, config: Config, history: int | None) -> Example
 
 
 def made_up_example(config: Config, n_items: int, history: int) -> Example:
-    """A batch of random histories of one length, over items with random codes."""
+    """Make a batch of random histories of one length, over items with random codes.
+
+    Parameters
+    ----------
+    config : what the model is made from; `training.batch_size` examples are drawn.
+    n_items : size of the made-up catalogue.
+    history : items per history.
+    """
     rng = np.random.default_rng(config.seed)
     codes = {name: _codes(config.graph, name, n_items, rng) for name in _modalities(config.graph)}
     torch.manual_seed(config.seed)

@@ -31,7 +31,7 @@ from mmsr.training.step import choose_device, new_model, new_optimizer, train_st
 
 Part = Literal["train", "development"]
 ROBUST_AUC = "valid/robust_auc"
-"""Of the best epoch's model, measured once a run is finished, where the config asks for it."""
+"""Metric of the best epoch's model, measured after the last epoch where the config asks for it."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -40,7 +40,7 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the current epoch is."""
+    """How far the current epoch has come."""
 
     epoch: int
     stage: Literal["train", "evaluate"]
@@ -53,26 +53,27 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave; the newest one can save a checkpoint."""
+    """The result of one epoch; the newest one can save a checkpoint."""
 
     epoch: int
-    """Counted from 1; goes on after a resume."""
+    """Counted from 1; a resumed run continues the count."""
     metrics: dict[str, float]
     """`train/loss`, `valid/…` (where there is validation) and `time/…_seconds`."""
     best_epoch: int
     best_metrics: dict[str, float]
     finished: bool
-    """No epoch follows: the budget is used up or patience has run out."""
+    """No epoch follows: `epochs` is reached, or patience has run out."""
     model: MMSR
-    """The live model, its weights averaged where the config says so, after the newest epoch."""
+    """The model after the newest epoch, its weights averaged where the config says so."""
     _run: Run = field(repr=False)
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write the state after this epoch, from which `train(resume=folder)` continues exactly.
+        """Write the state after this epoch to `folder`; `train(resume=folder)` continues from it.
 
         Raises
         ------
-        RuntimeError : a later epoch has been run already, the state is gone.
+        RuntimeError : a later epoch has been run, so this state is gone.
+        UserError, OSError : see `write_checkpoint`.
         """
         if self._run.epoch != self.epoch:
             raise RuntimeError(f"epoch {self.epoch} is over: the run is at {self._run.epoch}")
@@ -90,19 +91,19 @@ def train(
 ) -> Iterator[EpochResult]:
     """Train one config, yielding after every epoch.
 
-    The same config on the same machine's CPU gives the same numbers to the bit, also when it is
-    interrupted and resumed; `config.training.threads` must be set for that where the number of
-    cores differs. On CUDA sums may be taken in another order, which moves the last digits.
+    The same config on the same machine's CPU gives the same numbers to the bit, even if it is
+    interrupted and resumed; where the number of cores may differ, set `config.training.threads`.
+    On CUDA, sums may be taken in another order, which changes the last digits.
 
     Parameters
     ----------
     config : what to train.
-    dataset : its development data; the test part is out of reach from here.
+    dataset : its development data; training cannot reach the test part.
     part : `train` validates after each epoch and stops early; `development` trains on train and
         validation targets together for `config.training.epochs` epochs, without validation.
-    device : `auto` takes the first CUDA device where there is one; or a torch device name.
+    device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
     resume : checkpoint folder to continue from. A finished run yields nothing more.
-    progress : called after every batch.
+    progress : called every 20 training batches and after every chunk of ranked prefixes.
 
     Raises
     ------
@@ -139,7 +140,7 @@ class Run:
         self.best_weights: dict[str, Tensor] = {}
 
     def restore(self, folder: Path) -> bool:
-        """Continue from a checkpoint; True if the run in it is finished."""
+        """Continue from the checkpoint in `folder`; True if the run in it is finished."""
         state = checkpoint.check_resumable(folder, self.config, self.dataset, self.part)
         checkpoint.load_model(folder, checkpoint.BEST, self.model)
         self.best_weights = _copy_weights(self.model)
@@ -153,11 +154,11 @@ class Run:
 
     @property
     def ranked(self) -> MMSR:
-        """The model that is evaluated and kept: the average where there is one."""
+        """The model that is evaluated and saved as the best: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
     def next_epoch(self, progress: Callable[[Progress], None]) -> EpochResult:
-        """Train one epoch, validate, and judge whether it is the best so far."""
+        """Train one epoch, validate, and note whether it is the best; `progress` as in `train`."""
         settings = self.config.training
         self.epoch += 1
         started = time.perf_counter()
@@ -213,7 +214,7 @@ class Run:
         return mean
 
     def step(self, rows: NDArray[np.integer]) -> Tensor:
-        """Train on the examples `rows`; returns their mean loss."""
+        """Make one training step on the examples of indices `rows` `[B]`; returns their loss."""
         histories, targets = (
             torch.from_numpy(array).to(self.device, non_blocking=True)
             for array in self.examples.batch(rows, self.config.graph.max_history)
@@ -244,7 +245,7 @@ class Run:
         return {f"valid/{name}": value for name, value in ranking_metrics(ranks).items()}
 
     def _robust_auc(self, valid: Prefixes) -> float:
-        """How the model of the best epoch bears missing modalities."""
+        """How well the best epoch's model ranks with missing modalities (`robust_auc`)."""
         newest = _copy_weights(self.ranked)
         checkpoint.load_weights(self.ranked, self.best_weights)
         try:
@@ -254,7 +255,7 @@ class Run:
             checkpoint.load_weights(self.ranked, newest)
 
     def save(self, folder: Path, result: EpochResult) -> None:
-        """Write a checkpoint of the state after `result`."""
+        """Write a checkpoint to `folder`; `result` is that of the newest epoch."""
         state = checkpoint.CheckpointState(
             epoch=result.epoch,
             metrics=result.metrics,
@@ -288,7 +289,7 @@ def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
 
 
 def _copy_weights(model: MMSR) -> dict[str, Tensor]:
-    """The parameters' values now; buffers never change, and are shared."""
+    """A copy of the parameters; buffers never change, and are shared."""
     constant = {name for name, _ in model.named_buffers()}
     return {
         name: tensor if name in constant else tensor.detach().clone()

@@ -1,4 +1,4 @@
-"""Full softmax cross-entropy over all items that holds one matrix of scores, never two.
+"""Full softmax cross-entropy over all items, with one matrix of scores in memory, never two.
 
 Legend: B prefixes of a batch, I items, D width.
 """
@@ -13,9 +13,9 @@ from torch import Tensor
 from mmsr.models.products import product_dtype
 
 _CACHED = 2**17
-"""Scores that a CPU turns into weights at a time; so many stay in a core's cache."""
+"""Scores that a CPU turns into weights at a time; this many stay in a core's cache."""
 _AT_ONCE = 2**24
-"""The same for other devices: enough work for them, and float32 copies of 64 MB at most."""
+"""The same for other devices: enough to keep them busy, in float32 copies of at most 64 MB."""
 
 
 def softmax_cross_entropy(
@@ -24,10 +24,10 @@ def softmax_cross_entropy(
     """Mean cross-entropy of the softmax over ⟨user, item⟩ (eq. 7) for all items.
 
     Equal to `torch.nn.functional.cross_entropy(users_BD @ items_ID.T, targets_B)`. The gradients
-    are computed together with the loss, while the scores are there: these are overwritten by the
-    softmax weights, and no second matrix of that size exists. The three products take
-    operands of the type of large products (`mmsr.models.products`); sums, exponentials and the
-    target's part are float32.
+    are computed together with the loss, while the scores are in memory: the softmax weights
+    overwrite the scores, so no second matrix of that size exists. The three matrix products use the
+    number type of large products (`mmsr.models.products`); sums, exponentials and the targets' part
+    are float32.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def softmax_cross_entropy(
 
     Returns
     -------
-    The loss, a scalar. Differentiable once, with respect to users and items.
+    The loss, a scalar. It can be differentiated once, with respect to users and items.
     """
     loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
         users_BD, items_ID, targets_B, label_smoothing, product_dtype()
@@ -75,8 +75,8 @@ def _forward(
     log_sum_B, sum_B = _exponentiate_(scores_BI)
     own_BD = items[targets]
     loss = log_sum_B - (1 - smoothing) * (users * own_BD).sum(dim=1)
-    # d loss / d score = softmax - (1 - smoothing) · one-hot - smoothing / I, each over B. The
-    # softmax's sums are divided out after the products, where that is little to do.
+    # d loss / d score = softmax - (1 - smoothing) · one-hot - smoothing / I, all divided by B. The
+    # softmax's sums are divided out after the products, where there are fewer numbers.
     share_B1 = (1 / (B * sum_B))[:, None]
     d_users = (scores_BI @ items_cast).float() * share_B1 - own_BD * ((1 - smoothing) / B)
     d_items = (scores_BI.T @ (users * share_B1).to(dtype)).float()
@@ -91,11 +91,11 @@ def _forward(
 
 
 def _exponentiate_(scores_BI: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace scores by exp(score - largest of the row).
+    """Replace scores in place by exp(score - largest of the row).
 
     Returns
     -------
-    float32 `[B]` each: the logarithm of the sum of exponentials, and the sum of what stands now.
+    float32 `[B]` each: the logarithm of the sum of exp(score), and the sum of the new values.
     """
     most = _CACHED if scores_BI.device.type == "cpu" else _AT_ONCE
     rows = max(most // scores_BI.shape[1], 1)

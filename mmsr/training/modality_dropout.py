@@ -1,7 +1,7 @@
 """Modality dropout: a training step in which some modalities are missing, at random.
 
 The draws come from torch's own generator, which every epoch seeds from the config's seed and the
-epoch's number; so a run that is resumed draws what an uninterrupted one does.
+epoch's number, so a resumed run draws the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from mmsr.models.embedding import NodeTables
 def modality_dropout(
     tables: NodeTables, config: ModalityDropoutConfig
 ) -> AbstractContextManager[None]:
-    """A context in which a model trains one step without what the config leaves out.
+    """Context in which a model trains one step with some modalities missing at random.
 
-    By item, an item loses a modality in all histories of the batch and in its own score, as it
-    does where it really lacks it. By history, a history's items lose it all together, and the
-    scores, which all histories of the batch share, keep it. Nothing is drawn at a rate of 0.
+    By item, an item loses a modality in all histories of the batch and in its own score, as if it
+    really lacked it. By history, all items of a history lose the modality together; the scores,
+    which all histories of the batch share, keep it. Nothing is drawn at a rate of 0.
+
+    Parameters
+    ----------
+    tables : the model's tables; their links are restored at the end.
+    config : the rate, and whether modalities go missing by item or by history.
     """
     if config.rate == 0 or not tables.modalities:
         return nullcontext()

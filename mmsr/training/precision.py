@@ -1,4 +1,4 @@
-"""What a device makes of bfloat16."""
+"""Whether a device computes bfloat16 natively."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import torch
 
 
 def bf16_is_native(device: str | torch.device) -> bool:
-    """Whether there are kernels for bfloat16 products on the device.
+    """Whether the device has kernels for bfloat16 products.
 
-    A processor without the instructions that they need (AVX-512 on x86) emulates such products one
-    by one: everything still works, many times slower than in float32.
+    A processor without the instructions they need (AVX-512 on x86) emulates such products one by
+    one: everything still works, but many times slower than in float32.
+
+    Parameters
+    ----------
+    device : a torch device, or its name.
     """
     kind = torch.device(device).type
     if kind == "cpu":

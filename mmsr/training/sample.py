@@ -1,4 +1,4 @@
-"""What training a config costs on this machine, from a part of one epoch: seconds and memory."""
+"""What training a config costs on this machine: seconds and memory, from part of an epoch."""
 
 from __future__ import annotations
 
@@ -19,40 +19,43 @@ from mmsr.training.batching import bucketed_batches
 from mmsr.training.loop import Run
 
 _STEPS = 5
-"""So many batches are timed at least."""
+"""Fewest batches that are timed."""
 _CHUNKS = 4
-"""So many chunks of validation prefixes are ranked."""
+"""About how many chunks of validation prefixes are ranked."""
 
 
 class SampleCost(BaseModel):
-    """What an epoch costs, and how much memory this process has needed at most."""
+    """What an epoch costs, and the peak memory of this process."""
 
     model_config = ConfigDict(frozen=True)
 
     train_seconds: float
     evaluate_seconds: float
     share: float
-    """Of the epoch's training steps, that which was run; the rest is extrapolated."""
+    """Share of the epoch's training steps that was run; the rest is extrapolated."""
     memory: int
-    """Bytes of main memory that were resident at the peak, mapped files and libraries included."""
+    """Peak resident memory in bytes, mapped files and libraries included."""
     device_memory: int | None = None
-    """Bytes of the CUDA device that PyTorch had reserved at the peak, its context included."""
+    """Peak memory that PyTorch reserved on the CUDA device, its context included, in bytes."""
 
     @property
     def epoch_seconds(self) -> float:
-        """Of training and ranking."""
+        """Seconds of training and ranking."""
         return self.train_seconds + self.evaluate_seconds
 
 
 def sample_epoch(config: Config, dataset: Dataset, device: str, seconds: float) -> SampleCost:
-    """Train a part of one epoch and rank a part of the validation targets.
+    """Train part of one epoch and rank part of the validation targets.
 
     Batches are drawn at random, as an epoch draws them, until `seconds` have passed. The batch and
     the prefixes with the longest histories come first, untimed: they need the most memory.
 
     Parameters
     ----------
-    seconds : how long to train, if that is enough for a few batches.
+    config : what to train.
+    dataset : the data set, whose training and validation parts are used.
+    device : as for `mmsr.training.train`.
+    seconds : how long to train; a few batches are timed even if they take longer.
     """
     run = Run(config, dataset, "train", device)
     assert run.valid is not None
@@ -79,7 +82,7 @@ def sample_epoch(config: Config, dataset: Dataset, device: str, seconds: float) 
 
 
 def _evaluate(run: Run) -> float:
-    """Seconds of ranking all validation prefixes, from evenly spaced ones."""
+    """Seconds of ranking all validation prefixes, extrapolated from evenly spaced ones."""
     valid, config = run.valid, run.config
     assert valid is not None
     order = np.argsort(valid.lengths(config.graph.max_history), kind="stable")
@@ -99,9 +102,9 @@ def _evaluate(run: Run) -> float:
 
 
 def peak_memory() -> int:
-    """Most bytes that were resident in this process so far."""
+    """Peak resident memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # of this program alone: `ru_maxrss` begins at what the parent held
+    if status.exists():  # of this program alone: `ru_maxrss` starts at the parent's memory
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -110,11 +113,21 @@ def peak_memory() -> int:
 
 
 def peak_device_memory(device: str) -> int | None:
-    """Most bytes of the CUDA device that this process has held; None without one."""
+    """Peak memory of this process on the CUDA device, in bytes.
+
+    Parameters
+    ----------
+    device : torch's name of the kind of device, e.g. ``"cuda"``.
+
+    Returns
+    -------
+    PyTorch's largest reservation and all else that is held there now, such as the CUDA context;
+    None where the device is not CUDA.
+    """
     if device != "cuda":
         return None
     free, total = torch.cuda.mem_get_info()
-    context = total - free - torch.cuda.memory_reserved()  # and what others hold of the device
+    context = total - free - torch.cuda.memory_reserved()  # other processes' memory counts, too
     return torch.cuda.max_memory_reserved() + max(context, 0)
 
 

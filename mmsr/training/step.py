@@ -1,4 +1,4 @@
-"""What one training run is made of: model, optimizer, device, and the step that uses them."""
+"""The parts of a training run: model, optimizer, device, and the step that uses them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,21 @@ def train_step(
     targets_B: Tensor,
     config: Config,
 ) -> Tensor:
-    """One optimisation step: full softmax cross-entropy over all items; returns the loss."""
+    """Make one optimisation step: full softmax cross-entropy over all items.
+
+    Parameters
+    ----------
+    model, optimizer : changed in place.
+    histories_BL : int64 `[B, L]`, oldest first, -1 behind the end; on the model's device.
+    targets_B : int64 `[B]`, item index of each target.
+    config : its `training` part is used.
+
+    Returns
+    -------
+    The mean loss of the batch, a scalar.
+    """
     settings = config.training
-    optimizer.zero_grad(set_to_none=True)  # first: their memory serves the forward pass
+    optimizer.zero_grad(set_to_none=True)  # first: the forward pass reuses their memory
     with (
         modality_dropout(model.tables, settings.modality_dropout),
         products_in(torch.bfloat16 if settings.bf16 else torch.float32),
@@ -45,14 +57,30 @@ def train_step(
 
 
 def new_model(config: Config, dataset: Dataset) -> MMSR:
-    """A model with seeded weights, on the CPU; codes come from the cache where they are known."""
+    """Make a config's model on the CPU, its weights drawn by the config's seed.
+
+    Parameters
+    ----------
+    config : what the model is made from.
+    dataset : the data set to train on; its codes come from the cache where they are known.
+
+    Raises
+    ------
+    UserError : bad graph settings, or the cache cannot be used; see `modality_codes`.
+    """
     codes = modality_codes(dataset, config.graph)
     torch.manual_seed(config.seed)
     return MMSR(config, dataset.n_items, codes)
 
 
 def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
-    """Adam, fused; weight decay is decoupled."""
+    """Make the optimizer: fused Adam with decoupled weight decay.
+
+    Parameters
+    ----------
+    config : its learning rate and weight decay are used.
+    model : all of its parameters are trained.
+    """
     return torch.optim.AdamW(
         model.parameters(),
         lr=config.training.learning_rate,
@@ -62,7 +90,17 @@ def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
 
 
 def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:
-    """The model of a checkpoint's best epoch, on the CPU."""
+    """Load the model of a checkpoint's best epoch, on the CPU.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    config, dataset : those of the checkpoint.
+
+    Raises
+    ------
+    UserError : the weights are missing or damaged.
+    """
     model = new_model(config, dataset)
     checkpoint.load_model(folder, checkpoint.BEST, model)
     return model
@@ -70,6 +108,10 @@ def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:
 
 def choose_device(name: str) -> torch.device:
     """Turn a device name into a device that is there.
+
+    Parameters
+    ----------
+    name : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
 
     Raises
     ------

@@ -312,7 +312,7 @@ def test_the_commands_that_look_at_a_study(mmsr):
     assert "5 of 5" in out
     code, out, _ = mmsr("study", "status", "small")
     assert code == 0
-    assert "finished, 5 of 5 trials are over" in out
+    assert "finished, 5 of 5 trials done" in out
     code, out, _ = mmsr("study", "leaderboard", "small", "--top", "2")
     assert code == 0
     assert out.count("n_codes") == 2

@@ -19,10 +19,10 @@ _ZERO = 1e-6
 def encode_texts(texts: Sequence[str | None], width: int, seed: int) -> FeatureTable:
     """Encode the texts of items as vectors of unit length.
 
-    Terms are lower-cased words of two letters or more with logarithmic counts; those of one item
-    only are left out (unless the others do not tell items apart), and so are all but the 20,000
-    most frequent. Items without text, or without any term that is left, have no vector. One thread
-    does the work, so that the result does not depend on the number of cores.
+    Terms are lower-cased words of two letters or more with logarithmic counts. Terms of only one
+    item are left out (unless the others do not distinguish items), and so are all but the 20,000
+    most frequent. Items without text, or without any remaining term, get no vector. The work is
+    done in one thread, so that the result does not depend on the number of cores.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def encode_texts(texts: Sequence[str | None], width: int, seed: int) -> FeatureT
 
     Raises
     ------
-    UserError : the texts hold no words, or do not tell items apart.
+    UserError : the texts hold no words, or do not distinguish items.
     """
     items = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
     documents = [text for text in texts if text]
@@ -65,7 +65,7 @@ def _latent(documents: list[str], width: int, seed: int, min_items: int) -> NDAr
     rank = min(width, *(size - 1 for size in weights.shape))
     if rank < 2:
         return np.asarray(weights.toarray(), dtype=np.float32)[:, :width]
-    # Documents that are all the same divide by zero in a ratio that is not used here.
+    # Identical documents cause a division by zero in a ratio that is not used here.
     with threadpool_limits(1), np.errstate(invalid="ignore", divide="ignore"):
         vectors = TruncatedSVD(rank, random_state=seed).fit_transform(weights)
     return np.asarray(vectors, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Turning columns as users write them into ids, moments, texts and vectors, or saying why not."""
+"""Turning users' columns into ids, moments and texts, or saying why they cannot be used."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ class Ids:
 
 def as_ids(column: pa.ChunkedArray, name: str, source: str) -> Ids:
     """Encode text or whole numbers as ids; 7 and "7" are the same id.
+
+    Parameters
+    ----------
+    column : one id per row.
+    name, source : names of the column and of its file, for errors.
 
     Raises
     ------
@@ -51,13 +56,19 @@ def as_ids(column: pa.ChunkedArray, name: str, source: str) -> Ids:
 
 @dataclass(frozen=True)
 class Times:
-    """A column of moments: int64 or float64 `values`, microseconds since 1970 where `dated`."""
+    """A column of moments.
+
+    Attributes
+    ----------
+    values : int64 or float64; microseconds since 1970 where `dated`, else the numbers as given.
+    dated : whether the moments were given as dates.
+    """
 
     values: NDArray[np.int64 | np.float64]
     dated: bool
 
     def show(self, moment: float) -> str:
-        """Write a moment as it would be given."""
+        """Write `moment`, one of these values, the way a user would."""
         if not self.dated:
             return f"{moment:g}" if isinstance(moment, float) else str(moment)
         return str(np.datetime64(int(moment), "us").astype("datetime64[s]"))
@@ -65,9 +76,14 @@ class Times:
     def parse(self, text: str, source: str) -> float:
         """Read a moment that is to be compared with these.
 
+        Parameters
+        ----------
+        text : a number or an ISO date.
+        source : where it was given, for errors.
+
         Raises
         ------
-        UserError : it is not of the same kind as the timestamps.
+        UserError : it is no moment, or not of the same kind as these.
         """
         given = as_times(pa.chunked_array([[text]]), source)
         if given.dated != self.dated:
@@ -77,9 +93,14 @@ class Times:
 
 
 def as_times(column: pa.ChunkedArray, source: str) -> Times:
-    """Moments in a form that can be compared.
+    """Turn a column into moments that can be compared.
 
     Numbers stay as they are; dates (ISO 8601, UTC where no zone is given) become microseconds.
+
+    Parameters
+    ----------
+    column : one moment per row.
+    source : name of its file, for errors.
 
     Raises
     ------
@@ -108,11 +129,18 @@ def as_times(column: pa.ChunkedArray, source: str) -> Times:
 
 
 def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
-    """Text, null where there is none; lists are joined with ' > ', numbers written out.
+    """Turn a column into texts, null where there is none.
+
+    Lists are joined with ' > ', numbers are written out.
+
+    Parameters
+    ----------
+    column : one text, list or number per row.
+    name, source : names of the column and of its file, for errors.
 
     Raises
     ------
-    UserError : the column holds something that has no plain text.
+    UserError : the column holds something that cannot be written as text.
     """
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -125,7 +153,7 @@ def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
 
 
 def _joined(value: object) -> str | None:
-    """Write out a list, in which there may be lists; null where nothing is left."""
+    """Write out a list, which may hold lists; null where it holds no text."""
     if not isinstance(value, list):
         return None if value is None else str(value)
     return " > ".join(text for text in map(_joined, value) if text) or None

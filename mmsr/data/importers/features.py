@@ -1,4 +1,4 @@
-"""Feature vectors from tables: one row an item, all of one width, finite, not all alike."""
+"""Feature vectors from tables: one row per item, all of one width, finite, not all the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmsr.data.importers.tables import read_table
 from mmsr.errors import UserError
 
 _LARGEST = 1e12
-"""Distances between larger numbers, which clustering squares and adds up, overflow float32."""
+"""Largest number in a vector: clustering squares and adds numbers, which may overflow float32."""
 
 
 def read_features(
@@ -30,8 +30,8 @@ def read_features(
 
     Parameters
     ----------
-    path : table of item_id and vector: a list per row, or in text a JSON list or numbers divided
-        by spaces.
+    path : table of item_id and vector: a list per row, or text that holds a JSON list or numbers
+        separated by spaces.
     modality : name of the modality.
     known_items : ids of the data set's items, by item index.
     columns : column names in the file by mmsr's names.
@@ -71,13 +71,23 @@ def read_features(
 
 
 def check_varied(vectors: NDArray[np.float32], modality: str, source: str) -> None:
-    """Raise UserError if all vectors are the same."""
+    """Check that there are two or more vectors that differ.
+
+    Parameters
+    ----------
+    vectors : `[n, width]`.
+    modality, source : the modality and the file's name, for errors.
+
+    Raises
+    ------
+    UserError : there is one vector, or all are the same.
+    """
     if len(vectors) == 1:
         raise UserError(f"{source}: only one item has a vector of {modality}: give more, or none")
     if (vectors == vectors[0]).all():
         raise UserError(
-            f"{source}: all {len(vectors)} {modality} vectors are equal, so they tell nothing: "
-            "mend the table or leave it out"
+            f"{source}: all {len(vectors)} {modality} vectors are equal, so they are of no use: "
+            "fix the table or leave it out"
         )
 
 
@@ -112,7 +122,7 @@ def _matrix(
             f"{source}: {modality} vectors must be lists of numbers ({reason})"
         ) from None
     vectors: NDArray[np.float32] = numbers.reshape(-1, width)
-    fits = np.abs(vectors) <= _LARGEST  # which NaN and infinity are not
+    fits = np.abs(vectors) <= _LARGEST  # False for NaN and infinity
     if not fits.all():
         row, place = np.argwhere(~fits)[0]
         raise UserError(

@@ -1,4 +1,4 @@
-"""From a table of interactions to histories: duplicates out, k-core, order of time."""
+"""From a table of interactions to histories: remove duplicates, take the k-core, sort by time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mmsr.errors import UserError
 
 @dataclass(frozen=True)
 class Interactions:
-    """The interactions that are kept.
+    """The interactions that are kept, and what was left out.
 
     Attributes
     ----------
     histories : items of each user in the order of time; ties keep the order of the file.
     times : the moments of `histories`, and how to write them.
     user_ids, item_ids : original ids by index, in ascending order as text.
-    duplicates : rows left out because user, item and moment were those of an earlier row.
-    core_users, core_items, core_interactions : what the k-core filter left out.
+    duplicates : number of rows left out because they repeat user, item and moment of another row.
+    core_users, core_items, core_interactions : how many the k-core filter left out.
     """
 
     histories: Histories
@@ -43,8 +43,14 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     """Read interactions and make histories of them.
 
     Rows that repeat user, item and moment of an earlier row are left out; the same item at another
-    moment is a repeat and stays. Then users and items with fewer than `core` interactions go,
-    again and again until none is left. Ties in time keep the order of the file.
+    moment is a repeat and stays. Then users and items with fewer than `core` interactions are
+    removed, again and again until all have enough. Ties in time keep the order of the file.
+
+    Parameters
+    ----------
+    path : table of user_id, item_id and timestamp.
+    core : fewest interactions of a user or item that is kept.
+    columns : column names in the file by mmsr's names.
 
     Raises
     ------
@@ -94,7 +100,12 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
 def k_core(users: NDArray[np.int64], items: NDArray[np.int64], core: int) -> NDArray[np.int64]:
     """Indices of the interactions in the k-core of the user-item graph, ascending.
 
-    The largest subset in which every user and every item has at least `core` interactions.
+    It is the largest subset in which every user and every item has at least `core` interactions.
+
+    Parameters
+    ----------
+    users, items : int64 `[n]`, the user and the item of each interaction.
+    core : fewest interactions, the k.
     """
     kept = np.arange(len(users))
     while True:

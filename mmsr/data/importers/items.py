@@ -1,4 +1,4 @@
-"""What a user tells about items besides features: titles, descriptions and the like."""
+"""Metadata of items: titles, descriptions and the like."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Metadata:
     ----------
     table : item_id and the columns that were given, by item index.
     texts : the text of each item, or None.
-    missing : items that the table does not list; they stay, without metadata.
-    unused : rows of items that the data set does not have.
+    missing : number of items that the table does not list; they stay, without metadata.
+    unused : number of listed items that the data set does not have.
     """
 
     table: pa.Table
@@ -38,7 +38,12 @@ class Metadata:
 
     @classmethod
     def empty(cls, item_ids: pa.Array) -> Metadata:
-        """No metadata at all."""
+        """Metadata of a data set without a table of items.
+
+        Parameters
+        ----------
+        item_ids : ids of the data set's items, by item index.
+        """
         return cls(pa.table({"item_id": item_ids}), [None] * len(item_ids))
 
 
@@ -47,6 +52,12 @@ def read_metadata(path: Path, item_ids: pa.Array, settings: ImportSettings) -> M
 
     Items that only the interactions know are kept, without metadata. Items that only this table
     knows are left out. An item may be listed twice only with the same content.
+
+    Parameters
+    ----------
+    path : table of item_id and metadata columns.
+    item_ids : ids of the data set's items, by item index.
+    settings : which columns are encoded as text, and the column names in the file.
 
     Raises
     ------

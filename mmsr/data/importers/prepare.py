@@ -1,4 +1,4 @@
-"""Making a prepared data set of neutral tables, once, all or nothing."""
+"""Making a prepared data set from neutral tables: once, and completely or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from mmsr.errors import UserError
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set, and whether this call made it (or found it made already)."""
+    """A prepared data set, and whether this call made it (otherwise it existed already)."""
 
     dataset: Dataset
     fresh: bool
@@ -57,20 +57,20 @@ def prepare(
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> Prepared:
-    """Make the data set `name` of neutral tables, under `$MMSR_HOME/datasets`.
+    """Make a data set from neutral tables, under `$MMSR_HOME/datasets`.
 
-    The same inputs and settings again do nothing. The work is done in a folder beside the target
-    and moved into place at the end; one process at a time works on one name. See
-    `read_interactions`, `read_metadata` and `read_features` for the rules on duplicates, unknown
-    items and order.
+    If it was made from the same inputs and settings before, nothing is done. The work is done in a
+    folder beside the target and moved into place at the end; only one process at a time works on a
+    name. See `read_interactions`, `read_metadata` and `read_features` for the rules on duplicates,
+    unknown items and order.
 
     Parameters
     ----------
     name : name of the data set.
     sources : the tables.
-    settings : every other choice.
-    overwrite : make it anew even if it exists already, from these inputs or from others.
-    reporter : hears of the stages of the work.
+    settings : every other choice; None stands for the defaults.
+    overwrite : make it anew if it exists, whatever it was made from.
+    reporter : shows the stages of the work.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _features(
     metadata: Metadata,
     reporter: Reporter,
 ) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, int]]:
-    """Vectors of every modality, how far they cover the items, and how many were of no use."""
+    """Vectors of every modality, their coverage of the items, and how many were left out."""
     features, made_by, unused = {}, {}, {}
     for modality, path in sorted(sources.features.items()):
         with reporter.stage(f"reading {modality} features"):

@@ -1,4 +1,4 @@
-"""The tables that a data set is made from: which they are, and that they go together."""
+"""The tables that a data set is made from, and the check that they fit together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sources:
     generator: str | None = None
 
     def by_role(self) -> dict[str, Path]:
-        """All files by what they are."""
+        """All files by role: `interactions`, `items` or `features/<modality>`."""
         roles = {"interactions": self.interactions}
         if self.items is not None:
             roles["items"] = self.items
@@ -46,11 +46,16 @@ class Sources:
 
 
 def check_sources(sources: Sources, settings: ImportSettings) -> None:
-    """Refuse what can be refused before any table is read.
+    """Check sources and settings as far as possible before any table is read.
+
+    Parameters
+    ----------
+    sources : the tables.
+    settings : every other choice of the import.
 
     Raises
     ------
-    UserError : settings and tables do not go together, or a file is missing or of no known format.
+    UserError : settings and tables do not fit, or a file is missing or of an unknown format.
     """
     if settings.protocol not in PROTOCOLS:
         raise unknown("protocol", settings.protocol, PROTOCOLS)
@@ -77,7 +82,17 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
 
 
 def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
-    """Describe the files that are about to be read."""
+    """Describe the input files, with a hash of each.
+
+    Parameters
+    ----------
+    sources : the tables.
+    reporter : shows the progress in bytes.
+
+    Raises
+    ------
+    UserError : a file cannot be read.
+    """
     roles = sources.by_role()
     sizes = {role: path.stat().st_size for role, path in roles.items()}
     with reporter.stage("hashing inputs", sum(sizes.values())) as advance:

@@ -19,10 +19,10 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 FORMATS = (*_DELIMITERS, *_JSON, *_PARQUET)
-"""Endings of the files that can be read; all but Parquet also with `.gz` behind."""
+"""Endings of the files that can be read; all but Parquet may be followed by `.gz`."""
 _BLOCK = 1 << 24
 _SHARED = ("item_id", "vector")
-"""Columns that several tables have, perhaps under several names."""
+"""Columns that several tables have, perhaps under different names."""
 
 
 def read_table(
@@ -35,7 +35,7 @@ def read_table(
 
     Parameters
     ----------
-    path : the file; its ending tells the format.
+    path : the file; its ending decides the format.
     required, optional : names of the columns to read; optional ones may be missing.
     columns : column names in the file by mmsr's names, where they differ. `item_id` and `vector`
         may have their own names in some of the files only: the others are read by mmsr's names.
@@ -65,11 +65,19 @@ def read_table(
 
 
 def check_format(path: Path) -> str:
-    """Return the ending that tells the format of an existing, readable file, without `.gz`.
+    """Check that a file can be read and has a known format.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    The ending that decides the format, without `.gz`.
 
     Raises
     ------
-    UserError : it is missing, a folder, unreadable, or of no known format.
+    UserError : it is missing, a folder, unreadable, or of an unknown format.
     """
     try:
         with path.open("rb"):
@@ -134,7 +142,7 @@ def _scan(path: Path, ending: str) -> tuple[list[str], Callable[[list[str]], pa.
 
 
 def _read_delimited(path: Path, delimiter: str, chosen: list[str]) -> pa.Table:
-    """Read columns as text: what a number is, is for the caller to decide (ids are none)."""
+    """Read columns as text: the caller decides what is a number (ids are not)."""
     return pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(block_size=_BLOCK),

@@ -14,20 +14,20 @@ from mmsr.models.softmax import softmax
 class Aggregator(nn.Module, ABC):
     """One layer of message passing over a batch graph.
 
-    Subclasses take `(config, n_types, width)` and implement `forward`. They must treat padded nodes
-    (related to nothing but themselves) so that these change nothing elsewhere.
+    Subclasses take `(config, n_types, width)` and implement `forward`. Padded nodes, which are
+    related to nothing but themselves, must not affect other nodes.
     """
 
     @abstractmethod
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        """New node vectors.
+        """Compute new node vectors.
 
         Parameters
         ----------
         graph : the batch graph.
         h_BND : node vectors `[B, N, D]`.
-        queries_BQ : nodes of type 0 whose new vectors are wanted, `[B, Q]` indices on the node
-            axis; None stands for all nodes. A layer may compute just these rows.
+        queries_BQ : nodes of type 0 whose new vectors are wanted, int64 `[B, Q]` indices on the
+            node axis; None stands for all nodes. A layer need not compute other rows.
 
         Returns
         -------
@@ -36,10 +36,27 @@ class Aggregator(nn.Module, ABC):
 
 
 def rows_of(values_BNX: Tensor, queries_BQ: Tensor | None) -> Tensor:
-    """The queries' rows; all of them where there are no queries."""
+    """Select the queries' rows.
+
+    Parameters
+    ----------
+    values_BNX : `[B, N, ...]`.
+    queries_BQ : int64 indices on the node axis; None stands for all nodes.
+
+    Returns
+    -------
+    `[B, Q, ...]`, or `values_BNX` itself.
+    """
     return values_BNX if queries_BQ is None else take_rows(values_BNX, queries_BQ)
 
 
 def attention_weights(scores: Tensor, probability: float, training: bool) -> Tensor:
-    """Softmax over the last axis, with dropout of this probability on the weights."""
+    """Softmax over the last axis, with dropout on the weights.
+
+    Parameters
+    ----------
+    scores : `[..., n]`, -inf where attention must not look.
+    probability : dropout probability, in [0, 1).
+    training : False turns dropout off.
+    """
     return dropout(softmax(scores), probability, training)

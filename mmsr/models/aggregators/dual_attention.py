@@ -3,9 +3,8 @@
 Shapes: B batch, N nodes, n nodes of one type block, M nodes of all other types, Q query nodes,
 R rows, S slots, D width.
 
-A homogeneous pass mixes nodes of one type, which share their projections, so it commutes with
-them: projecting the result of the pass equals passing the projections. The second pass of an
-asynchronous order therefore needs no further product with a weight matrix.
+Nodes of one type share their projections, so a homogeneous pass can mix projected vectors instead
+of projecting the mix: the second pass of an asynchronous order needs no further projection.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Blocks = tuple[Tensor, ...]
 
 
 class DualAttention(Aggregator):
-    """The paper's HAN-GNN layer and its ablations, chosen by `config.order`."""
+    """The paper's HAN-GNN layer (eqs. 12-17) and its ablations, chosen by `config.order`."""
 
     def __init__(self, config: DualAttentionConfig, n_types: int, width: int) -> None:
         super().__init__()
@@ -60,8 +59,8 @@ class DualAttention(Aggregator):
 class Passes(ABC):
     """The two attention passes over one batch graph, with one layer's parameters.
 
-    A pass that is the second one is wanted for the output nodes alone. What it reads of the first
-    is called *near*: vectors of the nodes that heterogeneous attention of output nodes looks at.
+    Output nodes are those whose new vectors are wanted; near nodes are those that heterogeneous
+    attention of output nodes looks at. All arguments are vectors by node type.
     """
 
     def __init__(self, layer: DualAttention, graph: BatchGraph) -> None:
@@ -69,31 +68,31 @@ class Passes(ABC):
 
     @abstractmethod
     def near(self, x: Blocks) -> Blocks:
-        """The near nodes' rows of `x`."""
+        """Select the near nodes' rows of `x`, which holds all nodes."""
 
     @abstractmethod
     def within_near(self, x: Blocks, near: Blocks, *values: Blocks) -> tuple[Blocks, ...]:
-        """Homogeneous pass: `values` mixed by the scores of eq. (12) between `x`, near nodes.
+        """Homogeneous pass (eqs. 12, 14) for the near nodes: weighted sums of each of `values`.
 
-        `near` are the near nodes' rows of `x`.
+        Scores are those of `near`, the near nodes' rows of `x`, with `x`.
         """
 
     @abstractmethod
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
-        """Heterogeneous pass for all nodes that homogeneous attention of output nodes looks at."""
+        """Heterogeneous pass for all nodes that the output nodes' homogeneous attention reads."""
 
     @abstractmethod
     def within(self, x: Blocks, value: Blocks) -> Tensor:
-        """Homogeneous pass for the output nodes."""
+        """Homogeneous pass (eqs. 12, 14) for the output nodes, with scores between vectors `x`."""
 
     @abstractmethod
     def across(self, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
-        """Heterogeneous pass (eq. 13) for the output nodes, from vectors of the near ones."""
+        """Heterogeneous pass (eqs. 13, 14) for the output nodes, from vectors of near nodes."""
 
     def _within_weights(
         self, rows_BRD: Tensor, x_BnD: Tensor, mask_BR4n: Tensor, bias_BRn: Tensor
     ) -> Tensor:
-        """Softmax over eq. (12): a_r · (v_i ⊙ v_j), r the mask's relation from i to j."""
+        """Softmax over eq. (12): a_r · (v_i ⊙ v_j), where r is the relation from i to j."""
         scaled_BXD = (rows_BRD[:, :, None] * self.layer.relation).flatten(1, 2)
         scores_BR4n = (scaled_BXD @ x_BnD.transpose(1, 2)).view(mask_BR4n.shape)
         scores_BRn = (scores_BR4n * mask_BR4n).sum(dim=2)
@@ -109,7 +108,7 @@ class Passes(ABC):
 
 
 def _mixed(weights_BRn: Tensor, values: list[Tensor]) -> list[Tensor]:
-    """Weighted sums of each value `[B, n, D]`; one that is given twice is summed once."""
+    """Weighted sums of each value `[B, n, D]`; a value given twice is summed once."""
     sums = {id(v): weights_BRn @ v for v in {id(v): v for v in values}.values()}
     return [sums[id(v)] for v in values]
 
@@ -140,11 +139,11 @@ class AllPasses(Passes):
 
 
 class QueryPasses(Passes):
-    """Some nodes of type 0 are the output nodes.
+    """The output nodes are some nodes of type 0, the queries.
 
-    Near them are they themselves and, an item having the same codes wherever it occurs, the nodes
-    they are linked to: a few slots S for each, so no row of any other node is computed. Where codes
-    are lost by position, those of its latest position count (`BatchGraph.linked`).
+    Their near nodes are the queries themselves and the nodes they are linked to (an item has the
+    same codes wherever it occurs): a few slots S each, so no other rows are computed. Where codes
+    are lost by position, the links at an item's latest position count (`BatchGraph.linked`).
     """
 
     def __init__(self, layer: DualAttention, graph: BatchGraph, queries_BQ: Tensor) -> None:
@@ -156,7 +155,7 @@ class QueryPasses(Passes):
 
     @cached_property
     def within_items(self) -> tuple[Tensor, Tensor]:
-        """Mask and bias of the queries among the items: both orders of the passes ask for them."""
+        """Mask and bias between queries and items; computed once for both orders of the passes."""
         return self.graph.within_of(0, self.rows[0])
 
     def near(self, x: Blocks) -> Blocks:
@@ -171,7 +170,7 @@ class QueryPasses(Passes):
         return tuple(zip(*mixed, strict=True))
 
     def across_sources(self, query: Blocks, key: Blocks, value: Blocks) -> Blocks:
-        # An item looks at itself and at nodes of other types, so there is one score for itself.
+        # An item reads itself and nodes of other types, so its own type needs only one score.
         if len(query) == 1:
             return (self._weights(torch.zeros_like(value[0][:, :, :1])) * value[0],)
         items_BnD, keys_BMD = query[0], torch.cat(key[1:], dim=1)
@@ -208,18 +207,18 @@ class Order(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
-        """Vectors of the output nodes of `p` from the projections of all nodes."""
+        """Vectors `[B, Q, D]` of the output nodes of `p`, from the projections of all nodes."""
 
 
 class Homogeneous(Order):
-    """`ho`: within types alone."""
+    """`ho`: homogeneous attention only, within node types."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         return p.within(value, value)
 
 
 class Heterogeneous(Order):
-    """`he`: across types alone."""
+    """`he`: heterogeneous attention only, across node types."""
 
     homogeneous = False
 
@@ -257,7 +256,7 @@ class HeterogeneousFirst(Order):
 
 
 class NonInvasiveHomogeneousFirst(Order):
-    """`NI(hohe)`: the first pass changes the scores of the second, the values stay V."""
+    """`NI(hohe)`: homogeneous attention changes only the scores of the heterogeneous pass."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         near = p.near(value)
@@ -266,7 +265,7 @@ class NonInvasiveHomogeneousFirst(Order):
 
 
 class NonInvasiveHeterogeneousFirst(Order):
-    """`NI(heho)`: the first pass changes the scores of the second, the values stay V."""
+    """`NI(heho)`: heterogeneous attention changes only the scores of the homogeneous pass."""
 
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         return p.within(p.across_sources(query, key, value), value)

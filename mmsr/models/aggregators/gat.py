@@ -25,9 +25,9 @@ from mmsr.models.softmax import softmax, softmax_backward
 class Gat(Aggregator):
     """h_i' = sum_j softmax_j(LeakyReLU(a · [W h_i ; W h_j])) W h_j + b, self-loops included.
 
-    Eqs. (9)-(11), Veličković et al. (2018); equal to torch-geometric's `GATConv`. The score is the
-    sum of a scalar per node and end of the edge, a_own · W h_i and a_other · W h_j. Where rows of
-    a few nodes are wanted, neighbours are summed before they are projected, which saves products.
+    Eqs. (9)-(11), Veličković et al. (2018); equal to torch-geometric's `GATConv`. The score of an
+    edge is the sum of two scalars, a_own · W h_i and a_other · W h_j. Where only the rows of a few
+    nodes are wanted, neighbours are summed before they are projected, which saves products.
     """
 
     def __init__(self, config: GatConfig, n_types: int, width: int) -> None:
@@ -74,11 +74,11 @@ def _scores(own: Tensor, other: Tensor, negative_slope: float) -> Tensor:
 
 
 class _Attention(torch.autograd.Function):
-    """Sums of projected vectors `[B, N, D]` by their attention weights, and the bias (eqs. 9-11).
+    """Attention of all nodes: sums of projected vectors by eqs. (9)-(11), plus the bias.
 
-    All nodes' sums; the heads' vectors lie side by side. The backward pass writes the gradient of
-    the projected vectors where these are, which saves fresh memory of that size. So it runs once:
-    another time, torch raises.
+    Vectors are `[B, N, D]`, with the heads side by side. The backward pass overwrites the projected
+    vectors with their gradient, which saves memory of that size. So it can run only once; torch
+    raises if it is run again.
     """
 
     @staticmethod
@@ -120,14 +120,14 @@ class _Attention(torch.autograd.Function):
             d_BNN = torch.ops.aten.leaky_relu_backward(d_BNN, scores_BNN, ctx.negative_slope, True)
             d_ends_2R = torch.stack((d_BNN.sum(dim=2), d_BNN.sum(dim=1))).flatten(1)
             torch.mm(d_ends_2R, x_RD[:, columns], out=d_ends_2HK[:, head])
-            # From here on, x is its gradient.
+            # From here on, x holds its own gradient.
             torch.mm(d_ends_2R.T, ends_2K, out=x_RD[:, columns])
             x_BNK.baddbmm_(_masked(weights_BNN, mask_BNN).mT, gradient_BNK)
         return x_BND, *d_ends_2HK, gradients[0].sum(dim=(0, 1)), None, None, None
 
 
 def _heads(ends_2HK: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Of each head the columns of its vectors, and both ends `[2, K]`."""
+    """For each head, the columns of its vectors, and a_own and a_other `[2, K]`."""
     K = ends_2HK.shape[2]
     for head, ends_2K in enumerate(ends_2HK.unbind(1)):
         yield slice(head * K, (head + 1) * K), ends_2K

@@ -1,4 +1,4 @@
-"""Attention over all nodes of a graph, told of its structure by biases.
+"""Attention over all nodes of a graph, which sees its structure through biases.
 
 Shapes: B batch, N nodes, Q query nodes, D width, H heads, K = D / H width of a head.
 """
@@ -22,11 +22,11 @@ class Graphormer(Aggregator):
 
     x_i = h_i + z_degree(i) is the centrality encoding (their eq. 5); scores are
     (W_Q x_i) · (W_K x_j) / √K + b_distance(i, j) + c_relation(i, j) per head (eqs. 6, 7: one hop,
-    whose edge feature is the relation). What follows is the value and output projection alone:
-    without their residual connections, normalisation and feed-forward network, so that comparing
-    aggregators compares aggregation.
+    whose edge feature is the relation). Value and output projections follow, but not their residual
+    connections, normalisation and feed-forward network, so that comparing aggregators compares
+    aggregation.
 
-    W_K is applied to the queries and W_V after the sum, which saves products where few rows are
+    W_K is applied to the queries, and W_V after the sum, which saves products where few rows are
     wanted.
     """
 
@@ -62,7 +62,7 @@ class Graphormer(Aggregator):
         return product(heads_BQHK.flatten(2), self.output) + self.output_bias
 
     def _bias(self, graph: BatchGraph, queries_BQ: Tensor | None) -> Tensor:
-        """Bias `[B, Q, H, N]` by relation and distance; -inf at padding, but at the node itself."""
+        """Bias `[B, Q, H, N]` by relation and distance; -inf to padding, except from itself."""
         distance_BQN = graph.distances(self.config.max_distance, queries_BQ).long()
         relation_BQN = graph.relations_of(queries_BQ).long()
         pairs = (self.relation[:, None] + self.distance).flatten(0, 1)  # one look-up serves both

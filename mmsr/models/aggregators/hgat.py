@@ -52,7 +52,7 @@ class Hgat(Aggregator):
 def _parts_of_scores(
     graph: BatchGraph, weight_TDR: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
 ) -> Tensor:
-    """Each node's vector times its type's matrix; queries are of type 0."""
+    """Each node's vector times the matrix of its type; queries are of type 0."""
     if queries_BQ is not None:
         return take_rows(h_BND, queries_BQ) @ weight_TDR[0]
     pairs = zip(graph.by_type(h_BND), weight_TDR, strict=True)

@@ -36,7 +36,7 @@ def _mean_weights(graph: BatchGraph, relation_BQN: Tensor, dtype: torch.dtype) -
     """1 / |N_i^r| for the relation r from i to j; 0 where there is none."""
     blocks = []
     for relation_BQn in graph.by_type(relation_BQN, dim=2):
-        # A row's relations to another type are all the same one.
+        # All relations of a row to the nodes of another type are the same one.
         alike = [relation_BQn == r for r in WITHIN] + [relation_BQn >= FIRST_CROSS]
         means = [a / a.sum(dim=2, keepdim=True).clamp(min=1) for a in alike]
         blocks.append(torch.stack(means).sum(dim=0))

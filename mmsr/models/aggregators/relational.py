@@ -22,9 +22,9 @@ WITHIN = (SELF, *SEQUENTIAL)
 class RelationalSum(nn.Module):
     """sum_j w_ij W_r h_j, where r is the relation from i to j.
 
-    Neighbours are summed per relation before they are projected. A node of one type has three
-    relations within its type, one to itself and one to each other type; so the sums of a type's
-    nodes lie side by side and are projected by one product.
+    Neighbours are summed per relation before they are projected. A node has three relations to
+    other nodes of its type, one to itself and one to each other type, so these sums are
+    concatenated and projected by one product.
     """
 
     def __init__(self, n_types: int, width: int) -> None:
@@ -41,9 +41,19 @@ class RelationalSum(nn.Module):
         h_BND: Tensor,
         queries_BQ: Tensor | None,
     ) -> Tensor:
-        """Sums `[B, Q, D]` for the queries; for all nodes where there are none.
+        """Compute the sums.
 
-        `relation_BQN` holds their rows of `BatchGraph.relation_BNN`, `weights_BQN` the w_ij.
+        Parameters
+        ----------
+        graph : the batch graph.
+        relation_BQN : relation ids, the queries' rows of `BatchGraph.relation_BNN`.
+        weights_BQN : w_ij; 0 where nodes are unrelated.
+        h_BND : node vectors.
+        queries_BQ : nodes of type 0; None stands for all nodes, and Q is N.
+
+        Returns
+        -------
+        `[B, Q, D]`.
         """
         blocks = graph.by_type(h_BND)
         if queries_BQ is not None:
@@ -83,7 +93,18 @@ class RelationalSum(nn.Module):
 def relation_scores(
     relation_BQN: Tensor, own_BQR: Tensor, other_BNR: Tensor, negative_slope: float
 ) -> Tensor:
-    """LeakyReLU(own[i, r] + other[j, r]), r from i to j, `[B, Q, N]`; -inf where unrelated."""
+    """LeakyReLU(own[i, r] + other[j, r]), where r is the relation from i to j.
+
+    Parameters
+    ----------
+    relation_BQN : relation ids, the queries' rows of `BatchGraph.relation_BNN`.
+    own_BQR, other_BNR : parts of the score per relation, of the node that reads and the one read.
+    negative_slope : slope of LeakyReLU below zero.
+
+    Returns
+    -------
+    `[B, Q, N]`, -inf where nodes are unrelated.
+    """
     place_BQN = (relation_BQN.long() - SELF).clamp_(min=0)
     scores_BQN = own_BQR.gather(2, place_BQN) + other_BNR.mT.gather(1, place_BQN)
     scores_BQN = F.leaky_relu(scores_BQN, negative_slope)

@@ -15,9 +15,9 @@ from mmsr.models.embedding import uniform_
 class Rgat(Aggregator):
     """h_i' = sum_j softmax_j(LeakyReLU(q · W_r h_i + k · W_r h_j)) W_r h_j + b, r from i to j.
 
-    Busbridge et al. (2019), additive attention, one softmax across all relations (`self` is one of
-    them). Equal to torch-geometric's `RGATConv`, which also shares q and k among the relations:
-    W_r makes the scores relation-specific already.
+    Busbridge et al. (2019), additive attention, one softmax across all relations, `self` included.
+    Equal to torch-geometric's `RGATConv`, which also shares q and k among the relations, since W_r
+    makes the scores relation-specific already.
     """
 
     def __init__(self, config: RgatConfig, n_types: int, width: int) -> None:
