@@ -40,9 +40,9 @@ from beauty import GRAPHS, SEED, Codes, make_batches, make_codes
 from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset, Prefixes, open_test
 from mmsr.evaluation import evaluate
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.build import build_batch_graph
 from mmsr.model_config import ModelConfig
-from mmsr.models.aggregators.dual_attention import QueryPasses
+from mmsr.models.aggregators.attention_passes import QueryPasses
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import AGGREGATORS
 from mmsr.training import bf16_is_native

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mmsr.config import Config
 from mmsr.model_config import AggregatorConfig
-from mmsr.models.aggregators.dual_attention import ORDERS
+from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import AGGREGATORS, READOUTS
 from mmsr.models.scoring import SCORINGS

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.config import ModelConfig
-from mmsr.graph.batch import at_latest, build_batch_graph
+from mmsr.graph.batch import at_latest
+from mmsr.graph.build import build_batch_graph
 from mmsr.models.embedding import NodeTables
 from mmsr.models.sequence import SequenceModule
 

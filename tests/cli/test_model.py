@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from mmsr.config import Config
-from mmsr.models.aggregators.dual_attention import ORDERS, Gated
+from mmsr.models.aggregators.attention_orders import ORDERS, Gated
 from mmsr.models.aggregators.gcn import Gcn
 from mmsr.models.mmsr import FUSIONS
 from mmsr.models.registry import AGGREGATORS, READOUTS

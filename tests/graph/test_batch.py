@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsr.graph.batch import BatchGraph, build_batch_graph, take_rows
+from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.graph.build import build_batch_graph
 from mmsr.graph.relations import (
     BOTH,
     IN,

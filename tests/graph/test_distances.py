@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import shortest_path
 
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.build import build_batch_graph
 from mmsr.graph.distances import shortest_paths
 
 

@@ -10,7 +10,7 @@ import torch
 
 from mmsr.config import Config, ModelConfig
 from mmsr.errors import UserError
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.build import build_batch_graph
 from mmsr.models import products
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import make_aggregator

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.build import build_batch_graph
 from mmsr.model_config import DualAttentionConfig
-from mmsr.models.aggregators.dual_attention import AllPasses, DualAttention, QueryPasses
+from mmsr.models.aggregators.attention_passes import AllPasses, QueryPasses
+from mmsr.models.aggregators.dual_attention import DualAttention
 
 
 def test_an_item_that_looks_at_itself_alone_is_dropped_like_any_other() -> None:

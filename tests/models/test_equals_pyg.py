@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv, RGATConv, RGCNConv, SAGEConv
 
-from mmsr.graph.batch import BatchGraph, build_batch_graph
+from mmsr.graph.batch import BatchGraph
+from mmsr.graph.build import build_batch_graph
 from mmsr.graph.relations import SELF, n_relations
 from mmsr.model_config import (
     GatConfig,

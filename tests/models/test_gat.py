@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmsr.graph.batch import BatchGraph, build_batch_graph
+from mmsr.graph.batch import BatchGraph
+from mmsr.graph.build import build_batch_graph
 from mmsr.model_config import GatConfig
 from mmsr.models.aggregators.gat import Gat
 

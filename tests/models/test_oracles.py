@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmsr.config import Config
-from mmsr.graph.batch import build_batch_graph
+from mmsr.graph.build import build_batch_graph
 from mmsr.models import mmsr, registry
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import make_aggregator

@@ -7,7 +7,7 @@ import pytest
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.model_config import AGGREGATOR_NAMES
-from mmsr.models.aggregators.dual_attention import ORDERS
+from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, published
 
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
