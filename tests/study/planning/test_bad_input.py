@@ -339,7 +339,7 @@ def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
 
 @pytest.mark.parametrize("name", ["demo", "toys", "beauty"])
 def test_the_study_files_are_studies(name):
-    path = Path(__file__).parents[2] / "studies" / f"{name}.py"
+    path = Path(__file__).parents[3] / "studies" / f"{name}.py"
     space: dict[str, object] = {"__name__": "read"}
     exec(compile(path.read_text(), str(path), "exec"), space)
     assert space["study"].dataset == name
