@@ -1,0 +1,116 @@
+"""A study that an older mmsr began, and that was killed, is finished by this one.
+
+`assets/interrupted-study.tar.gz` is the home of such a study, as commit e107f09 left it at
+`/srv/mmsr`: two of four trials had finished when its driver was killed at the end of the third epoch of
+the next. Left out are Ray's own snapshots, which nobody reads.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmsr.data import Dataset
+from mmsr.study.storage.attributes import predecessor
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import rows
+
+pytestmark = pytest.mark.slow
+
+ASSET = Path(__file__).parents[2] / "assets" / "interrupted-study.tar.gz"
+LEFT_AT = "/srv/mmsr"
+FINISHED = {0: 0.5276202205824055, 1: 0.5994146418898139}
+"""Value of each trial that had finished, by its number."""
+
+STUDY = """
+from mmsr.study import Float, Int, Study
+
+study = Study(
+    dataset="shop",
+    name="before",
+    trials=4,
+    epochs=8,
+    space={
+        "graph.n_codes": Int(4, 8, step=2),
+        "training.learning_rate": Float(1e-3, 1e-1, log=True),
+    },
+    base={"model.width": 8, "training.batch_size": 32, "training.patience": 8},
+    enqueue=[
+        {"graph.n_codes": codes, "training.learning_rate": rate}
+        for codes, rate in ((4, 0.01), (6, 0.03), (8, 0.003), (4, 0.1))
+    ],
+    resources={"cpu": 2},
+    pruner=None,
+)
+
+if __name__ == "__main__":
+    study.main()
+"""
+
+
+def moved(home: Path) -> None:
+    """Tell MLflow's database that its artifacts lie in another folder now."""
+    with sqlite3.connect(home / "mlflow.db") as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (LEFT_AT, str(home))
+            )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, driver_class):
+    """The home before and after the same command was given again."""
+    folder = tmp_path_factory.mktemp("older")
+    home = folder / "home"
+    with tarfile.open(ASSET) as archive:
+        archive.extractall(home, filter="data")
+    moved(home)
+    script = folder / "before.py"
+    script.write_text(STUDY)
+    environment = {**os.environ, "MMSR_HOME": str(home)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSR_HOME", str(home))
+        before = look_up("before")
+        states = [row.state for row in rows(before.study)]
+        curve = dict(before.study.trials[2].intermediate_values)
+        out, _ = driver_class(script, environment).run("--resume")
+        study = look_up("before").study
+        yield SimpleNamespace(home=home, states=states, curve=curve, out=out, study=study)
+
+
+def test_it_was_interrupted_as_the_archive_says(place):
+    assert place.states == ["finished", "finished", "running", "waiting"]
+    assert list(place.curve) == [1, 2]
+
+
+def test_it_goes_on_and_ends(place):
+    assert "study before exists: going on after 2 of 4 trials" in place.out
+    assert "1 trial that was not finished" in place.out
+    assert "4 finished" in place.out
+    found = rows(place.study)
+    assert [row.state for row in found] == ["finished"] * 4
+    assert {row.number: row.value for row in found if row.number in FINISHED} == FINISHED
+
+
+def test_the_interrupted_trial_kept_its_curve_and_its_config(place):
+    (retried,) = [trial for trial in place.study.trials if predecessor(trial) is not None]
+    assert predecessor(retried) == 2
+    curve = retried.intermediate_values
+    assert list(curve) == list(range(1, 9))
+    assert {epoch: curve[epoch] for epoch in place.curve} == place.curve
+    assert retried.user_attrs["config"] == place.study.trials[2].user_attrs["config"]
+
+
+def test_its_data_and_its_runs_are_read_as_before(place, tracked_runs, monkeypatch):
+    monkeypatch.setenv("MMSR_HOME", str(place.home))
+    hashes = {look_up("before").definition.dataset_hash, Dataset.open("shop").content_hash}
+    assert len(hashes) == 1
+    runs = tracked_runs(place.home, "before")
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 4
+    epochs = {run.info.run_name: run.data.metrics["valid/mrr_at_20"] for run in runs}
+    assert len(epochs) == 4
