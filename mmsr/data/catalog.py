@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data.folders import _NAME, cannot
+from mmsr.data.folders import NAME, cannot
 from mmsr.data.manifest import MANIFEST_FILE
 from mmsr.errors import unknown
 
@@ -14,7 +14,7 @@ def names() -> list[str]:
     """Names of the prepared data sets, sorted, those in the home's object store included."""
     from mmsr.data.mirror import published
 
-    return sorted({*_names_here(), *(name for name in published() if _NAME.fullmatch(name))})
+    return sorted({*_names_here(), *(name for name in published() if NAME.fullmatch(name))})
 
 
 def _names_here() -> list[str]:
@@ -25,7 +25,7 @@ def _names_here() -> list[str]:
         return []
     except OSError as error:
         raise cannot("read", folder, error) from None
-    return [name for name in found if _NAME.fullmatch(name)]
+    return [name for name in found if NAME.fullmatch(name)]
 
 
 def find(name: str) -> Path:

@@ -17,7 +17,7 @@ from mmsr.data.manifest import MANIFEST_FILE
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> None:
@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     ------
     UserError : it cannot.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UserError(
             f"bad dataset name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"

@@ -1,8 +1,8 @@
 """A study that an older mmsr began, and that was killed, is finished by this one.
 
 `assets/interrupted-study.tar.gz` is the home of such a study, as commit e107f09 left it at
-`/srv/mmsr`: two of four trials had finished when its driver was killed at the end of the third epoch of
-the next. Left out are Ray's own snapshots, which nobody reads.
+`/srv/mmsr`: two of four trials had finished when its driver was killed, at the end of the third
+epoch of the next. Left out are Ray's own snapshots, which nobody reads.
 """
 
 from __future__ import annotations

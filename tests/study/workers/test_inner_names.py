@@ -1,0 +1,201 @@
+"""What is used of Ray and Optuna past their public interface is there, and does what it is for.
+
+Each test is named after the one thing that an upgrade has taken away when it fails.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from mmsr.study.search import Halving, Hyperband, Median
+from mmsr.study.search.competition import AmongCurrent
+from mmsr.study.search.study_view import StudyView
+from mmsr.study.storage import database
+from mmsr.study.workers import inner_names
+from mmsr.study.workers.inner_names import READ_OF_A_STUDY
+
+
+@pytest.fixture
+def study(tmp_path):
+    storage = database.open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    return optuna.create_study(study_name="s", storage=storage, direction="maximize")
+
+
+def test_optuna_study_storage(study):
+    assert isinstance(inner_names.storage_of(study), optuna.storages.BaseStorage)
+
+
+def test_optuna_study_id_of_studies_and_summaries(study):
+    (summary,) = inner_names.storage_of(study).get_all_studies()
+    assert inner_names.id_of_study(summary) == inner_names.id_of_study(study)
+
+
+def test_optuna_trial_id(study):
+    study.ask()
+    (trial,) = study.trials
+    stored = inner_names.storage_of(study).get_trial(inner_names.id_of_trial(trial))
+    assert stored.number == trial.number
+    assert inner_names.id_of_trial(inner_names.with_id(trial, 99)) == 99
+
+
+def test_optuna_study_get_trials_with_cache(study):
+    study.ask()
+    study.tell(study.ask(), 0.5)
+    found = inner_names.all_trials(study, False, (TrialState.COMPLETE,), True)
+    assert [trial.number for trial in found] == [1]
+
+
+def test_optuna_rdb_storage_scoped_session_and_engine(study, tmp_path):
+    rdb = database.open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    study_id = inner_names.id_of_study(study)
+    session = rdb.scoped_session
+
+    def fail_halfway():
+        with inner_names.one_transaction(rdb):
+            rdb.set_study_user_attr(study_id, "a", 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert rdb.get_study_user_attrs(study_id) == {}, "all of it is kept, or nothing"
+    with inner_names.one_transaction(rdb):
+        rdb.set_study_user_attr(study_id, "a", 1)
+    assert rdb.get_study_user_attrs(study_id) == {"a": 1}
+    assert rdb.scoped_session is session
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        Halving(first_rung=1, factor=2, startup_trials=0),
+        Hyperband(first_rung=1, factor=2, startup_trials=0),
+        Median(first_epoch=1, startup_trials=0),
+    ],
+    ids=str,
+)
+def test_what_optunas_pruners_read_of_a_study(study, pruner, monkeypatch):
+    read = set()
+    passed_on = StudyView.__getattr__
+
+    def spy(view, name):
+        read.add(name)
+        return passed_on(view, name)
+
+    monkeypatch.setattr(StudyView, "__getattr__", spy)
+    study.pruner = pruner.build(9)
+    assert isinstance(study.pruner, AmongCurrent)
+    for value in (0.5, 0.4, 0.3):
+        trial = study.ask()
+        for epoch in range(1, 5):
+            trial.report(value, epoch)
+            trial.should_prune()
+        study.tell(trial, value)
+    assert read
+    assert read <= READ_OF_A_STUDY
+
+
+def test_a_view_of_a_study_refuses_what_would_show_hidden_trials(study):
+    class Nothing(StudyView):
+        def chosen(self, trials):
+            return []
+
+    study.ask()
+    view = Nothing(study)
+    assert (view.get_trials(), view._get_trials()) == ([], [])
+    with pytest.raises(AttributeError, match="'trials'"):
+        _ = view.trials
+    assert view.direction == study.direction
+
+
+def test_ray_services_console_popen():
+    from ray._private import services
+
+    plain = services.ConsolePopen
+    with inner_names.processes_in_own_group():
+        assert services.ConsolePopen.keywords == {"process_group": 0}
+        assert services.ConsolePopen.func is plain
+    assert services.ConsolePopen is plain
+    assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
+
+
+def test_ray_state_available_resources_per_node(monkeypatch):
+    monkeypatch.setattr("ray._private.state.available_resources_per_node", lambda: {"a": {}})
+    assert inner_names.free_resources() == {"a": {}}
+
+
+def test_ray_state_cluster_config_and_its_node_groups():
+    from ray._private.state import state
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig
+
+    assert callable(state.get_cluster_config)
+    group = ClusterConfig().node_group_configs.add()
+    group.max_count = -1
+    group.resources["CPU"] = 8
+    assert dict(group.resources) == {"CPU": 8}
+
+
+def test_ray_init_node_ip_address():
+    import ray
+
+    assert "_node_ip_address" in inspect.getsource(ray.init)
+
+
+def test_tune_controller_checkpoint_manager_sync_every_n_trial_checkpoints():
+    from ray.tune.execution import experiment_state, tune_controller
+
+    assert "self._checkpoint_manager = " in inspect.getsource(tune_controller.TuneController)
+    manager = inspect.getsource(experiment_state._ExperimentCheckpointManager)
+    assert "self._sync_every_n_trial_checkpoints" in manager
+    controller = SimpleNamespace(_checkpoint_manager=SimpleNamespace())
+    inner_names.keep_no_snapshots(controller)
+    assert controller._checkpoint_manager._sync_every_n_trial_checkpoints is None
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """A trial of Ray Tune that has run nowhere."""
+    import ray.tune.experiment
+
+    made = ray.tune.experiment.Trial("x", stub=True, config={"task": "t", "number": 1})
+    made.temporary_state.ray_actor = None
+    return made
+
+
+def test_tune_trial_max_failures_and_num_failures(trial):
+    inner_names.allow_deaths(trial, 2)
+    assert trial.max_failures == trial.num_failures + 2
+    inner_names.kill_worker(trial)
+    assert trial.max_failures == 0
+
+
+def test_tune_trial_run_metadata(trial):
+    metadata = trial.run_metadata
+    metadata.metric_analysis["m"] = {}
+    metadata.metric_n_steps["m"] = {}
+    metadata.last_result = {"config": {"task": "t"}, "kept": 1}
+    assert metadata.checkpoint_manager.best_checkpoint_results == []
+    inner_names.drop_unread(trial)
+    assert (metadata.metric_analysis, metadata.metric_n_steps) == ({}, {})
+    assert (trial.config, metadata.last_result) == ({"number": 1}, {"kept": 1})
+
+
+def test_tune_trial_error_file(trial):
+    assert isinstance(inspect.getattr_static(trial, "error_file"), property)
+    assert inner_names.error_file_of(SimpleNamespace(error_file="error.txt")) == "error.txt"
+
+
+def test_every_inner_name_has_a_canary():
+    used = {
+        name
+        for name, value in vars(inner_names).items()
+        if isinstance(value, Callable) and getattr(value, "__module__", "") == inner_names.__name__
+    }
+    here = inspect.getsource(inspect.getmodule(test_every_inner_name_has_a_canary))
+    called = {name for name in used if f"inner_names.{name}(" in here}
+    assert used - called == {"node_groups"}, "that one needs a cluster: see test_cluster.py"
