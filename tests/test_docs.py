@@ -61,9 +61,13 @@ def words_of(line: str) -> list[str]:
 
 def whole_commands(text: str) -> list[list[str]]:
     """Commands of bash blocks, and what follows `$ ` in console blocks; continued lines joined."""
-    lines = "\n".join(blocks(text, "bash")).replace("\\\n", " ").splitlines()
-    shown = "\n".join(blocks(text, "console")).splitlines()
-    lines += [line.removeprefix("$ ") for line in shown if line.startswith("$ ")]
+    lines = []
+    for _, kind, code in FENCE.findall(text):
+        code = textwrap.dedent(code)
+        if kind == "bash":
+            lines += code.replace("\\\n", " ").splitlines()
+        elif kind == "console":
+            lines += re.findall(r"^\$ (.*)$", code, re.MULTILINE)
     found = [words for line in lines if (words := words_of(line))]
     quoted = [words_of(word) for words in found for word in words if word.startswith("mmsr ")]
     return found + quoted
@@ -75,7 +79,7 @@ def commands(*, inline_too: bool) -> list[str]:
     for name in DOCUMENTS:
         found |= {shlex.join(words) for words in whole_commands(text_of(name))}
         if inline_too:
-            found |= {code for code in inline(text_of(name)) if re.match(r"(mmsr|make) ", code)}
+            found |= {code for code in inline(text_of(name)) if re.match(r"mmsr [^…]+$", code)}
     return sorted(found)
 
 
@@ -217,7 +221,9 @@ def test_a_wrong_setting_is_found():
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_scripts_and_targets_exist(name):
     found = whole_commands(text_of(name))
-    found += [shlex.split(c) for c in inline(text_of(name)) if re.match(r"(make|python) \w", c)]
+    found += [
+        shlex.split(c) for c in inline(text_of(name)) if re.match(r"(make|python) [\w/.]+", c)
+    ]
     written = {f"{words[3]}.py" for words in found if words[:3] == ["mmsr", "study", "new"]}
     for words in found:
         check = make_problem if words[0] == "make" else lambda w: script_problem(w, written)
