@@ -413,6 +413,22 @@ def test_error_messages_are_those_of_the_code():
     assert not said_by_the_code("error: the shop is closed on Sundays, come again", known)
 
 
+def sentences_of_output(text: str) -> list[str]:
+    """Lines of shown output that say something: no tables, no settings, nothing shortened."""
+    lines = "".join(blocks(text, "console", "text")).splitlines()
+    said = [line for line in lines if not re.search(r"^\$ |^==>|^\s|n_codes|fusion|[│┃━─…]", line)]
+    return [x for x in said if re.search(r"[:;,]", x) and len(re.findall(r"[a-z]{3,}", x)) >= 6]
+
+
+def test_shown_output_is_that_of_the_code():
+    """Whoever changes a message is reminded of the pages that show it."""
+    known = [pattern for pattern in messages() if len(pattern.pattern) > 14]
+    shown = {line for name in DOCUMENTS for line in sentences_of_output(text_of(name))}
+    assert len(shown) >= 40
+    assert [x for x in shown if not any(pattern.search(x) for pattern in known)] == []
+    assert not any(pattern.search("the shop is closed: come again") for pattern in known)
+
+
 def test_docstrings_are_rewritten_for_the_api_pages():
     pytest.importorskip("griffe")
     numpy_style = load(ROOT / "docs" / "house_docstrings.py").numpy_style
