@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -383,6 +384,7 @@ def test_a_wrong_study_is_found(documented_home, monkeypatch):
             make_plan(wrong, Options())
 
 
+@cache
 def messages() -> list[re.Pattern[str]]:
     """All f-strings and texts of the code that are long enough to be a message."""
     found = []
