@@ -10,12 +10,13 @@ export MMSR_HOME
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 CHECKED := mmsr tests studies benchmarks
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint docs format clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    install, run the demo study, show its leaderboard"
 	@echo "make test    install, lint, check types, run all tests"
+	@echo "make docs    build the documentation in site/, strictly"
 	@echo "make lint    lint and check types only"
 	@echo "make format  let ruff format the code"
 	@echo "make clean   remove the environment and all caches; data sets and studies stay"
@@ -27,7 +28,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python studies/demo.py
 	@echo "in a shell with:  source $(BIN)/activate; export MMSR_HOME=$(MMSR_HOME)"
 
-test: lint
+test: lint docs
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest
 
@@ -38,6 +39,10 @@ lint: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check $(CHECKED)
 	@echo "==> mypy --strict"
 	@$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	@echo "==> mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix $(CHECKED)
