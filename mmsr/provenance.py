@@ -6,14 +6,40 @@ import getpass
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TypedDict
 
 import mmsr
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
+
+
+class Provenance(TypedDict):
+    """What tells where a result comes from."""
+
+    command: str
+    created_at: str
+    code: dict[str, str]
+
+
+def provenance() -> Provenance:
+    """What a result says of its origin: the command, the moment and the code."""
+    return Provenance(command=command_line(), created_at=now(), code=code_version())
+
+
+def command_line() -> str:
+    """This process's command, the program without its folder."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def now() -> str:
+    """This moment in UTC, to the second, in ISO format."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @lru_cache(maxsize=1)

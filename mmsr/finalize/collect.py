@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.finalize.request import DEVELOPMENT, TRAIN, Chosen, FinalPlan
-from mmsr.provenance import code_version
+from mmsr.provenance import provenance
 from mmsr.study.results.comparison import COMPARED, Comparison, compare, mean_and_std, users_means
 from mmsr.study.results.finalized import (
     ConfigFigures,
@@ -74,9 +70,7 @@ def collect(
         n_users=len(np.unique(some.users)) if some else None,
         n_targets=len(some.users) if some else None,
         trials=(plan.trials_over, plan.trials_wanted),
-        code=code_version(),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(),
     )
 
 

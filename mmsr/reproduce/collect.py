@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.config import METRICS
-from mmsr.provenance import code_version
+from mmsr.provenance import provenance
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.reproduce.tables import REFERENCE, Row, published
@@ -87,8 +83,7 @@ def collect(
         title=request.table.title,
         selection=request.label,
         study=known.name,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(),
         dataset=known.definition.dataset,
         dataset_hash=known.definition.dataset_hash,
         protocol=known.definition.protocol,
@@ -97,7 +92,6 @@ def collect(
         epochs=training.epochs,
         patience=training.patience,
         config=_common(request, runs),
-        code=code_version(),
         published_dataset=column.dataset,
         published_stands_in=column.stand_in,
         reference=REFERENCE,

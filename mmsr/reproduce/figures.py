@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from mmsr.errors import UserError
-from mmsr.provenance import code_version
+from mmsr.provenance import provenance
 from mmsr.reproduce.collect import runs_of
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Figure, FigureRow
@@ -141,9 +138,7 @@ def _figure(request: Request, known: KnownStudy, measured: tuple[FigureRow, ...]
         seeds=request.seeds,
         epochs=request.plan.base.training.epochs,
         settings={key: value for key, value in base.items() if key not in varied},
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code_version(),
+        **provenance(),
         rows=measured,
     )
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +12,7 @@ from rich.console import Console
 
 from mmsr.config import Config
 from mmsr.evaluation.sweep import Mask, Ranks, Sweep, summarise
-from mmsr.provenance import code_version
+from mmsr.provenance import provenance
 from mmsr.robustness.record import record_robustness
 from mmsr.robustness.request import RATES, parse_rates, parse_subsets
 from mmsr.robustness.results import Results
@@ -97,9 +93,7 @@ class TestLook:
                 dataset_hash=definition.dataset_hash,
                 protocol=definition.protocol,
                 config=self._configs[trial].to_dict(),
-                command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                code=code_version(),
+                **provenance(),
                 curves=summarise(self._sweeps[trial], ranks, self._users),
                 knockouts=None,
             )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Sweep, run_sweep
-from mmsr.provenance import code_version
+from mmsr.provenance import provenance
 from mmsr.robustness.plots import draw_html, draw_png
 from mmsr.robustness.results import NAME, Results
 from mmsr.study.results.knockouts import Progress, knockouts, ranked
@@ -51,9 +48,7 @@ def measure(
         dataset_hash=subject.dataset.content_hash,
         protocol=subject.dataset.protocol,
         config=subject.config.to_dict(),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code_version(),
+        **provenance(),
         curves=curves,
         knockouts=knockouts(subject, folder, valid, device=device, progress=progress),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ from mmsr.data.storage import (
     write_arrow,
 )
 from mmsr.errors import UserError
+from mmsr.provenance import now
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _write(
                 unused_metadata_rows=metadata.unused,
                 unused_vectors=unused,
             ),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            created_at=now(),
             created_by=f"mmsr {__version__}",
             generator=sources.generator,
         ),

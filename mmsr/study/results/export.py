@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
+from mmsr.provenance import now
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.known_study import KnownStudy
@@ -43,7 +43,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "mlflow_run_id": row.mlflow_run_id,
         "storage": without_password(known.storage),
         "tracking": without_password(known.tracking),
-        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "exported_at": now(),
         "finalized": _finalized(read_final(known.folder.finalized), row.number),
     }
     head = (

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from mmsr.config import Config
 from mmsr.errors import UserError
+from mmsr.provenance import now
 from mmsr.remote import RemotePath
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
@@ -110,8 +110,7 @@ def rank_on_test(
         dataset = known.open_dataset()
         check_test(dataset)
         checkpoints = [(row, checkpoint_of(known, row)) for row in new]
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        opening = Opening(at=now, trials=tuple(row.number for row in new))
+        opening = Opening(at=now(), trials=tuple(row.number for row in new))
         record(opening)
         in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
         known.study.set_user_attr(_OPENED, in_storage)
