@@ -24,7 +24,7 @@ Storage = Annotated[
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the study and of the file.")],
+    name: Annotated[str, typer.Argument(help="Name of the study and, without .py, of the file.")],
     dataset: Annotated[
         str,
         typer.Option(

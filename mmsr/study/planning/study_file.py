@@ -39,13 +39,14 @@ study = Study(
     trials=20,
     # The most epochs of a trial. It ends earlier when its metric no longer improves.
     epochs=30,
+    # trial_hours=1.0,  # a trial that trains longer has failed
     # Budgets: the study ends when its trials or one of these is used up.
     # hours=8.0,  # wall clock
     # cpu_hours=16.0,  # CPUs that trials get, times their time
-    # trial_hours=1.0,  # a trial that trains longer has failed
-    # What varies, by config key. `mmsr model list` names the models' parts and their values.
+    # What varies, by config key: Int(low, high), Float(low, high) or a Choice of any values.
+    # `mmsr model list` names what a model can be made of.
     space={
-        "graph.n_codes": Int(LEAST, MOST, step=10),
+        "graph.n_codes": Int(10, MOST, step=10),
         "graph.links_per_item": Int(1, 3),
         "model.fusion": Choice("adaptive", "early", "late"),
         "model.width": Choice(64, 128),
@@ -63,7 +64,7 @@ study = Study(
     # Config values that do not vary and are not the defaults.
     # base={"training.patience": 5},
     # Settings to try first. The default: known good ones, as far as the space has them.
-    # enqueue=[{"graph.n_codes": LEAST, "model.fusion": "early"}],
+    # enqueue=[{"graph.n_codes": 10, "model.fusion": "early"}],
     # What each trial gets. Four trials share a GPU with {"cpu": 1, "gpu": 0.25}. With "auto", one
     # trial is measured, and as many run at once as fit.
     resources={"cpu": 1, "gpu": 0},
@@ -94,7 +95,6 @@ def study_file(name: str, dataset: str, most_codes: int = _MOST_CODES) -> str:
     words = {
         "NAME": name,
         "DATASET": dataset,
-        "LEAST": "10",
         "MOST": str(max(10, min(_MOST_CODES, most_codes) // 10 * 10)),
     }
     return re.sub("|".join(rf"\b{word}\b" for word in words), lambda m: words[m[0]], _TEMPLATE)
