@@ -15,7 +15,7 @@ from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
-from mmsr.study.driver.opening import Found, find_existing, open_study_of
+from mmsr.study.driver.opening import find_existing, open_study_of
 from mmsr.study.driver.reporting import Reporter, Reporting
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import tell
@@ -43,13 +43,11 @@ from mmsr.tracking.shipper import JournalTracker
 if TYPE_CHECKING:
     import optuna
 
+Retried = Sequence[Mapping[str, Any]] | None
+"""Settings whose failed trials are retried, as Optuna stores them; None if none ever are."""
 
-def run_plan(
-    plan: Plan,
-    reporting: Reporting | None = None,
-    *,
-    retried: Sequence[Mapping[str, Any]] | None = None,
-) -> int:
+
+def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried = None) -> int:
     """Run a study until all its trials are done; returns the exit code.
 
     Parameters
@@ -76,7 +74,7 @@ def run_plan(
         console.print(found.greeting(plan), soft_wrap=True)
         if found.nothing_to_do is not None:
             study = open_study_of(plan, storage)
-            return _finish_again(plan, study, found, reporting, console)
+            return _finish_again(plan, study, reporting, console)
         stop.check()
         prepare_environment()
         with ray_cluster(plan.address):
@@ -90,9 +88,7 @@ def run_plan(
             return driver.run()
 
 
-def _finish_again(
-    plan: Plan, study: optuna.Study, found: Found, reporting: Reporting, console: Console
-) -> int:
+def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console: Console) -> int:
     """Show the end of a study with nothing left to run; ship events that an earlier driver kept."""
     from mmsr.tracking.shipper import unshipped
 

@@ -28,6 +28,10 @@ class Sampler(ABC):
 
     systematic: ClassVar[bool] = False
     """Whether the settings of the space are gone through one by one, and nothing is sampled."""
+    several_objectives: ClassVar[bool] = True
+    """Whether the study may have more than one objective."""
+    conditions: ClassVar[bool] = True
+    """Whether the space may have dimensions that exist under conditions only."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:  # noqa: B027 - some suit any space
         """Raise UserError for a knob out of range, or a space that the method is not for."""
@@ -80,6 +84,8 @@ class CmaEs(Sampler):
     stops most of them.
     """
 
+    several_objectives: ClassVar[bool] = False
+    conditions: ClassVar[bool] = False
     startup_trials: int = 1
     """Trials at random before the cloud is laid."""
 
@@ -121,6 +127,8 @@ class CmaEs(Sampler):
 class Gp(Sampler):
     """Gaussian process with expected improvement; for a space without conditions."""
 
+    several_objectives: ClassVar[bool] = False
+    conditions: ClassVar[bool] = False
     startup_trials: int = 8
     """Trials at random before the model proposes."""
 
@@ -233,8 +241,8 @@ def _quietly(make: Callable[..., BaseSampler], **knobs: Any) -> BaseSampler:
 def _check_one_objective(who: str, n_objectives: int) -> None:
     if n_objectives > 1:
         raise UserError(
-            f"sampler: {who} is for one objective, the study has {n_objectives}: choose tpe, "
-            "nsga2, random or grid"
+            f"sampler: {who} is for one objective, the study has {n_objectives}: "
+            f"choose {_those('several_objectives')}"
         )
 
 
@@ -243,8 +251,15 @@ def _check_unconditional(who: str, space: Space) -> None:
         if any(other in space and space[other].size() != 1 for other in dimension.when):
             raise UserError(
                 f"sampler: {who} needs dimensions that always exist, and {key} exists only"
-                f"{under(dimension.when)}: choose tpe, random or grid, or take it out of the space"
+                f"{under(dimension.when)}: choose {_those('conditions')}, or take it out of the "
+                "space"
             )
+
+
+def _those(trait: str) -> str:
+    """Names of the methods that have a trait, to choose from."""
+    *others, last = (name for name, kind in SAMPLERS.items() if getattr(kind, trait))
+    return f"{', '.join(others)} or {last}"
 
 
 def _stepped(dimension: Dimension) -> str:

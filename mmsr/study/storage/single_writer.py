@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +23,6 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsr.study.storage.pending_rows import SYSTEM, USER, PendingRows, read_json
 from mmsr.study.workers.inner_names import (
     id_of_study,
     id_of_trial,
@@ -61,12 +61,10 @@ class SingleWriterStorage(BaseStorage):
 
     def __init__(self, database: RDBStorage) -> None:
         self._database = database
-        self._cached = optuna.storages.get_storage(database)
         self._studies: dict[int, _LoadedStudy] = {}
         self._study_and_number: dict[int, tuple[int, int]] = {}
         """Study and number of a trial, by the trial's id."""
         self._in_transaction = False
-        self._pending = PendingRows()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -76,9 +74,8 @@ class SingleWriterStorage(BaseStorage):
             return
         self._in_transaction = True
         try:
-            with one_transaction(self._database) as connection:
+            with one_transaction(self._database):
                 yield
-                self._pending.write(connection)
         except BaseException:
             self._forget()
             raise
@@ -89,29 +86,29 @@ class SingleWriterStorage(BaseStorage):
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
         """Make a study."""
-        return self._cached.create_new_study(directions, study_name)
+        return self._database.create_new_study(directions, study_name)
 
     def delete_study(self, study_id: int) -> None:
         """Remove a study."""
         self._forget()
-        self._cached.delete_study(study_id)
+        self._database.delete_study(study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set an attribute of a study."""
         study = self._study(study_id)
-        self._cached.set_study_user_attr(study_id, key, value)
+        self._database.set_study_user_attr(study_id, key, value)
         study.user_attrs = {**study.user_attrs, key: _as_read(value)}
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a study."""
         study = self._study(study_id)
-        self._cached.set_study_system_attr(study_id, key, value)
+        self._database.set_study_system_attr(study_id, key, value)
         study.system_attrs = {**study.system_attrs, key: _as_read(value)}
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Id of a study; KeyError where there is none."""
         known = (id_ for id_, study in self._studies.items() if study.name == study_name)
-        return next(known, None) or self._cached.get_study_id_from_name(study_name)
+        return next(known, None) or self._database.get_study_id_from_name(study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Name of a study."""
@@ -131,12 +128,12 @@ class SingleWriterStorage(BaseStorage):
 
     def get_all_studies(self) -> list[Any]:
         """All studies of the database."""
-        return self._cached.get_all_studies()
+        return self._database.get_all_studies()
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Make a trial, by default a running one."""
         trials = self._study(study_id).trials
-        trial_id = self._cached.create_new_trial(study_id, template_trial)
+        trial_id = self._database.create_new_trial(study_id, template_trial)
         trial = _copy_as_read(template_trial) if template_trial else _blank()
         trial = with_id(trial, trial_id)
         trial.number = len(trials)
@@ -155,8 +152,7 @@ class SingleWriterStorage(BaseStorage):
         trial = self._updatable(trial_id)
         known = self._study(self._study_and_number[trial_id][0]).distributions
         check_distribution_compatibility(known.setdefault(param_name, distribution), distribution)
-        with self.together():
-            self._pending.add_param(trial_id, param_name, param_value_internal, distribution)
+        self._database.set_trial_param(trial_id, param_name, param_value_internal, distribution)
         value = distribution.to_external_repr(param_value_internal)
         self._put(
             trial,
@@ -169,7 +165,7 @@ class SingleWriterStorage(BaseStorage):
     ) -> bool:
         """Set a trial's state; False where a trial that is to run is not waiting."""
         trial = self._updatable(trial_id)
-        if not self._cached.set_trial_state_values(trial_id, state, values):
+        if not self._database.set_trial_state_values(trial_id, state, values):
             return False
         new: dict[str, Any] = {"state": state}
         if values is not None:
@@ -186,23 +182,21 @@ class SingleWriterStorage(BaseStorage):
     ) -> None:
         """Note what a trial has reported."""
         trial = self._updatable(trial_id)
-        self._cached.set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._database.set_trial_intermediate_value(trial_id, step, intermediate_value)
         values = {**trial.intermediate_values, step: intermediate_value}
         self._put(trial, intermediate_values=values)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial."""
         trial = self._updatable(trial_id)
-        with self.together():
-            read = self._pending.add_attr(USER, trial_id, key, value)
-        self._put(trial, user_attrs={**trial.user_attrs, key: read})
+        self._database.set_trial_user_attr(trial_id, key, value)
+        self._put(trial, user_attrs={**trial.user_attrs, key: _as_read(value)})
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a trial."""
         trial = self._updatable(trial_id)
-        with self.together():
-            read = self._pending.add_attr(SYSTEM, trial_id, key, value)
-        self._put(trial, system_attrs={**trial.system_attrs, key: read})
+        self._database.set_trial_system_attr(trial_id, key, value)
+        self._put(trial, system_attrs={**trial.system_attrs, key: _as_read(value)})
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Id of a trial by its number."""
@@ -241,7 +235,7 @@ class SingleWriterStorage(BaseStorage):
 
     def _study(self, study_id: int) -> _LoadedStudy:
         if study_id not in self._studies:
-            read = self._cached
+            read = self._database
             known = _LoadedStudy(
                 name=read.get_study_name_from_id(study_id),
                 directions=read.get_study_directions(study_id),
@@ -257,10 +251,8 @@ class SingleWriterStorage(BaseStorage):
 
     def _forget(self) -> None:
         """Read everything anew."""
-        self._pending.clear()
         self._studies.clear()
         self._study_and_number.clear()
-        self._cached = optuna.storages.get_storage(self._database)
 
     def _updatable(self, trial_id: int) -> FrozenTrial:
         trial = self.get_trial(trial_id)
@@ -285,7 +277,12 @@ def together(study: optuna.Study) -> Iterator[None]:
 
 def _as_read(value: Any) -> Any:
     """A value as it comes back from the database."""
-    return read_json(json.dumps(value))
+    return json.loads(json.dumps(value), object_pairs_hook=_with_shared_names)
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are kept once for all trials: there are many of the same."""
+    return {sys.intern(name): value for name, value in pairs}
 
 
 def _copy_as_read(template: FrozenTrial) -> FrozenTrial:
@@ -296,16 +293,6 @@ def _copy_as_read(template: FrozenTrial) -> FrozenTrial:
 
 
 def _blank() -> FrozenTrial:
-    return FrozenTrial(
-        number=-1,
-        trial_id=-1,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=datetime.now(),
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    trial.datetime_start = datetime.now()
+    return trial

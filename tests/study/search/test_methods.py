@@ -97,11 +97,39 @@ def search(sampler, space, n, tmp_path, seed=0):
     return configs
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    [Tpe(4), CmaEs(), pytest.param(Gp(4), marks=pytest.mark.slow), Nsga2(4), Random()],
-    ids=str,
-)
+EXAMPLES = {
+    "tpe": Tpe(4),
+    "gp": Gp(4),
+    "cmaes": CmaEs(),
+    "nsga2": Nsga2(4),
+    "random": Random(),
+    "grid": Grid(),
+}
+"""One of each search method."""
+PRUNER_EXAMPLES = {
+    "halving": Halving(first_rung=1, startup_trials=0),
+    "hyperband": Hyperband(startup_trials=0),
+    "median": Median(first_epoch=1, startup_trials=0),
+    "none": None,
+}
+
+
+def test_every_method_and_pruner_is_tested():
+    assert {name: type(one) for name, one in EXAMPLES.items()} == dict(SAMPLERS)
+    kinds = {name: one and type(one) for name, one in PRUNER_EXAMPLES.items()}
+    assert kinds == dict(PRUNERS)
+
+
+def examples(trait, wanted=True):
+    """Search methods that have a trait, or have it not; the Gaussian process is slow."""
+    return [
+        pytest.param(one, marks=pytest.mark.slow if isinstance(one, Gp) else ())
+        for one in EXAMPLES.values()
+        if getattr(one, trait) is wanted
+    ]
+
+
+@pytest.mark.parametrize("sampler", examples("systematic", False), ids=str)
 def test_proposals_follow_from_the_seed(sampler, tmp_path):
     first = search(sampler, NUMBERS, 6, tmp_path)
     assert search(sampler, NUMBERS, 6, tmp_path) == first
@@ -123,7 +151,7 @@ def test_a_model_finds_more_than_chance(sampler, trials, tmp_path):
     assert sum(best(sampler)) > sum(best(Random()))
 
 
-@pytest.mark.parametrize("sampler", [Tpe(4), Nsga2(4), Random(), Grid()], ids=str)
+@pytest.mark.parametrize("sampler", examples("conditions"), ids=str)
 def test_conditions_hold_under_every_method(sampler, tmp_path):
     sampler.check(CONDITIONAL)
     study = study_of(sampler)
@@ -139,7 +167,7 @@ def test_conditions_hold_under_every_method(sampler, tmp_path):
         ledger.report(str(number), report(1, number / 20, finished=True))
 
 
-@pytest.mark.parametrize("sampler", [Tpe(4), Nsga2(4), Random(), Grid()], ids=str)
+@pytest.mark.parametrize("sampler", examples("conditions"), ids=str)
 def test_a_finite_space_is_run_once_whole_and_then_it_is_over(sampler, tmp_path):
     study = study_of(sampler)
     ledger = ledger_of(study, CONDITIONAL, tmp_path, systematic=sampler.systematic)
@@ -303,15 +331,19 @@ CURVES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "pruner",
-    [
-        Halving(first_rung=1, startup_trials=0),
-        Hyperband(startup_trials=0),
-        Median(first_epoch=1, startup_trials=0),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("sampler", examples("conditions", False), ids=str)
+def test_a_method_that_takes_no_conditions_names_those_that_do(sampler):
+    with pytest.raises(UserError, match="choose tpe, nsga2, random or grid"):
+        sampler.check(CONDITIONAL)
+
+
+@pytest.mark.parametrize("sampler", examples("several_objectives", False), ids=str)
+def test_a_method_for_one_objective_names_those_for_several(sampler):
+    with pytest.raises(UserError, match="choose tpe, nsga2, random or grid"):
+        sampler.check(NUMBERS, 2)
+
+
+@pytest.mark.parametrize("pruner", [one for one in PRUNER_EXAMPLES.values() if one], ids=str)
 def test_being_cut_off_changes_nothing_of_what_is_stopped(pruner, tmp_path):
     undisturbed = play(pruner, CURVES, tmp_path / "a")
     assert play(pruner, CURVES, tmp_path / "b", cut_off=(2, 3, 5)) == undisturbed
