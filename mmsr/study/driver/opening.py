@@ -81,7 +81,7 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     if over >= plan.trials or progress.exhausted:
         nothing = "nothing to do"
     elif used_up is not None:
-        nothing = f"{used_up}; raise it to resume the study"
+        nothing = f"{used_up}; a higher budget resumes the study"
     return Found(study, over, again, nothing)
 
 

@@ -216,7 +216,7 @@ class Driver:
             console.print(error + hint, style="red", markup=False, soft_wrap=True)
             return FAILED
         if after.used_up is not None and ledger.stop_reason == after.used_up:
-            more = f"{after.used_up}; the same command with a higher one resumes the study"
+            more = f"{after.used_up}; the same command with a higher budget resumes the study"
             console.print(more, soft_wrap=True)
             return OK if after.has("finished") or not after.has("failed") else FAILED
         if ledger.stop_reason is not None and after.over < after.wanted:
