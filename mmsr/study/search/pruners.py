@@ -36,9 +36,9 @@ class Pruner(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Halving(Pruner):
-    """Asynchronous successive halving: at epochs r, r·f, r·f², … the best 1/f of all trials continue.
+    """Asynchronous successive halving: at epochs r, r·f, r·f², … the best 1/f continue.
 
-    The paper is Li et al., 2020 (ASHA).
+    The method is that of Li et al., 2020 (ASHA).
 
     Examples
     --------
