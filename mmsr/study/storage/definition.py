@@ -52,7 +52,8 @@ class Definition(BaseModel):
         space: Mapping[str, object],
         base: Config,
     ) -> Definition:
-        """The definition with these parts; the number of threads follows the machine and is left out.
+        """The definition with these parts; leaves out the number of threads, which follows the
+        machine.
 
         Parameters
         ----------
