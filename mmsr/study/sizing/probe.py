@@ -46,15 +46,16 @@ class Measured(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     train_seconds: float
-    """Training of one epoch."""
+    """Seconds of training in one epoch."""
     evaluate_seconds: float
-    """Ranking of the validation targets after it."""
+    """Seconds of ranking in one epoch; 0 for other trainers than `mmsr.training.train`, which are
+    timed as a whole."""
     share: float
-    """Share of the epoch that was timed, in (0, 1]."""
+    """Share of the epoch's training steps that was run; the rest is extrapolated."""
     memory: int
-    """Peak of main memory, in bytes."""
+    """Peak resident memory in bytes, mapped files and libraries included."""
     device_memory: int | None = None
-    """Peak of the CUDA device's memory, in bytes; None on a CPU."""
+    """Peak memory on the CUDA device in bytes; None on a CPU."""
     device_total: int | None = None
     """Memory that the CUDA device has, in bytes; None on a CPU."""
 

@@ -52,8 +52,7 @@ class Definition(BaseModel):
         space: Mapping[str, object],
         base: Config,
     ) -> Definition:
-        """The definition with these parts; leaves out the number of threads, which follows the
-        machine.
+        """The definition with these parts; it has no number of threads, which follows the machine.
 
         Parameters
         ----------

@@ -170,7 +170,7 @@ def kill_worker(trial: Any) -> None:
 
 
 def drop_unread(trial: Any) -> None:
-    """Drop what Tune keeps of `trial` after its end: nobody reads it, and trials may be thousands."""
+    """Drop what Tune keeps of `trial` after its end: nobody reads it, and it adds up."""
     kept = trial.run_metadata
     kept.metric_analysis.clear()
     kept.metric_n_steps.clear()

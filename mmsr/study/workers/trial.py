@@ -88,7 +88,7 @@ def run_trial(settings: dict[str, Any]) -> None:
 
 @contextmanager
 def _resumption(task: Task, own: Any) -> Iterator[Path | None]:
-    """Folder on this machine of the checkpoint to resume from: the worker's own, else the task's."""
+    """Folder here of the checkpoint to resume from: the worker's own, else the task's."""
     from pyarrow.fs import LocalFileSystem
 
     if own is not None and not isinstance(own.filesystem, LocalFileSystem):
