@@ -88,7 +88,7 @@ def make_request(
     space = found.space()
     for key in settings:
         if key in space:
-            raise UserError(f"--set {key}: the rows of {table} vary it; choose them with --rows")
+            raise UserError(f"--set {key}: the rows of {table} differ in it; choose them by --rows")
     study = Declaration(
         dataset=dataset,
         space=space,

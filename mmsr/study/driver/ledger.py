@@ -89,7 +89,7 @@ class Ledger:
 
     @property
     def live(self) -> tuple[str, ...]:
-        """Runner's ids of the trials under way."""
+        """Ids of the running trials."""
         return tuple(self._live)
 
     def stop(self, reason: str) -> None:

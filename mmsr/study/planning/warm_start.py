@@ -111,7 +111,7 @@ def warm_start(
     if name is None:
         return None
     if study.only_enqueued:
-        raise UserError("--warm-start: this study runs enqueued settings only, it learns nothing")
+        raise UserError("--warm-start: this study proposes nothing, it runs what is enqueued")
     if name == own:
         raise UserError(
             f"--warm-start {name}: that is this study itself; leave it out to resume the study"

@@ -79,7 +79,7 @@ class Definition(BaseModel):
         for what in ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner"):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
-                return f"{what} was {_short(then_value)}, now it is {_short(now_value)}"
+                return f"{what} was {_short(then_value)} and is {_short(now_value)}"
         for key, dimension in now.space.items():
             if key not in self.space and key in self.config:
                 return (
@@ -104,7 +104,7 @@ def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
         if key not in then:
             return f"{key} ({_short(now[key])}) is new in the {what}"
         if then[key] != now[key]:
-            return f"{what}: {key} was {_short(then[key])}, now it is {_short(now[key])}"
+            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}"
     return None
 
 
