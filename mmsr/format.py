@@ -1,4 +1,4 @@
-"""How numbers and tables are written for people."""
+"""How numbers and tables are formatted for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, user, command line and time."""
+"""Provenance of a result: versions, commit, user, command line and time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarr
 
 
 class Provenance(TypedDict):
-    """What tells where a result comes from."""
+    """The command, time and code that gave a result."""
 
     command: str
     created_at: str
@@ -28,23 +28,23 @@ class Provenance(TypedDict):
 
 
 def provenance() -> Provenance:
-    """What a result says of its origin: the command, the moment and the code."""
+    """The provenance of a result of this process, now."""
     return Provenance(command=command_line(), created_at=now(), code=code_version())
 
 
 def command_line() -> str:
-    """This process's command, the program without its folder."""
+    """This process's command line, with the program's name but not its folder."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def now() -> str:
-    """This moment in UTC, to the second, in ISO format."""
+    """The current time in UTC, to the second, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, str]:
-    """Versions of mmsr, its commit where it runs from a clone, Python and the main packages."""
+    """Versions of mmsr, Python and the main packages, and mmsr's commit if it runs from a clone."""
     found = {"version": mmsr.__version__, "commit": _commit(), "python": platform.python_version()}
     for name in _PACKAGES:
         found[f"package.{name}"] = importlib.metadata.version(name)
@@ -52,7 +52,7 @@ def code_version() -> dict[str, str]:
 
 
 def code_tags() -> dict[str, str]:
-    """Code versions, program and user as tags of a run, under MLflow's names where it has some."""
+    """Versions, program and user as tags of a run, under MLflow's own names if it has some."""
     code = code_version()
     packages = {name.partition(".")[2]: code[name] for name in code if name.startswith("package.")}
     tags = {
@@ -69,7 +69,7 @@ def code_tags() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Commit of the clone that mmsr runs from; `+` marks changes since."""
+    """Commit of the clone that mmsr runs from; `+` marks uncommitted changes."""
     clone = Path(mmsr.__file__).parent.parent
     if not (clone / ".git").exists():
         return ""
@@ -82,7 +82,7 @@ def _commit() -> str:
 
 
 def _git(clone: Path, *arguments: str) -> str:
-    # Looking must not take the clone's lock: a killed process would leave it there for good.
+    # Reading must not take the clone's lock: a killed process would leave it behind.
     command = ["git", "--no-optional-locks", "-C", str(clone), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""From the runs of finals and their ranks on test to figures."""
+"""From the final runs and their test ranks to figures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from mmsr.evaluation.significance import Floats
 
 Runs = Mapping[tuple[int, int, str], TrialRow]
-"""The run of each config (by trial), seed and part."""
+"""The run of each config (by its trial's number), seed and part."""
 
 
 def runs_of(plan: FinalPlan, found: Sequence[TrialRow]) -> Runs:
-    """Which run trained which config with which seed on which part."""
+    """The run of each config, seed and part.
+
+    Parameters
+    ----------
+    plan : the final runs.
+    found : their trials.
+    """
     asked = list(plan.only or ())
     return {
         (row.settings["trial"], row.settings["seed"], row.settings["part"]): row
@@ -43,11 +49,17 @@ def runs_of(plan: FinalPlan, found: Sequence[TrialRow]) -> Runs:
 def collect(
     plan: FinalPlan, runs: Runs, progress: Callable[[str], None] = lambda _: None
 ) -> FinalResult:
-    """Read the ranks of all refits that finished; average, bound and compare them.
+    """Read the test ranks of all finished refits, and average and compare them.
+
+    Parameters
+    ----------
+    plan : the final runs.
+    runs : their trials.
+    progress : called with messages for the user.
 
     Raises
     ------
-    UserError : ranks that were kept cannot be read.
+    UserError : stored ranks cannot be read.
     """
     ranked = {
         (trial, seed): read_ranked(plan.folder, row.number)
@@ -163,7 +175,7 @@ def _pairs(
     ranked: Mapping[tuple[int, int], Ranked],
     progress: Callable[[str], None],
 ) -> tuple[PairFigures, ...]:
-    """Every two configs by every metric; p-values are corrected over the pairs."""
+    """All pairs of configs compared by each metric; p-values are corrected over the pairs."""
     of = {
         number: users_means([one.ranks for one in own], own[0].users)
         for number in (one.number for one in plan.chosen)

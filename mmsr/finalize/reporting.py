@@ -1,6 +1,7 @@
-"""Finals on the tracking server: a run `finalize` under the study's, one run a config, one a seed.
+"""The final runs on the tracking server.
 
-All of it goes through the journal of the study, so an outage loses nothing.
+The study's run contains a run `finalize`, which contains a run for each config, which contains one
+for each seed. Everything goes through the study's journal, so an outage loses nothing.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
 
 FINALIZE = "finalize"
 RESULT_STEP = 0
-"""Step of what test says of a run: its epochs are the steps from 1 on."""
+"""Step of a run's test metrics; steps from 1 on are its epochs."""
 
 
 class FinalsReporter:
-    """Reports the runs of finals, below the run `finalize` of the study that is finalised.
+    """Reports the final runs below the run `finalize` of the finalised study.
 
     Parameters
     ----------
-    plan : the finals.
-    tracker : where to record.
+    plan : the final runs.
+    tracker : where to record them.
     """
 
     def __init__(self, plan: FinalPlan, tracker: Tracker) -> None:
         self._plan, self._tracker = plan, tracker
         self._keys: dict[str, str] = {}
-        """Key of a run on the server by the proposal's key."""
+        """Key of a run on the server, by the proposal's key."""
         definition = plan.study.definition
         self._tags = tags_of(plan.study.name, definition) | {"mmsr.objective": definition.objective}
         self._data = data_of(plan)
@@ -77,7 +78,7 @@ class FinalsReporter:
         )
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A run was handed to the runner."""
+        """Open the run of a refit or reseeded trial that was handed to the runner."""
         settings = proposal.settings
         refit = settings["part"] == DEVELOPMENT
         self._keys[proposal.key] = run_key(settings)
@@ -96,16 +97,16 @@ class FinalsReporter:
         )
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A run has finished an epoch."""
+        """Log the metrics of an epoch."""
         metrics = {name: value for name, value in report.metrics.items() if name != DONE}
         self._tracker.log(run_key(proposal.settings), report.epoch, metrics)
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A run's worker died, and the run goes on."""
+        """Tag a run with the reason why its worker died; it resumes on another one."""
         self._tracker.tag(run_key(proposal.settings), {"mmsr.recovered": reason})
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A run is over; refits are kept with their model."""
+        """Close a run, with its error; the model of a refit is uploaded."""
         tags: dict[str, str] = {}
         if ending.error:
             tags |= {ERROR_TAG: ending.error, TRACEBACK_TAG: ending.traceback or ""}
@@ -119,11 +120,11 @@ class FinalsReporter:
         self._tracker.close_run(key, ending.state, tags)
 
     def run_id(self, key: str) -> str | None:
-        """The server's id of a run by the proposal's key, once it is known."""
+        """The server's id of the run with this proposal's key, or None while it is unknown."""
         return self._tracker.run_id(self._keys[key]) if key in self._keys else None
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
-        """The driver has run what there was to run; results are still to come."""
+        """Close the runs of configs unless the driver finished: then results are still to come."""
         if state is not RunState.FINISHED:
             for key in (*(config_key(one.number) for one in self._plan.chosen), FINALIZE):
                 self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
@@ -131,20 +132,27 @@ class FinalsReporter:
 
 
 def config_key(trial: int) -> str:
-    """Key of the run that stands for all seeds of a trial's config."""
+    """Key of the run that contains all seeds of the config of `trial`."""
     return f"{FINALIZE}/config-{trial:05d}"
 
 
 def run_key(settings: Mapping[str, Any]) -> str:
-    """Key of one run."""
+    """Key of the run with the given settings (`trial`, `seed` and `part`)."""
     return f"{config_key(settings['trial'])}/seed-{settings['seed']}-{settings['part']}"
 
 
 def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> int:
-    """Note what test said; returns the events that could not be shipped.
+    """Record the test results; returns the number of events that could not be shipped.
 
-    Test metrics are means over seeds, `…_std` their standard deviation, `…_low` and `…_high` the
-    interval over users; those of the run `finalize` are of the config that validation had chosen.
+    Test metrics are means over seeds; `…_std` is their standard deviation, `…_low` and `…_high`
+    bound the interval over users. The metrics of the run `finalize` are those of the config that
+    was best on validation.
+
+    Parameters
+    ----------
+    known : the finalised study.
+    record : its record.
+    files : names of files in its folder to upload.
     """
     result = record.result
     if result is None:

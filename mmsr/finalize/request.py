@@ -1,7 +1,7 @@
-"""What is to be finalised: configs, seeds, and the runs that they take as a study of their own.
+"""What to finalise: configs and seeds, and the runs that follow, as a study of their own.
 
-That study has the name of the other with `/finalize-…` behind it, in the same storage, and runs
-only what is enqueued: so its runs survive what trials survive, and use the cluster as they do.
+That study is named after the finalised one, with `/finalize-…` appended, is stored beside it, and
+runs only its enqueued settings. So its runs are resumed, retried and distributed like any trials.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_SEED = 2**32 - 1
 DEVELOPMENT, TRAIN = "development", "train"
-"""What a run trains on: refits on both parts, the runs for the optimism line on the first alone."""
+"""Part that a run trains on: refits on train + validation, runs for the optimism on train only."""
 SPACE: Space = {
     "trial": Int(0, 10**9),
     "seed": Int(0, MOST_SEED),
@@ -43,7 +43,12 @@ _TRAINERS = {
 
 
 class FinalFolder(StudyFolder):
-    """Folder of a study's finals, inside its own."""
+    """The folder of a study's final runs, inside the study's own.
+
+    Parameters
+    ----------
+    study : folder of the finalised study.
+    """
 
     def __init__(self, study: StudyFolder) -> None:
         self.name = f"{study.name}/finalize"
@@ -52,14 +57,14 @@ class FinalFolder(StudyFolder):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A config that validation has chosen."""
+    """A config that was chosen on validation."""
 
     row: TrialRow
     config: Config
 
     @property
     def number(self) -> int:
-        """The trial that it comes from."""
+        """Number of the trial that had this config."""
         return self.row.number
 
     @property
@@ -70,30 +75,30 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalPlan(Plan):
-    """The runs of a study's finals, checked and complete."""
+    """The final runs of a study, checked and complete."""
 
     study: KnownStudy
-    """The study that is finalised."""
+    """The finalised study."""
     chosen: tuple[Chosen, ...]
     """Best first."""
     seeds: tuple[int, ...]
     optimism: bool
-    """Whether runs on the training part are among the runs."""
+    """Whether there are also runs on the training part, to measure the optimism."""
     trials_over: int
     trials_wanted: int
 
     def recorded_in(self, study: optuna.Study) -> KnownStudy:
-        """The study that is finalised: the runs stand below its own."""
+        """The finalised study: the final runs are recorded below its own run."""
         return self.study
 
     @property
     def unfinished(self) -> bool:
-        """Whether the study itself has trials left."""
+        """Whether the study itself still has trials to run."""
         return not is_over(self.study.study)
 
     @property
     def training_seconds(self) -> float:
-        """What the runs take, going by the trials."""
+        """Estimated seconds of training of all runs, from the times of their trials."""
         per_seed = sum(
             (one.row.seconds or 0.0) * (one.epochs / max(one.row.epochs, 1) + self.optimism)
             for one in self.chosen
@@ -101,11 +106,11 @@ class FinalPlan(Plan):
         return per_seed * len(self.seeds)
 
     def of_trial(self, number: int) -> Chosen:
-        """The config of a trial."""
+        """The chosen config of trial `number`."""
         return next(one for one in self.chosen if one.number == number)
 
     def config_of(self, settings: Mapping[str, Any]) -> Config:
-        """A chosen config with another seed, of its codes too; a refit takes the best epoch's."""
+        """The chosen config with another seed, also for codes; refits train to its best epoch."""
         one, seed = self.of_trial(settings["trial"]), settings["seed"]
         changes = {"seed": seed, "graph.seed": seed, "training.threads": self.resources.threads}
         if settings["part"] == DEVELOPMENT:
@@ -113,7 +118,7 @@ class FinalPlan(Plan):
         return one.config.replace(changes)
 
     def trainer_of(self, settings: Mapping[str, Any]) -> str:
-        """The trainer of the part that a run trains on."""
+        """Import path of the trainer for the part that a run trains on."""
         return _TRAINERS[settings["part"]]
 
 
@@ -132,17 +137,17 @@ def make_final_plan(
     Parameters
     ----------
     known : the study.
-    top : so many of the best trials by validation.
-    trials : these trials instead.
-    n_seeds : runs of each config. The seeds are new ones: of the trial's own it is known that it
-        was lucky.
-    optimism : train on the training part alone as well, which about doubles the cost.
-    resources : what each run gets; None stands for what the study's trials got.
-    address : Ray cluster.
+    top : number of best trials by validation.
+    trials : numbers of the trials to take instead.
+    n_seeds : runs of each config. None of them has the trial's own seed, which was lucky.
+    optimism : also train on the training part only, which about doubles the cost.
+    resources : what each run gets; None takes what the study's trials got.
+    address : Ray cluster to join.
 
     Raises
     ------
-    UserError : no finished trial, other data, no test part, or the study was chosen on test.
+    UserError : no trial has finished, the data set has other contents or no test part, or the
+        study's epochs were chosen on test.
     """
     known.check_honest()
     for name, number in (("--seeds", n_seeds), ("--top", top)):
@@ -196,7 +201,7 @@ def make_final_plan(
 
 
 def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen, ...]:
-    """The best finished trials by validation, or those that are named, best first."""
+    """The best finished trials by validation, or the named ones, best first."""
     found = rows(known.study)
     finished = [row for row in ranked(found) if row.state == "finished" and row.config is not None]
     if not finished:

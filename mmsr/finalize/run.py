@@ -1,4 +1,4 @@
-"""Finalising a study, from its runs to its results."""
+"""Finalising a study, from its final runs to the test results."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Finalized:
     opened: bool = False
     """Whether this call opened test."""
     waiting: int = 0
-    """Tracking events that could not be shipped."""
+    """Number of tracking events that could not be shipped."""
     complete: bool = False
-    """Whether the record's result is of what was asked for now."""
+    """Whether the recorded result covers the configs and seeds that this call asked for."""
 
 
 def finalize(
@@ -51,24 +51,25 @@ def finalize(
     again: bool = False,
     look: Look | None = None,
 ) -> Finalized:
-    """Run what is left of the runs, rank the refits on test, and put it all on record.
+    """Train the missing runs, let the refits rank test, and record the results.
 
-    The first call that gets so far opens test and records it; later ones show that result. Runs
-    that failed are tried once more by every call; refits, once test is open, by `again` alone.
+    The first call to get that far opens test and records the opening; later calls show its result.
+    Every call retries failed runs, but once test is open, failed refits are retried only with
+    `again`.
 
     Parameters
     ----------
-    plan : what is to be finalised.
-    console : where to say what goes on.
-    device : where the refits rank test.
-    again : open test though it was opened before, for refits that are new; this is counted.
-    look : something more to be found while test is open: it gets each refit's row (its settings
-        and config), its model and the test prefixes, right after the model was ranked.
+    plan : the final runs.
+    console : where to show progress.
+    device : device on which the refits rank test.
+    again : open test again for new refits; this counts as another opening.
+    look : measures something else while test is open: called with each refit's row (its settings
+        and config), its model and the test prefixes, right after the model has ranked test.
 
     Raises
     ------
-    UserError : test was opened for something else, the study is being run, or it wants what the
-        cluster lacks.
+    UserError : test was opened for other configs, the study is being run, or a run needs resources
+        that the cluster lacks.
     """
     known = plan.study
     before = _record(known, _finals(plan))
@@ -123,14 +124,14 @@ def finalize(
 
 
 def name_of(proposal: Proposal) -> str:
-    """What a run is called."""
+    """What the run `proposal` is called."""
     settings = proposal.settings
     part = "refit" if settings["part"] == DEVELOPMENT else "validation"
     return f"{settings['trial']}, seed {settings['seed']}, {part}"
 
 
 def _finals(plan: FinalPlan) -> KnownStudy | None:
-    """The study of the runs; None where none has been started."""
+    """The study of the final runs; None if none was started."""
     study = database.load_study(database.open_storage(plan.storage), plan.name)
     if study is None:
         return None
@@ -138,7 +139,7 @@ def _finals(plan: FinalPlan) -> KnownStudy | None:
 
 
 def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
-    """What is on record of a study, openings by other machines' drivers included."""
+    """The record of a study, with openings by drivers on other machines."""
     record = read_final(known.folder.finalized)
     if finals is None:
         return record
@@ -146,37 +147,37 @@ def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
 
 
 def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:
-    """Raise UserError where a call that was cut off had opened test elsewhere or otherwise."""
+    """Raise UserError if an interrupted call opened test elsewhere or for something else."""
     last = before.opened[-1]
     opened = {number for opening in before.opened for number in opening.trials}
     noted = read_final(plan.study.folder.finalized).opened
     ranked = all(is_ranked(plan.folder, number) for number in last.trials)
     if last not in noted and not ranked:
         raise UserError(
-            f"test was opened for study {plan.study.name!r} on {last.at}, but what it said is not "
-            f"in {plan.study.folder.path}: finalize on that machine, or copy that folder from "
-            "there, or --again opens test once more, which is counted"
+            f"test was opened for study {plan.study.name!r} on {last.at}, but the results are not "
+            f"in {plan.study.folder.path}: finalize on the machine that has them, copy that "
+            "folder from there, or give --again to open test once more, which is counted"
         )
     runs = runs_of(plan, rows(finals.study)) if finals else {}
     refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
-    again = taken_back(finals.study) if finals else set()  # these are run once more
+    again = taken_back(finals.study) if finals else set()  # these are run again
     ranked_next = {row.number for row in refits if row.state != "failed" or row.number in again}
     if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
         raise UserError(
-            f"test was opened for study {plan.study.name!r} on {last.at}, but that call was cut "
-            "off: what it asked for goes on by the same command, or --again opens test once more "
-            "for what is asked for now, which is counted"
+            f"test was opened for study {plan.study.name!r} on {last.at}, but that call was "
+            "interrupted: give its command again to resume it, or give --again to open test once "
+            "more for this one, which is counted"
         )
 
 
 def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> None:
-    """Put an opening on record; the newest result stays until there is another."""
+    """Record an opening; the newest result stays until there is another."""
     record = before.model_copy(update={"opened": (*before.opened, opening)})
     known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
 
 
 def _ship(known: KnownStudy) -> int:
-    """Ship what an earlier call could not."""
+    """Ship the events that an earlier call could not."""
     if not unshipped(known.folder.path, without_password(known.tracking)):
         return 0
     with known.folder.locked():

@@ -1,7 +1,7 @@
-"""What a worker runs to finalise: the ordinary training, on more data or with another seed.
+"""The trainers of final runs: ordinary training, on more data or with another seed.
 
-A study maximises something that every epoch reports; refits have no validation part, so for finals
-that is the share of the epochs that is done, which nothing is chosen by.
+A study maximises something that every epoch reports. Refits have no validation part, so final runs
+report the share of their epochs that is done instead; nothing is chosen by it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmsr.training import EpochResult, train
 
 @dataclass(frozen=True)
 class FinalEpoch:
-    """An epoch of training, with the share that is done among its metrics."""
+    """An epoch of training, with the share of epochs done among its metrics."""
 
     epoch: int
     metrics: dict[str, float]
@@ -28,14 +28,19 @@ class FinalEpoch:
     _inner: EpochResult
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write what training continues from, and the model."""
+        """Write the model, and what training needs to resume, to `folder`."""
         self._inner.save_checkpoint(folder)
 
 
 def refit(
     config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
 ) -> Iterator[FinalEpoch]:
-    """Train on train + validation for all of the config's epochs."""
+    """Train on train + validation for all epochs of the config.
+
+    Parameters
+    ----------
+    config, dataset, device, resume : as for `mmsr.training.train`.
+    """
     for result in train(config, dataset, part="development", device=device, resume=resume):
         yield _counted(result, config)
 
@@ -43,7 +48,12 @@ def refit(
 def reseed(
     config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
 ) -> Iterator[FinalEpoch]:
-    """Train as a trial does: on the training part, the best epoch chosen on validation."""
+    """Train as a trial does: on the training part, with the best epoch chosen on validation.
+
+    Parameters
+    ----------
+    config, dataset, device, resume : as for `mmsr.training.train`.
+    """
     for result in train(config, dataset, device=device, resume=resume):
         yield _counted(result, config)
 

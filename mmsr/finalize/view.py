@@ -1,4 +1,4 @@
-"""How finals look: on a terminal, and as Markdown."""
+"""How the results of finalising look: on a terminal, and as Markdown."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ Lines = list[list[str]]
 
 
 def show_request(plan: FinalPlan, console: Console) -> None:
-    """Show what would be run (`--dry-run`); nothing is scheduled or written.
+    """Show what would run (`--dry-run`); nothing is scheduled or written.
+
+    Parameters
+    ----------
+    plan : the final runs.
+    console : where to show it.
 
     Raises
     ------
-    UserError : the cluster has no node for a run.
+    UserError : no node of the cluster can run a trial.
     """
     told = {
-        "study": f"{plan.study.name}: {plan.trials_over} of {plan.trials_wanted} trials are over",
+        "study": f"{plan.study.name}: {plan.trials_over} of {plan.trials_wanted} trials done",
         **{name: text for name, text in what(plan).items() if name != "study"},
         "runs": cost(plan),
         **where(plan),
@@ -41,20 +46,26 @@ def show_request(plan: FinalPlan, console: Console) -> None:
 
 
 def cost(plan: FinalPlan) -> str:
-    """What is to be trained, and what that takes."""
+    """What `plan` trains, and how long that takes, in words."""
     configs, n = plural(len(plan.chosen), "config"), len(plan.chosen) * len(plan.seeds)
     text = (
         f"{configs} × {plural(len(plan.seeds), 'seed')}: {plural(n, 'refit')} on train + validation"
     )
     if plan.optimism:
-        text += f", {plural(n, 'run')} on train alone for the optimism line (--no-optimism: none)"
+        text += f", {plural(n, 'run')} on train to measure optimism (--no-optimism leaves them out)"
     if plan.training_seconds >= 1:
-        text += f"; about {seconds(plan.training_seconds)} of training, {plan.resources} each"
+        text += f"; about {seconds(plan.training_seconds)} of training, {plan.resources} per run"
     return text
 
 
 def show_record(record: FinalRecord, console: Console) -> None:
-    """Show the result and what must be known to read it."""
+    """Show the result, and notes that are needed to read it.
+
+    Parameters
+    ----------
+    record : the study's record.
+    console : where to show it.
+    """
     result = record.result
     if result is None:
         return
@@ -84,7 +95,7 @@ def show_record(record: FinalRecord, console: Console) -> None:
 
 
 def markdown(record: FinalRecord) -> str:
-    """All figures, and where they come from."""
+    """The figures of `record` and their provenance as Markdown."""
     result = record.result
     if result is None:
         return ""
@@ -117,7 +128,12 @@ def markdown(record: FinalRecord) -> str:
 
 
 def optimism(result: FinalResult) -> list[str]:
-    """How much of each config's validation score was luck, a line each."""
+    """How much of each config's validation score was luck, as one line per config.
+
+    Parameters
+    ----------
+    result : the result.
+    """
     lines: list[str] = []
     for config in result.configs:
         if (one := config.optimism) is None:
@@ -128,7 +144,7 @@ def optimism(result: FinalResult) -> list[str]:
         told = (
             f"{kind}{share} of it is luck{_give_or_take(one)}"
             if one.luck > 0
-            else f"no luck in it, other seeds give {kind}{share} more"
+            else f"none of it is luck, other seeds give {kind}{share} more"
         )
         lines.append(
             f"optimism: trial {config.trial} was chosen for {result.objective} "
@@ -147,24 +163,29 @@ def _give_or_take(one: Optimism) -> str:
 
 
 def notes(record: FinalRecord) -> list[str]:
-    """What must be known to read the figures, a line each."""
+    """Notes that are needed to read the figures, as lines.
+
+    Parameters
+    ----------
+    record : the study's record.
+    """
     result = record.result
     if result is None:
         return []
     lines = []
     if any(config.std for config in result.configs):
         lines.append(
-            "±: standard deviation over seeds of weights, order of batches, dropout and codes"
+            "±: standard deviation over seeds (of weights, order of batches, dropout and codes)"
         )
     if result.n_users is not None:
         lines.append(
-            f"[ ]: 95 % interval over users ({result.n_users:,}, with {result.n_targets:,} "
-            "targets, bootstrap), with these seeds"
+            f"[ ]: 95 % interval for these seeds, bootstrap over {result.n_users:,} users with "
+            f"{result.n_targets:,} targets"
         )
     if result.pairs:
         lines.append(
-            f"p: users' means over the seeds, Holm's correction over the pairs; * below {LEVEL:g} "
-            "by Wilcoxon"
+            f"p: of users' means over the seeds, with Holm's correction over the pairs; *: below "
+            f"{LEVEL:g} by Wilcoxon's test"
         )
     for config in result.configs:
         lines += [
@@ -172,7 +193,7 @@ def notes(record: FinalRecord) -> list[str]:
         ]
     if result.trials is not None and result.trials[0] < result.trials[1]:
         over, wanted = result.trials
-        lines.append(f"the study was not finished: {over} of {wanted} trials were over")
+        lines.append(f"the study was not finished: {over} of {wanted} trials were done")
     times = plural(len(record.opened), "time")
     first = f", first {record.opened[0].at}" if record.opened else ""
     lines.append(f"test opened {times} for this study{first}")
@@ -195,7 +216,7 @@ def _metrics(result: FinalResult) -> list[str]:
 def _figures(
     result: FinalResult, every: bool = False
 ) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
-    """Column heads, and two lines for each config: mean ± std, interval."""
+    """Column heads, and two lines for each config: mean ± std, then the interval."""
     names = [name.removeprefix("test/") for name in result.best.mean] if every else _metrics(result)
     chosen_by = _metrics(result)[0]
     columns = ["config", "epochs", f"valid {chosen_by}", *names]

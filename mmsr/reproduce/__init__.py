@@ -1,1 +1,1 @@
-"""The paper's tables, run again: rows as one study, tested once, compared over users."""
+"""The paper's tables and figures, run again: rows as one study, tested once, compared by user."""

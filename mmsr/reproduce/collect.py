@@ -1,4 +1,4 @@
-"""From a study's trials and their test ranks to results."""
+"""From a study's trials and their test ranks to the results of a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmsr.evaluation.significance import Floats
 
 Runs = Mapping[tuple[str, int], TrialRow]
-"""The trial of each row, by label, and seed."""
+"""The trial of each row (by label) and seed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,13 @@ class _Tested:
 
 
 def runs_of(request: Request, found: Sequence[TrialRow]) -> Runs:
-    """Which trial ran which row with which seed."""
+    """The trial of each row and seed.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    found : the study's trials.
+    """
     runs = {}
     for row in request.rows:
         for seed in request.seeds:
@@ -58,11 +64,18 @@ def collect(
     runs: Runs,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Results:
-    """Read the ranks of all runs that finished, and compare the rows.
+    """Read the test ranks of all finished runs, and compare the rows.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    known : the study.
+    runs : the trial of each row and seed.
+    progress : called with messages for the user.
 
     Raises
     ------
-    UserError : ranks that were kept cannot be read.
+    UserError : stored ranks cannot be read.
     """
     tested = {
         key: _tested(request, known, trial)
@@ -135,14 +148,14 @@ def _row(
 
 
 def _own(request: Request, row: Row, runs: Runs) -> dict[str, Any]:
-    """What a row does not share with all others: its settings, its aggregator's knobs."""
+    """The config values of a row that not all rows share: its settings, its aggregator's values."""
     common = _common(request, runs)
     flat = _flat(runs[row.label, request.seeds[0]])
     return {**row.settings, **{key: value for key, value in flat.items() if key not in common}}
 
 
 def _common(request: Request, runs: Runs) -> dict[str, Any]:
-    """Config values that all rows have and the table does not vary."""
+    """Config values that all rows share and the table does not vary."""
     first, *others = (_flat(trial) for trial in runs.values())
     return {
         key: value
@@ -153,7 +166,7 @@ def _common(request: Request, runs: Runs) -> dict[str, Any]:
 
 
 def _flat(trial: TrialRow) -> dict[str, Any]:
-    """A trial's config by dotted key, without what is said elsewhere or follows the machine."""
+    """A trial's config by dotted key, without what is stated elsewhere or follows the machine."""
     flat = trial.config.flat() if trial.config else {}
     return {k: v for k, v in flat.items() if k not in ("dataset", "seed", "training.threads")}
 
@@ -177,7 +190,7 @@ def _compare(
     tested: Mapping[tuple[str, int], _Tested],
     progress: Callable[[str], None],
 ) -> dict[str, dict[str, Comparison]]:
-    """Every row that has figures against the reference, metric by metric."""
+    """Each row with figures compared with the reference, by each metric."""
     labels = [row.label for row in request.rows if any(key[0] == row.label for key in tested)]
     others = [label for label in labels if label != REFERENCE]
     if REFERENCE not in labels or not others:

@@ -1,4 +1,4 @@
-"""How the paper's figures look: curves of figure 4, the grid of figure 5."""
+"""Drawings of the paper's figures: the curves of figure 4, the grid of figure 5."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ Grid = dict[tuple[int, int], float]
 
 
 def show(figure: Figure, console: Console) -> None:
-    """The figure's numbers as a table."""
+    """Show a figure's numbers as a table.
+
+    Parameters
+    ----------
+    figure : the numbers.
+    console : where to show them.
+    """
     console.print(f"\n{_heading(figure)}", style="bold", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("row")
@@ -44,7 +50,16 @@ def show(figure: Figure, console: Console) -> None:
 
 
 def write(figure: Figure, folder: Path) -> tuple[Path, ...]:
-    """Write JSON, a PNG and an interactive page, named after the study.
+    """Write a figure as JSON, PNG and interactive page, named after its study.
+
+    Parameters
+    ----------
+    figure : the numbers.
+    folder : where to write; created if it is missing.
+
+    Returns
+    -------
+    The paths of the three files.
 
     Raises
     ------
@@ -58,14 +73,19 @@ def write(figure: Figure, folder: Path) -> tuple[Path, ...]:
         draw(figure, paths[1], paths[2])
     except OSError as error:
         raise UserError(
-            f"cannot write the figure to {str(folder)!r}: {error.strerror or error}; the same "
-            "command with another --output writes it"
+            f"cannot write the figure to {str(folder)!r}: {error.strerror or error}; give the same "
+            "command with another --output"
         ) from None
     return paths
 
 
 def curves_of(stored: dict[str, object] | None) -> Curves | None:
-    """The curves of a row, read back."""
+    """The stored curves of a row; None if it has none.
+
+    Parameters
+    ----------
+    stored : the curves as JSON, see `mmsr.evaluation.sweep.Curves`.
+    """
     return Curves.model_validate(stored) if stored else None
 
 
@@ -104,7 +124,7 @@ def _draw_curves(figure: Figure, png: Path, page: Path) -> None:
 
 
 def _draw_grid(figure: Figure, png: Path, page: Path) -> None:
-    """A heat map over codes and links."""
+    """A heat map over numbers of codes and links."""
     import plotly.graph_objects as go
     from matplotlib.figure import Figure as Canvas
 

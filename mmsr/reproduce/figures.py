@@ -1,4 +1,4 @@
-"""The paper's figures, drawn anew: rows and seeds as one study, measured on validation."""
+"""The paper's figures, run again: rows and seeds as one study, measured on validation."""
 
 from __future__ import annotations
 
@@ -32,11 +32,22 @@ MASK_SEEDS = (0,)
 
 
 def reproduce_figure(request: Request, console: Console, folder: Path | None) -> int:
-    """Run what is left of the figure's study, measure its models, draw; returns the exit code.
+    """Train the missing runs of the figure's study, measure its models, and draw.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    console : where to show the numbers.
+    folder : where to write the figure; None takes the study's folder.
+
+    Returns
+    -------
+    The exit code.
 
     Raises
     ------
-    UserError : the study exists and is another one, is being run, or files cannot be written.
+    UserError : the name belongs to another study, the study is being run, or files cannot be
+        written.
     """
     plan = request.plan
     reporting = Reporting(
@@ -101,7 +112,7 @@ def _measure(
 def _curves(
     known: KnownStudy, trials: Sequence[TrialRow], progress: Callable[[str], None]
 ) -> Curves:
-    """Curves of a row, its seeds' models together; ranks are kept with the study."""
+    """Curves of a row, over the models of its seeds; ranks are cached with the study."""
     from mmsr.evaluation.sweep import Sweep, run_sweep
     from mmsr.study.results.knockouts import ranked
     from mmsr.study.results.measured_model import of_trial
@@ -110,7 +121,7 @@ def _curves(
     valid = dataset.valid()
     models = []
     for trial in trials:
-        if trial.config is not None:  # every trial that has finished has one
+        if trial.config is not None:  # always so: every finished trial has a config
             subject = of_trial(known, trial, trial.config, "a seed's")
             models.append(ranked(subject, subject.output, valid))
 
@@ -144,11 +155,15 @@ def _figure(request: Request, known: KnownStudy, measured: tuple[FigureRow, ...]
 
 
 def check_figure(request: Request) -> None:
-    """Refuse a figure that the data cannot give.
+    """Refuse a figure that the data set cannot give.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
 
     Raises
     ------
-    UserError : figure 4 of data without modalities.
+    UserError : figure 4, and the data set has no modalities.
     """
     if request.table.name == "fig4" and not request.plan.dataset.modalities:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What is to be reproduced, checked before anything is scheduled."""
+"""What to reproduce, checked before anything is scheduled."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mmsr.study.storage.definition import TEST_SELECTED
 
 SELECTIONS = ("valid", "test")
 LABELS = {"valid": "validation", "test": TEST_SELECTED.upper()}
-"""How the best epochs were chosen, in names and results."""
+"""How the best epochs were chosen, as names and results state it."""
 
 COMMON: Mapping[str, Any] = {
     key: value
     for key, value in AUTHORS_SETTINGS[1].items()
     if not key.startswith("model.aggregator.")
 }
-"""Settings of every row: the authors', with 30 codes and 3 links per item."""
+"""Settings of every row: those of the authors with 30 codes and 3 links per item."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Rows and seeds of a table, and the study that runs them."""
+    """Rows and seeds of a table or figure, and the study that runs them."""
 
     table: PaperTable
     rows: tuple[Row, ...]
@@ -46,7 +46,7 @@ class Request:
 
     @property
     def label(self) -> str:
-        """How the best epochs are chosen, as results say it."""
+        """How the best epochs are chosen, as results state it."""
         return LABELS[self.select_on]
 
 
@@ -60,16 +60,16 @@ def make_request(
     resources: Mapping[str, float] | None = None,
     options: Options | None = None,
 ) -> Request:
-    """Check everything that was asked for.
+    """Check everything that was asked for, and plan the study.
 
     Parameters
     ----------
     table : `table3`, `table4`, `fig4` or `fig5`.
-    dataset : prepared data set by name.
-    rows : labels as the paper prints them; None for all, of `fig4` for fusions and no modality.
-    n_seeds : runs of every row; their seeds follow each other from the config's on.
+    dataset : name of a prepared data set.
+    rows : labels as the paper prints them; None takes all, or for `fig4` the fusions and `ID only`.
+    n_seeds : runs of every row; their seeds count up from the config's.
     select_on : `valid`, or `test` for TEST-SELECTED figures.
-    resources : what each run gets, as for `Study`.
+    resources : what each run gets, as in `mmsr.study.Study`.
     options : name, epochs, settings common to all rows, and where to run.
 
     Raises
@@ -108,7 +108,13 @@ def make_request(
 
 
 def name_of(request: Request, settings: Mapping[str, Any]) -> str:
-    """What a trial is called: the label of its row, and its seed."""
+    """What a trial is called: the label of its row, and its seed.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    settings : the trial's settings.
+    """
     for row in request.table.rows:
         if settings == {**row.settings, "seed": settings.get("seed")}:
             return f"{row.label}, seed {settings['seed']}"

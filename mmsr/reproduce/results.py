@@ -1,4 +1,4 @@
-"""What a reproduction found: figures of every row, and which differ from the reference."""
+"""The results of a reproduction: figures of every row, and which rows differ from the reference."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class SeedFigures(_Frozen):
 
     seed: int
     trial: int
-    """Its number in the study."""
+    """Number of the run in the study."""
     error: str | None
-    """Why it failed; None where it finished."""
+    """Why it failed; None if it finished."""
     epochs: int
     best_epochs: dict[str, int]
-    """Epoch that was tested, by metric; the same for all unless they are TEST-SELECTED."""
+    """Tested epoch, by metric; the same for all metrics unless they are TEST-SELECTED."""
     training_seconds: float | None
     validation: dict[str, float]
     test: dict[str, float]
-    """In [0, 1]; empty where the run failed."""
+    """Test metrics in [0, 1]; empty if the run failed."""
     commit: str | None
 
 
@@ -43,9 +43,9 @@ class RowFigures(_Frozen):
     std: dict[str, float]
     """Sample standard deviation over them; empty for a single one."""
     published: dict[str, float]
-    """Percent, by metric."""
+    """The paper's figures in percent, by metric."""
     comparisons: dict[str, Comparison]
-    """By metric; empty for the reference itself, and where there is none."""
+    """Comparison with the reference, by metric; empty for the reference itself, or without one."""
 
     @property
     def finished(self) -> tuple[SeedFigures, ...]:
@@ -59,17 +59,17 @@ class RowFigures(_Frozen):
 
     @property
     def training_seconds(self) -> float:
-        """In training, all runs together."""
+        """Seconds of training, all runs together."""
         return sum(seed.training_seconds or 0.0 for seed in self.seeds)
 
 
 class Results(_Frozen):
-    """A reproduced table, with all that tells where it comes from."""
+    """A reproduced table, with its provenance."""
 
     table: str
     title: str
     selection: str
-    """What the best epochs were chosen on: `validation` or `TEST-SELECTED`."""
+    """How the best epochs were chosen: on `validation`, or `TEST-SELECTED`."""
     study: str
     command: str
     created_at: str
@@ -77,20 +77,20 @@ class Results(_Frozen):
     dataset_hash: str
     protocol: str
     n_users: int
-    """Users that have test targets; comparisons are paired over them."""
+    """Number of users with test targets; comparisons are paired over them."""
     seeds: tuple[int, ...]
     epochs: int
     """Most epochs of every run."""
     patience: int
     config: dict[str, Any]
-    """What all rows have in common, by dotted key."""
+    """Config values that all rows share, by dotted key."""
     code: dict[str, str]
     """Commit and versions."""
     published_dataset: str
     published_stands_in: bool
     reference: str
     test_opened: tuple[str, ...]
-    """When; empty where it was opened after every epoch (TEST-SELECTED)."""
+    """Times of the openings; empty for TEST-SELECTED results, which open test after every epoch."""
     rows: tuple[RowFigures, ...]
 
     @property
@@ -100,24 +100,24 @@ class Results(_Frozen):
 
 
 class FigureRow(BaseModel):
-    """What was measured of one row, on validation targets."""
+    """The measurements of one row, on validation targets."""
 
     model_config = ConfigDict(frozen=True)
 
     label: str
     settings: dict[str, object]
     trials: tuple[int, ...]
-    """Of the seeds that finished."""
+    """Numbers of the trials, one for each seed that finished."""
     mean: dict[str, float]
     """Metrics of the best epochs, mean over seeds."""
     std: dict[str, float]
     """Sample standard deviation; empty for one seed."""
     curves: dict[str, object] | None = None
-    """Of figure 4: see `mmsr.evaluation.sweep.Curves`."""
+    """Curves of figure 4 as JSON; see `mmsr.evaluation.sweep.Curves`."""
 
 
 class Figure(BaseModel):
-    """A figure's numbers, with all that tells where they come from."""
+    """A figure's numbers, with their provenance."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -132,7 +132,7 @@ class Figure(BaseModel):
     seeds: tuple[int, ...]
     epochs: int
     settings: dict[str, object]
-    """Common to all rows."""
+    """Config values that all rows share, by dotted key."""
     command: str
     created_at: str
     code: dict[str, str]

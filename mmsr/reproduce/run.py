@@ -1,4 +1,4 @@
-"""Running a reproduction from its study to its results."""
+"""Running a reproduction, from its study to its results."""
 
 from __future__ import annotations
 
@@ -24,17 +24,24 @@ from mmsr.study.views.ending import show_unfinished
 def reproduce(
     request: Request, console: Console, device: str = "auto"
 ) -> tuple[int, Results | None]:
-    """Run what is left of the study, rank its models on test once, and compare the rows.
+    """Train the missing runs, let their models rank test once, and compare the rows.
 
-    Runs that failed are tried again by every call; test is opened again for these alone.
+    Every call retries failed runs; test is opened again for these only.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    console : where to show progress.
+    device : device on which the models rank test.
 
     Returns
     -------
-    The exit code, and the results; None where the study was stopped before all runs were over.
+    The exit code, and the results; None if the study was stopped before all runs were done.
 
     Raises
     ------
-    UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
+    UserError : the name belongs to another study, the study is being run, or a run needs resources
+        that the cluster lacks.
     """
     plan = request.plan
     reporting = Reporting(
@@ -63,6 +70,15 @@ def reproduce(
 def write_results(results: Results, folder: Path) -> tuple[Path, Path]:
     """Write the results as JSON and Markdown, named after the study.
 
+    Parameters
+    ----------
+    results : the results.
+    folder : where to write; created if it is missing.
+
+    Returns
+    -------
+    The paths of the two files.
+
     Raises
     ------
     UserError : the folder cannot be written.
@@ -77,7 +93,7 @@ def write_results(results: Results, folder: Path) -> tuple[Path, Path]:
             written.append(path)
     except OSError as error:
         raise UserError(
-            f"cannot write results to {str(folder)!r}: {error.strerror or error}; the same command "
-            "with another --output writes them"
+            f"cannot write results to {str(folder)!r}: {error.strerror or error}; give the same "
+            "command with another --output"
         ) from None
     return written[0], written[1]

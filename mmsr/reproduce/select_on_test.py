@@ -1,9 +1,9 @@
 """Training that chooses its best epoch on test, as the paper's authors did: TEST-SELECTED.
 
-Such figures are too good: they say what the best of many looks at the test part gave. They exist
-so that published figures, which were made like this, have something like to stand beside. This
-trainer is reached by `mmsr reproduce --select-on test` alone; all its metrics are named
-`test-selected/…`, so that a study that maximises a validation metric cannot use it.
+Such figures are too good: they are the best of many looks at the test part. They exist only to be
+compared with published figures that were made in the same way. Only `mmsr reproduce --select-on
+test` uses this trainer. All its metrics are named `test-selected/…`, so a study that maximises a
+validation metric cannot use it.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _USERS = "users"
 
 
 class BestOnTest(BaseModel):
-    """The best epoch of each metric so far, as test has it."""
+    """The best epoch of each metric so far, as measured on test."""
 
     model_config = ConfigDict(frozen=True)
 
     epochs: dict[str, int] = {}
     values: dict[str, float] = {}
     improved: int = 0
-    """Newest epoch that was the best by any metric."""
+    """Newest epoch that was the best so far by any metric."""
     finished: bool = False
 
 
 @dataclass(frozen=True)
 class SelectedOnTest:
-    """What one epoch gave; `metrics` and `best_metrics` are of test."""
+    """The outcome of one epoch; `metrics` and `best_metrics` are measured on test."""
 
     epoch: int
     metrics: dict[str, float]
@@ -52,12 +52,12 @@ class SelectedOnTest:
     finished: bool
     best: BestOnTest
     ranks: Mapping[str, NDArray[np.int64]]
-    """By metric, ranks of the test targets at its best epoch."""
+    """Ranks of the test targets at the best epoch of each metric."""
     users: NDArray[np.int32]
     _inner: EpochResult
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write what training continues from, the best epochs, and their ranks, to a new folder."""
+        """Write the model, the best epochs and their ranks to `folder`, which must not exist."""
         self._inner.save_checkpoint(folder)
         arrays = {name: ranks.astype(np.int32) for name, ranks in self.ranks.items()}
         save_file({**arrays, _USERS: self.users}, folder / RANKS_FILE)
@@ -69,7 +69,7 @@ def train_selecting_on_test(
 ) -> Iterator[SelectedOnTest]:
     """Train on train + validation, rank test after every epoch, keep each metric's best epoch.
 
-    Ends after `config.training.epochs`, or when none of the metrics has improved for
+    Training ends after `config.training.epochs`, or when no metric has improved for
     `config.training.patience` epochs.
 
     Parameters
@@ -110,7 +110,12 @@ def train_selecting_on_test(
 
 
 def read_best(folder: Path) -> tuple[BestOnTest, dict[str, NDArray[np.int64]], NDArray[np.int32]]:
-    """Best epochs, their ranks by metric, and the targets' users, of a checkpoint."""
+    """The best epochs, their ranks by metric, and the targets' users, from a checkpoint.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    """
     best = BestOnTest.model_validate_json((folder / STATE_FILE).read_text())
     arrays = load_file(folder / RANKS_FILE)
     users = arrays.pop(_USERS)

@@ -1,6 +1,6 @@
-"""The paper's tables 3 and 4 and figures 4 and 5: their rows as settings, and what was published.
+"""The paper's tables 3 and 4 and figures 4 and 5: their rows as settings, and published figures.
 
-Of the figures nothing is published but the pictures.
+For the figures, the paper publishes only pictures, no numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mmsr.errors import UserError, unknown
 from mmsr.study.search.dimensions import Choice, Dimension, Int
 
 REFERENCE = "HAN-GNN"
-"""The row that the others are compared with: the paper's own."""
+"""The row that the others are compared with: the paper's own model."""
 STAND_IN = "Beauty"
-"""Published column that is shown for a data set that the paper's table lacks."""
+"""Published column to show for a data set that the paper's table does not have."""
 MOST_SEED = 2**31 - 1
 
 
@@ -30,26 +30,26 @@ class Row:
     label: str
     """As the paper prints it."""
     settings: Mapping[str, Any]
-    """Config keys that differ between rows, all of them."""
+    """Values of all config keys in which the rows of the table differ."""
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper."""
+    """A table or figure of the paper."""
 
     name: str
     title: str
     rows: tuple[Row, ...]
     default: tuple[str, ...] | None = None
-    """Labels of the rows that are run where none are named; None for all."""
+    """Labels of the rows to run if none are named; None runs all."""
 
     @property
     def is_figure(self) -> bool:
-        """Whether it is drawn from validation, and has no published figures beside it."""
+        """Whether it is a figure: measured on validation, without published numbers."""
         return self.name in FIGURES
 
     def space(self) -> dict[str, Dimension]:
-        """All that the rows differ in, and the seed; the same whichever rows are run."""
+        """The search space of all rows, and the seed; the same whichever rows are run."""
         keys = self.rows[0].settings
         options: dict[str, list[Any]] = {key: [] for key in keys}
         for key, found in options.items():
@@ -60,11 +60,15 @@ class PaperTable:
         return {**varied, "seed": Int(0, MOST_SEED)}
 
     def choose(self, labels: Sequence[str] | None) -> tuple[Row, ...]:
-        """Rows by label (capitals do not matter), in the table's order; None for the default.
+        """The rows with the given labels, in the table's order.
+
+        Parameters
+        ----------
+        labels : labels, in any case; None takes the default rows.
 
         Raises
         ------
-        UserError : the table has no such row, or none is named.
+        UserError : the table has no such row, or no label is given.
         """
         if labels is None:
             return tuple(r for r in self.rows if self.default is None or r.label in self.default)
@@ -85,7 +89,7 @@ def _table(
     rows: Mapping[str, Mapping[str, Any]],
     default: tuple[str, ...] | None = None,
 ) -> PaperTable:
-    """A table of rows that say only how they differ from the defaults."""
+    """A table whose rows name only their differences from the default config."""
     defaults = Config(dataset="").flat()
     keys = list(dict.fromkeys(key for settings in rows.values() for key in settings))
     return PaperTable(
@@ -169,7 +173,7 @@ FIGURES = {
 
 
 def find_table(name: str) -> PaperTable:
-    """A table or figure by name.
+    """The table or figure called `name`.
 
     Raises
     ------
@@ -187,13 +191,19 @@ class Published:
 
     dataset: str
     stand_in: bool
-    """The table has no column for the data set that was asked for."""
+    """Whether this is another data set's column, as the table has none for the one asked for."""
     percent: Mapping[str, Mapping[str, float]]
-    """By row label, then metric, e.g. ``{"GCN": {"hr@5": 5.63}}``."""
+    """Figures by row label, then metric, e.g. ``{"GCN": {"hr@5": 5.63}}``."""
 
 
 def published(table: str, dataset: str) -> Published:
-    """The paper's figures for a data set, matched by how its name begins; else Beauty's."""
+    """The paper's figures for a data set, else those for Beauty.
+
+    Parameters
+    ----------
+    table : name of the table.
+    dataset : name of the data set; it matches a column with whose name it starts.
+    """
     columns = _read_published()[table]
     found = [name for name in columns if dataset.casefold().startswith(name.casefold())]
     column = found[0] if found else STAND_IN

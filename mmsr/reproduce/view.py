@@ -18,14 +18,20 @@ from mmsr.study.views.tables import facts
 
 _PUBLISHED = ("hr@5", "mrr@5")
 _TRAINING = (
-    "training: how long the runs took beside whatever else their machines did; it says little of "
-    "how fast a row is (benchmarks/train_step.py does)"
+    "training: time of the runs, which depends on what else their machines were doing; compare "
+    "the speed of rows with benchmarks/train_step.py"
 )
 _LOWER, _HIGHER = "↓", "↑"
 
 
 def show_results(results: Results, console: Console) -> None:
-    """Show the table and what must be known to read it."""
+    """Show the table, and notes that are needed to read it.
+
+    Parameters
+    ----------
+    results : the results.
+    console : where to show them.
+    """
     style = "bold red" if results.test_selected else "bold"
     console.print(f"\n[{style}]{escape(_heading(results))}[/]", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -41,11 +47,16 @@ def show_results(results: Results, console: Console) -> None:
 
 
 def show_request(request: Request, console: Console) -> None:
-    """Show what would be run (`--dry-run`); nothing is scheduled or written.
+    """Show what would run (`--dry-run`); nothing is scheduled or written.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    console : where to show it.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial.
+    UserError : no node of the cluster can run a trial.
     """
     plan = request.plan
     told = what(plan) | {
@@ -74,16 +85,21 @@ def show_request(request: Request, console: Console) -> None:
 
 
 def notes(results: Results) -> list[str]:
-    """What must be known to read the table, a line each."""
+    """Notes that are needed to read the table, as lines.
+
+    Parameters
+    ----------
+    results : the results.
+    """
     lines = [f"best epochs: {_selection(results.selection)}"]
     if any(row.comparisons for row in results.rows):
         lines.append(
-            f"{_LOWER} {_HIGHER}: lower, higher than {results.reference}, p < {LEVEL:g} ("
-            f"Wilcoxon over {results.n_users:,} users, mean over seeds; Holm's correction "
-            "over rows): other users could give other figures; what other seeds could give, ± says"
+            f"{_LOWER} {_HIGHER}: lower, higher than {results.reference} with p < {LEVEL:g} "
+            f"(Wilcoxon over {results.n_users:,} users' means over seeds, Holm's correction over "
+            "rows): p is about other users, ± about other seeds"
         )
     else:
-        lines.append(f"no comparison: it takes {results.reference} and another row with figures")
+        lines.append(f"no comparison: it needs {results.reference} and another row with figures")
     if results.published_stands_in:
         lines.append(
             f"paper: its {results.published_dataset} column; {results.table} has none for "
@@ -103,7 +119,7 @@ def notes(results: Results) -> list[str]:
 
 
 def markdown(results: Results) -> str:
-    """The table, the comparisons and the provenance."""
+    """The table, the comparisons and the provenance of `results` as Markdown."""
     paper = (f"paper {_upper(metric)}" for metric in _PUBLISHED)
     columns = ["row", *map(_upper, COMPARED), *paper, "training"]
     body = [
@@ -161,7 +177,7 @@ def _heading(results: Results) -> str:
 def _selection(label: str) -> str:
     if label == "validation":
         return "chosen on validation; test read once, afterwards"
-    return f"{label}: chosen on test, for each metric by itself; too good, as the paper's are"
+    return f"{label}: chosen on test, separately for each metric; too good, like the paper's"
 
 
 def _measured(row: RowFigures) -> list[str]:
@@ -171,7 +187,7 @@ def _measured(row: RowFigures) -> list[str]:
 
 
 def _cell(row: RowFigures, metric: str) -> str:
-    """Mean ± std in percent, and a mark where it differs from the reference."""
+    """Mean ± std in percent, with a mark if it differs from the reference."""
     spread = f"±{100 * row.std[metric]:.2f}" if metric in row.std else ""
     compared = row.comparisons.get(metric)
     mark = " "
@@ -189,7 +205,13 @@ def _upper(metric: str) -> str:
 
 
 def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column stands left, the others right."""
+    """A Markdown table; the first column is aligned left, the others right.
+
+    Parameters
+    ----------
+    columns : the heads.
+    body : rows of cells, one for each column.
+    """
     rule = ["---", *["---:"] * (len(columns) - 1)]
     lines = [columns, rule, *body]
     return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)

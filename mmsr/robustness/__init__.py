@@ -1,1 +1,1 @@
-"""What missing modalities cost a trained model: curves, knock-outs, plots and their record."""
+"""The robustness of a trained model to missing modalities: curves, knock-outs, plots, records."""

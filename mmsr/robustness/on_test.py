@@ -1,4 +1,4 @@
-"""Robustness on test, found while `finalize` has test open, and at no other time."""
+"""Robustness on test, measured while `finalize` has test open, and at no other time."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ MASK_SEEDS = (0, 1, 2)
 class TestLook:
     """Ranks test under masks, model by model, while it is open; see `mmsr.study.results.held_out`.
 
-    Ranks are kept by the refit, so a call that was cut off looks at the others alone.
+    Ranks are cached by refit, so after an interruption only the missing ones are computed.
 
     Parameters
     ----------
-    known : the study that is finalised.
-    progress : told what is ranked.
+    known : the finalised study.
+    progress : called with messages for the user.
     """
 
-    __test__ = False  # what pytest collects by name it is not
+    __test__ = False  # despite its name, pytest must not collect it
 
     def __init__(
         self, known: KnownStudy, progress: Callable[[str], None] = lambda message: None
@@ -55,7 +55,14 @@ class TestLook:
         self._sweeps: dict[int, Sweep] = {}
 
     def __call__(self, row: TrialRow, model: MMSR, test: Prefixes) -> None:
-        """Rank one refit under all masks."""
+        """Rank test with one refit under all masks.
+
+        Parameters
+        ----------
+        row : the refit's trial.
+        model : its model.
+        test : the opened test prefixes.
+        """
         self.opened = True
         if row.config is None or not model.tables.modalities:
             return
@@ -77,7 +84,7 @@ class TestLook:
             ranks.setdefault(mask, []).append(kept.get(str(mask), rank))
 
     def results(self) -> Mapping[int, Results]:
-        """What was found, by the trial that a config comes from."""
+        """The results, by the number of the trial that had the config."""
         if self._users is None:
             return {}
         definition = self.known.definition
@@ -101,7 +108,13 @@ class TestLook:
 
 
 def report_test(look: TestLook, console: Console) -> None:
-    """Show, write and note what was found while test was open, or say that it was not."""
+    """Show, write and record the results on test, or say why there are none.
+
+    Parameters
+    ----------
+    look : the results.
+    console : where to show them.
+    """
     found = look.results()
     if not found:
         why = (
@@ -117,4 +130,4 @@ def report_test(look: TestLook, console: Console) -> None:
         for path in files:
             console.print(f"wrote {path}", markup=False, soft_wrap=True)
         if waiting := record_robustness(look.known, results, files):
-            console.print(f"{waiting} tracking events wait in {look.known.folder.path}")
+            console.print(f"{waiting} tracking events are kept in {look.known.folder.path}")

@@ -1,4 +1,4 @@
-"""Curves as a picture and as an interactive page."""
+"""Robustness curves as a picture and as an interactive page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's, which colour-blind readers tell apart."""
+"""The palette of Okabe and Ito, which colour-blind readers can distinguish."""
 _RATE: dict[Way, str] = {
     "item": "items that lack the modality, %",
     "access": "readings of items that lack the modality, %",
@@ -20,14 +20,20 @@ _RATE: dict[Way, str] = {
 
 
 def title(results: Results) -> str:
-    """What the picture shows."""
+    """The title of the picture of `results`."""
     part = {"valid": "validation", "test": "test"}[results.part]
     how = "items" if results.curves.way == "item" else "readings of items (the authors' way)"
     return f"{results.name}: {part} {results.curves.metric.upper()} as {how} lose modalities"
 
 
 def draw_png(results: Results, path: Path) -> None:
-    """Write the curves with their bands as a PNG."""
+    """Write the curves with their bands as a PNG.
+
+    Parameters
+    ----------
+    results : the curves.
+    path : the file to write.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.6), dpi=150, layout="constrained")
@@ -41,7 +47,15 @@ def draw_png(results: Results, path: Path) -> None:
 
 
 def draw_curve(axes: Axes, curve: Curve, name: str, colour: str) -> None:
-    """One curve with its band, in percent."""
+    """Draw one curve with its band, in percent.
+
+    Parameters
+    ----------
+    axes : where to draw.
+    curve : the curve.
+    name : its name in the legend.
+    colour : its colour, `#rrggbb`.
+    """
     rates = [100 * point.rate for point in curve.points]
     low, high, values = (
         [100 * getattr(point, what) for point in curve.points] for what in ("low", "high", "value")
@@ -51,7 +65,14 @@ def draw_curve(axes: Axes, curve: Curve, name: str, colour: str) -> None:
 
 
 def finish(axes: Axes, metric: str, way: Way) -> None:
-    """Axes, grid and legend."""
+    """Add labels, grid and legend.
+
+    Parameters
+    ----------
+    axes : the axes with the curves.
+    metric : metric on the vertical axis.
+    way : how modalities went missing.
+    """
     axes.set_xlabel(_RATE[way])
     axes.set_ylabel(f"{metric.upper()}, %")
     axes.set_ylim(bottom=0)
@@ -61,7 +82,13 @@ def finish(axes: Axes, metric: str, way: Way) -> None:
 
 
 def draw_html(results: Results, path: Path) -> None:
-    """Write the curves as a page of its own, to zoom into and to read values from."""
+    """Write the curves as a page of its own, for zooming and for reading values.
+
+    Parameters
+    ----------
+    results : the curves.
+    path : the file to write.
+    """
     traces: list[dict[str, Any]] = []
     for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
         traces += traces_of(curve, _legend(curve), colour)
@@ -70,7 +97,15 @@ def draw_html(results: Results, path: Path) -> None:
 
 
 def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list[dict[str, Any]]:
-    """Band and line of one curve, as plotly draws them."""
+    """The band and the line of one curve, as plotly draws them.
+
+    Parameters
+    ----------
+    curve : the curve.
+    name : its name in the legend.
+    colour : its colour, `#rrggbb`.
+    dash : plotly's style of the line.
+    """
     rates = [100 * point.rate for point in curve.points]
     low, high, values = (
         [100 * getattr(point, what) for point in curve.points] for what in ("low", "high", "value")
@@ -105,7 +140,16 @@ def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list
 def write_page(
     traces: list[dict[str, Any]], heading: str, metric: str, way: Way, path: Path
 ) -> None:
-    """Write traces as a page that needs no network."""
+    """Write traces as a page that needs no network.
+
+    Parameters
+    ----------
+    traces : plotly's traces.
+    heading : title of the page.
+    metric : metric on the vertical axis.
+    way : how modalities went missing.
+    path : the file to write.
+    """
     import plotly.graph_objects as go
 
     figure = go.Figure(

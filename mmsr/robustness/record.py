@@ -1,4 +1,4 @@
-"""The robustness of a study's model as a nested run on the tracking server."""
+"""The robustness of a study's model, recorded as a nested run on the tracking server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from mmsr.tracking import RunState, Tracker
 
 
 def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]) -> int:
-    """Note the results as the nested run `robustness`; returns the events that wait.
+    """Record the results as the nested run `robustness`; returns the number of unshipped events.
 
-    The same model asked the same again goes on with its run.
+    Measuring the same model again with the same settings updates its run.
+
+    Parameters
+    ----------
+    known : the study.
+    results : the results.
+    files : files to upload.
     """
     with known.folder.locked():
         tracker = open_journal(known)
@@ -32,7 +38,15 @@ def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]
 
 
 def note(tracker: Tracker, study: str, results: Results, files: Sequence[Path]) -> None:
-    """Tell a tracker of the results: a metric's step is the percentage that is missing."""
+    """Record the results with a tracker; a metric's step is the percentage of items that miss it.
+
+    Parameters
+    ----------
+    tracker : where to record them.
+    study : name of the study.
+    results : the results.
+    files : files to upload.
+    """
     curves = results.curves
     asked = f"{results.trial} {results.part} {curves.way} {curves.mask_seeds} " + " ".join(
         f"{curve.modalities} {[point.rate for point in curve.points]}" for curve in curves.curves

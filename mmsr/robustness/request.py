@@ -1,4 +1,4 @@
-"""What is asked of a robustness sweep, in words, and the points that it means."""
+"""The points of a robustness sweep, from the command line's words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _MOST_SEEDS = 100
 
 
 def parse_rates(text: str) -> tuple[float, ...]:
-    """Rates of `0.1,0.5`, ascending, 0 among them.
+    """The rates in a text such as `0.1,0.5`, ascending, with 0 added.
+
+    Parameters
+    ----------
+    text : the rates.
 
     Raises
     ------
-    UserError : what is given is no list of shares.
+    UserError : a word is not a share from 0 to 1, or no rate is above 0.
     """
     found = {0.0}
     for word in text.split(","):
@@ -43,14 +47,19 @@ def parse_rates(text: str) -> tuple[float, ...]:
 def parse_subsets(
     text: str | None, modalities: Sequence[str], others: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], ...]:
-    """Subsets of `image,text,both`; None stands for each modality, and all where there are two.
+    """The subsets of modalities in a text such as `image,text,both`.
 
-    `a+b` is a subset, `all` are all modalities, and `both` are those of a model that has two.
-    `others` are what the data have and the model was trained without.
+    `a+b` is a subset, `all` means all modalities, and `both` means the two of a model that has two.
+
+    Parameters
+    ----------
+    text : the subsets; None takes each modality alone, and all together if there are several.
+    modalities : modalities of the model.
+    others : modalities of the data set that the model was trained without.
 
     Raises
     ------
-    UserError : a modality that the model lacks, or no subset at all.
+    UserError : the model lacks a modality, or no subset is named.
     """
     have = tuple(modalities)
     if text is None:
@@ -89,7 +98,17 @@ def make_sweep(
     metric: str,
     others: Sequence[str] = (),
 ) -> Sweep:
-    """Check what was asked for of a model that has these modalities.
+    """The sweep that was asked for, checked.
+
+    Parameters
+    ----------
+    modalities : modalities of the model.
+    subsets : the subsets that go missing, see `parse_subsets`.
+    rates : the shares of items that lose them, see `parse_rates`.
+    seeds : number of random draws for each rate.
+    way : `item` or `access`.
+    metric : metric to measure.
+    others : modalities of the data set that the model was trained without.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What was found of a model's robustness, with all that tells where it comes from."""
+"""The results of measuring a model's robustness, with their provenance."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NAME = "robustness"
 
 
 class Results(BaseModel):
-    """Curves and knock-outs of one model, or of several alike, on one part of the data."""
+    """Curves and knock-outs of one model, or of several refits, on one part of the data."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     origin: str
     part: str
-    """`valid`, or `test` where `finalize` opened it."""
+    """`valid`; or `test`, if measured while `finalize` had it open."""
     trial: int | None
     dataset: str
     dataset_hash: str
@@ -34,5 +34,5 @@ class Results(BaseModel):
 
 
 def label(modalities: tuple[str, ...]) -> str:
-    """A subset of modalities in words."""
+    """A subset of `modalities` in words, e.g. `image + text`."""
     return " + ".join(modalities)

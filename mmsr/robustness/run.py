@@ -1,4 +1,4 @@
-"""From a subject to its results: rank at every point, knock out, summarise, write."""
+"""Measuring robustness: rank at every point, knock out, summarise, write."""
 
 from __future__ import annotations
 
@@ -21,14 +21,22 @@ def measure(
     device: str = "auto",
     progress: Progress = lambda message: None,
 ) -> Results:
-    """Curves and knock-outs of a subject on validation targets.
+    """Curves and knock-outs of a model on validation targets.
 
-    Codes, model and histories are loaded once; between two points only links change. Ranks are
-    kept in `folder`, so an interrupted call goes on where it was.
+    Codes, model and histories are loaded once; from point to point only links change. Ranks are
+    cached in `folder`, so an interrupted call is resumed.
+
+    Parameters
+    ----------
+    subject : the model.
+    sweep : the points to measure.
+    folder : folder of the cache; created if it is missing.
+    device : device of the model.
+    progress : called with messages for the user.
 
     Raises
     ------
-    UserError : the device is not there, or the folder cannot be written.
+    UserError : there is no such device, or the folder cannot be written.
     """
     _make(folder)
     subject.prepare(progress, device)
@@ -55,7 +63,16 @@ def measure(
 
 
 def write(results: Results, folder: Path) -> tuple[Path, Path, Path]:
-    """Write JSON, a PNG and an interactive page; returns their paths.
+    """Write the results as JSON, PNG and interactive page.
+
+    Parameters
+    ----------
+    results : the results.
+    folder : where to write; created if it is missing.
+
+    Returns
+    -------
+    The paths of the three files.
 
     Raises
     ------

@@ -11,7 +11,13 @@ from mmsr.robustness.results import Results, label
 
 
 def show_results(results: Results, console: Console) -> None:
-    """Curves, areas and knock-outs."""
+    """Show curves, areas and knock-outs.
+
+    Parameters
+    ----------
+    results : the results.
+    console : where to show them.
+    """
     part = "validation" if results.part == "valid" else results.part
     console.print(f"{results.name}: {results.origin}, {part} targets", style="bold", markup=False)
     show_curves(results.curves, console)
@@ -20,7 +26,13 @@ def show_results(results: Results, console: Console) -> None:
 
 
 def show_curves(curves: Curves, console: Console) -> None:
-    """A line a curve: its values at each rate and its area, in percent of the metric."""
+    """Show a line for each curve: its values at each rate, and its relative area.
+
+    Parameters
+    ----------
+    curves : the curves.
+    console : where to show them.
+    """
     what = "items" if curves.way == "item" else "readings of items (the authors' way)"
     console.print(
         f"{curves.metric} in %, by the share of {what} that lack the modality", style="dim"
@@ -46,7 +58,13 @@ def show_curves(curves: Curves, console: Console) -> None:
 
 
 def show_knockouts(knockouts: Knockouts, console: Console) -> None:
-    """A line a knock-out, then what each modality is to the model."""
+    """Show a line for each knock-out, then what each modality contributes.
+
+    Parameters
+    ----------
+    knockouts : the knock-outs.
+    console : where to show them.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("knock-out")
     for column in (f"{knockouts.metric}, %", "lost, %", "95 % interval"):

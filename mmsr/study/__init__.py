@@ -1,4 +1,4 @@
-"""Studies: declared as a short Python file, run on Ray, kept in Optuna and MLflow."""
+"""Studies: declared in a short Python file, run on Ray, stored by Optuna, recorded in MLflow."""
 
 from mmsr.study.main import Study
 from mmsr.study.search import CmaEs, Gp, Grid, Halving, Hyperband, Median, Nsga2, Random, Tpe

@@ -1,4 +1,4 @@
-"""`Study`: a declaration that runs, from Python or from its own command line."""
+"""`Study`: a declaration that can be run, from Python or from its own command line."""
 
 from __future__ import annotations
 
@@ -17,22 +17,42 @@ from mmsr.study.search import PRUNERS, SAMPLERS
 class Study(Declaration):
     """A hyperparameter study of one data set.
 
-    Nothing is checked when it is constructed; `main` and `run` check everything before anything
-    is scheduled.
+    Every field is described in `mmsr.study.planning.declaration.Declaration`; only `dataset` is
+    required. The constructor checks nothing; `main` and `run` check everything before anything is
+    scheduled.
+
+    Examples
+    --------
+    >>> from mmsr.study import Choice, Float, Int, Study, Tpe
+    >>> study = Study(
+    ...     dataset="demo",
+    ...     space={
+    ...         "graph.n_codes": Int(10, 50, step=10),
+    ...         "model.readout": Choice("last", "last_n_attention"),
+    ...         "model.last_n": Int(2, 10, when={"model.readout": "last_n_attention"}),
+    ...         "training.learning_rate": Float(5e-4, 5e-3, log=True),
+    ...     },
+    ...     trials=40,
+    ...     sampler=Tpe(startup_trials=10),
+    ... )
+    >>> study.objective
+    'valid/mrr@20'
+
+    In a file such as `studies/demo.py`, end with `study.main()` to give the study its command line.
     """
 
     def main(
         self, arguments: Sequence[str] | None = None, prepare: Callable[[], object] | None = None
     ) -> NoReturn:
-        """Run the study from the command line, and exit.
+        """Run the study from the command line, and exit the process.
 
-        Exit codes: 0 done, 1 stopped by errors, 2 bad input (nothing was scheduled), 130
+        Exit codes: 0 done, 1 stopped by an error, 2 bad input (nothing was scheduled), 130
         interrupted.
 
         Parameters
         ----------
-        arguments : the command line; default: the process's.
-        prepare : called first, e.g. to generate the data set.
+        arguments : the command line without the program's name; None takes that of the process.
+        prepare : called before the study runs, e.g. to generate the data set.
         """
 
         def run() -> int:
@@ -47,6 +67,11 @@ class Study(Declaration):
 
     def run(self, options: Options | None = None) -> int:
         """Run the study, or show what would run; returns the exit code.
+
+        Parameters
+        ----------
+        options : what the command line can change, e.g. `Options(trials=10, dry_run=True)`; None
+            runs the study as declared.
 
         Raises
         ------
@@ -66,7 +91,7 @@ class Study(Declaration):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else here does."""
+    """Reports a wrong argument in one line, as all other errors are reported."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
@@ -74,22 +99,20 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(arguments: Sequence[str] | None) -> Options:
     parser = _Parser(
-        description="Run this study, or go on with it: finished trials stay, others continue.",
+        description="Run this study, or resume it: finished trials are kept, others resumed.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--trials", type=_whole, metavar="N", help="trials that are over in the end")
+    add("--trials", type=_whole, metavar="N", help="trials to run in all, earlier runs included")
     for kind, of in (("", "wall clock"), ("cpu-", "trials' CPUs"), ("gpu-", "trials' GPUs")):
-        add(f"--{kind}hours", type=_number, metavar="H", help=f"budget: hours of {of}, all drivers")
-    add("--warm-start", metavar="STUDY", help="let another study's trials inform this one")
+        add(f"--{kind}hours", type=_number, metavar="H", help=f"budget: hours of {of}, all runs")
+    add("--warm-start", metavar="STUDY", help="learn from another study's trials")
     add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
     add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
     add("--name", help="name of the study")
     add("--seed", type=_whole, metavar="N", help="seed of the proposals")
-    add("--sampler", choices=SAMPLERS, help="search method, in place of the study's own")
-    add(
-        "--pruner", choices=PRUNERS, help="how weak trials are stopped, in place of the study's own"
-    )
+    add("--sampler", choices=SAMPLERS, help="search method, instead of the study's own")
+    add("--pruner", choices=PRUNERS, help="how weak trials are stopped, instead of the study's own")
     add(
         "--set",
         action="append",
@@ -100,7 +123,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
     add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
     add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
-    add("--resume", action="store_true", help="go on with a study, which must exist")
+    add("--resume", action="store_true", help="resume a study, which must exist")
     add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--"]:  # `ray submit` and its like set it before a script's own arguments

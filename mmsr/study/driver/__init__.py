@@ -1,1 +1,1 @@
-"""One driver's run of a study, from opening it to the exit code."""
+"""One driver's run of a study: opening it, running its trials, and the exit code."""

@@ -1,4 +1,4 @@
-"""Exit codes of a study's command, and how an error becomes one."""
+"""Exit codes of a study's command, and the error that leads to each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ INTERRUPTED = 130
 
 
 def exit_code(run: Callable[[], int]) -> int:
-    """Run something that returns its exit code; an error becomes one line on stderr and a code."""
+    """Call `run` and return its exit code; an error becomes one line on stderr and its own code."""
     try:
         return run()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT
     except StorageLost as error:
-        sys.stderr.write(f"error: {error}; the same command goes on when it is back\n")
+        sys.stderr.write(f"error: {error}; once it is back, the same command resumes the study\n")
         return FAILED
     except OSError as error:
-        sys.stderr.write(f"error: {error}; the same command goes on when that is mended\n")
+        sys.stderr.write(
+            f"error: {error}; once that is fixed, the same command resumes the study\n"
+        )
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

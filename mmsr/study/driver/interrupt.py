@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM, taken at points where nothing is left half-done.
+"""Ctrl-C and SIGTERM, handled at points where nothing is left half-done.
 
-An exception out of a signal can strike anywhere, also where a library swallows it or loses a lock;
-so the first signal only asks, and the second one raises.
+An exception raised by a signal handler can strike anywhere, also inside a library that swallows it
+or loses a lock. So the first signal only requests the end, and the second one raises
+KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether the user wants the study to end.
+    """Whether the user has asked the study to stop.
 
     Parameters
     ----------
-    say : told when the first signal arrives.
+    say : called with a message for the user when the first signal arrives.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -28,22 +29,22 @@ class StopRequest:
         self._listener: Callable[[], None] = lambda: None
         self.requested = False
         self.urgent = False
-        """Whether it was requested again."""
+        """Whether the stop was requested twice: end at once."""
 
     def install(self) -> None:
-        """Take the signals; again after a library has taken them."""
+        """Install the signal handlers; call it again after a library has replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 signal.signal(number, self._take)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when the stop is requested, at once if it was."""
+        """Call `listener` when the stop is requested, or at once if it already was."""
         self._listener = listener
         if self.requested:
             listener()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the stop was requested; for the points between two steps."""
+        """Raise KeyboardInterrupt if the stop was requested; to be called between two steps."""
         if self.requested:
             raise KeyboardInterrupt
 
@@ -58,7 +59,12 @@ class StopRequest:
 
 @contextmanager
 def stop_requests(say: Callable[[str], None]) -> Iterator[StopRequest]:
-    """Take Ctrl-C and SIGTERM for as long as this."""
+    """Handle Ctrl-C and SIGTERM inside this context.
+
+    Parameters
+    ----------
+    say : as in `StopRequest`.
+    """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     request = StopRequest(say)
     request.install()

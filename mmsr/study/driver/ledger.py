@@ -1,24 +1,23 @@
-"""The study's bookkeeping: who was asked, what was reported, how it ended.
+"""The study's bookkeeping: which trials were proposed, what they reported, how they ended.
 
-Everything goes to Optuna's storage at once, so that a driver may die at any moment. Observers are
-told of a begin after the storage has it, of an epoch or an end before: of what the storage has as
-reported or over, all was noted everywhere, and what is told twice changes nothing. The ledger knows
-nothing of Ray; the runner's adapters call it.
+Everything is written to Optuna's storage at once, so a driver may be killed at any moment. A
+trial's start is written there first and announced to the observers afterwards; an epoch or an
+ending is announced first and written afterwards. So whatever the storage records as reported or
+ended has reached every observer. After a crash an observer may receive an event twice, which
+changes nothing. The ledger knows nothing of Ray: `mmsr.study.driver.tune` calls it.
 
 Rules
 -----
-- A finished trial is COMPLETE with the value of its best epoch, one that was stopped early PRUNED,
-  one that raised or whose objective is not finite FAIL. These count towards the number of trials.
-- A trial that was interrupted is FAIL as well, but a successor takes its place and counts instead
-  (see `mmsr.study.storage.lineage`).
-- A proposal that is no valid config, not among the only ones to be run, or the same as an earlier
-  one is FAIL (`invalid`), does not count, and another is asked for. When a finite space has no more
-  of them, the study is at its end.
-- `mmsr.study.workers.failures` has the kinds of failures, and how often each is retried.
-- When the first trials of a driver all fail with the same error, the study stops with that error;
-  they do not count, and the next driver tries them again. Where failed trials may be tried
-  again anyway, this holds until one has finished: after that, the error is theirs alone.
-- When the machine is at fault (a full disk), the study stops, and its trials are interrupted ones.
+- A finished trial is COMPLETE with the value of its best epoch. One that was stopped early is
+  PRUNED, one that raised an error or has an objective that is not finite is FAIL. All count towards
+  the number of trials.
+- An interrupted trial is FAIL too; the successor that resumes it counts in its place (see
+  `mmsr.study.storage.lineage`).
+- A proposal is refused if it is no valid config, equals an earlier one, or is not among the only
+  settings to run. It becomes FAIL with the attribute `invalid`, does not count, and another one is
+  requested. Once a finite space has no proposal left, the study ends.
+- `mmsr.study.workers.failures` lists the kinds of failures: which are retried, and which stop the
+  study.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
@@ -43,24 +41,23 @@ from mmsr.study.workers.failures import alike
 from mmsr.study.workers.messages import Ending, Failure, Observer, Observers, Proposal, Report
 from mmsr.tracking import RunState
 
-if TYPE_CHECKING:
-    pass
-
 SAME_FAILURES = 3
-"""So many trials failing alike at the start stop the study."""
+"""A study stops when this many of its first trials fail with the same error."""
 
 
 class Ledger:
     """Bookkeeping of one driver's run of a study.
 
+    A trial is identified by `runner_id`, the id that Ray Tune gave it.
+
     Parameters
     ----------
     study : the Optuna study.
-    rules : what may be run, and when a trial is over.
-    checkpoints : folder with one sub-folder a trial.
-    driver, code : name and code versions of this driver, noted with each trial.
-    observers : told of everything that happens.
-    run_id : tracking server's id of a run by its key, once known.
+    rules : what may be run, and when a trial ends.
+    checkpoints : folder with one sub-folder per trial.
+    driver, code : name and code versions of this driver, recorded with each trial.
+    observers : notified of each start, epoch, recovery and ending.
+    run_id : returns the tracking server's id of a run by its key, or None while it is unknown.
     """
 
     def __init__(
@@ -82,30 +79,36 @@ class Ledger:
         self._first: list[tuple[int, Ending]] = []
         self._judges_first = not (rules.retries and self._has_finished())
         self.stop_reason: str | None = None
-        """Why no more trials are wanted; None while they are."""
+        """Why no more trials are requested; None as long as they are."""
         self.exhausted = False
         """Whether the space has nothing left to propose."""
         self.fatal_error: str | None = None
-        """The error that ended the study: the first trials all had it, or no trial can go on."""
+        """The error that stopped the study: all first trials had it, or no trial can run."""
         self.broken: Exception | None = None
-        """An error of the bookkeeping itself, which the runner is to raise."""
+        """An error of the bookkeeping itself, for the driver to raise."""
 
     @property
     def live(self) -> tuple[str, ...]:
-        """Runner's ids of the trials under way."""
+        """Ids of the running trials."""
         return tuple(self._live)
 
     def stop(self, reason: str) -> None:
-        """Ask for no more trials, and let the runner stop those under way."""
+        """Request no more trials, for the given reason; the runner then stops the running ones."""
         self.stop_reason = self.stop_reason or reason
 
     def halt(self, reason: str, error: str) -> None:
-        """Stop with an error that is no trial's own; those under way go on another time."""
+        """Stop the study because of an error that no trial caused; running trials can be resumed.
+
+        Parameters
+        ----------
+        reason : what the error prevents; shown to the user before it.
+        error : the error, in one line.
+        """
         self.fatal_error = self.fatal_error or error
         self.stop(reason)
 
     def reclaim(self) -> int:
-        """Queue again what an earlier driver left under way; returns the number of trials."""
+        """Queue again the trials that an earlier driver left unfinished; returns their number."""
         back = taken_back(self.study)
         left = [
             trial
@@ -115,12 +118,12 @@ class Ledger:
         return sum(queue_again(self.study, trial) for trial in left)
 
     def ask(self, runner_id: str) -> Proposal:
-        """Take the next trial: a queued one, or a new proposal.
+        """Take the next trial for the runner's `runner_id`: a queued one, or a new proposal.
 
         Raises
         ------
-        Exhausted : the space is finite, and nothing is left of it.
-        UserError : the space gives hardly any valid config.
+        Exhausted : the space is finite, and all of it has been proposed.
+        UserError : the space yields hardly any valid config.
         """
         try:
             with together(self.study):
@@ -142,7 +145,12 @@ class Ledger:
         return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
-        """Note an epoch; True if the trial is over and its worker should stop."""
+        """Record a finished epoch; returns whether the trial has ended and its worker should stop.
+
+        Parameters
+        ----------
+        runner_id, report : the trial, and its state after the epoch.
+        """
         entry = self._live.get(runner_id)
         if entry is None:
             return True
@@ -176,50 +184,55 @@ class Ledger:
             self._end(runner_id, RunState.FINISHED)
 
     def fail(self, runner_id: str, failure: Failure) -> None:
-        """Note that a trial raised."""
+        """Record that a trial raised an error; an error of the machine stops the study instead.
+
+        Parameters
+        ----------
+        runner_id, failure : the trial, and the error.
+        """
         if (entry := self._live.get(runner_id)) is None:
             return
         if failure.environment:
-            self.halt(f"trial {entry.proposal.number} could not go on", failure.error)
+            self.halt(f"trial {entry.proposal.number} could not continue", failure.error)
         else:
             self._end(runner_id, RunState.FAILED, failure)
 
     def running(self, runner_id: str) -> None:
-        """Note that a worker begins to train the trial."""
+        """Record that a worker starts to train the trial `runner_id`."""
         if (entry := self._live.get(runner_id)) is not None:
             entry.since = time.monotonic()
 
     def expire(self) -> list[str]:
-        """Fail the trials that have trained too long without a report; their workers must go."""
+        """Fail the trials past the time limit that sent no report; returns their ids."""
         late = [i for i, entry in self._live.items() if entry.trained > self.rules.time_limit]
         for runner_id in late:
             self._fail_for_time(runner_id)
         return late
 
     def died(self, runner_id: str, reason: str) -> None:
-        """Note that a trial's worker died; the runner may start another."""
+        """Record that a worker of `runner_id` died of `reason`; the runner may start another."""
         if (entry := self._live.get(runner_id)) is not None:
             entry.deaths.append(reason)
             entry.since = None
 
     def makes_progress(self, runner_id: str) -> bool:
-        """Whether a trial is under way, and none of its workers died since its newest epoch."""
+        """Whether `runner_id` is running and has lost no worker since its newest epoch."""
         return (entry := self._live.get(runner_id)) is not None and not entry.deaths
 
     def recovered(self, runner_id: str) -> None:
-        """Note that the trial goes on from its checkpoint on another worker."""
+        """Record that the trial `runner_id` resumes from its checkpoint on another worker."""
         if (entry := self._live.get(runner_id)) is not None:
             self._observers.recovered(entry.proposal, entry.deaths[-1])
 
     def gone(self, runner_id: str) -> None:
-        """Note that the runner has given a trial up, if it had no last word."""
+        """Fail the trial `runner_id`, which the runner gave up, unless its ending is recorded."""
         if (entry := self._live.get(runner_id)) is not None:
             deaths = entry.deaths
             error = f"worker died {len(deaths)} times: {deaths[-1]}" if deaths else "no result"
             self.fail(runner_id, Failure(error=error, traceback="\n".join(deaths)))
 
     def release(self) -> int:
-        """Queue again what is still under way in this driver; returns the number of trials."""
+        """Queue again all trials that this driver is still running; returns their number."""
         released = list(self._live)
         for runner_id in released:
             entry = self._live.pop(runner_id)
@@ -230,7 +243,7 @@ class Ledger:
         return len(released)
 
     def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
-        """Report again what was reported before the checkpoint, and note the rungs passed."""
+        """Report again all epochs up to the checkpoint, so that the pruner's rungs are stored."""
         for step, value in proposal.curve.items():
             note_value(trial, step, value, alone=self.rules.single_objective)
             if self.rules.single_objective:
@@ -265,12 +278,12 @@ class Ledger:
         if len(first) == SAME_FAILURES and failed and len(errors) == 1:
             self.fatal_error = first[0][1].error
             take_back(self.study, (number for number, _ in first))
-            self.stop(f"the first {SAME_FAILURES} trials failed alike")
+            self.stop(f"the first {SAME_FAILURES} trials failed with the same error")
 
     def _fail_for_time(self, runner_id: str) -> None:
         epochs = report.epoch if (report := self._live[runner_id].report) else 0
         hours = f"{self.rules.time_limit / 3600:.3g} hours"
-        error = f"time limit: {hours} were over after epoch {epochs}"
+        error = f"time limit: {hours} were used up after epoch {epochs}"
         self.fail(runner_id, Failure(error=error, traceback=""))
 
     def _has_finished(self) -> bool:
@@ -279,7 +292,7 @@ class Ledger:
 
 
 def _not_finite(metrics: Mapping[str, float], names: Sequence[str]) -> Failure | None:
-    """The failure of a trial of which one of these metrics is missing or not finite."""
+    """The failure of a trial for which one of these metrics is missing or not finite."""
     for name in names:
         if not math.isfinite(value := metrics.get(name, math.nan)):
             return Failure(error=f"{name} is {value}", traceback="")

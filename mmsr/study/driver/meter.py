@@ -1,4 +1,4 @@
-"""The meter: an observer that counts the hours that trials take."""
+"""The meter: an observer that counts the hours that trials use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SAVE_SECONDS = 5.0
 
 
 class Meter:
-    """Observer that counts what trials take, and asks for the end when the budget is used up.
+    """Observer that counts the hours that trials use, for the study's budget.
 
     Parameters
     ----------
-    study : where the count is kept.
-    budget : the limits; they are kept as well, for those who look at the study.
+    study : where the count is stored.
+    budget : the limits; stored as well, for commands that look at the study.
     resources : what each trial gets.
-    clock : seconds, for tests.
+    clock : returns seconds; replaced in tests.
     """
 
     def __init__(
@@ -43,28 +43,28 @@ class Meter:
             study.set_user_attr(BUDGET, budget.limits)
 
     def used_up(self) -> str | None:
-        """Why the study is at its end; None while it is not."""
+        """Which limit is used up, in words; None while none is."""
         self._count()
         return self._budget.used_up(self.spent)
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
+        """Start to count a trial, which was handed to the runner."""
         self._count()
         self._live.add(proposal.number)
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
+        """Nothing to count: a trial has finished an epoch."""
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on elsewhere."""
+        """Nothing to count: a trial's worker died, and the trial resumes on another one."""
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
+        """Stop counting a trial, which has ended."""
         self._count()
         self._live.discard(proposal.number)
 
     def close(self) -> None:
-        """The driver ends."""
+        """Store the count: the driver ends."""
         self._count()
         self._save()
 

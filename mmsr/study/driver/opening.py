@@ -1,4 +1,4 @@
-"""Opening a study: whether it is there already, is the same, and has anything left to run."""
+"""Opening a study: whether it exists, has the same definition, and has anything left to run."""
 
 from __future__ import annotations
 
@@ -27,27 +27,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a driver finds of its study before it opens it."""
+    """The state in which a driver finds its study."""
 
     study: optuna.Study | None
-    """None where there is none yet."""
+    """None if it does not exist yet."""
     over: int = 0
-    """Trials that are over, without those that are tried again."""
+    """Trials that have ended, not counting those that are retried."""
     again: tuple[int, ...] = ()
-    """Numbers of failed trials that are tried again."""
+    """Numbers of failed trials that are retried."""
     nothing_to_do: str | None = None
-    """Why there is nothing to run; None where there is."""
+    """Why there is nothing to run; None if there is."""
 
     def greeting(self, plan: Plan) -> str:
-        """What the user is told first."""
+        """The first line that the user sees: whether the study is new, resumed or complete.
+
+        Parameters
+        ----------
+        plan : the study that was looked for.
+        """
         if self.study is None:
             return (
                 f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}, "
                 f"{plan.resources} each; starting Ray"
             )
         if self.nothing_to_do is not None:
-            return f"study {plan.name}: {self.over} trials are over, {self.nothing_to_do}"
-        return f"study {plan.name} exists: going on after {self.over} of {plan.trials} trials"
+            done = f"{self.over} of {plan.trials} trials done"
+            return f"study {plan.name}: {done}, {self.nothing_to_do}"
+        return f"study {plan.name} exists: resuming, {self.over} of {plan.trials} trials done"
 
 
 def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings]) -> Found:
@@ -57,11 +63,12 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     ----------
     plan : the study.
     storage : where it is looked for.
-    retried : settings whose trials are tried again if they failed before.
+    retried : settings whose trials are retried if they failed before.
 
     Raises
     ------
-    UserError : there is another study of this name, it is lost, or it is not there to be resumed.
+    UserError : the name belongs to another study, the study is lost, or it does not exist though
+        `--resume` was given.
     """
     study = check_existing(plan, storage)
     if study is None:
@@ -74,12 +81,12 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     if over >= plan.trials or progress.exhausted:
         nothing = "nothing to do"
     elif used_up is not None:
-        nothing = f"{used_up}, more of it goes on"
+        nothing = f"{used_up}; a higher budget resumes the study"
     return Found(study, over, again, nothing)
 
 
 def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
-    """The study that a plan goes on with; None where there is none yet.
+    """The existing study of a plan; None if there is none yet.
 
     Parameters
     ----------
@@ -88,7 +95,8 @@ def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
 
     Raises
     ------
-    UserError : it is another one, lost, or not there though it is to be resumed.
+    UserError : the name belongs to another study, the study is lost, or it does not exist though
+        `--resume` was given.
     """
     study = database.load_study(storage, plan.name)
     definition = database.read_definition(study) if study else None
@@ -96,20 +104,20 @@ def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
     if record is not None and study is None and record.storage == without_password(plan.storage):
         raise UserError(
             f"{record.storage} has lost study {plan.name!r}: restore it, or remove "
-            f"{plan.folder.path} to begin anew (its trials' checkpoints go)"
+            f"{plan.folder.path} to begin anew (its trials' checkpoints are deleted with it)"
         )
     if record is not None and (
         not definition or not study or record.uid != database.study_uid(study)
     ):
         raise UserError(
             f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
-            "give that --storage to go on with it, another --name for a new study, or remove the "
+            "give that --storage to resume it, another --name for a new study, or remove the "
             "folder"
         )
     if study is None or definition is None:
         if plan.resume:
             raise UserError(
-                f"there is no study {plan.name!r} in this storage to resume: leave --resume out to "
+                f"there is no study {plan.name!r} in this storage to resume: leave out --resume to "
                 "start it"
             )
         return None
@@ -118,12 +126,12 @@ def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
 
 
 def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
-    """Make the study of a plan, or open the one that is there, and record how it is run.
+    """Create the study of a plan, or open the existing one, and record how it is run.
 
     Parameters
     ----------
     plan : the study.
-    storage : where its state is kept.
+    storage : where its state is stored.
 
     Raises
     ------
@@ -159,7 +167,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
 
 
 def resources_of(plan: Plan) -> dict[str, float] | None:
-    """What each trial gets; where that is to be measured yet, what was measured last."""
+    """What each trial of a plan gets; with `"auto"`, what was measured last, or None."""
     if plan.resources.auto:
         before = plan.folder.read_record()
         return before.resources if before is not None else None

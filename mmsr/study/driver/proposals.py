@@ -1,8 +1,8 @@
-"""What is run next: what waits in the queue, or what the search method proposes; nothing twice.
+"""Which trial runs next: a queued one, or a new proposal of the search method; none runs twice.
 
-Two trials are the same when their whole configs are. In a finite space a method that keeps
-proposing what was run is given the next setting that was not; when none is left, the study is at
-its end.
+Two trials are the same if their whole configs are. If the search method keeps repeating itself in a
+finite space, the next setting that has not been run is taken instead; when none is left, the study
+ends.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mmsr.study.storage.lineage import newest_checkpoint
 from mmsr.study.workers.messages import Proposal
 
 REPEATS = 10
-"""So many repeats in a row end the search method's say."""
+"""After this many repeats in a row, the next unseen setting is taken instead of a proposal."""
 _MOST_INVALID = 100
 
 
 class Exhausted(Exception):
-    """Every setting of the space has been run, or is under way."""
+    """Every setting of the space has been run or is running."""
 
 
 class Proposals:
@@ -39,7 +39,7 @@ class Proposals:
     ----------
     study : the Optuna study.
     rules : what may be run.
-    checkpoints : folder with one sub-folder a trial.
+    checkpoints : folder with one sub-folder per trial.
     """
 
     def __init__(self, study: optuna.Study, rules: Rules, checkpoints: AnyPath) -> None:
@@ -58,8 +58,8 @@ class Proposals:
 
         Raises
         ------
-        Exhausted : the space is finite, and nothing is left of it.
-        UserError : the space gives hardly any valid config.
+        Exhausted : the space is finite, and all of it has been proposed.
+        UserError : the space yields hardly any valid config.
         """
         problem, repeats = "", 0
         waiting = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
@@ -84,7 +84,7 @@ class Proposals:
             self._study.tell(trial, state=TrialState.FAIL)
         raise UserError(
             f"space: {_MOST_INVALID} proposals in a row were no new valid config ({problem}): "
-            "widen or mend the space"
+            "widen or correct the space"
         )
 
     def _queue_unseen(self) -> None:
@@ -104,7 +104,7 @@ class Proposals:
     def _proposal(self, trial: optuna.Trial, settings: dict[str, Any]) -> Proposal:
         only = self._rules.only
         if only is not None and stored(self._rules.space, settings) not in only:
-            raise UserError("not asked for")
+            raise UserError("not among the settings to run")
         attrs, left = trial.user_attrs, None
         retry_of = attrs.get(RETRY_OF)
         if retry_of is not None:
@@ -121,7 +121,7 @@ class Proposals:
 
 
 def _identity(config: Config) -> str:
-    """What two equal configs have in common; the number of threads follows the machine."""
+    """A text that is the same for equal configs, whatever their number of threads."""
     flat = {
         key: float(f"{value:.12g}") if isinstance(value, float) else value
         for key, value in config.flat().items()

@@ -1,4 +1,4 @@
-"""What a run reports of its trials: to the tracking server, and on the terminal.
+"""What a run reports of its trials, to the tracking server and on the terminal.
 
 On the tracking server a study is one parent run, and each of its trials a nested run.
 """
@@ -32,28 +32,40 @@ if TYPE_CHECKING:
     import optuna
 
 MODEL_FILES = ("best.safetensors", "config.yaml", "state.json")
-"""Of a checkpoint: what the tracking server gets of a finished trial."""
+"""Files of a checkpoint that are uploaded to the tracking server with a finished trial."""
 TRACEBACK = "traceback.txt"
-"""Of a trial that failed."""
+"""Name of the file that is uploaded with a failed trial."""
 
 
 class Reporter(Observer, Protocol):
     """Observer that reports to a tracking server."""
 
     def run_id(self, key: str) -> str | None:
-        """The server's id of a trial's run by the trial's key, once it is known."""
+        """The server's id of a trial's run, or None while it is unknown.
+
+        Parameters
+        ----------
+        key : the trial's key.
+        """
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
-        """The driver ends."""
+        """Close the study's run, as the driver ends.
+
+        Parameters
+        ----------
+        state : how the study ended.
+        error : what stopped it, if an error did.
+        tags : further tags of its run.
+        """
 
 
 class StudyReporter:
-    """Reports a study and its trials.
+    """Reports a study and its trials to the tracking server.
 
     Parameters
     ----------
     plan : the study.
-    study : the Optuna study; what earlier drivers have found is read from it.
+    study : the Optuna study; the results of earlier drivers are read from it.
     tracker : where to record.
     """
 
@@ -82,7 +94,7 @@ class StudyReporter:
         )
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
+        """Open the run of a trial that was handed to the runner."""
         self._tracker.open_run(
             proposal.key,
             f"trial {proposal.number}",
@@ -99,18 +111,18 @@ class StudyReporter:
         )
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
+        """Log the metrics of an epoch."""
         best = {f"best/{name}": value for name, value in report.best_metrics.items()}
         chosen = {f"best/{name}" for name in self._plan.against}
         kept = {k: value for k, value in best.items() if "/valid/" in k or k in chosen}
         self._tracker.log(proposal.key, report.epoch, {**report.metrics, **kept})
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on."""
+        """Tag a trial's run with the reason why its worker died; the trial resumes on another."""
         self._tracker.tag(proposal.key, {"mmsr.recovered": reason})
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
+        """Close a trial's run, with its error or its model."""
         tags: dict[str, str] = {}
         if ending.error:
             tags |= {
@@ -128,17 +140,17 @@ class StudyReporter:
             self._report_progress(ending)
 
     def run_id(self, key: str) -> str | None:
-        """The server's id of a trial's run by the trial's key, once it is known."""
+        """The server's id of the run with this key, or None while it is unknown."""
         return self._tracker.run_id(key)
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
-        """The driver ends."""
+        """Close the study's run, as the driver ends."""
         self._tracker.close_run(STUDY, state, {**({ERROR_TAG: error} if error else {}), **tags})
 
     def _upload_traceback(self, proposal: Proposal, ending: Ending) -> None:
-        """The whole of it: a tag holds so many characters only."""
+        """Upload the whole traceback as a file: a tag holds only a limited number of characters."""
         folder = self._plan.folder.path / "failures" / proposal.key
-        with suppress(OSError):  # the tags say it too
+        with suppress(OSError):  # the tags hold the error, too
             folder.mkdir(parents=True, exist_ok=True)
             (folder / TRACEBACK).write_text(f"{ending.traceback or ''}\n{ending.error}\n")
             self._tracker.upload(proposal.key, folder, [TRACEBACK])
@@ -157,16 +169,17 @@ class StudyReporter:
 
 @dataclass(frozen=True)
 class Reporting:
-    """How a run speaks of its trials; the defaults are those of a study."""
+    """How a run presents its trials; the defaults are those of a study."""
 
     show_end: Callable[[Plan, Sequence[TrialRow], Console], None] = show_end
     """Called at the end with the study's trials."""
     name_of: Callable[[Proposal], str] = name_by_number
-    """What a trial is called while it runs."""
+    """Returns what a trial is called while it runs."""
     metric: str | None = None
-    """Metric shown while trials run, none of which is the best; None stands for the objective."""
+    """Metric to show while trials run, without marking a best one; None shows the objective, and
+    which trial is the best so far."""
     reporter: Callable[[Plan, optuna.Study, Tracker], Reporter] = StudyReporter
-    """What reports to the tracking server."""
+    """Makes the observer that reports to the tracking server."""
 
 
 def tags_of(name: str, definition: Definition) -> dict[str, str]:
@@ -174,7 +187,7 @@ def tags_of(name: str, definition: Definition) -> dict[str, str]:
 
     Parameters
     ----------
-    name, definition : of the study.
+    name, definition : name and definition of the study.
     """
     return {
         "mmsr.study": name,
@@ -187,7 +200,7 @@ def tags_of(name: str, definition: Definition) -> dict[str, str]:
 
 
 def data_of(plan: Plan) -> DataUsed:
-    """The data set of a plan, as the tracking server records it."""
+    """The data set of `plan`, as the tracking server records it."""
     return DataUsed(
         name=plan.definition.dataset,
         digest=plan.definition.dataset_hash,
@@ -197,13 +210,13 @@ def data_of(plan: Plan) -> DataUsed:
 
 
 def upload_model(tracker: Tracker, plan: Plan, proposal: Proposal, key: str) -> None:
-    """Give the newest checkpoint's best model to the tracking server, if there is a checkpoint.
+    """Upload the best model of a trial's newest checkpoint, if there is a checkpoint.
 
     Parameters
     ----------
-    tracker : where it goes.
+    tracker : where it is uploaded.
     plan, proposal : the study, and its trial.
-    key : of the run that gets the files.
+    key : key of the run that gets the files.
     """
     folder = trial_folder(plan.folder.ray, proposal.number)
     there: list[AnyPath] = list(folder.glob("checkpoint_*"))

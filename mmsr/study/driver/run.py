@@ -1,4 +1,4 @@
-"""Running a plan: Ray executes, Optuna's storage remembers, the tracker records."""
+"""Running a plan: Ray runs the trials, Optuna's storage holds their state, MLflow records them."""
 
 from __future__ import annotations
 
@@ -44,21 +44,22 @@ if TYPE_CHECKING:
     import optuna
 
 Retried = Sequence[Mapping[str, Any]] | None
-"""Settings whose failed trials are tried again, as Optuna keeps them; None where none ever are."""
+"""Settings whose failed trials are retried, as Optuna stores them; None if none ever are."""
 
 
 def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried = None) -> int:
-    """Run a study until all its trials are over; returns the exit code.
+    """Run a study until all its trials are done; returns the exit code.
 
     Parameters
     ----------
     plan : the study.
-    reporting : how to speak of the trials; None leaves it as for any study.
-    retried : of `plan.only`, the settings whose trials are tried again if they failed before.
+    reporting : how to present the trials; None presents them as any study does.
+    retried : those settings of `plan.only` whose trials are retried if they failed before.
 
     Raises
     ------
-    UserError : the study exists and is another one, is being run, or wants what the cluster lacks.
+    UserError : the name belongs to another study, the study is already being run, or a trial needs
+        resources that the cluster lacks.
     """
     console = Console(highlight=False)
     reporting = reporting or Reporting()
@@ -88,7 +89,7 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
 
 
 def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console: Console) -> int:
-    """Show the end of a study with nothing left to run; ship what an earlier driver could not."""
+    """Show the end of a study with nothing left to run; ship events that an earlier driver kept."""
     from mmsr.tracking.shipper import unshipped
 
     Meter(study, plan.budget, plan.resources)  # records the budget that was given now
@@ -97,22 +98,23 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
         set_target(study, progress.over)
     if unshipped(plan.folder.path, without_password(plan.tracking)):
         waiting = open_journal(plan.recorded_in(study)).close(SHIP_SECONDS)
-        console.print("tracking: shipped what was waiting" if not waiting else "tracking: away")
+        text = "tracking: the server cannot be reached" if waiting else "tracking: events shipped"
+        console.print(text)
     reporting.show_end(plan, progress.rows, console)
     return OK
 
 
 class Driver:
-    """Runs the trials of a study that is open, on a Ray that is there.
+    """Runs the trials of an open study on a running Ray.
 
     Parameters
     ----------
-    plan : the study, with resources that are known.
+    plan : the study, with known resources.
     study : the Optuna study.
     console : where to show trials.
-    stop : the user's wish to stop.
-    reporting : how to speak of the trials.
-    retries : trials that failed may be tried again by a later driver.
+    stop : whether the user has asked to stop.
+    reporting : how to present the trials.
+    retries : whether a later driver may retry failed trials.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class Driver:
         self._meter = Meter(study, plan.budget, plan.resources)
 
     def run(self) -> int:
-        """Run trials until all are over, or the study is stopped; returns the exit code."""
+        """Run trials until all are done or the study is stopped; returns the exit code."""
         plan, console = self._plan, self._console
         if plan.warm is not None and tell(self._study, plan.warm, plan.space, plan.base):
             self._display.note(f"warm start from {plan.warm}")
@@ -152,7 +154,7 @@ class Driver:
             waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
         if waiting:
             console.print(
-                f"{waiting} tracking events wait in {plan.folder.path}: the same command ships "
+                f"{waiting} tracking events are kept in {plan.folder.path}: the same command ships "
                 "them",
                 soft_wrap=True,
             )
@@ -167,7 +169,7 @@ class Driver:
         ledger = self._open_ledger(reporter)
         try:
             self._stop.listen(lambda: ledger.stop("interrupted"))
-            lost = partial(ledger.halt, "no trial can go on")
+            lost = partial(ledger.halt, "no trial can continue")
             with watched_head(lost, FAILED), self._display:
                 n_trials = self._plan.trials - self._already
                 _tune(self._plan, ledger, n_trials, self._meter.used_up)
@@ -175,7 +177,7 @@ class Driver:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
                 set_exhausted(self._study, over := self._progress().over)
-                self._display.note(f"every setting of the space has been run, after {over} trials")
+                self._display.note(f"every setting of the space has been run: {over} trials")
         finally:
             ledger.release()
             self._meter.close()
@@ -185,7 +187,7 @@ class Driver:
         return ledger
 
     def _open_ledger(self, reporter: Reporter) -> Ledger:
-        """The bookkeeping, with what earlier drivers left unfinished queued again."""
+        """The ledger, with the trials queued again that earlier drivers left unfinished."""
         plan, study = self._plan, self._study
         ledger = Ledger(
             study,
@@ -197,8 +199,8 @@ class Driver:
             run_id=reporter.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:
-            trials = "trial that was" if reclaimed == 1 else "trials that were"
-            self._display.note(f"{reclaimed} {trials} not finished go on from the last checkpoint")
+            trials = "trial resumes from its" if reclaimed == 1 else "trials resume from their"
+            self._display.note(f"{reclaimed} interrupted {trials} last checkpoint")
         if plan.only is not None:
             set_target(study, add_missing(study, plan.only))
         return ledger
@@ -210,15 +212,15 @@ class Driver:
         console = self._console
         if ledger.fatal_error is not None:
             error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
-            hint = "; the same command goes on when that is mended"
+            hint = "; once that is fixed, the same command resumes the study"
             console.print(error + hint, style="red", markup=False, soft_wrap=True)
             return FAILED
         if after.used_up is not None and ledger.stop_reason == after.used_up:
-            more = f"{after.used_up}; the same command with more of it goes on"
+            more = f"{after.used_up}; the same command with a higher budget resumes the study"
             console.print(more, soft_wrap=True)
             return OK if after.has("finished") or not after.has("failed") else FAILED
         if ledger.stop_reason is not None and after.over < after.wanted:
-            console.print("interrupted; the same command goes on", soft_wrap=True)
+            console.print("interrupted; the same command resumes the study", soft_wrap=True)
             return INTERRUPTED
         return OK if after.has("finished") else FAILED
 
@@ -230,7 +232,7 @@ def _state(ledger: Ledger, after: Progress) -> RunState:
 
 
 def _tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: Callable[[], str | None]) -> None:
-    """Let Ray Tune run trials until the ledger wants no more."""
+    """Let Ray Tune run trials until the ledger requests no more."""
     from mmsr.study.driver.tune import make_tuner
 
     capacity = Capacity(plan.resources)

@@ -1,7 +1,7 @@
-"""Ray Tune's search algorithm and scheduler: thin adapters that ask the ledger.
+"""Ray Tune's search algorithm and scheduler: thin adapters that call the ledger.
 
-They replace Ray's own Optuna search and ASHA, which tell pruned trials as complete, forget trials
-whose last value is NaN, and lose their rungs with the driver.
+They replace Ray's own Optuna search and ASHA, which record pruned trials as complete, forget trials
+whose last value is NaN, and lose their rungs when the driver ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmsr.study.workers.messages import Failure, Proposal, Report, Task
 from mmsr.study.workers.trial import run_trial
 
 WORKER_DEATHS = 3
-"""So often a trial's worker may die without a new epoch between before the trial is given up."""
+"""A trial is given up after this many deaths of its worker without a new epoch in between."""
 
 
 def make_tuner(
@@ -41,16 +41,16 @@ def make_tuner(
     used_up: Callable[[], str | None],
     lost: Callable[[], bool],
 ) -> tune.Tuner:
-    """Tune, set up to run the trials that a ledger hands out.
+    """Ray Tune, set up to run the trials that a ledger hands out.
 
     Parameters
     ----------
     plan : the study.
     ledger : its bookkeeping.
-    n_trials : how many are to be over in the end, beyond those that are.
-    capacity : how many trials fit on the cluster now.
-    used_up : which budget is used up, in words; None while none is.
-    lost : whether no node is left that trials could go on on.
+    n_trials : how many trials to run, beyond those that are already done.
+    capacity : returns how many trials fit on the cluster now.
+    used_up : returns which budget is used up, in words; None while none is.
+    lost : returns whether no node is left that trials could run on.
     """
     return tune.Tuner(
         tune.with_resources(run_trial, plan.resources.for_ray()),
@@ -74,7 +74,7 @@ def make_tuner(
 
 @contextmanager
 def _kept(ledger: Ledger) -> Iterator[None]:
-    """Keep an error of the bookkeeping for the runner: Tune would swallow it, or bury its type."""
+    """Keep an error of the bookkeeping for the driver: Tune would swallow it, or hide its type."""
     try:
         yield
     except Exception as error:
@@ -83,7 +83,7 @@ def _kept(ledger: Ledger) -> Iterator[None]:
 
 
 class _StaysHere:
-    """Tune pickles its parts in case it is asked to restore them, which it never is here."""
+    """Tune pickles its parts in case it is asked to restore them, which never happens here."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -95,9 +95,9 @@ class StudySearch(_StaysHere, Searcher):
     Parameters
     ----------
     ledger : the study's bookkeeping.
-    make_task : turns a proposal into what the worker gets.
-    capacity : how many trials fit on the cluster now; a proposal that has to wait would be made
-        without knowing what the running trials find.
+    make_task : turns a proposal into the worker's task.
+    capacity : returns how many trials fit on the cluster now. A proposal that has to wait would be
+        made without the results of the running trials.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class StudySearch(_StaysHere, Searcher):
         self._ledger, self._make_task, self._capacity = ledger, make_task, capacity
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """The objective is the ledger's business."""
+        """Accept what Tune sets, and ignore it: the ledger knows the objective."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's settings, None while the cluster is full, FINISHED at the end."""
+        """The next trial's settings; None while the cluster is full, FINISHED at the end."""
         if self._ledger.stop_reason is not None:
             return Searcher.FINISHED
         full = len(self._ledger.live) >= self._capacity()
@@ -132,9 +132,9 @@ class StudySearch(_StaysHere, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial has ended; if the ledger still holds it, without a last word.
+        """Fail a trial that ended without a report of it, if the ledger still holds it.
 
-        Once the study is to stop, what is still held goes on another time.
+        Once the study is stopping, trials that the ledger still holds are resumed another time.
         """
         with _kept(self._ledger):
             if self._ledger.stop_reason is None:
@@ -149,19 +149,24 @@ class StudySearch(_StaysHere, Searcher):
 
 
 class StudyScheduler(_StaysHere, FIFOScheduler):
-    """Passes reports to the ledger, which decides whether a trial goes on."""
+    """Passes reports to the ledger, which decides whether a trial continues.
+
+    Parameters
+    ----------
+    ledger : the study's bookkeeping.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Tune has made a trial."""
+        """Keep Tune from writing snapshots, when it has made a trial."""
         keep_no_snapshots(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop the trial when the ledger says that it is over."""
-        over = False  # should the bookkeeping fail, the experiment stops as a whole
+        """Stop the trial when the ledger says that it has ended."""
+        over = False  # if the bookkeeping fails, the experiment stops as a whole
         with _kept(self._ledger):
             over = self._note(trial.trial_id, result)
         if self._ledger.makes_progress(trial.trial_id):
@@ -170,7 +175,7 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The trial's worker has died; Tune may start another."""
+        """Record that the trial's worker has died; Tune may start another."""
         with _kept(self._ledger):
             self._ledger.died(trial.trial_id, _last_error(trial))
 
@@ -182,13 +187,19 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
 
 
 class StopWhenAsked(_StaysHere, Stopper):
-    """Stops the whole experiment when the ledger wants no more, or the budget is used up."""
+    """Stops the whole experiment when the ledger requests no more trials or the budget is used up.
+
+    Parameters
+    ----------
+    ledger : the study's bookkeeping.
+    used_up : returns which budget is used up, in words; None while none is.
+    """
 
     def __init__(self, ledger: Ledger, used_up: Callable[[], str | None] = lambda: None) -> None:
         self._ledger, self._used_up = ledger, used_up
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Single trials are the scheduler's business."""
+        """Never stop a single trial: that is up to the scheduler."""
         return False
 
     def stop_all(self) -> bool:
@@ -200,21 +211,21 @@ class StopWhenAsked(_StaysHere, Stopper):
 
 
 class StudyCallback(_StaysHere, Callback):
-    """Tells the ledger of trials that go on on another worker, and of the end of all nodes.
+    """Informs the ledger of trials that resume on another worker, and of the loss of all nodes.
 
     Parameters
     ----------
     ledger : the study's bookkeeping.
-    lost : whether no node is left that trials could go on on; Tune would wait for ever.
+    lost : returns whether no node is left that trials could run on; Tune would wait forever.
     """
 
     def __init__(self, ledger: Ledger, lost: Callable[[], bool]) -> None:
         self._ledger, self._lost = ledger, lost
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Tune looks for news."""
+        """Stop the study if all nodes are lost; kill the workers of trials past the time limit."""
         if self._ledger.stop_reason is None and self._lost():
-            self._ledger.halt("no trial can go on", "Ray's node on this machine has died")
+            self._ledger.halt("no trial can continue", "Ray's node on this machine has died")
         late: list[str] = []
         with _kept(self._ledger):
             late = self._ledger.expire()
@@ -223,25 +234,25 @@ class StudyCallback(_StaysHere, Callback):
                 kill_worker(trial)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A worker begins to train a trial."""
+        """Record that a worker starts to train a trial."""
         self._ledger.running(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A trial is over."""
+        """Drop what Tune keeps of a trial that has ended."""
         drop_unread(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Tune has given a trial up."""
+        """Drop what Tune keeps of a trial that it has given up."""
         drop_unread(trial)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A trial's worker died; Tune starts it anew from its checkpoint."""
+        """Record that a trial whose worker died resumes from its checkpoint."""
         with _kept(self._ledger):
             self._ledger.recovered(trial.trial_id)
 
 
 def _last_error(trial: Any) -> str:
-    """The line that says why a trial's worker died the last time."""
+    """The line that says why a trial's worker died last."""
     path = error_file_of(trial)
     try:
         lines = [line.strip() for line in Path(path).read_text().splitlines()] if path else []

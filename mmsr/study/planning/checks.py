@@ -1,4 +1,4 @@
-"""Whether the fields of a study are of the kinds that it declares: Python itself does not mind."""
+"""Checks of a study's fields: Python does not check the types that a dataclass declares."""
 
 from __future__ import annotations
 
@@ -36,11 +36,15 @@ _KINDS = (
 
 
 def check_kinds(study: Declaration) -> None:
-    """Check that every field is of its kind, and that the trainer's module exists.
+    """Check that every field of a study has the right type, and that the trainer's module exists.
+
+    Parameters
+    ----------
+    study : the declared study.
 
     Raises
     ------
-    UserError : names the first field that is not, and what it should be.
+    UserError : names the first wrong field, and what to give instead.
     """
     check_mistakes(study)
     for name, kind, example in _KINDS:
@@ -63,7 +67,7 @@ def check_kinds(study: Declaration) -> None:
 
 
 def _is_there(module: str) -> bool:
-    """Whether a module can be found; only the packages around it are loaded for that."""
+    """Whether a module exists; only the packages that contain it are imported for that."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):
@@ -71,11 +75,16 @@ def _is_there(module: str) -> bool:
 
 
 def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
-    """Budget of a study and its command line.
+    """The budget from its limits.
+
+    Parameters
+    ----------
+    given : hours by kind (`hours`, `cpu_hours`, `gpu_hours`); None sets no limit.
+    resources : what each trial gets.
 
     Raises
     ------
-    UserError : no positive number, or hours of what trials do not use.
+    UserError : a limit is not a positive number, or limits something that trials do not use.
     """
     for kind, limit in given.items():
         option = f"--{kind.replace('_', '-')}"
@@ -84,18 +93,24 @@ def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
         used = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}.get(kind, 1.0)
         if limit is not None and not used and not resources.auto:
             raise UserError(
-                f"{option} {limit:g}: trials use none of it (they get {resources}), so it would "
-                "never be used up; give --hours, or resources that have it"
+                f"{option} {limit:g}: trials use no such hours (each gets {resources}), so the "
+                "budget would never be used up; give --hours, or other resources"
             )
     return Budget(**given)
 
 
 def at_least_one(what: str, given: Any, default: Any) -> int:
-    """A whole number, or the default where none is given.
+    """A whole number of at least 1, or the default if none is given.
+
+    Parameters
+    ----------
+    what : the option, for the error.
+    given : the number; None takes the default.
+    default : the number to take then.
 
     Raises
     ------
-    UserError : it is none, or below 1.
+    UserError : it is not a whole number of at least 1.
     """
     value = default if given is None else given
     if not is_whole(value) or value < 1:
@@ -106,11 +121,17 @@ def at_least_one(what: str, given: Any, default: Any) -> int:
 def n_trials(
     study: Declaration, options: Options, sampler: Sampler, space: Space, base: Config
 ) -> int:
-    """How many trials there are to be, where nobody says it: all of a grid, or some.
+    """The number of trials: as given, else all settings of a grid, else 20.
+
+    Parameters
+    ----------
+    study, options : the study file and its command line; the command line wins.
+    sampler : the search method.
+    space, base : the search space, and the config that it varies.
 
     Raises
     ------
-    UserError : no whole number, or a grid that is too large.
+    UserError : it is not a whole number of at least 1, or the grid is too large.
     """
     given = options.trials if options.trials is not None else study.trials
     if not sampler.systematic:
@@ -125,15 +146,15 @@ def n_trials(
 
 
 def seed_of(study: Declaration, options: Options) -> int:
-    """Seed of the proposals; the command line goes before the study file.
+    """Seed of the proposals; the command line wins over the study file.
 
     Parameters
     ----------
-    study, options : what the study file and its command line say.
+    study, options : the study file and its command line.
 
     Raises
     ------
-    UserError : no whole number, or below 0.
+    UserError : it is not a whole number of at least 0.
     """
     seed = study.seed if options.seed is None else options.seed
     if not is_whole(seed) or seed < 0:
@@ -142,15 +163,15 @@ def seed_of(study: Declaration, options: Options) -> int:
 
 
 def time_limit(study: Declaration, options: Options) -> float:
-    """Most seconds that a trial may train; infinite where there is no limit.
+    """The most seconds that a trial may train; infinite if there is no limit.
 
     Parameters
     ----------
-    study, options : what the study file and its command line say.
+    study, options : the study file and its command line.
 
     Raises
     ------
-    UserError : no positive number.
+    UserError : the limit is not a positive number.
     """
     hours = study.trial_hours if options.trial_hours is None else options.trial_hours
     if hours is None:
@@ -161,11 +182,16 @@ def time_limit(study: Declaration, options: Options) -> float:
 
 
 def own_budget(study: Declaration, options: Options, resources: Resources) -> Budget:
-    """What the study may take in all; the command line goes before the study file.
+    """The budget of the whole study; the command line wins over the study file.
+
+    Parameters
+    ----------
+    study, options : the study file and its command line.
+    resources : what each trial gets.
 
     Raises
     ------
-    UserError : no positive number, or hours of what trials do not use.
+    UserError : a limit is not a positive number, or limits something that trials do not use.
     """
     own = {kind: getattr(study, kind) for kind in KINDS}
     given = {kind: value for kind in KINDS if (value := getattr(options, kind)) is not None}

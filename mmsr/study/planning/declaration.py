@@ -1,4 +1,4 @@
-"""What a study file declares, and what its command line adds."""
+"""The fields of a study file, and the options of its command line."""
 
 from __future__ import annotations
 
@@ -41,10 +41,15 @@ class Options:
 
 
 def noting_mistakes(cls: type[T]) -> type[T]:
-    """Let a dataclass note wrong arguments instead of raising, for `check_mistakes` to report.
+    """Let a dataclass record wrong arguments instead of raising, for `check_mistakes` to report.
 
-    A study file constructs its study at import, where an error would end in a traceback. What was
-    misspelt or left out is noted instead, and reported in one line before anything is scheduled.
+    A study file constructs its study at import, where an error would end in a traceback. So a
+    misspelt or missing argument is recorded instead, and reported in one line before anything is
+    scheduled.
+
+    Parameters
+    ----------
+    cls : the dataclass; its constructor is replaced.
     """
     construct = cls.__init__
     known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
@@ -75,7 +80,7 @@ def noting_mistakes(cls: type[T]) -> type[T]:
 
 
 def check_mistakes(declared: object) -> None:
-    """Raise UserError for the mistake that was noted when an object was constructed, if any."""
+    """Raise the UserError that was recorded when `declared` was constructed, if there is one."""
     if (problem := getattr(declared, _NOTED, None)) is not None:
         raise problem
 
@@ -83,51 +88,53 @@ def check_mistakes(declared: object) -> None:
 @noting_mistakes
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What is to be searched, on which data set, and how; `mmsr.study.Study` can also run it.
+    """What to search, on which data set, and how; `mmsr.study.Study` can also run it.
 
-    Nothing is checked here: `mmsr.study.planning.make_plan` checks everything before anything is
-    scheduled.
+    The constructor checks nothing: `mmsr.study.planning.make_plan` checks everything before
+    anything is scheduled.
     """
 
     dataset: str
-    """Prepared data set by name."""
+    """Name of a prepared data set."""
     name: str | None = None
-    """Default: the data set's name."""
+    """Name of the study; None takes the data set's."""
     space: Mapping[str, Dimension] = field(default_factory=lambda: dict(DEFAULT_SPACE))
-    """What is varied, by dotted config key."""
+    """The search space: a dimension for each config key to vary, e.g. `graph.n_codes`."""
     objective: str | Sequence[str] = "valid/mrr@20"
-    """Validation metric to maximise; it also chooses each trial's best epoch. Several metrics are
-    weighed against each other: the first as said, and others of
-    `mmsr.study.search.objectives.AGAINST`. No trial is stopped early then."""
+    """Validation metric to maximise; it also chooses each trial's best epoch. A list of metrics is
+    searched for the best trade-offs: the first as just described, the others from
+    `mmsr.study.search.objectives.AGAINST`. Then no trial is stopped early."""
     trials: int | None = None
-    """Trials that are over in the end: finished, stopped early or failed. None stands for all of a
-    grid, and for 20 otherwise."""
+    """Trials to run in all: finished, stopped early or failed, those of earlier runs included. None
+    runs all of a grid, and 20 otherwise."""
     epochs: int | None = None
-    """Most epochs of a trial; None leaves the config's default."""
+    """Most epochs of a trial; None takes the config's default."""
     resources: Mapping[str, float] | str = field(default_factory=lambda: {"cpu": 1, "gpu": 0})
-    """What each trial gets: `cpu` (threads follow it) and `gpu`, both may be fractions, and
-    `memory_gb` of main memory; or "auto": `mmsr.study.sizing.packing` measures one trial."""
+    """What each trial gets: `cpu` (its number of threads follows) and `gpu`, which may both be
+    fractions, and `memory_gb` of main memory. With "auto", one trial is measured and the resources
+    follow from that (see `mmsr.study.sizing.packing`)."""
     trial_hours: float | None = None
-    """Hours of training after which a trial is failed; None sets no limit."""
+    """A trial that trains for more hours than this fails; None sets no limit."""
     base: Mapping[str, Any] = field(default_factory=dict)
-    """Config values that are not varied, by dotted key, where they are not the defaults."""
+    """Config values that differ from the defaults and are not varied, by dotted key."""
     enqueue: Sequence[Mapping[str, Any]] | None = None
-    """Settings to try first; None stands for `KNOWN_SETTINGS`, as far as the space has them."""
+    """Settings to try first; None takes those of `KNOWN_SETTINGS` that lie within the space."""
     only_enqueued: bool = False
-    """Run what is enqueued and propose nothing else; settings that are new to a study that exists
-    are added to it, others of it are left alone. `trials` is not used then."""
+    """Run the enqueued settings and propose no others. Settings that an existing study lacks are
+    added to it; its other trials are left as they are. `trials` is ignored."""
     sampler: Sampler = field(default_factory=Tpe)
-    """How settings are proposed; another run of the study may do it in another way."""
+    """The search method; it may differ from one run of the study to the next."""
     pruner: Pruner | None = field(default_factory=Halving)
-    """How weak trials are stopped; None lets all run to their end."""
+    """How weak trials are stopped early; None trains all trials to their end."""
     hours: float | None = None
-    """Wall clock that all drivers of the study may take in all; see `mmsr.study.storage.budget`."""
+    """Budget: hours of wall clock over all runs of the study; see `mmsr.study.storage.budget`."""
     cpu_hours: float | None = None
+    """Budget: hours of the CPUs that trials get, over all runs of the study."""
     gpu_hours: float | None = None
-    """What trials may take of CPUs and GPUs, likewise."""
+    """Budget: hours of the GPUs that trials get, over all runs of the study."""
     warm_start: str | None = None
-    """Another study, whose trials inform this one; see `mmsr.study.planning.warm_start`."""
+    """Name of another study to learn from; see `mmsr.study.planning.warm_start`."""
     seed: int = 2023
-    """Seed of the proposals; a trial's own seed is `seed` in its config."""
+    """Seed of the proposals; the seed of a trial's training is `seed` in its config."""
     trainer: str = "mmsr.training:train"
-    """Import path of the training generator."""
+    """Import path of the training generator, `module:function`."""

@@ -1,4 +1,4 @@
-"""From a study's declaration and the command line to a plan that is known to be sound.
+"""From a study's declaration and command line to a checked plan.
 
 All bad input is found here, before anything is scheduled: nothing is written, Ray is not started.
 """
@@ -44,12 +44,12 @@ TEST_SELECTING = "mmsr.reproduce.select_on_test:train_selecting_on_test"
 
 
 def make_plan(study: Declaration, options: Options) -> Plan:
-    """Check a study and its options; nothing is written.
+    """Check a study and its options, and return the plan to run; nothing is written.
 
     Parameters
     ----------
-    study : what the study file declares.
-    options : what the command line adds, or puts in its place.
+    study : the study file.
+    options : its command line, which wins over the study file.
 
     Raises
     ------
@@ -111,15 +111,15 @@ def make_plan(study: Declaration, options: Options) -> Plan:
 def _check_trainer(trainer: str) -> None:
     """Keep ordinary studies from the one trainer that reads the test part."""
     if trainer.partition(":")[0] == TEST_SELECTING.partition(":")[0]:
-        raise UserError(f"trainer {trainer!r} reads test: it is there for `mmsr reproduce` alone")
+        raise UserError(f"trainer {trainer!r} reads test: only `mmsr reproduce` may use it")
 
 
 def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pruner | None:
-    """What stops weak trials; nothing does where there is no one value to compare."""
+    """The pruner; None with several objectives, where trials cannot be compared by one value."""
     if against and options.pruner not in (None, "none"):
         raise UserError(
-            f"--pruner {options.pruner}: with several objectives no trial is stopped early: leave "
-            "it out"
+            f"--pruner {options.pruner}: no trial is stopped early in a study of several "
+            "objectives: leave it out"
         )
     pruner = None if against else chosen_pruner(options.pruner, study.pruner)
     if pruner is not None:
@@ -130,7 +130,7 @@ def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pru
 def _base(
     study: Declaration, options: Options, objectives: Sequence[str], site: Site
 ) -> tuple[Config, set[str]]:
-    """The config that is varied, and the keys that --set has fixed."""
+    """The config that is varied, and the keys that --set fixed."""
     fixed = dict(options.settings or {})
     for key in ("dataset", "training.select_by"):
         if key in fixed or key in study.base:
@@ -148,7 +148,7 @@ def _base(
 
 
 def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
-    """The space without what --set has fixed, and without what exists only under other values."""
+    """The space without the keys that --set fixed, and without dimensions that these rule out."""
     flat = base.flat()
     return {
         key: dimension
@@ -159,7 +159,7 @@ def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
 
 
 def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
-    """Settings to try first; the known ones as far as the space has them, if none are given."""
+    """Settings to try first: those given, else the known ones that lie within the space."""
     if study.enqueue is not None:
         dropped = study.space.keys() - space.keys()
         own = [
@@ -175,7 +175,7 @@ def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str,
         try:
             check_settings(space, base, within)
         except UserError:
-            continue  # this space leaves these settings out
+            continue  # these settings lie outside the space
         if within and within not in found:
             found.append(within)
     return tuple(found)
@@ -192,6 +192,6 @@ def _check_data(
         check_graph_config(dataset, base.replace(settings).graph)
     if not dataset.manifest.counts.valid_targets:
         raise UserError(
-            f"data set {dataset.name!r} has no validation targets, a study has nothing to go by: "
-            "import it with another --protocol or more history"
+            f"data set {dataset.name!r} has no validation targets, so a study cannot compare its "
+            "trials: import it with another --protocol or longer histories"
         )

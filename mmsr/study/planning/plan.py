@@ -1,4 +1,4 @@
-"""`Plan`: a study that is known to be sound, complete with all its settings."""
+"""`Plan`: a study that has been checked, complete with all its settings."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Plan:
     trials: int
     definition: Definition
     against: tuple[str, ...] = ()
-    """Further objectives, which the first one is weighed against."""
+    """Further objectives; the study searches for the best trade-offs with the first."""
     known: tuple[Mapping[str, Any], ...] = ()
     """Settings to try first."""
     only: tuple[Mapping[str, Any], ...] | None = None
-    """All settings that are to be run, as Optuna keeps them; None where others are proposed."""
+    """The only settings to run, as Optuna stores them; None if the search method proposes more."""
     budget: Budget = field(default_factory=Budget)
     warm: WarmStart | None = None
-    """What another study contributes to this one."""
+    """The trials of another study that this one learns from."""
     time_limit: float = math.inf
     """Most seconds that a trial may train."""
     sampler: Sampler = field(default_factory=Tpe)
@@ -82,7 +82,12 @@ class Plan:
         return self.site.address
 
     def with_resources(self, resources: Resources) -> Plan:
-        """The same plan where each trial gets other resources; threads follow its CPUs."""
+        """The same plan with other resources for each trial; its number of threads follows.
+
+        Parameters
+        ----------
+        resources : what each trial gets.
+        """
         base = self.base
         if base.training.threads == self.resources.threads:  # else the study says how many
             base = base.replace({"training.threads": resources.threads})
@@ -90,15 +95,25 @@ class Plan:
         return replace(self, site=site, base=base)
 
     def as_known(self, study: optuna.Study) -> KnownStudy:
-        """The study that this plan made, as commands that look at it see it."""
+        """The plan's study as commands see it that look at a study afterwards.
+
+        Parameters
+        ----------
+        study : the Optuna study.
+        """
         return KnownStudy(self.folder, study, self.definition, self.storage, self.tracking)
 
     def recorded_in(self, study: optuna.Study) -> KnownStudy:
-        """The study whose journal and tracking run its trials are recorded in: it itself."""
+        """The study whose journal and tracking run record the trials: `study` itself."""
         return self.as_known(study)
 
     def rules(self, *, retries: bool = False) -> Rules:
-        """What the bookkeeping goes by; `retries` as in `Rules`."""
+        """The rules that the ledger of this study applies.
+
+        Parameters
+        ----------
+        retries : as in `Rules`.
+        """
         return Rules(
             space=self.space,
             base=self.base,
@@ -112,7 +127,7 @@ class Plan:
         )
 
     def task(self, proposal: Proposal) -> Task:
-        """What a worker needs to run a trial."""
+        """The task of a worker that runs the trial `proposal`."""
         return Task(
             number=proposal.number,
             config=proposal.config.to_dict(),
@@ -125,9 +140,9 @@ class Plan:
         )
 
     def config_of(self, settings: Mapping[str, Any]) -> Config:
-        """The config that settings stand for."""
+        """The config that `settings` lead to."""
         return apply(self.base, settings)
 
     def trainer_of(self, settings: Mapping[str, Any]) -> str:
-        """Import path of the trainer that runs them."""
+        """Import path of the trainer that runs `settings`."""
         return self.trainer

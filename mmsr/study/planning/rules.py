@@ -1,4 +1,4 @@
-"""What a driver may run, and when one of its trials is over."""
+"""The rules of a study: what a driver may run, and when a trial ends."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mmsr.study.search.space import Space, apply
 
 @dataclass(frozen=True)
 class Rules:
-    """What a study's bookkeeping goes by.
+    """The rules that a study's ledger applies.
 
     Parameters
     ----------
-    space, base : what is varied, and the config that it is varied on.
+    space, base : the search space, and the config that it varies.
     objective : validation metric to maximise.
-    against : further objectives, taken at the epoch that is best by the first; no trial is stopped
-        early then.
-    time_limit : most seconds that a trial may train.
-    only : the settings that may be run, as Optuna keeps them; None where any may.
-    retries : trials that failed may be tried again by a later driver.
-    systematic : go through the space setting by setting rather than sample it.
-    make_config : makes a config of settings; None applies them to `base`.
+    against : further objectives, measured at the epoch that is best by the first one; with any, no
+        trial is stopped early.
+    time_limit : the most seconds that a trial may train.
+    only : the only settings to run, as Optuna stores them; None allows any.
+    retries : whether a later driver may retry failed trials.
+    systematic : go through the space setting by setting instead of sampling it.
+    make_config : makes the config of given settings; None applies them to `base`.
     """
 
     space: Space
@@ -40,15 +40,15 @@ class Rules:
 
     @property
     def single_objective(self) -> bool:
-        """Whether there is one value to compare trials by, while they run."""
+        """Whether trials can be compared by one value while they run."""
         return not self.against
 
     def config_of(self, settings: Mapping[str, Any]) -> Config:
-        """The config that settings stand for.
+        """The config that `settings` lead to.
 
         Raises
         ------
-        UserError : they make no valid config.
+        UserError : they lead to no valid config.
         """
         if self.make_config is not None:
             return self.make_config(settings)

@@ -1,4 +1,4 @@
-"""Where a study runs: its data, what each trial gets, and the places that keep its state."""
+"""Where a study runs: its data, what each trial gets, and where its state is stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmsr.tracking.databases import check_database, normalised
 
 @dataclass(frozen=True)
 class Site:
-    """Where trials run, checked."""
+    """Where trials run and are recorded, checked."""
 
     dataset: Dataset
     resources: Resources
@@ -32,7 +32,7 @@ class Site:
     address: str | None
     """Ray cluster to join; None starts Ray on this machine."""
     home: str
-    """`$MMSR_HOME` as every node is told of it."""
+    """`$MMSR_HOME` for the workers, on every node."""
 
 
 def find_site(
@@ -47,11 +47,12 @@ def find_site(
 
     Parameters
     ----------
-    dataset : prepared data set by name.
+    dataset : name of a prepared data set.
     resources : what each trial gets, as in `mmsr.study.Study`.
-    storage : Optuna's database; None stands for `$MMSR_STORAGE`, or SQLite under `$MMSR_HOME`.
-    tracking : the tracking server; None stands for `$MLFLOW_TRACKING_URI`, or SQLite likewise.
-    address : Ray cluster; None stands for `$RAY_ADDRESS`, or Ray on this machine.
+    storage : URL of Optuna's database; None takes `$MMSR_STORAGE`, else SQLite in `$MMSR_HOME`.
+    tracking : URI of the tracking server; None takes `$MLFLOW_TRACKING_URI`, else SQLite in
+        `$MMSR_HOME`.
+    address : Ray cluster to join; None takes `$RAY_ADDRESS`, else Ray on this machine.
 
     Raises
     ------

@@ -1,14 +1,15 @@
-"""Warm start: what another study has found informs this one.
+"""Warm start: a study learns from the trials of another study.
 
-- Trials whose values can be compared with this study's are told to the search method: they ran on
-  the same data and split, for the same objectives, and this space makes the very same config of
-  their settings (threads and seeds apart). They are marked, and are no trials of this study: they
-  are not counted, shown, exported or finalised, and stop no other trial early.
-- Of several objectives, the first must be the same, which chooses the best epochs, and the other
-  study must have had all of this one's; that it had more does no harm.
-- Values of other data or objectives, or of configs that differ in what this study fixes, say
-  nothing here. Then the settings of the other study's best trials (by its first objective) are
-  tried first, as far as the space has them.
+- If the values of the two studies can be compared, the other study's finished trials are added to
+  this one, for the search method to learn from. They must have run on the same data and split and
+  for the same objectives, and this space must reproduce their exact configs (threads and seeds
+  aside). They are marked as imported: they are not counted, shown, exported or finalised, and no
+  other trial is stopped early because of them.
+- With several objectives, the first must be the same in both studies, since it chooses the best
+  epochs, and the other study must have measured all of this one's. It may have measured more.
+- If values cannot be compared (other data, other objectives, or configs that differ in what this
+  study fixes), only settings are taken over: those of the other study's best trials by its first
+  objective are tried first, as far as they lie within this space.
 """
 
 from __future__ import annotations
@@ -36,45 +37,45 @@ if TYPE_CHECKING:
     from mmsr.study.storage.definition import Definition
 
 _TOP = 5
-"""So many of the best settings are tried where values cannot be compared."""
+"""How many of the best settings are tried first if values cannot be compared."""
 _OWN = {"training.threads", "seed", "graph.seed"}
 """Config keys in which comparable trials may differ."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """A trial of another study, as this space has it."""
+    """A trial of another study, translated to this study's space."""
 
     number: int
     settings: Mapping[str, Any]
     values: tuple[float, ...]
-    """By objective of this study; empty where they cannot be compared."""
+    """One for each objective of this study; empty if they cannot be compared."""
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What another study tells this one."""
+    """The trials of another study that this one learns from."""
 
     study: str
     uid: str
     informing: tuple[Told, ...]
-    """Trials whose values inform the search method."""
+    """Trials whose values the search method learns from."""
     trying: tuple[Told, ...]
     """Trials whose settings are tried first, best first."""
     finished: int
-    """Finished trials of the other study."""
+    """Number of finished trials of the other study."""
     reason: str
-    """Why others of them say nothing here; empty where all do."""
+    """Why some of them could not be used; empty if all could."""
 
     def __str__(self) -> str:
         if self.trying:
             return (
-                f"{self.study}: its best {len(self.trying)} settings are tried first, its values "
-                f"cannot be compared ({self.reason})"
+                f"{self.study}: the settings of its best {len(self.trying)} are tried first; its "
+                f"values cannot be compared ({self.reason})"
             )
         left = self.finished - len(self.informing)
         rest = f"; {left} left out ({self.reason})" if left else ""
-        return f"{self.study}: {len(self.informing)} of its trials inform the proposals{rest}"
+        return f"{self.study}: the search learns from {len(self.informing)} of its trials{rest}"
 
 
 def warm_start(
@@ -86,19 +87,25 @@ def warm_start(
     space: Space,
     base: Config,
 ) -> WarmStart | None:
-    """Read what another study has found, if one is named; nothing is written.
+    """Read the trials of the other study, if one is named; nothing is written.
 
     Parameters
     ----------
-    study, options : one of them may name the other study, the command line before the study file.
+    study, options : the study file and its command line; either may name the other study, the
+        command line wins.
     own : name of this study.
-    site : of this study; its storage is where another study is looked for that was not run from
-        this `$MMSR_HOME`.
-    objectives, space, base : of this study.
+    site : site of this study. A study that was not run from this `$MMSR_HOME` is looked for in its
+        storage.
+    objectives, space, base : objectives, space and config of this study.
+
+    Returns
+    -------
+    The trials to learn from; None if no study is named.
 
     Raises
     ------
-    UserError : there is no such study, it has no finished trial, or none fits the space.
+    UserError : there is no such study, it has no finished trial, or none of its trials fits the
+        space.
     """
     name = study.warm_start if options.warm_start is None else options.warm_start
     if name is None:
@@ -107,13 +114,13 @@ def warm_start(
         raise UserError("--warm-start: this study proposes nothing, it runs what is enqueued")
     if name == own:
         raise UserError(
-            f"--warm-start {name}: that is this study itself; the same command without it goes on"
+            f"--warm-start {name}: that is this study itself; leave it out to resume the study"
         )
     known = _look_up(name, site.storage)
     known.check_honest()
     finished = [row for row in ranked(rows(known.study)) if row.state == "finished"]
     if not finished:
-        raise UserError(f"--warm-start {name}: it has no finished trial yet, so it knows nothing")
+        raise UserError(f"--warm-start {name}: it has no finished trial yet to learn from")
     problem = _incomparable(known.definition, site.dataset, objectives)
     informing, trying, why = [], [], ""
     for row in finished:
@@ -126,7 +133,7 @@ def warm_start(
         if same and told.values and not problem:
             informing.append(told)
         elif not same:
-            why = why or f"trial {row.number} has what this study does not vary or fixes otherwise"
+            why = why or f"trial {row.number} differs in a setting that this study fixes"
     if not trying:
         raise UserError(
             f"--warm-start {name}: none of its {len(finished)} finished trials fits this study's "
@@ -143,10 +150,16 @@ def warm_start(
 
 
 def tell(study: optuna.Study, warm: WarmStart, space: Space, base: Config) -> int:
-    """Add to a study what it has not been told yet; returns the number of trials added.
+    """Add the other study's trials to this one, except those already added; returns their number.
 
-    Telling again what was told changes nothing, so being cut off in between is mended by the next
-    call, and trials that the other study has finished since are added.
+    Calling it again adds only trials that the other study has finished since. If a call is
+    interrupted, the next one adds the rest.
+
+    Parameters
+    ----------
+    study : this study.
+    warm : the other study's trials.
+    space, base : search space of this study, and the config that it varies.
     """
     import optuna
 
@@ -189,7 +202,7 @@ def _look_up(name: str, storage: str) -> KnownStudy:
 
 
 def _incomparable(other: Definition, dataset: Dataset, objectives: Sequence[str]) -> str:
-    """Why values of a study say nothing here; empty where they do."""
+    """Why the values of another study cannot be compared with this one's; empty if they can."""
     if other.dataset_hash != dataset.content_hash:
         return "other data"
     if other.protocol != dataset.protocol:
@@ -203,11 +216,11 @@ def _incomparable(other: Definition, dataset: Dataset, objectives: Sequence[str]
 def _told(
     row: TrialRow, dataset: Dataset, objectives: Sequence[str], space: Space, base: Config
 ) -> tuple[Told, bool]:
-    """A trial as this space has it, and whether that is the very same config.
+    """A trial translated to this space, and whether its config is exactly the same there.
 
     Raises
     ------
-    UserError : the space, or the data, do not have its settings.
+    UserError : its settings lie outside the space, or do not fit the data.
     """
     from mmsr.graph.codes import check_graph_config
 
@@ -230,7 +243,7 @@ def _told(
 
 
 def _distinct(found: Sequence[Told]) -> list[Told]:
-    """Without those whose settings another one has, as this space has them."""
+    """Without trials that have the same settings in this space as an earlier one."""
     kept: list[Told] = []
     for one in found:
         if one.settings not in [other.settings for other in kept]:

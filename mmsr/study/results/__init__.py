@@ -1,1 +1,1 @@
-"""What a study found: comparisons, test results, knock-outs, the exported config."""
+"""Results of a study: comparisons, test results, knock-outs, the exported config."""

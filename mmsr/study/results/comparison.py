@@ -1,4 +1,4 @@
-"""Whether models differ, paired over users: what tables and finals have in common."""
+"""Comparison of models over users, as reproduced tables and finalised studies both use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMPARED = ("hr@5", "mrr@5", "hr@20", "mrr@20")
 """Metrics that are shown and compared."""
 LEVEL = 0.05
-"""A difference is marked where its corrected p-value is below."""
+"""A difference is marked if its corrected p-value is below this level."""
 
 
 class Comparison(BaseModel):
@@ -33,14 +33,15 @@ class Comparison(BaseModel):
     p: float
     """Wilcoxon's signed-rank test, two-sided."""
     p_corrected: float
-    """Holm's correction over what is compared with each other."""
+    """The same, with Holm's correction over all pairs compared."""
     p_bootstrap: float
-    """Two-sided, of the same resampled users as the interval."""
+    """Two-sided p-value from the resampled users that give the interval."""
     p_bootstrap_corrected: float
+    """The same, with Holm's correction over all pairs compared."""
 
     @property
     def significant(self) -> bool:
-        """Whether the two differ, by Wilcoxon's test."""
+        """Whether the two differ, by Wilcoxon's test at level `LEVEL`."""
         return self.p_corrected < LEVEL
 
 
@@ -49,7 +50,7 @@ def compare(pairs: Sequence[tuple[Floats, Floats]]) -> list[Comparison]:
 
     Parameters
     ----------
-    pairs : float64 [n] each, values of the same users in the same order.
+    pairs : two float64 arrays [n] for each pair, values of the same users in the same order.
     """
     from mmsr.evaluation.significance import holm, paired_bootstrap, paired_wilcoxon
 
@@ -75,12 +76,16 @@ def compare(pairs: Sequence[tuple[Floats, Floats]]) -> list[Comparison]:
 def users_means(
     ranks: Sequence[NDArray[np.int64]], users: NDArray[np.int32]
 ) -> Callable[[str], Floats]:
-    """Each user's value of a metric, averaged over models that differ in their seed.
+    """A function from a metric to users' values of it, averaged over models with different seeds.
 
     Parameters
     ----------
-    ranks : of each model, int64 [t]: ranks of the same targets.
-    users : [t], whose targets they are.
+    ranks : int64 [t] for each model, ranks of the same targets.
+    users : int32 [t], user of each target.
+
+    Returns
+    -------
+    Function of a metric's name, such as `mrr@20`; returns float64 [n_users].
     """
     from mmsr.evaluation import contributions
     from mmsr.evaluation.significance import per_user_means
@@ -96,7 +101,12 @@ def users_means(
 def mean_and_std(
     found: Sequence[Mapping[str, float]],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of each metric over runs, and the sample standard deviation where there are two."""
+    """Mean of each metric over runs, and sample standard deviation (empty for fewer than two runs).
+
+    Parameters
+    ----------
+    found : metrics of each run, by name.
+    """
     if not found:
         return {}, {}
     values = {name: [one[name] for one in found] for name in found[0]}

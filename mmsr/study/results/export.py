@@ -1,4 +1,4 @@
-"""The best config as a file that replays, with all that tells where it comes from."""
+"""The best config as a YAML file that can be run again, with its provenance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from mmsr.tracking.databases import without_password
 
 
 def export_best(known: KnownStudy, trial: int | None = None) -> str:
-    """YAML text: the best trial's config, or that of another one, and its provenance.
+    """YAML text of the best trial's config, or that of a given trial, with its provenance.
 
-    `mmsr train --config` replays it: the same metrics come out on the same data and machine.
+    `mmsr train --config` runs it again; on the same data and machine the metrics are the same.
+
+    Parameters
+    ----------
+    known : the study.
+    trial : number of the trial; None takes the best.
 
     Raises
     ------
-    UserError : no trial has finished, or its epochs were chosen on test.
+    UserError : no trial has finished, or the study's epochs were chosen on test.
     """
     known.check_honest()
     row, config = best(rows(known.study), known.name, trial)
@@ -62,7 +67,7 @@ def _which(known: KnownStudy, trial: int | None) -> str:
 
 
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:
-    """The test result, where test was opened for this very trial."""
+    """The test result of a trial; None if the study was not finalised with it."""
     result = record.result
     config = result.of_trial(trial) if result is not None else None
     if result is None or config is None:

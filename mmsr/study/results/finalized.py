@@ -1,4 +1,4 @@
-"""What finalising a study found, and its record: `finalized.json`."""
+"""The results of finalising a study, as `finalized.json` records them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SeedFigures(_Frozen):
 
     seed: int
     trial: int | None = None
-    """Number of the run among the finals; None in records of before there was one."""
+    """Number of the run in the study of the final runs; None in records of older versions."""
     error: str | None = None
-    """Why it failed; None where it finished."""
+    """Why it failed; None if it finished."""
     epochs: int | None = None
     """Epochs of a refit; the best epoch of a run on the training part."""
     seconds: float | None = None
@@ -32,19 +32,20 @@ class SeedFigures(_Frozen):
 
 
 class Optimism(_Frozen):
-    """The validation score that a config was chosen by, against that of other seeds."""
+    """The validation score by which a config was chosen, compared with those of other seeds."""
 
     selected: float
-    """Of the trial: its best epoch, and it was the best of many trials."""
+    """Score of the trial at its best epoch; this trial was the best of many."""
     mean: float
-    """Of the runs with other seeds, each at its own best epoch: nothing was chosen among them."""
+    """Mean score of the runs with other seeds, each at its best epoch; no run was selected."""
     std: float | None
-    """Sample standard deviation over them; None for one alone."""
+    """Sample standard deviation over these runs; None for a single one."""
     n: int
+    """Number of these runs."""
 
     @property
     def luck(self) -> float:
-        """How much of the selected score other seeds do not give."""
+        """The part of the selected score that other seeds do not reach."""
         return self.selected - self.mean
 
     @property
@@ -54,28 +55,28 @@ class Optimism(_Frozen):
 
 
 class ConfigFigures(_Frozen):
-    """One config: how it was chosen, and what test says of it."""
+    """One config: how it was chosen, and its test results."""
 
     trial: int
-    """The study's trial that it comes from."""
+    """Number of the study's trial that had this config."""
     epochs: int
     """Epochs of each refit: the trial's best epoch."""
     config: dict[str, Any]
     settings: dict[str, Any] = {}
-    """What the study varied."""
+    """Values of the config keys that the study varied."""
     validation: dict[str, float]
     """Metrics of the trial's best epoch, by which the config was chosen."""
     seeds: tuple[SeedFigures, ...]
     """Refits on train + validation."""
     mean: dict[str, float]
-    """`test/…`, mean over the refits that finished."""
+    """Test metrics (`test/…`), mean over the refits that finished."""
     std: dict[str, float]
-    """Sample standard deviation over them; empty for a single one."""
+    """Sample standard deviation over these refits; empty for a single one."""
     low: dict[str, float] = {}
     high: dict[str, float] = {}
-    """95 % interval of the mean: bootstrap over users, with these seeds."""
+    """95 % interval of the mean over users (bootstrap), with these seeds."""
     reseeded: tuple[SeedFigures, ...] = ()
-    """Runs on the training part with the same seeds; empty where they were left out."""
+    """Runs on the training part with the same seeds; empty if they were left out."""
     optimism: Optimism | None = None
 
     @property
@@ -89,12 +90,12 @@ class PairFigures(_Frozen):
 
     first: int
     second: int
-    """Trials."""
+    """Numbers of the two trials."""
     metrics: dict[str, Comparison]
 
 
 class FinalResult(_Frozen):
-    """What test said of a study's best configs."""
+    """The test results of a study's best configs."""
 
     study: str
     dataset: str
@@ -103,28 +104,29 @@ class FinalResult(_Frozen):
     objective: str | None = None
     seeds: tuple[int, ...]
     configs: tuple[ConfigFigures, ...]
-    """By validation, best first: the order was fixed before test was opened."""
+    """Best on validation first; the order was fixed before test was opened."""
     pairs: tuple[PairFigures, ...] = ()
     n_users: int | None = None
     n_targets: int | None = None
     trials: tuple[int, int] | None = None
-    """Trials of the study that were over, and that were wanted, when the configs were chosen."""
+    """Number of the study's trials that were done, and that were to run, when the configs were
+    chosen."""
     code: dict[str, str] = {}
     command: str = ""
     created_at: str | None = None
 
     @property
     def best(self) -> ConfigFigures:
-        """The config that validation had chosen."""
+        """The config that was best on validation."""
         return self.configs[0]
 
     def of_trial(self, number: int) -> ConfigFigures | None:
-        """Figures of one trial's config, where it is among them."""
+        """The figures of the config of trial `number`; None if it was not finalised."""
         return next((config for config in self.configs if config.trial == number), None)
 
 
 class FinalRecord(_Frozen):
-    """Every time that test was opened for a study, and the newest result."""
+    """Every opening of test for a study, and the newest result."""
 
     version: Literal[2] = 2
     opened: tuple[Opening, ...] = ()
@@ -133,7 +135,7 @@ class FinalRecord(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _upgrade(cls, given: Any) -> Any:
-        """Read what was written before several configs could be finalised."""
+        """Read records from before several configs could be finalised."""
         if not isinstance(given, dict) or "version" in given:
             return given
         opened = [
@@ -152,7 +154,11 @@ def _several(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_final(path: Path) -> FinalRecord:
-    """The record of a study; an empty one where test was never opened.
+    """The record of a study; an empty one if test was never opened.
+
+    Parameters
+    ----------
+    path : the study's `finalized.json`.
 
     Raises
     ------

@@ -1,10 +1,11 @@
-"""The honest test: models chosen before are ranked on test, once, and that is on record.
+"""The honest test: models that were chosen on validation rank the test targets, once, on record.
 
-A trial's model is that of its best validation epoch. Each is ranked once; the ranks are kept with
-the study, so that asking again opens nothing. Test is opened again only for trials that are new.
-Openings are on record in the study's folder and in its storage, so that a driver on another
-machine, whose folder has neither that record nor the ranks, knows of them. Ranking the models
-there counts as another opening.
+A trial's model is the one of its best validation epoch. Each model ranks test once, and its ranks
+are stored with the study, so asking again opens nothing. Test is opened again only for new trials.
+
+Each opening is recorded in the study's folder and in its storage. So a driver on another machine,
+whose folder has neither record nor ranks, still knows of it. If it ranks the models again, that
+counts as another opening.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ _OPENED = "test_opened"
 
 
 class Opening(BaseModel):
-    """One time that test was opened."""
+    """One opening of test."""
 
     model_config = ConfigDict(frozen=True)
 
     at: str
     trials: tuple[int, ...]
-    """Trials whose models were to be ranked."""
+    """Numbers of the trials whose models were to rank test."""
 
 
 class Openings(BaseModel):
-    """`tested.json`: every time that test was opened for a study."""
+    """`tested.json`: every opening of test for a study."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,17 +60,26 @@ class Openings(BaseModel):
 
 @dataclass(frozen=True)
 class Ranked:
-    """How a trial's model ranks the test targets."""
+    """The ranks that a trial's model gives the test targets."""
 
     ranks: NDArray[np.int64]
+    """int64 [t], 1 is best."""
     users: NDArray[np.int32]
+    """int32 [t], user of each target."""
 
 
 class Look(Protocol):
-    """Something more to be found while test is open."""
+    """Measures something else while test is open."""
 
     def __call__(self, row: TrialRow, model: MMSR, test: Prefixes) -> None:
-        """Look at one model, which stands on its device, and the opened test prefixes."""
+        """Measure one model, right after it has ranked test.
+
+        Parameters
+        ----------
+        row : its trial.
+        model : the model, on its device.
+        test : the opened test prefixes.
+        """
 
 
 def rank_on_test(
@@ -81,16 +91,16 @@ def rank_on_test(
     progress: Callable[[str], None] = lambda _: None,
     look: Look | None = None,
 ) -> bool:
-    """Rank the trials' chosen models on test, as far as they have not been.
+    """Let the trials' models rank test, except those that have done so before.
 
     Parameters
     ----------
     known : the study that trained the models.
-    trials : those of its trials that are to be ranked.
-    record : puts the opening on record in a folder too; called before test is opened.
-    device : where the models rank.
-    progress : told what is going on.
-    look : called for each model after it was ranked.
+    trials : the trials whose models are to rank test.
+    record : called with the opening before test is opened, to record it in a folder too.
+    device : device of the models.
+    progress : called with messages for the user.
+    look : called for each model after it has ranked test.
 
     Returns
     -------
@@ -98,7 +108,7 @@ def rank_on_test(
 
     Raises
     ------
-    UserError : other data, a checkpoint is gone, or the study is being run.
+    UserError : the data set has other contents, a checkpoint is missing, or the study is being run.
     """
     with known.folder.locked():
         new = [row for row in trials if not is_ranked(known.folder, row.number)]
@@ -117,7 +127,7 @@ def rank_on_test(
         test = open_test(dataset)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
-            if row.config is None:  # every trial that has finished has one
+            if row.config is None:  # never so: every finished trial has a config
                 continue
             model = load_best_model(folder, row.config, dataset)
             ranked = Ranked(rank(model, test, row.config, device), test.users)
@@ -130,7 +140,19 @@ def rank_on_test(
 def rank(
     model: MMSR, prefixes: Prefixes, config: Config, device: str | None = None
 ) -> NDArray[np.int64]:
-    """Rank the targets as the config says; `device` None leaves the model where it is."""
+    """Rank the targets of prefixes with the config's settings.
+
+    Parameters
+    ----------
+    model : the model.
+    prefixes : the prefixes, n of them.
+    config : the config that the model was trained with.
+    device : device to move the model to; None leaves it where it is.
+
+    Returns
+    -------
+    int64 [n], 1 is best.
+    """
     from mmsr.evaluation import evaluate
     from mmsr.training import choose_device
 
@@ -143,13 +165,23 @@ def rank(
 
 
 def note_opening(folder: StudyFolder, opening: Opening) -> None:
-    """Add an opening to a study's `tested.json`."""
+    """Add an opening to a study's `tested.json`.
+
+    Parameters
+    ----------
+    folder : the study's folder.
+    opening : the opening.
+    """
     opened = Openings(opened=(*read_record(folder).opened, opening))
     folder.write(RECORD_FILE, opened.model_dump_json(indent=1))
 
 
 def read_record(folder: StudyFolder) -> Openings:
-    """When test was opened for a study; an empty record where it never was.
+    """When test was opened for a study; an empty record if never.
+
+    Parameters
+    ----------
+    folder : the study's folder.
 
     Raises
     ------
@@ -167,19 +199,36 @@ def read_record(folder: StudyFolder) -> Openings:
 
 
 def all_openings(noted: Sequence[Opening], study: optuna.Study) -> tuple[Opening, ...]:
-    """Openings noted in a folder, and those that only the storage of their study has."""
+    """The openings recorded in a folder, and those that only the study's storage has; by time.
+
+    Parameters
+    ----------
+    noted : the openings recorded in the folder.
+    study : the Optuna study.
+    """
     stored = [Opening.model_validate(one) for one in study.user_attrs.get(_OPENED, ())]
     elsewhere = [one for one in stored if one not in noted]
     return tuple(sorted((*noted, *elsewhere), key=lambda one: one.at))
 
 
 def is_ranked(folder: StudyFolder, number: int) -> bool:
-    """Whether the folder has the ranks of a trial's model."""
+    """Whether the folder has the ranks of a trial's model.
+
+    Parameters
+    ----------
+    folder : the study's folder.
+    number : number of the trial.
+    """
     return _file(folder, number).exists()
 
 
 def read_ranked(folder: StudyFolder, number: int) -> Ranked:
-    """The ranks that a trial's model gave.
+    """The stored ranks of a trial's model.
+
+    Parameters
+    ----------
+    folder : the study's folder.
+    number : number of the trial.
 
     Raises
     ------
@@ -190,7 +239,7 @@ def read_ranked(folder: StudyFolder, number: int) -> Ranked:
         arrays = load_file(path)
         return Ranked(arrays["ranks"].astype(np.int64), arrays["users"])
     except (OSError, SafetensorError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}): remove it to rank once more") from None
+        raise UserError(f"{path} cannot be read ({error}): remove it to rank again") from None
 
 
 def _write(folder: StudyFolder, number: int, ranked: Ranked) -> None:
@@ -209,17 +258,22 @@ def _file(folder: StudyFolder, number: int) -> Path:
 
 
 def checkpoint_of(known: KnownStudy, row: TrialRow) -> Path:
-    """Folder with the best model of a trial that has finished.
+    """Folder with the best model of a finished trial.
+
+    Parameters
+    ----------
+    known : the study.
+    row : the trial.
 
     Raises
     ------
-    UserError : it is gone.
+    UserError : the checkpoint is missing.
     """
     left = newest_checkpoint(known.study, row.number, known.folder.ray, to_resume=False)
     if left is None:
         raise UserError(
-            f"the checkpoint of trial {row.number} is gone from {known.folder.ray}: restore it, or "
-            "start anew under another --name"
+            f"the checkpoint of trial {row.number} is missing from {known.folder.ray}: restore it, "
+            "or start anew under another --name"
         )
     if isinstance(left.folder, RemotePath):
         return left.folder.download(known.folder.path / "models" / f"trial-{row.number:05d}")

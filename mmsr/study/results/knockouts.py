@@ -1,4 +1,4 @@
-"""Knock-outs in a study's report: what each modality is to the best trial's model."""
+"""Knock-outs in a study's report: how much each modality contributes to the best trial's model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Callable[[str], None]
 
 
 MOST_TARGETS = 20_000
-"""Of large data sets so many validation targets, of users drawn by seed, so that it stays quick."""
+"""Of large data sets about this many validation targets are ranked, to stay quick."""
 
 
 class TrialKnockouts(BaseModel):
@@ -36,7 +36,7 @@ class TrialKnockouts(BaseModel):
 
 
 def read_knockouts(known: KnownStudy) -> TrialKnockouts | None:
-    """What is known of a study's modalities; None where nothing is."""
+    """The recorded knock-outs of the study `known`; None if there are none."""
     try:
         text = known.folder.knockouts.read_text()
         return TrialKnockouts.model_validate_json(text)
@@ -56,7 +56,6 @@ def knock_out_trial(known: KnownStudy, subject: Subject) -> TrialKnockouts:
     ------
     UserError : the model or its ranks cannot be read or written.
     """
-    # IMPORT GONE
 
     found = TrialKnockouts(
         trial=subject.trial or 0,
@@ -73,7 +72,13 @@ def knock_out_trial(known: KnownStudy, subject: Subject) -> TrialKnockouts:
 
 
 def some_targets(prefixes: Prefixes, most: int) -> Prefixes:
-    """All targets of users drawn by seed, as many as make at most about `most`."""
+    """All targets of randomly drawn users, about `most` in all; the draw is always the same.
+
+    Parameters
+    ----------
+    prefixes : the targets to draw from.
+    most : number of targets.
+    """
     if len(prefixes) <= most:
         return prefixes
     users = np.unique(prefixes.users)
@@ -88,7 +93,19 @@ def some_targets(prefixes: Prefixes, most: int) -> Prefixes:
 def ranked(
     subject: Subject, folder: Path, prefixes: Prefixes, *, device: str = "auto"
 ) -> Callable[[Mask], NDArray[np.int64]]:
-    """How a subject ranks some targets under a mask; ranks are kept in `folder`."""
+    """A function from a mask to a model's ranks under it; ranks are cached in `folder`.
+
+    Parameters
+    ----------
+    subject : the model.
+    folder : folder of the cache.
+    prefixes : the prefixes to rank, n of them.
+    device : device of the model.
+
+    Returns
+    -------
+    Function of a mask; returns int64 [n], 1 is best.
+    """
     model, config = subject.load(device), subject.config
     kept = _kept(subject, folder, prefixes)
 
@@ -107,7 +124,16 @@ def knockouts(
     device: str = "auto",
     progress: Progress = lambda message: None,
 ) -> Knockouts:
-    """Knock-outs of a subject on some targets; ranks are kept as those of `measure` are."""
+    """Knock-outs of a model on some targets; ranks are cached in `folder`.
+
+    Parameters
+    ----------
+    subject : the model.
+    folder : folder of the cache.
+    prefixes : the prefixes to rank.
+    device : device of the model.
+    progress : called with messages for the user.
+    """
     model, config = subject.load(device), subject.config
     kept = _kept(subject, folder, prefixes)
 
@@ -123,7 +149,12 @@ def knockouts(
 
 
 def hash_of(links_IK: Links) -> str:
-    """What tells links from others."""
+    """A hash that differs for different links.
+
+    Parameters
+    ----------
+    links_IK : int64 [I, K], codes of each item; -1 marks none.
+    """
     import hashlib
 
     return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]

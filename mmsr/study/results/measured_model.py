@@ -1,4 +1,4 @@
-"""Whose robustness is measured: the model of a study, of a run's checkpoint, or of a config."""
+"""The model whose robustness is measured: that of a study, of a checkpoint, or of a config."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that was trained on the training part, so that validation is new to it."""
+    """A model trained on the training part only, so that it has not seen the validation targets."""
 
     name: str
     origin: str
-    """What it is, in words."""
+    """Where the model comes from, in words."""
     config: Config
     dataset: Dataset
     checkpoint: Path
-    """Folder of the checkpoint; it may be made yet (see `prepare`)."""
+    """Folder of the checkpoint, which may not exist before `prepare`."""
     output: Path
-    """Where results go by default."""
+    """Default folder of the results."""
     known: KnownStudy | None = None
     trial: int | None = None
     to_train: bool = False
-    """Whether it is only a config yet."""
+    """Whether only the config exists, and the model is still to be trained."""
 
     @property
     def metric(self) -> str:
-        """What is looked at: the metric that chose the model's epoch."""
+        """The metric to measure: the one that chose the model's epoch."""
         return self.config.training.select_by.removeprefix("valid/")
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Modalities that the model knows of and has seen in training."""
+        """Modalities that the model uses and has seen in training."""
         missing = self.config.graph.missing
         used = modalities_of(self.dataset, self.config.graph)
         named = used if missing.modalities is None else missing.modalities
@@ -62,7 +62,13 @@ class Subject:
         return tuple(name for name in used if seen(name))
 
     def prepare(self, progress: Progress = lambda message: None, device: str = "auto") -> None:
-        """Train the model where it is only a config yet; goes on where it was cut off."""
+        """Train the model if only its config exists; interrupted training is resumed.
+
+        Parameters
+        ----------
+        progress : called with messages for the user.
+        device : device to train on.
+        """
         if not self.to_train:
             return
         from mmsr.training import holds_checkpoint, train
@@ -73,10 +79,14 @@ class Subject:
             progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
 
     def load(self, device: str = "auto") -> MMSR:
-        """The model of the best epoch, its items with all the modalities that they have.
+        """The model of the best epoch, in which items have all their modalities.
 
-        What `graph.missing` took away in training is there again, but for modalities that no item
-        had in training: their codes were never trained, so the model goes on without them.
+        Modalities that `graph.missing` removed in training are restored, except those that no item
+        had in training: their codes were never trained, so the model runs without them.
+
+        Parameters
+        ----------
+        device : device of the model.
         """
         import torch
 
@@ -91,11 +101,16 @@ class Subject:
 
 
 def find_subject(name: str, storage: str | None = None, tracking: str | None = None) -> Subject:
-    """What a name stands for: a checkpoint folder, a config file, or a study.
+    """The model of a checkpoint folder, of a config file, or of a study.
+
+    Parameters
+    ----------
+    name : path of the folder or file, or name of the study.
+    storage, tracking : URLs of a study's state and runs; by default those it was run with.
 
     Raises
     ------
-    UserError : there is none, or it is no model that validation is new to.
+    UserError : there is none, or it was trained on validation targets.
     """
     path = Path(name)
     if (path / "state.json").exists():
@@ -106,23 +121,33 @@ def find_subject(name: str, storage: str | None = None, tracking: str | None = N
 
 
 def of_study(known: KnownStudy) -> Subject:
-    """The trial that was finalised; else the best one. A refit knows the validation targets."""
+    """The model of the study `known`: that of the finalised trial, else that of the best one.
+
+    Refits are not used: they were trained on the validation targets.
+    """
     known.check_honest()
     return of_trial(known, *_chosen(known))
 
 
 def best_of_study(known: KnownStudy) -> Subject:
-    """The best trial.
+    """The model of the best trial of the study `known`.
 
     Raises
     ------
-    UserError : no trial has finished, or its checkpoint is gone.
+    UserError : no trial has finished, or its checkpoint is missing.
     """
     return of_trial(known, *best(rows(known.study), known.name), "best")
 
 
 def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
-    """The model of one trial, and why it is looked at."""
+    """The model of one trial.
+
+    Parameters
+    ----------
+    known : the study.
+    row, config : the trial, and its config.
+    why : why it was chosen, e.g. `best`.
+    """
     return Subject(
         name=known.name,
         origin=f"{why} trial {row.number} of study {known.name}",

@@ -1,4 +1,4 @@
-"""The front of a study of several objectives: trials than which no other is better in all."""
+"""The Pareto front of a study with several objectives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from mmsr.study.storage.trials import TrialRow, ranked
 
 
 def pareto_front(found: Sequence[TrialRow], objectives: Sequence[str]) -> list[TrialRow]:
-    """Finished trials that no other dominates, best first by the first objective."""
+    """Finished trials that no other trial dominates, best first by the first objective.
+
+    Parameters
+    ----------
+    found : the trials of the study.
+    objectives : its objectives.
+    """
     finished = [row for row in ranked(found) if row.state == "finished"]
     values = {row.number: [row.metrics[name] for name in objectives] for row in finished}
     return [
@@ -20,7 +26,13 @@ def pareto_front(found: Sequence[TrialRow], objectives: Sequence[str]) -> list[T
 
 
 def front_tags(found: Sequence[TrialRow], objectives: Sequence[str]) -> dict[str, str]:
-    """The front as tags of the study's run; none where there is one objective."""
+    """The front as tags of the study's run; empty for a single objective.
+
+    Parameters
+    ----------
+    found : the trials of the study.
+    objectives : its objectives.
+    """
     if len(objectives) == 1:
         return {}
     front = pareto_front(found, objectives)

@@ -1,4 +1,4 @@
-"""Ranks that were computed once: a sweep that was cut off, or asks for more, takes them again."""
+"""A cache of ranks: an interrupted or extended sweep computes only what is missing."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ Ranks = NDArray[np.int64]
 
 
 class KeptRanks:
-    """Ranks of one model on one part of the data, by what was done to its links.
+    """Cached ranks of one model on one part of the data.
 
     Parameters
     ----------
-    folder : where they are kept; it is made where it is missing.
-    model : names the model and all else that its ranks depend on (see `model_key`).
+    folder : folder of the cache; created if it is missing.
+    model : key of the model and everything else that its ranks depend on (see `model_key`).
     """
 
     def __init__(self, folder: Path, model: str) -> None:
         self._folder, self._model = folder, model
 
     def get(self, what: str, compute: Callable[[], Ranks]) -> Ranks:
-        """The ranks of `what`; computed where they are not known.
+        """The cached ranks of `what`, computed first if they are missing.
+
+        Parameters
+        ----------
+        what : what was done to the model's links, e.g. a mask.
+        compute : computes the ranks, int64 [n].
 
         Raises
         ------
@@ -53,12 +58,24 @@ class KeptRanks:
 
 
 def model_key(weights: Path, settings: dict[str, object]) -> str:
-    """A name for a model by the bytes of its weights and whatever else its ranks depend on."""
+    """A key for a model: a hash of its weights and of everything else that its ranks depend on.
+
+    Parameters
+    ----------
+    weights : file of the weights.
+    settings : everything else.
+    """
     found = hashlib.sha256(weights.read_bytes())
     found.update(json.dumps(settings, sort_keys=True).encode())
     return found.hexdigest()[:16]
 
 
 def digest(text: str, length: int = 8) -> str:
-    """A short name for what a text says."""
+    """A short hash of a text.
+
+    Parameters
+    ----------
+    text : the text.
+    length : number of hexadecimal digits.
+    """
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,7 +1,8 @@
-"""How a study proposes settings and stops weak trials: a few knobs around Optuna."""
+"""Search spaces, search methods and pruners: what a study varies, and how it proposes settings."""
 
 from mmsr.study.search.pruners import PRUNERS, Halving, Hyperband, Median, Pruner
-from mmsr.study.search.samplers import SAMPLERS, CmaEs, Gp, Grid, Nsga2, Random, Sampler, Tpe
+from mmsr.study.search.sampler_base import Sampler
+from mmsr.study.search.samplers import SAMPLERS, CmaEs, Gp, Grid, Nsga2, Random, Tpe
 
 __all__ = [
     "PRUNERS",

@@ -1,4 +1,4 @@
-"""Which trials a pruner compares with each other: none that failed, and none twice."""
+"""The trials that a pruner compares: no failed ones, and each resumed one only once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 class AmongCurrent(BasePruner):
-    """Lets another pruner see each trial once and no failed ones, and only after some have ended.
+    """Wraps a pruner: hides failed trials from it, and stops no trial before some have finished.
 
-    A trial that was interrupted and resumed counts once, with its newest attempt. A trial that
-    failed is left out, however good it was before: it takes no place from one that can finish.
+    A trial that was interrupted and resumed is shown once, as its newest attempt. A failed trial is
+    hidden even if its values were good: it must not push out a trial that can still finish.
 
     Parameters
     ----------
-    pruner : the other pruner.
-    startup_trials : trials that must have been trained to their end before any is stopped.
+    pruner : the wrapped pruner.
+    startup_trials : number of trials that must have finished before any trial is stopped.
     """
 
     def __init__(self, pruner: BasePruner, startup_trials: int) -> None:
         self._pruner, self._startup_trials = pruner, startup_trials
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Ask the other pruner, and overrule it while too few trials have finished."""
+        """Whether the wrapped pruner stops the trial; False as long as too few have finished."""
         competitors = _narrowed(study, _competitors)
-        # It is asked even then: successive halving stores the rungs that a trial has passed.
+        # Always called, even if its answer is ignored: successive halving stores a trial's rungs.
         if not self._pruner.prune(competitors, trial):
             return False
         finished = competitors.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -43,15 +43,15 @@ class AmongCurrent(BasePruner):
 
 
 class Brackets(BasePruner):
-    """Several pruners side by side: each decides on its own bracket of trials and sees no others.
+    """Wraps several pruners, one for each bracket of trials; each compares its own bracket only.
 
-    Trials are dealt to the brackets in turn, by their number. One that was interrupted and resumed
-    stays in its bracket.
+    Trials are dealt to the brackets in turn, by their number. A resumed trial stays in the bracket
+    of its first attempt.
 
     Parameters
     ----------
     pruners : one for each bracket.
-    shares : how many trials each bracket gets in one round of dealing.
+    shares : number of trials that each bracket gets in one round of dealing.
     """
 
     def __init__(self, pruners: Sequence[BasePruner], shares: Sequence[int]) -> None:
@@ -64,11 +64,11 @@ class Brackets(BasePruner):
         self._turns = [bracket for _, bracket in sorted(turns)]
 
     def bracket_of(self, trial: FrozenTrial) -> int:
-        """The bracket that a trial belongs to."""
+        """Index of the bracket that a trial belongs to."""
         return self._turns[first_number(trial) % len(self._turns)]
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Ask the pruner of the trial's bracket."""
+        """Whether the pruner of the trial's bracket stops the trial."""
         bracket = self.bracket_of(trial)
 
         def same(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -78,7 +78,7 @@ class Brackets(BasePruner):
 
 
 class _Narrowed(StudyView):
-    """A study with the trials that `keep` leaves of it."""
+    """A study that shows only the trials that `keep` returns."""
 
     def __init__(
         self, study: optuna.Study, keep: Callable[[list[FrozenTrial]], list[FrozenTrial]]

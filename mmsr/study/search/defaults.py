@@ -62,9 +62,9 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "training.averaging": Choice(0.0, 0.999),
 }
 """Graph construction, fusion, aggregator, readout, scoring, layers, width, dropout and
-optimisation. The knobs of an aggregator exist under it alone, and the order of dual attention's two
-passes only where there are two, under adaptive fusion; mixtures are fitted to reduced features
-alone, the full ones would take gigabytes."""
+optimisation. The settings of an aggregator exist only under that aggregator. The order of dual
+attention's two passes exists only under adaptive fusion, where there are two. Gaussian mixtures are
+fitted to reduced features only: with full ones they would take gigabytes."""
 
 _AUTHORS: Mapping[str, Any] = {
     "graph.reduction": "pca",
@@ -102,8 +102,8 @@ OWN_SETTINGS: Mapping[str, Any] = {
     "training.label_smoothing": 0.1,
     "training.averaging": 0.999,
 }
-"""The second of them with dropout on the input, scores by codes too, smoothed labels and averaged
-weights: chosen on Toys' validation targets, measured by `benchmarks/toys_quality.py`."""
+"""The authors' second settings plus input dropout, scores of codes, label smoothing and averaged
+weights: chosen on the validation targets of Toys, measured by `benchmarks/toys_quality.py`."""
 
 KNOWN_SETTINGS = (*AUTHORS_SETTINGS, OWN_SETTINGS)
-"""What a study tries first."""
+"""The settings that a study tries first."""

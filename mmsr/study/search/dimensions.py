@@ -15,37 +15,64 @@ if TYPE_CHECKING:
 
 
 class Dimension(Protocol):
-    """One thing that a study may vary."""
+    """One config key that a study varies, as its values."""
 
     @property
     def when(self) -> Mapping[str, Any]:
-        """Values of other keys under which the dimension exists; a tuple stands for any of them."""
+        """Values of other keys under which the dimension exists; a tuple means any of them."""
 
     def problem(self) -> str | None:
-        """What is wrong with the declaration, or None."""
+        """What is wrong with the declaration; None if nothing is."""
 
     def suggest(self, trial: Trial, key: str) -> Any:
-        """Ask Optuna for a value."""
+        """Ask Optuna for a value.
+
+        Parameters
+        ----------
+        trial : the trial that gets the value.
+        key : the config key, Optuna's name of the parameter.
+        """
 
     def contains(self, value: Any) -> bool:
-        """Whether the value may be proposed."""
+        """Whether `value` may be proposed."""
 
     def corners(self) -> tuple[Any, ...]:
-        """Values that must be valid for all to be valid."""
+        """The values to check: if these are valid in a config, all are."""
 
     def size(self) -> int | None:
-        """Number of values; None stands for infinitely many."""
+        """Number of values; None if there are infinitely many."""
 
     def values(self) -> Iterator[Any]:
-        """All values, in order; of a dimension that has a size."""
+        """All values in order, of a dimension with a finite number of them."""
 
     def stored(self, value: Any) -> Any:
-        """The value as Optuna keeps it."""
+        """`value` as Optuna stores it."""
 
 
 @dataclass(frozen=True)
 class Int:
-    """Whole numbers from `low` to `high`, both included."""
+    """Whole numbers from `low` to `high`, both included.
+
+    Parameters
+    ----------
+    low, high : smallest and largest value.
+    step : distance of neighbouring values, at least 1; `high` must lie a whole number of steps
+        above `low`.
+    log : sample on a logarithmic scale; needs `low` ≥ 1, and no `step`.
+    when : values of other config keys under which the dimension exists, e.g. `{"model.readout":
+        "last_n_attention"}`; a tuple means any of its values. By default it always exists.
+
+    Examples
+    --------
+    >>> Int(10, 50, step=10)
+    Int(low=10, high=50, step=10, log=False, when={})
+    >>> list(Int(10, 50, step=10).values())
+    [10, 20, 30, 40, 50]
+    >>> print(Int(2, 10, when={"model.readout": "last_n_attention"}))
+    2 … 10 under model.readout=last_n_attention
+    >>> Int(10, 50, step=15).problem()
+    'step must be at least 1 and lead from low to high exactly'
+    """
 
     low: int
     high: int
@@ -54,7 +81,7 @@ class Int:
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def problem(self) -> str | None:
-        """What is wrong with the declaration, or None."""
+        """What is wrong with the declaration; None if nothing is."""
         if not all(is_whole(value) for value in (self.low, self.high, self.step)):
             return "low, high and step must be whole numbers"
         if self.low > self.high:
@@ -70,12 +97,12 @@ class Int:
         return trial.suggest_int(key, self.low, self.high, step=self.step, log=self.log)
 
     def contains(self, value: Any) -> bool:
-        """Whether the value may be proposed."""
+        """Whether `value` may be proposed."""
         inside = is_whole(value) and self.low <= value <= self.high
         return inside and (value - self.low) % self.step == 0
 
     def corners(self) -> tuple[int, int]:
-        """Values that must be valid for all to be valid."""
+        """The values to check: if these are valid in a config, all are."""
         return self.low, self.high
 
     def size(self) -> int:
@@ -87,7 +114,7 @@ class Int:
         return iter(range(self.low, self.high + 1, self.step))
 
     def stored(self, value: Any) -> Any:
-        """The value as Optuna keeps it."""
+        """`value` as Optuna stores it."""
         return value
 
     def __str__(self) -> str:
@@ -97,7 +124,28 @@ class Int:
 
 @dataclass(frozen=True)
 class Float:
-    """Real numbers from `low` to `high`, both included."""
+    """Real numbers from `low` to `high`, both included.
+
+    Parameters
+    ----------
+    low, high : smallest and largest value.
+    step : distance of neighbouring values, above 0; `high` must lie a whole number of steps above
+        `low`. None makes the dimension continuous.
+    log : sample on a logarithmic scale; needs `low` > 0, and no `step`.
+    when : values of other config keys under which the dimension exists; a tuple means any of its
+        values. By default it always exists.
+
+    Examples
+    --------
+    >>> print(Float(5e-4, 5e-3, log=True))
+    0.0005 … 0.005 (log)
+    >>> Float(0.0, 0.5, step=0.1).size()
+    6
+    >>> Float(0.0, 0.5).size() is None  # continuous
+    True
+    >>> Float(0.0, 0.3, log=True).problem()
+    'log needs low > 0'
+    """
 
     low: float
     high: float
@@ -106,7 +154,7 @@ class Float:
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def problem(self) -> str | None:
-        """What is wrong with the declaration, or None."""
+        """What is wrong with the declaration; None if nothing is."""
         if not all(is_number(value) for value in (self.low, self.high)):
             return "low and high must be finite numbers"
         if self.low > self.high:
@@ -129,27 +177,27 @@ class Float:
         return min(max(value, self.low), self.high)
 
     def contains(self, value: Any) -> bool:
-        """Whether the value may be proposed."""
+        """Whether `value` may be proposed."""
         if not is_number(value) or not self.low <= value <= self.high:
             return False
         steps = (value - self.low) / self.step if self.step else 0.0
         return math.isclose(steps, round(steps), abs_tol=1e-6)
 
     def corners(self) -> tuple[float, float]:
-        """Values that must be valid for all to be valid."""
+        """The values to check: if these are valid in a config, all are."""
         return self.low, self.high
 
     def size(self) -> int | None:
-        """Number of values; None stands for infinitely many."""
+        """Number of values; None if there are infinitely many."""
         return round((self.high - self.low) / self.step) + 1 if self.step else None
 
     def values(self) -> Iterator[float]:
-        """All values, in order; of a dimension with steps."""
+        """All values in order, of a dimension with steps."""
         for place in range(self.size() or 0):
             yield min(self.low + place * (self.step or 0.0), self.high)
 
     def stored(self, value: Any) -> float:
-        """The value as Optuna keeps it."""
+        """`value` as Optuna stores it."""
         return float(value)
 
     def __str__(self) -> str:
@@ -159,7 +207,24 @@ class Float:
 
 @dataclass(frozen=True, init=False)
 class Choice:
-    """One of the given options; lists and mappings are allowed, too."""
+    """One of several options, in no order.
+
+    Parameters
+    ----------
+    *options : the values; plain values, lists or mappings, no two the same.
+    when : values of other config keys under which the dimension exists; a tuple means any of its
+        values. By default it always exists.
+
+    Examples
+    --------
+    >>> print(Choice("adaptive", "early", "late"))
+    adaptive | early | late
+    >>> heads = Choice(1, 2, 4, when={"model.aggregator.name": ("gat", "graphormer")})
+    >>> print(heads)
+    1 | 2 | 4 under model.aggregator.name=gat or graphormer
+    >>> heads.contains(4), heads.contains(3)
+    (True, False)
+    """
 
     options: tuple[Any, ...]
     when: Mapping[str, Any]
@@ -169,7 +234,7 @@ class Choice:
         object.__setattr__(self, "when", when or {})
 
     def problem(self) -> str | None:
-        """What is wrong with the declaration, or None."""
+        """What is wrong with the declaration; None if nothing is."""
         if not self.options:
             return "there are no options"
         try:
@@ -184,11 +249,11 @@ class Choice:
         return self.options[kept.index(trial.suggest_categorical(key, kept))]
 
     def contains(self, value: Any) -> bool:
-        """Whether the value may be proposed."""
+        """Whether `value` may be proposed."""
         return any(type(value) is type(option) and value == option for option in self.options)
 
     def corners(self) -> tuple[Any, ...]:
-        """Values that must be valid for all to be valid."""
+        """The values to check: all options."""
         return self.options
 
     def size(self) -> int:
@@ -200,7 +265,7 @@ class Choice:
         return iter(self.options)
 
     def stored(self, value: Any) -> Any:
-        """The value as Optuna keeps it: lists and mappings as JSON text."""
+        """`value` as Optuna stores it: lists and mappings as JSON text."""
         plain = value is None or isinstance(value, bool | int | float | str)
         return value if plain else json.dumps(value, sort_keys=True)
 
@@ -209,12 +274,23 @@ class Choice:
 
 
 def meets(value: Any, condition: Any) -> bool:
-    """Whether a key's value is the one that a condition names, or one of a tuple of them."""
+    """Whether a value meets a condition of `when`.
+
+    Parameters
+    ----------
+    value : value of the key that the condition is on.
+    condition : the value that it must have, or a tuple of values of which it must have one.
+    """
     return value in condition if isinstance(condition, tuple) else bool(value == condition)
 
 
 def under(when: Mapping[str, Any]) -> str:
-    """The condition in words, or nothing."""
+    """The conditions in words, e.g. ` under model.readout=last`; empty if there are none.
+
+    Parameters
+    ----------
+    when : the conditions, by config key.
+    """
     words = [
         f"{key}={' or '.join(map(str, value)) if isinstance(value, tuple) else value}"
         for key, value in when.items()

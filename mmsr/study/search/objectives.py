@@ -1,7 +1,8 @@
-"""What a study aims at: a metric of quality, and what that is weighed against.
+"""The objectives of a study: a metric of ranking quality, and others traded off against it.
 
-The direction belongs to the metric. The first objective chooses each trial's best epoch, and the
-others are taken at that epoch, so it is always a metric of ranking quality.
+Whether an objective is maximised or minimised follows from its name. The first objective chooses
+each trial's best epoch, so it is always a metric of ranking quality; the others are measured at
+that epoch.
 """
 
 from __future__ import annotations
@@ -14,21 +15,25 @@ from mmsr.errors import UserError, unknown
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
-"""Follow from the config and the data alone (see `mmsr.training.epoch_cost`)."""
+"""Costs of a config, known before training (see `mmsr.training.epoch_cost`)."""
 TIMES = ("time/train_seconds",)
-"""Measured, of the best epoch: it is only fair where trials had the machine alike."""
+"""Measured times of the best epoch; comparable only if all trials had equally busy machines."""
 AGAINST = (ROBUST_AUC, *COSTS, *TIMES, *VALID_METRICS)
-"""What the first objective may be weighed against."""
+"""Objectives that may be traded off against the first one."""
 _NEEDED: Mapping[str, Mapping[str, Any]] = {ROBUST_AUC: {"training.robust_auc": True}}
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
-    """The objectives, the first of them a metric of ranking quality.
+    """The objectives of a study as a tuple, checked; the first is a metric of ranking quality.
+
+    Parameters
+    ----------
+    given : one objective, or several.
 
     Raises
     ------
-    UserError : none, an unknown one, or one twice.
+    UserError : none is given, one is unknown, or one is named twice.
     """
     objectives = (given,) if isinstance(given, str) else tuple(given)
     if not objectives:
@@ -45,34 +50,40 @@ def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def settings_for(objectives: Sequence[str]) -> dict[str, Any]:
-    """Config values without which an objective is not measured, by dotted key."""
+    """Config values, by dotted key, that are needed to measure `objectives`."""
     return {key: value for name in objectives for key, value in _NEEDED.get(name, {}).items()}
 
 
 def is_cost(objective: str) -> bool:
-    """Whether the objective is known before a trial is trained."""
+    """Whether `objective` is known before a trial is trained."""
     return objective in COSTS
 
 
 def minimised(objective: str) -> bool:
-    """Whether less is better."""
+    """Whether less of `objective` is better."""
     return objective in (*COSTS, *TIMES)
 
 
 def directions(objectives: Sequence[str]) -> list[Literal["minimize", "maximize"]]:
-    """Directions in Optuna's words."""
+    """The directions of `objectives`, as Optuna names them."""
     return ["minimize" if minimised(name) else "maximize" for name in objectives]
 
 
 def in_words(objectives: Sequence[str]) -> str:
-    """The objectives and their directions."""
+    """The `objectives` and their directions in words, e.g. `maximising valid/mrr@20`."""
     words = f"maximising {objectives[0]}"
     against = [f"{'less' if minimised(o) else 'more'} {o}" for o in objectives[1:]]
     return f"{words} against {', '.join(against)}" if against else words
 
 
 def shown(objective: str, value: float) -> str:
-    """A value as people write it: percent, seconds, or few digits of a large number."""
+    """A value as tables show it: percent, seconds, or a few digits of a large number.
+
+    Parameters
+    ----------
+    objective : what the value measures.
+    value : a share in [0, 1], seconds, or a count.
+    """
     if objective in TIMES:
         return f"{value:.3g} s"
     if objective not in COSTS:
@@ -82,7 +93,13 @@ def shown(objective: str, value: float) -> str:
 
 
 def dominates(one: Sequence[float], other: Sequence[float], objectives: Sequence[str]) -> bool:
-    """Whether values are nowhere worse than others, and somewhere better."""
+    """Whether a trial is nowhere worse than another, and better in at least one objective.
+
+    Parameters
+    ----------
+    one, other : values of the two trials, one for each objective.
+    objectives : the objectives.
+    """
     signs = [-1.0 if minimised(name) else 1.0 for name in objectives]
     gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
     return min(gains) >= 0 and max(gains) > 0

@@ -1,7 +1,7 @@
-"""How weak trials are stopped early: by comparison with others at the same epoch.
+"""Pruners: how weak trials are stopped early, by comparison with others at the same epoch.
 
-All of them leave out failed trials and count a resumed one once (`mmsr.study.search.competition`).
-None stops a trial before `startup_trials` others have been trained to their end.
+All of them ignore failed trials, and count a resumed trial once (`mmsr.study.search.competition`).
+None stops a trial before `startup_trials` others have finished.
 """
 
 from __future__ import annotations
@@ -23,28 +23,36 @@ class Pruner(ABC):
     """Base of all pruners."""
 
     startup_trials: int = 4
-    """Trials that must have been trained to their end before any is stopped."""
+    """Number of trials that must have finished before any trial is stopped."""
 
     def check(self) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("pruner: startup_trials", self.startup_trials, 0)
 
     @abstractmethod
     def build(self, epochs: int) -> BasePruner:
-        """Optuna's pruner, for trials of at most so many epochs."""
+        """Optuna's pruner, for trials of at most `epochs` epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Halving(Pruner):
-    """Asynchronous successive halving: at epochs r, r·f, r·f², … the best 1/f go on."""
+    """Asynchronous successive halving: at epochs r, r·f, r·f², … the best 1/f continue.
+
+    The method is that of Li et al., 2020 (ASHA).
+
+    Examples
+    --------
+    >>> print(Halving(first_rung=2, factor=4))
+    successive halving from epoch 2, factor 4, after 4 finished trials
+    """
 
     first_rung: int = 3
     """Epoch `r` of the first comparison."""
     factor: int = 3
-    """`f`: one in so many goes on."""
+    """`f`: at each comparison, one trial in this many continues."""
 
     def check(self) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("pruner: first_rung", self.first_rung, 1)
         check_whole("pruner: factor", self.factor, 2)
         super().check()
@@ -71,23 +79,28 @@ class Halving(Pruner):
 class Hyperband(Pruner):
     """Several successive halvings side by side, each with a later first rung than the one before.
 
-    What is only slow at first has a chance in a later bracket. Trials are dealt out to the
-    brackets in turn, and compared with those of their own alone (Li et al., 2018).
+    A trial that is only slow at first has a chance in a later bracket. Trials are dealt to the
+    brackets in turn, and compared only with trials of their own bracket (Li et al., 2018).
+
+    Examples
+    --------
+    >>> print(Hyperband(first_rung=2))
+    Hyperband from epoch 2, factor 3, after 4 finished trials
     """
 
     first_rung: int = 1
-    """Epoch `r` of the first bracket's first comparison; the others begin at r·f, r·f², …"""
+    """Epoch `r` of the first bracket's first comparison; the others start at r·f, r·f², …"""
     factor: int = 3
-    """`f`: one in so many goes on."""
+    """`f`: at each comparison, one trial in this many continues."""
 
     def check(self) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("pruner: first_rung", self.first_rung, 1)
         check_whole("pruner: factor", self.factor, 2)
         super().check()
 
     def shares(self, epochs: int) -> tuple[int, ...]:
-        """How many trials each bracket gets in one round of dealing, the first bracket first.
+        """Number of trials that each bracket gets in one round of dealing, the first bracket first.
 
         There are S = floor(log_f(epochs / r)) + 1 brackets, one if epochs < r. Bracket b gets
         ceil(S · f^s / (s + 1)) trials with s = S - 1 - b: n of algorithm 1 in Li et al. (2018), up
@@ -110,7 +123,7 @@ class Hyperband(Pruner):
         )
 
     def build(self, epochs: int) -> BasePruner:
-        """Optuna's successive halving, once a bracket."""
+        """Optuna's successive halving, one for each bracket."""
         from optuna.pruners import SuccessiveHalvingPruner
 
         from mmsr.study.search.competition import AmongCurrent, Brackets
@@ -135,13 +148,19 @@ class Hyperband(Pruner):
 
 @dataclass(frozen=True, kw_only=True)
 class Median(Pruner):
-    """Stop a trial whose best epoch so far is below the median of finished trials at this epoch."""
+    """Stops a trial whose best value so far is below the median of finished trials at that epoch.
+
+    Examples
+    --------
+    >>> print(Median(first_epoch=3, startup_trials=5))
+    median of finished trials from epoch 3, after 5 of them
+    """
 
     first_epoch: int = 2
     """Epoch of the first comparison."""
 
     def check(self) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("pruner: first_epoch", self.first_epoch, 1)
         super().check()
 
@@ -167,11 +186,17 @@ PRUNERS: Mapping[str, type[Pruner] | None] = {
     "median": Median,
     "none": None,
 }
-"""Pruners by the name that the command line knows."""
+"""Pruners by their name on the command line."""
 
 
 def chosen_pruner(name: str | None, own: Pruner | None) -> Pruner | None:
-    """The pruner of this name; the study's own, with its knobs, where it is of that kind."""
+    """The pruner with this name; if the study's own has it, that one, with its settings.
+
+    Parameters
+    ----------
+    name : name on the command line; None takes the study's own.
+    own : the pruner of the study file.
+    """
     if name is None:
         return own
     kind = PRUNERS[name]

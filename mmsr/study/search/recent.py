@@ -1,4 +1,4 @@
-"""A sampler that learns from the best trials and the newest, so that long studies cost no more."""
+"""A sampler that learns from the best and the newest trials, so that long studies stay fast."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from mmsr.study.search.study_view import States
 
 BEST, NEWEST = 25, 300
-"""TPE calls no more than 25 trials good; those that it compares them with are a sample anyway."""
+"""TPE never counts more than 25 trials as good; of the others, a sample is enough."""
 
 
 class BestAndNewest(BaseSampler):
-    """Another sampler that is shown the `BEST` and the `NEWEST` trials of one objective alone.
+    """Wraps a sampler: shows it the `BEST` and the `NEWEST` trials of a study with one objective.
 
-    It takes a tenth of a second and more to look at a thousand trials for every proposal. In a
-    study of no more than `NEWEST` trials it makes no difference.
+    With all trials of a long study, each proposal would take longer: a tenth of a second and more
+    at a thousand trials. In a study of at most `NEWEST` trials it changes nothing.
+
+    Parameters
+    ----------
+    sampler : the wrapped sampler.
     """
 
     def __init__(self, sampler: BaseSampler) -> None:
@@ -38,13 +42,13 @@ class BestAndNewest(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Ask the other sampler."""
+        """Forward to the wrapped sampler, with fewer trials."""
         return self._sampler.infer_relative_search_space(_shown(study), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Ask the other sampler."""
+        """Forward to the wrapped sampler, with fewer trials."""
         return self._sampler.sample_relative(_shown(study), trial, search_space)
 
     def sample_independent(
@@ -54,12 +58,12 @@ class BestAndNewest(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Ask the other sampler."""
+        """Forward to the wrapped sampler, with fewer trials."""
         shown = _shown(study)
         return self._sampler.sample_independent(shown, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Tell the other sampler."""
+        """Forward to the wrapped sampler."""
         self._sampler.before_trial(study, trial)
 
     def after_trial(
@@ -69,16 +73,16 @@ class BestAndNewest(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Tell the other sampler."""
+        """Forward to the wrapped sampler."""
         self._sampler.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
-        """Tell the other sampler."""
+        """Forward to the wrapped sampler."""
         self._sampler.reseed_rng()
 
 
 class _Shown(StudyView):
-    """A study with its best and newest trials, of the states that are asked for."""
+    """A study that shows only its best and newest trials."""
 
     def _get_trials(
         self, deepcopy: bool = True, states: States = None, use_cache: bool = False

@@ -1,13 +1,12 @@
 """Search methods: how the next settings are chosen.
 
-Each is a few knobs around a sampler of Optuna. A resumed study draws new random numbers, which
-follow from its seed and the number of trials that it has.
+Each wraps a sampler of Optuna with a few settings of its own. A resumed study draws new random
+numbers, which depend on its seed and on how many trials it has.
 """
 
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,45 +14,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mmsr.errors import UserError
 from mmsr.numbers import check_whole
 from mmsr.study.search.dimensions import Choice, Dimension, Float, under
+from mmsr.study.search.sampler_base import Sampler, Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-Space = Mapping[str, Dimension]
-
-
-@dataclass(frozen=True)
-class Sampler(ABC):
-    """Base of all search methods."""
-
-    systematic: ClassVar[bool] = False
-    """Whether the settings of the space are gone through one by one, and nothing is sampled."""
-    several_objectives: ClassVar[bool] = True
-    """Whether the study may have more than one objective."""
-    conditions: ClassVar[bool] = True
-    """Whether the space may have dimensions that exist under conditions only."""
-
-    def check(self, space: Space, n_objectives: int = 1) -> None:  # noqa: B027 - some suit any space
-        """Raise UserError for a knob out of range, or a space that the method is not for."""
-
-    @abstractmethod
-    def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
-        """Optuna's sampler, for a study that has `already` so many trials."""
-
 
 @dataclass(frozen=True)
 class Tpe(Sampler):
-    """Tree-structured Parzen estimator over all dimensions jointly; knows of running trials.
+    """Tree-structured Parzen estimator of all dimensions jointly; considers running trials too.
 
-    With several objectives, each dimension has an estimator of its own; with one, it learns from
-    the best and the newest trials (`mmsr.study.search.recent`), whatever their number.
+    With one objective it learns from the best and the newest trials, however many there are
+    (`mmsr.study.search.recent`). With several, each dimension has its own estimator.
+
+    Examples
+    --------
+    >>> print(Tpe(startup_trials=10))
+    TPE, the first 10 at random
     """
 
     startup_trials: int = 8
     """Trials at random before the model proposes."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("sampler: startup_trials", self.startup_trials, 0)
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
@@ -78,19 +62,23 @@ class Tpe(Sampler):
 
 @dataclass(frozen=True)
 class CmaEs(Sampler):
-    """Covariance matrix adaptation: a cloud of settings that moves, for two or more numbers.
+    """Covariance matrix adaptation: a cloud of settings that moves through two or more numbers.
 
-    It learns from trials that were trained to their end alone, so it goes ill with a pruner that
-    stops most of them.
+    It learns only from finished trials, so it works poorly with a pruner that stops most of them.
+
+    Examples
+    --------
+    >>> print(CmaEs(startup_trials=4))
+    CMA-ES, the first 4 at random
     """
 
     several_objectives: ClassVar[bool] = False
     conditions: ClassVar[bool] = False
     startup_trials: int = 1
-    """Trials at random before the cloud is laid."""
+    """Number of random trials, from which the first cloud is computed."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
-        """Raise UserError for a knob out of range, or a space that is not plain numbers."""
+        """Raise UserError if a setting is out of range or a dimension is not a number."""
         check_whole("sampler: startup_trials", self.startup_trials, 0)
         _check_one_objective("CMA-ES", n_objectives)
         _check_unconditional("CMA-ES", space)
@@ -104,7 +92,7 @@ class CmaEs(Sampler):
         numbers = [key for key, dimension in space.items() if dimension.size() != 1]
         if len(numbers) < 2:
             raise UserError(
-                f"sampler: CMA-ES needs two dimensions at least, the space has "
+                f"sampler: CMA-ES needs at least two dimensions, the space has "
                 f"{', '.join(numbers) or 'none'}: choose another sampler"
             )
 
@@ -125,7 +113,13 @@ class CmaEs(Sampler):
 
 @dataclass(frozen=True)
 class Gp(Sampler):
-    """Gaussian process with expected improvement; for a space without conditions."""
+    """Gaussian process with expected improvement; for a space without conditions.
+
+    Examples
+    --------
+    >>> print(Gp())
+    Gaussian process, the first 8 at random
+    """
 
     several_objectives: ClassVar[bool] = False
     conditions: ClassVar[bool] = False
@@ -133,7 +127,7 @@ class Gp(Sampler):
     """Trials at random before the model proposes."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
-        """Raise UserError for a knob out of range, or a space with conditions."""
+        """Raise UserError if a setting is out of range or the space has conditions."""
         check_whole("sampler: startup_trials", self.startup_trials, 0)
         _check_one_objective("the Gaussian process", n_objectives)
         _check_unconditional("the Gaussian process", space)
@@ -155,13 +149,19 @@ class Gp(Sampler):
 
 @dataclass(frozen=True)
 class Nsga2(Sampler):
-    """Genetic search over generations (NSGA-II), meant for several objectives."""
+    """Genetic search in generations (NSGA-II), meant for several objectives.
+
+    Examples
+    --------
+    >>> print(Nsga2(population=20))
+    NSGA-II, generations of 20
+    """
 
     population: int = 16
-    """Trials of one generation; the first is at random."""
+    """Number of trials in one generation; those of the first are random."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
-        """Raise UserError for a knob out of range."""
+        """Raise UserError if a setting is out of range."""
         check_whole("sampler: population", self.population, 2)
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
@@ -176,7 +176,13 @@ class Nsga2(Sampler):
 
 @dataclass(frozen=True)
 class Random(Sampler):
-    """Every dimension at random, whatever was found before."""
+    """Draws every setting at random, independently of all results.
+
+    Examples
+    --------
+    >>> print(Random())
+    random
+    """
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
         """Optuna's sampler."""
@@ -190,15 +196,22 @@ class Random(Sampler):
 
 @dataclass(frozen=True)
 class Grid(Sampler):
-    """Every setting of a finite space once, conditions respected; the study ends with the last.
+    """Runs every setting of a finite space once, within its conditions; then the study ends.
 
-    The order is that of the declaration, the last dimension varies fastest.
+    Settings come in the order of the declaration; the last dimension varies fastest.
+
+    Examples
+    --------
+    >>> from mmsr.study import Int, Float
+    >>> print(Grid())
+    grid, every setting once
+    >>> Grid().check({"model.layers": Int(1, 2), "model.dropout": Float(0.0, 0.4, step=0.2)})
     """
 
     systematic: ClassVar[bool] = True
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
-        """Raise UserError for a dimension without steps."""
+        """Raise UserError if a dimension is continuous."""
         for key, dimension in space.items():
             if dimension.size() is None:
                 raise UserError(
@@ -207,7 +220,7 @@ class Grid(Sampler):
                 )
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
-        """Optuna's sampler for what enqueued settings leave open."""
+        """Optuna's sampler for dimensions that enqueued settings leave open."""
         return Random().build(seed, already)
 
     def __str__(self) -> str:
@@ -222,7 +235,7 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "random": Random,
     "grid": Grid,
 }
-"""Search methods by the name that the command line knows."""
+"""Search methods by their name on the command line."""
 
 
 def _seed(seed: int, already: int) -> int:
@@ -230,7 +243,7 @@ def _seed(seed: int, already: int) -> int:
 
 
 def _quietly(make: Callable[..., BaseSampler], **knobs: Any) -> BaseSampler:
-    """Make a sampler without Optuna's word that it may change."""
+    """Make a sampler without Optuna's warning that it is experimental."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
@@ -271,7 +284,13 @@ def _stepped(dimension: Dimension) -> str:
 
 
 def chosen_sampler(name: str | None, own: Sampler) -> Sampler:
-    """The search method of this name; the study's own, with its knobs, where it is of that kind."""
+    """The search method with this name; if the study's own has it, that one, with its settings.
+
+    Parameters
+    ----------
+    name : name on the command line; None takes the study's own.
+    own : the search method of the study file.
+    """
     if name is None or isinstance(own, SAMPLERS[name]):
         return own
     return SAMPLERS[name]()

@@ -1,9 +1,9 @@
-"""Search spaces: what a study may vary, declared by dotted config key.
+"""Search spaces: what a study varies, declared by dotted config key.
 
 A space is a mapping such as ``{"graph.n_codes": Int(10, 50, step=10)}``. A dimension with `when=`
-exists only where the named keys have the named values; a tuple names several, any of which will
-do. A proposal never asks for more links than codes: `graph.links_per_item` is cut to the number of
-codes (see `apply`), and the trial's config says what was run.
+exists only if the named keys have the named values; a tuple names several values, any of which will
+do. A proposal never has more links than codes: `graph.links_per_item` is cut to the number of codes
+(see `apply`), and the trial's config records the value that was run.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ Space = Mapping[str, Dimension]
 def check_space(space: Space, base: Config) -> None:
     """Check that every value of every dimension makes a valid config.
 
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
+
     Raises
     ------
-    UserError : names the first dimension that does not, and why.
+    UserError : names the first dimension for which that is not so, and why.
     """
     for key, dimension in space.items():
         if not isinstance(key, str) or not isinstance(dimension, Int | Float | Choice):
@@ -55,11 +60,17 @@ def check_space(space: Space, base: Config) -> None:
 
 
 def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
-    """Check known settings that are to be tried first; return their config.
+    """Check settings that are to be tried first, and return their config.
+
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
+    settings : values by dotted config key.
 
     Raises
     ------
-    UserError : a key or value outside the space, or an invalid combination.
+    UserError : a key or value lies outside the space, or the combination is invalid.
     """
     for key, value in settings.items():
         if key not in space:
@@ -76,7 +87,14 @@ def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> C
 
 
 def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
-    """Ask Optuna for one value of every dimension that exists."""
+    """Ask Optuna for a value of every dimension that exists under the values chosen so far.
+
+    Parameters
+    ----------
+    trial : Optuna's trial, which chooses.
+    space : the search space.
+    base : the config that it varies.
+    """
     settings, flat = dict[str, Any](), base.flat()
     for key, dimension in _ordered(space):
         if _exists(dimension, settings, flat):
@@ -85,10 +103,15 @@ def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
 
 
 def all_settings(space: Space, base: Config) -> Iterator[dict[str, Any]]:
-    """Every setting of a finite space once, in the order of the declaration; the last varies
-    fastest.
+    """Every setting of a finite space, once.
 
-    A dimension that does not exist under the others' values is not there.
+    Settings come in the order of the declaration; the last dimension varies fastest. A setting
+    leaves out dimensions that do not exist under its other values.
+
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
     """
     ordered, flat = _ordered(space), base.flat()
 
@@ -107,16 +130,22 @@ def all_settings(space: Space, base: Config) -> Iterator[dict[str, Any]]:
 
 
 def is_finite(space: Space) -> bool:
-    """Whether no dimension is continuous."""
+    """Whether no dimension of `space` is continuous."""
     return all(dimension.size() is not None for dimension in space.values())
 
 
 def settings_of(space: Space, base: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
-    """What a config, given by dotted key, has in this space.
+    """The settings in this space that lead to a given config.
+
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
+    flat : the given config, by dotted key.
 
     Raises
     ------
-    UserError : the space wants a key that the config lacks, or has not its value.
+    UserError : the config lacks a key of the space, or its value lies outside.
     """
     fixed, settings = base.flat(), dict[str, Any]()
     for key, dimension in _ordered(space):
@@ -125,13 +154,18 @@ def settings_of(space: Space, base: Config, flat: Mapping[str, Any]) -> dict[str
         if key not in flat:
             raise UserError(f"has no {key}")
         if not dimension.contains(flat[key]):
-            raise UserError(f"has {key}={flat[key]!r}, outside {dimension}")
+            raise UserError(f"has {key}={flat[key]!r}, which is outside {dimension}")
         settings[key] = flat[key]
     return settings
 
 
 def apply(base: Config, settings: Mapping[str, Any]) -> Config:
-    """Config of the settings; links per item are cut to the number of codes.
+    """The config with these settings; links per item are cut to the number of codes.
+
+    Parameters
+    ----------
+    base : the config to change.
+    settings : values by dotted config key.
 
     Raises
     ------
@@ -145,12 +179,24 @@ def apply(base: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def stored(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as Optuna keeps them."""
+    """The settings as Optuna stores them.
+
+    Parameters
+    ----------
+    space : the search space.
+    settings : values by dotted config key.
+    """
     return {key: space[key].stored(value) for key, value in settings.items()}
 
 
 def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
-    """Graph settings to check against a data set: every one at each of its ends."""
+    """Graph configs to check against a data set: each graph dimension at both of its ends.
+
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
+    """
     yield base.graph
     for key, dimension in space.items():
         if key.startswith("graph."):
@@ -159,7 +205,7 @@ def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
 
 
 def describe_size(space: Space) -> str:
-    """How many settings there are, in words; conditions are not subtracted."""
+    """Number of settings of `space` in words; those that conditions rule out are counted, too."""
     sizes = [dimension.size() for dimension in space.values()]
     finite = math.prod(size for size in sizes if size is not None)
     continuous = sum(size is None for size in sizes)
@@ -175,7 +221,7 @@ def _ordered(space: Space) -> list[tuple[str, Dimension]]:
     while left:
         ready = [key for key, dimension in left.items() if not (dimension.when.keys() & left)]
         if not ready:
-            raise UserError(f"space: the conditions of {', '.join(left)} go round in a circle")
+            raise UserError(f"space: the conditions of {', '.join(left)} form a circle")
         ordered += [(key, left.pop(key)) for key in ready]
     return ordered
 
@@ -185,7 +231,7 @@ def _exists(dimension: Dimension, settings: Mapping[str, Any], flat: Mapping[str
 
 
 def _contexts(space: Space, key: str, base: Config) -> list[dict[str, Any]]:
-    """All values of other keys under which the dimension exists, their own conditions included."""
+    """All values of other keys under which a dimension exists, with those keys' own conditions."""
     contexts: list[dict[str, Any]] = [{}]
     for other, condition in space[key].when.items():
         met = _contexts_of_condition(space, key, other, condition, base)
@@ -209,7 +255,7 @@ def _contexts_of_condition(
     proposed = [value for value in values if space[other].contains(value)]
     if not proposed:
         raise UserError(f"space: {key}: {other}={condition!r} is never proposed")
-    for value in values:  # one that is not proposed may be there for other spaces, but not misspelt
+    for value in values:  # it may name a value that this space never proposes, but none misspelt
         try:
             apply(base, {**outer[0], other: value})
         except UserError as error:

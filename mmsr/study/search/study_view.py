@@ -1,4 +1,4 @@
-"""A study that shows a pruner or a sampler some of its trials, and no way to the others."""
+"""A study that shows only some of its trials to a pruner or a sampler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class StudyView(ABC):
-    """Base of what stands in for an `optuna.Study` where only some trials are to be seen.
+    """Stands in for an `optuna.Study` and shows only some of its trials.
 
     Parameters
     ----------
@@ -29,15 +29,21 @@ class StudyView(ABC):
 
     @abstractmethod
     def chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """The trials that are shown, in the order of the study.
+        """The trials to show, in the order of the study.
 
         Parameters
         ----------
-        trials : all trials that the whole study gives.
+        trials : all trials of the whole study.
         """
 
     def get_trials(self, deepcopy: bool = True, states: States = None) -> list[FrozenTrial]:
-        """The trials that are shown, of some states if any are named."""
+        """The trials that are shown.
+
+        Parameters
+        ----------
+        deepcopy : return copies.
+        states : only trials in these states; None returns all that are shown.
+        """
         return self._get_trials(deepcopy, states)
 
     def _get_trials(

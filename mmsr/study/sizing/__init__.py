@@ -1,1 +1,1 @@
-"""What one trial takes, and how many run at once."""
+"""How much one trial needs, and how many trials run at once."""

@@ -1,15 +1,15 @@
-"""`resources="auto"`: how much one trial takes is measured, and trials are packed accordingly.
+"""`resources="auto"`: one trial is measured, and trials are packed onto nodes accordingly.
 
-What is assumed
----------------
-- The trial that is measured has the most demanding settings of the space
-  (`mmsr.study.sizing.worst_case`), so that any trial fits where this one does.
-- Its memory is what was resident at the peak, mapped files and libraries included, and a tenth
-  more. Trials of one node share the mapped part, so this errs on the safe side.
-- A trial gets one CPU. Where memory lets fewer trials run than a node has CPUs, the CPUs are
-  divided among those that fit, and threads follow.
-- On GPUs, as many trials share one as its memory holds nine tenths of, no more than eight, and no
-  more than there are CPUs for. All GPUs of the cluster are taken to be like the one measured on.
+Assumptions
+-----------
+- The measured trial has the most demanding settings of the space (`mmsr.study.sizing.worst_case`),
+  so any trial fits where it does.
+- Its memory is its peak of resident memory, mapped files and libraries included, plus a tenth.
+  Trials on one node share the mapped part, so this errs on the safe side.
+- A trial gets one CPU. If memory allows fewer trials than a node has CPUs, the CPUs are divided
+  among those that fit, and threads follow.
+- A GPU is shared by as many trials as fit in nine tenths of its memory, at most eight, and no more
+  than there are CPUs for. All GPUs of the cluster are assumed to be like the measured one.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _MOST_ON_ONE_GPU = 8
 
 
 def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
-    """The plan with resources that are known and that some node has; Ray must be there.
+    """The plan with known resources that some node can provide; Ray must be running.
 
     Parameters
     ----------
-    say : told of what takes a while.
+    plan : the plan; its resources may still be "auto".
+    say : called with a message before something that takes a while.
 
     Raises
     ------
-    UserError : no node has what a trial wants, or the trial that is measured does not run.
+    UserError : no node has what a trial needs, or the measured trial does not run.
     """
     if not plan.resources.auto:
         check_resources(plan.resources)
@@ -51,11 +52,16 @@ def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
 
 
 def pack(measured: Measured, possible: Sequence[Node]) -> Resources:
-    """What each trial gets so that as many as possible run at once, on every node.
+    """The resources of each trial that let as many as possible run at once, on every node.
+
+    Parameters
+    ----------
+    measured : what one trial was measured to need.
+    possible : the cluster's nodes, and those that it can start.
 
     Raises
     ------
-    UserError : not even one fits.
+    UserError : not even one trial fits.
     """
     memory = math.ceil(_MARGIN * measured.memory)
     fitting = [node for node in possible if node.memory >= memory and node.cpus >= 1]

@@ -1,8 +1,8 @@
-"""Measuring one trial on the cluster that the study is to run on, before it runs.
+"""Measures one trial on the cluster that the study will run on, before it runs.
 
 The measurement runs in a fresh worker process of Ray, as a trial would, with the trial's own data,
-codes and device; where Ray was not started, in a fresh process of this machine. What was found is
-kept under `$MMSR_HOME/cache/measured`, by data, config, code and cluster, and not measured again.
+codes and device; if Ray was not started, in a fresh process on this machine. Results are cached
+under `$MMSR_HOME/cache/measured`, by data, config, code and cluster.
 """
 
 from __future__ import annotations
@@ -36,51 +36,58 @@ if TYPE_CHECKING:
     from mmsr.training.sample import SampleCost
 
 _SECONDS = 6.0
-"""Training that is timed."""
+"""Seconds of training that are timed."""
 _OURS = "mmsr.training:train"
 
 
 class Measured(BaseModel):
-    """What one trial was found to take."""
+    """What one trial was measured to need."""
 
     model_config = ConfigDict(frozen=True)
 
     train_seconds: float
+    """Seconds of training in one epoch."""
     evaluate_seconds: float
+    """Seconds of ranking in one epoch; 0 for other trainers than `mmsr.training.train`, which are
+    timed as a whole."""
     share: float
+    """Share of the epoch's training steps that was run; the rest is extrapolated."""
     memory: int
+    """Peak resident memory in bytes, mapped files and libraries included."""
     device_memory: int | None = None
+    """Peak memory on the CUDA device in bytes; None on a CPU."""
     device_total: int | None = None
-    """Bytes that the CUDA device has."""
+    """Memory that the CUDA device has, in bytes; None on a CPU."""
 
     @property
     def epoch_seconds(self) -> float:
-        """One epoch, ranking included."""
+        """Seconds of one epoch, ranking included."""
         return self.train_seconds + self.evaluate_seconds
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One measurement: of which config, and with what."""
+    """One measurement."""
 
     plan: Plan
     config: Config | None
-    """None stands for the most demanding of the space."""
+    """The config to measure; None takes the most demanding one of the space."""
     gpu: float = 0.0
+    """GPUs that the measured trial gets."""
 
     def known(self) -> Measured | None:
-        """What an earlier call has found."""
+        """What an earlier call has measured; None if nothing."""
         try:
             return Measured.model_validate_json(self._file.read_text())
         except (OSError, ValidationError):
             return None
 
     def measure(self, say: Callable[[str], object]) -> Measured:
-        """Measure, or look up what was measured; Ray must be there.
+        """Measure, or return what was measured before; on a cluster, Ray must be running.
 
         Parameters
         ----------
-        say : told when the cluster is full, and measuring has to wait.
+        say : called with a message if the cluster is full and measuring has to wait.
 
         Raises
         ------
@@ -115,7 +122,7 @@ class Probe:
         return Measured.model_validate(self._elsewhere(_measure, task, _SECONDS))
 
     def _elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns in a process of its own; what it raises becomes one line."""
+        """What the function returns in a separate process; an error there becomes one line here."""
         run = _on_ray if _ray_is_there() else _here
         try:
             return run(self.gpu, function, *arguments)
@@ -161,7 +168,7 @@ def _on_ray(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _here(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:
-    # A process that is forked would begin with this one's memory.
+    # Spawned, not forked: a fork would start with this process's memory.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(function, *arguments).result()
@@ -211,7 +218,7 @@ def _measure(task: Task, seconds: float) -> dict[str, Any]:
 
 
 def _whole_epoch(task: Task, config: Config, dataset: Any) -> SampleCost:
-    """One epoch of any trainer, by the clock."""
+    """One epoch of any trainer, measured by the clock."""
     from mmsr.study.workers.trial import load_trainer
     from mmsr.training.sample import SampleCost, peak_device_memory, peak_memory
 

@@ -1,10 +1,11 @@
 """Which settings of a search space need the most memory.
 
-Numbers are taken at their largest. Of the rest (aggregator, fusion, readout, …) every option is
-tried, dimension by dimension, and the one that asks for the most stays: by what a training step on
-a few made-up histories of full length keeps for its backward pass, scaled to the batch size, and by
-the weights with all that training holds beside them. Only memory that follows from the config is
-seen here; the settings found are then run and measured for real (`mmsr.study.sizing.probe`).
+Numbers are taken at their largest. For other dimensions (aggregator, fusion, readout, …) every
+option is tried, one dimension after the other, and the one with the largest demand is kept. The
+demand is the memory of the weights with everything that training holds beside them, plus what a
+training step keeps for its backward pass: that is measured on a few made-up histories of full
+length and scaled to the batch size. Only memory that follows from the config is seen here; the
+settings found are then run and measured for real (`mmsr.study.sizing.probe`).
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
 _FEW = 4
 """Histories in the made-up batch."""
 _COPIES = 6
-"""Of the weights: they, gradients, two moments of Adam, the best epoch's, an average."""
+"""Copies of the weights: themselves, gradients, Adam's two moments, best epoch, running average."""
 
 
 def most_demanding(space: Space, base: Config, dataset: Dataset) -> Config:
-    """The config of a space that is taken to need the most memory."""
+    """The config of a space that is estimated to need the most memory.
+
+    Parameters
+    ----------
+    space : the search space.
+    base : the config that it varies.
+    dataset : the data set, for its number of items.
+    """
     chosen: dict[str, Any] = {}
     best = _config(space, base, chosen)
     most = _demand(best, dataset)
@@ -52,7 +60,7 @@ def _to_try(space: Space) -> Iterator[tuple[str, Dimension]]:
 
 
 def _variants(space: Space, key: str, dimension: Dimension) -> Iterator[dict[str, Any]]:
-    """Every option, alone and with every option of what exists under this dimension."""
+    """Every option of a dimension, alone and with every option of dimensions that depend on it."""
     below = {other: d for other, d in _to_try(space) if key in d.when}
     for option in dimension.corners():
         yield {key: option}
@@ -70,7 +78,7 @@ def _config(space: Space, base: Config, chosen: Mapping[str, Any]) -> Config:
 
 
 class _Picker:
-    """Stands in for Optuna's trial: largest numbers, chosen options, else the first."""
+    """Stands in for Optuna's trial: largest numbers, chosen options, else the first option."""
 
     def __init__(self, space: Space, chosen: Mapping[str, Any]) -> None:
         self._space, self._chosen = space, chosen
@@ -89,7 +97,7 @@ class _Picker:
 
 
 def _demand(config: Config, dataset: Dataset) -> float:
-    """Bytes that training this config asks for, by its operations on a made-up batch."""
+    """Bytes that training this config needs, from its operations on a made-up batch."""
     from mmsr.training.cost import measure_cost
     from mmsr.training.example import made_up_example
 

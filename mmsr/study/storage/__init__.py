@@ -1,1 +1,1 @@
-"""Where a study is kept: Optuna's storage, the folder, locks, trials and their lineage."""
+"""What is stored of a study: Optuna's storage, the folder, locks, trials and their lineage."""

@@ -1,6 +1,6 @@
-"""What a trial carries in Optuna's storage beside its parameters: the names, and who reads them.
+"""Attributes of a trial in Optuna's storage: their names, and functions that read them.
 
-The names are on disk: studies that exist have them.
+The names are stored in existing studies, so they must not change.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 RETRY_OF = "retry_of"
-"""Number of the trial that this one resumes."""
+"""Number of the trial that this one resumes or retries."""
 INVALID = "invalid"
 """Why a proposal was refused; such a trial never ran."""
 KEY = "key"
-"""Name of the tracking run, the same for all attempts."""
+"""Key of the tracking run, the same for all attempts."""
 ORIGIN = "origin"
 """Where the settings came from; see `Origin`."""
 CONFIG = "config"
 """The whole config, as a tree."""
 OUTCOME = "outcome"
-"""How it ended; see `mmsr.study.workers.messages.Ending`."""
+"""How the trial ended; see `mmsr.study.workers.messages.Ending`."""
 IMPORTED = "imported"
-"""Of a trial of another study, which informs the search method and counts nowhere."""
+"""Marks a trial of another study, which the search method learns from and nothing else counts."""
 TRIED = "warm_start"
-"""Of a trial whose settings come from another study."""
+"""Marks a trial whose settings were taken from another study."""
 
 Origin = Literal["known", "proposed", "retry", "warm start"]
 
 
 def predecessor(trial: FrozenTrial) -> int | None:
-    """Number of the trial that this one resumes; None for a first attempt."""
+    """Number of the trial that `trial` resumes or retries; None for a first attempt."""
     number: int | None = trial.user_attrs.get(RETRY_OF)
     return number
 
 
 def key_of(trial: FrozenTrial | Trial) -> str:
-    """Name of a trial's tracking run, the same for all attempts: `trial-00007`."""
+    """Key of the tracking run of `trial`, the same for all attempts, e.g. `trial-00007`."""
     return str(trial.user_attrs.get(KEY, f"trial-{trial.number:05d}"))
 
 
 def first_number(trial: FrozenTrial) -> int:
-    """Number of a trial's first attempt, which its key holds."""
+    """Number of the first attempt of `trial`, which its key contains."""
     return int(key_of(trial).rpartition("-")[2])
 
 
 def is_invalid(trial: FrozenTrial) -> bool:
-    """Whether a proposal was refused, so that the trial never ran."""
+    """Whether the proposal `trial` was refused, so that it never ran."""
     return INVALID in trial.user_attrs
 
 
 def config_of(trial: FrozenTrial | Trial) -> Config | None:
-    """The config that a trial ran with; None where it has not been handed out yet."""
+    """The config that `trial` ran with; None if it has not been handed out yet."""
     tree = trial.user_attrs.get(CONFIG)
     return None if tree is None else Config.from_dict(tree)

@@ -1,4 +1,4 @@
-"""The Optuna storage: the one place where a study's state lives. Only the driver writes to it."""
+"""Optuna's storage, which holds the state of all studies. Only the driver writes to it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,25 @@ class StorageLost(RuntimeError):
 
 
 def named_storage() -> str | None:
-    """What `$MMSR_STORAGE` names, e.g. a team's server."""
+    """The storage that `$MMSR_STORAGE` names, e.g. a team's database server; None if unset."""
     return os.environ.get("MMSR_STORAGE") or None
 
 
 def default_storage() -> str:
-    """`$MMSR_STORAGE`, where it is set; else the SQLite file under `$MMSR_HOME`."""
+    """The storage that `$MMSR_STORAGE` names, else the SQLite file under `$MMSR_HOME`."""
     return named_storage() or f"sqlite:///{paths.home() / 'optuna.db'}"
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open a storage; its tables are made where they are missing.
+    """Open a storage; missing tables are created.
+
+    Parameters
+    ----------
+    url : URL of the database.
 
     Raises
     ------
-    UserError : it cannot be used.
+    UserError : the database cannot be used.
     """
     check_database(url, "storage")
     import optuna
@@ -64,7 +68,13 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
-    """The study of this name, or None."""
+    """The study `name` of a storage; None if there is none.
+
+    Parameters
+    ----------
+    storage : where to look.
+    name : name of the study.
+    """
     import optuna
 
     try:
@@ -74,19 +84,25 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
 
 
 def n_trials(storage: BaseStorage, name: str) -> int:
-    """How many trials the study of this name has, of whatever state."""
+    """Number of trials of the study `name`, whatever their state; 0 if there is no such study.
+
+    Parameters
+    ----------
+    storage : where to look.
+    name : name of the study.
+    """
     study = load_study(storage, name)
     return len(study.get_trials(deepcopy=False)) if study else 0
 
 
 def read_definition(study: optuna.Study) -> Definition | None:
-    """The definition that the study was made with; None where it was cut off while being made."""
+    """The definition of `study`; None if its creation was interrupted."""
     text = study.user_attrs.get(_DEFINITION)
     return None if text is None else Definition.model_validate_json(text)
 
 
 def study_uid(study: optuna.Study) -> str:
-    """An id that no other study has, whatever its name."""
+    """The unique id of `study`; no other study has it, even one of the same name."""
     return str(study.user_attrs[_UID])
 
 
@@ -101,10 +117,20 @@ def open_study(
     pruner: BasePruner | None,
     directions: Sequence[Literal["minimize", "maximize"]] = ("maximize",),
 ) -> optuna.Study:
-    """Make the study, or go on with it.
+    """Create the study, or open the existing one.
 
-    Known settings are enqueued when it is made. Being cut off in between is mended by the next
-    call: the definition is written last.
+    Known settings are enqueued at creation. The definition is written last, so if the creation is
+    interrupted, the next call completes it.
+
+    Parameters
+    ----------
+    storage : where the study is stored.
+    name : its name.
+    definition : what all its trials have in common.
+    known : settings to try first, as Optuna stores them.
+    trials : number of trials to run.
+    sampler, pruner : Optuna's; no pruner stops no trial early.
+    directions : one for each objective.
 
     Raises
     ------
@@ -134,17 +160,28 @@ def open_study(
 
 
 def check_same(name: str, then: Definition, now: Definition) -> None:
-    """Raise UserError where a study is not what it was."""
+    """Raise UserError if a study is to be run with another definition than it has.
+
+    Parameters
+    ----------
+    name : name of the study.
+    then, now : the definition that it has, and the one that was given.
+    """
     if (difference := then.difference(now)) is not None:
         raise UserError(
-            f"study {name!r} exists and is another one: {difference}; give --name for a new study, "
-            "or the same settings to continue"
+            f"study {name!r} exists with another definition: {difference}; give --name for a new "
+            "study, or the same settings to resume this one"
         )
 
 
 @contextmanager
 def watching(url: str) -> Iterator[None]:
-    """Turn the loss of the storage, while a study runs, into StorageLost."""
+    """Turn a failure of the storage inside this context into StorageLost.
+
+    Parameters
+    ----------
+    url : URL of the storage.
+    """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 

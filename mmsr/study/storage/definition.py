@@ -1,4 +1,4 @@
-"""What makes two runs the same study: trials under another definition cannot be compared."""
+"""The definition of a study: trials under another definition cannot be compared with its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from mmsr.config import Config
 
 TEST_SELECTED = "test-selected"
-"""Prefix of what was chosen on test, in place of `valid`: `mmsr reproduce --select-on test`."""
+"""Replaces `valid` in names of metrics that chose epochs on test (`mmsr reproduce`)."""
 
 
 class Definition(BaseModel):
-    """All that a study's trials have in common."""
+    """Everything that a study's trials have in common."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,15 +23,15 @@ class Definition(BaseModel):
     protocol: str
     objective: str
     against: tuple[str, ...] = ()
-    """Further objectives, which the first one is weighed against."""
+    """Further objectives; the study searches for the best trade-offs with the first."""
     pruner: str
     space: dict[str, str]
     config: dict[str, Any]
-    """Values of the config that the study does not vary, by dotted key."""
+    """Config values that the study does not vary, by dotted key."""
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """All objectives, that of the best epoch first."""
+        """All objectives; the first one chooses the best epochs."""
         return (self.objective, *self.against)
 
     @property
@@ -52,7 +52,16 @@ class Definition(BaseModel):
         space: Mapping[str, object],
         base: Config,
     ) -> Definition:
-        """Definition from its parts; the number of threads follows the machine and is left out."""
+        """The definition with these parts; it has no number of threads, which follows the machine.
+
+        Parameters
+        ----------
+        dataset, dataset_hash, protocol : name, content hash and protocol of the data set.
+        objective, against : the first objective, and the further ones.
+        pruner : the pruner, in words.
+        space : the search space.
+        base : the config that it varies.
+        """
         skipped = {"dataset", "training.threads", *space}
         return cls(
             dataset=dataset,
@@ -66,7 +75,7 @@ class Definition(BaseModel):
         )
 
     def difference(self, now: Definition) -> str | None:
-        """The first thing that is not as it was, in words; None where all is."""
+        """The first difference to the definition `now`, in words; None if there is none."""
         for what in ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner"):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
@@ -74,10 +83,10 @@ class Definition(BaseModel):
         for key, dimension in now.space.items():
             if key not in self.space and key in self.config:
                 return (
-                    f"space has {key} ({_short(dimension)}), and had it not (--set "
-                    f"{key}={self.config[key]} leaves it as it was)"
+                    f"{key} ({_short(dimension)}) is new in the space (--set "
+                    f"{key}={self.config[key]} keeps it fixed as before)"
                 )
-        # Config keys that have come up since the study was made stood for their defaults then.
+        # Config keys that were added to mmsr since the study was made had their defaults then.
         then = {**{k: v for k, v in _defaults().items() if k in now.config}, **self.config}
         return _difference("space", self.space, now.space) or _difference(
             "config", then, now.config
@@ -91,9 +100,9 @@ def _defaults() -> dict[str, Any]:
 def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     for key in [*then, *(key for key in now if key not in then)]:
         if key not in now:
-            return f"{what} had {key} ({_short(then[key])}), and has it no more"
+            return f"{key} ({_short(then[key])}) is no longer in the {what}"
         if key not in then:
-            return f"{what} has {key} ({_short(now[key])}), and had it not"
+            return f"{key} ({_short(now[key])}) is new in the {what}"
         if then[key] != now[key]:
             return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}"
     return None

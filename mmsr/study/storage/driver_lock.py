@@ -1,8 +1,8 @@
-"""One driver at a time for a study of a storage, wherever its drivers run.
+"""A lock in the storage: only one driver at a time runs a study, from whatever machine.
 
-The lock of the study's folder keeps out a second driver of the same `$MMSR_HOME`. Drivers of two
-homes meet in the storage alone, so that is where this claim lies. It goes with the process or
-connection that holds it: nothing is left of a driver that was killed.
+The lock of the study's folder keeps out a second driver with the same `$MMSR_HOME`. Drivers with
+different homes share only the storage, so this lock is there. It ends with the process or
+connection that holds it: a killed driver leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -20,20 +20,25 @@ _QUERIES = {
     "mysql": "SELECT GET_LOCK(:key, 0)",
     "mariadb": "SELECT GET_LOCK(:key, 0)",
 }
-"""What takes a lock that ends with the connection, by kind of database; 1 or true where it did."""
+"""Queries that take a lock until the connection ends, by kind of database; true on success."""
 
 
 @contextmanager
 def claimed(url: str, name: str) -> Iterator[None]:
-    """Hold the only right to write to the study `name` of the storage at `url`.
+    """Hold the exclusive right to run a study, inside this context.
 
-    A file beside the database is locked for SQLite, and a lock of the server's is taken for
-    PostgreSQL, MySQL and MariaDB. Other databases have no such lock here: for these, running a
-    study from one `$MMSR_HOME` alone is up to the user.
+    For SQLite, a file beside the database is locked. For PostgreSQL, MySQL and MariaDB, a lock on
+    the server is taken. Other databases have no such lock: there it is up to the user to run a
+    study from one `$MMSR_HOME` only.
+
+    Parameters
+    ----------
+    url : URL of the storage.
+    name : name of the study.
 
     Raises
     ------
-    UserError : another driver holds it.
+    UserError : another driver holds the right.
     """
     from sqlalchemy import make_url
 

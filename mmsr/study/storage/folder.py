@@ -1,4 +1,4 @@
-"""A study's folder under `$MMSR_HOME/studies`: its record, its lock, and all that it writes."""
+"""A study's folder under `$MMSR_HOME/studies`: its record, its lock and its files."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ HOW_TO_START = "write one with `mmsr study new NAME --dataset DATASET`, and run 
 
 
 class StudyRecord(BaseModel):
-    """Where a study's state lies, for commands that only know its name."""
+    """Where a study's state is stored, for commands that know only its name."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     uid: str
-    """Id of the study in its storage: tells it from a namesake in another."""
+    """Unique id of the study; another study of the same name has another id."""
     dataset: str
     objective: str
     storage: str
-    """Without the password, where the URL has one."""
+    """URL of the storage, without its password."""
     tracking: str
     command: str
-    """What continues the study."""
+    """The command that resumes the study."""
     resources: dict[str, float] | None = None
-    """What each of its trials gets; None in records of before it was kept."""
+    """What each trial gets; None in records of older versions."""
 
 
 class StudyFolder:
@@ -50,7 +50,7 @@ class StudyFolder:
 
     Raises
     ------
-    UserError : the name cannot be one.
+    UserError : the name has characters that are not allowed.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,12 +64,12 @@ class StudyFolder:
 
     @property
     def ray(self) -> AnyPath:
-        """Ray Tune's experiment folder: checkpoints by trial; where all nodes reach it."""
+        """Ray Tune's experiment folder with the trials' checkpoints; all nodes can reach it."""
         shared = paths.remote()
         return self.path / "ray" if shared is None else shared / "studies" / self.name / "ray"
 
     def for_tune(self) -> dict[str, Any]:
-        """The same in the words of Tune's `RunConfig`."""
+        """The same folder as arguments of Tune's `RunConfig`."""
         parent = self.ray.parent
         if isinstance(parent, RemotePath):
             place = {"storage_path": parent.key, "storage_filesystem": parent.filesystem}
@@ -79,16 +79,21 @@ class StudyFolder:
 
     @property
     def finalized(self) -> Path:
-        """What `mmsr study finalize` found, and when test was opened."""
+        """`finalized.json`: the results of `mmsr study finalize`, and when test was opened."""
         return self.path / "finalized.json"
 
     @property
     def knockouts(self) -> Path:
-        """What each modality is to the best trial's model."""
+        """`knockouts.json`: how much each modality contributes to the best trial's model."""
         return self.path / "knockouts.json"
 
     def read_record(self) -> StudyRecord | None:
-        """The record, or None where there is no such study."""
+        """The study's record; None if there is no such study.
+
+        Raises
+        ------
+        UserError : the record cannot be read.
+        """
         try:
             return StudyRecord.model_validate_json((self.path / "study.json").read_text())
         except FileNotFoundError:
@@ -97,20 +102,20 @@ class StudyFolder:
             reason = error.strerror if isinstance(error, OSError) else "it is damaged"
             raise UserError(
                 f"cannot read {self.path / 'study.json'}: {reason}; restore it, or remove the "
-                "folder (finished trials stay in the storage, checkpoints go)"
+                "folder (trials remain in the storage, checkpoints are deleted)"
             ) from None
 
     def write_record(self, record: StudyRecord) -> None:
-        """Write the record so that it is there whole or not at all."""
+        """Write `record` so that the file is complete or not there."""
         self.write("study.json", record.model_dump_json(indent=1))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the only right to run this study.
+        """Hold the exclusive right to run this study, inside this context.
 
         Raises
         ------
-        UserError : another process holds it, or the folder cannot be written.
+        UserError : another process holds the right, or the folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -133,7 +138,7 @@ class StudyFolder:
             lock.release()
 
     def is_running(self) -> bool:
-        """Whether a process holds the lock."""
+        """Whether a process is running this study."""
         if not (self.path / "lock").exists():
             return False
         try:
@@ -141,7 +146,7 @@ class StudyFolder:
                 return False
         except Timeout:
             return True
-        except OSError:  # a folder that cannot be written; whoever runs a study must write to it
+        except OSError:  # not writable for us, so not running: whoever runs it must write here
             return False
 
     def _holder(self) -> str:
@@ -152,7 +157,17 @@ class StudyFolder:
             return "by another process"
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the folder so that it is there whole or not at all."""
+        """Write a file of the folder so that it is complete or not there.
+
+        Parameters
+        ----------
+        name : name of the file.
+        text : its contents; a line break is added.
+
+        Raises
+        ------
+        UserError : the file cannot be written.
+        """
         draft = self.path / f".{name}.{os.getpid()}.draft"
         try:
             draft.write_text(text + "\n")
@@ -167,11 +182,11 @@ def study_names() -> list[str]:
 
 
 def find_study(name: str) -> tuple[StudyFolder, StudyRecord]:
-    """Folder and record of a study that exists.
+    """The folder and the record of the study `name`.
 
     Raises
     ------
-    UserError : there is none of this name.
+    UserError : there is no study of this name.
     """
     record = StudyFolder(name).read_record() if NAME.fullmatch(name) else None
     if record is None:

@@ -1,4 +1,4 @@
-"""Finding a study by name, for the commands that look at one afterwards."""
+"""Existing studies by name, for the commands that look at a study after its run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
-"""How long the end of a run waits for the tracking server."""
+"""Seconds that the end of a run waits for the tracking server."""
 
 
 @dataclass(frozen=True)
 class KnownStudy:
-    """A study that exists."""
+    """An existing study."""
 
     folder: StudyFolder
     study: optuna.Study
@@ -45,19 +45,19 @@ class KnownStudy:
 
         Raises
         ------
-        UserError : what goes by its name is another one now.
+        UserError : the data set of this name has other contents now.
         """
         dataset = Dataset.open(self.definition.dataset)
         if dataset.content_hash != self.definition.dataset_hash:
             raise UserError(
                 f"data set {dataset.name!r} is not the one that study {self.name!r} was made with "
-                f"(content {dataset.content_hash[:12]}, then {self.definition.dataset_hash[:12]}): "
-                "import that one again"
+                f"(content is {dataset.content_hash[:12]}, was {self.definition.dataset_hash[:12]})"
+                ": import that one again"
             )
         return dataset
 
     def check_honest(self) -> None:
-        """Raise UserError where the study's epochs were chosen on test."""
+        """Raise UserError if the study's epochs were chosen on test."""
         if self.definition.test_selected:
             raise UserError(
                 f"study {self.name!r} is TEST-SELECTED: its epochs were chosen on test, so it has "
@@ -66,13 +66,14 @@ class KnownStudy:
 
 
 def look_up(name: str, storage: str | None = None, tracking: str | None = None) -> KnownStudy:
-    """Open the study `name`.
+    """Open the existing study `name`.
 
     Parameters
     ----------
     name : the study's name.
-    storage, tracking : where its state and its runs are; by default where it was run with, or
-        `$MMSR_STORAGE` for a study of another home, or where its password is not kept.
+    storage, tracking : URLs of its state and of its runs. By default those that it was run with;
+        or, for the state, `$MMSR_STORAGE` if the study was run from another home or its password is
+        not stored.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
     url = normalised(storage or (record.storage if record else database.default_storage()))
     if storage is None and ":***@" in url:
         raise UserError(
-            f"study {name!r} is in {url}, whose password is not kept: give the whole URL by "
+            f"study {name!r} is in {url}, whose password is not stored: give the whole URL with "
             "--storage"
         )
     study = database.load_study(database.open_storage(url), name)
@@ -112,7 +113,13 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
 def open_journal(
     known: KnownStudy, notice: Callable[[str], None] = lambda _: None
 ) -> JournalTracker:
-    """The journal of a study that nobody is running."""
+    """The journal of a study that nobody is running, to record something more.
+
+    Parameters
+    ----------
+    known : the study.
+    notice : called with messages for the user.
+    """
     from mmsr.tracking.mlflow import MlflowSink
 
     sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
@@ -120,6 +127,13 @@ def open_journal(
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
-    """Leave the study's own run as finished as the study is."""
+    """Close the study's own run: as finished if the study has ended, else as interrupted.
+
+    Parameters
+    ----------
+    tracker : where the run is recorded.
+    known : the study.
+    tags : further tags of the run.
+    """
     state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
     tracker.close_run(STUDY, state, tags or {})

@@ -1,8 +1,8 @@
-"""How a trial that was cut off goes on: a successor in Optuna takes its place.
+"""How an interrupted trial is resumed: another trial of Optuna, its successor, takes its place.
 
-The successor (`retry_of`) has the same settings and config, inherits the learning curve up to the
-newest whole checkpoint, that checkpoint, and the tracking run. The trial it follows is FAIL and no
-longer counts.
+The successor (`retry_of`) has the same settings and config. It inherits the learning curve up to
+the newest complete checkpoint, that checkpoint, and the tracking run. The interrupted trial becomes
+FAIL and no longer counts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 RESUMPTION_FILES = ("model.safetensors", "optimizer.safetensors", "average.safetensors")
-"""What goes of the checkpoints of a trial that is over: most of their bytes."""
+"""Files of a checkpoint that only serve to resume; they are most of its bytes, and are removed when
+the trial ends."""
 
 _EPOCH = "epoch "
 
 
 def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The study's own trials, without those that a successor has followed."""
+    """The study's own trials, without those that a successor has replaced.
+
+    Parameters
+    ----------
+    trials : all trials of a study.
+    """
     followed = {predecessor(trial) for trial in trials}
     return [
         trial
@@ -47,7 +53,16 @@ def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def note_value(trial: optuna.Trial, epoch: int, value: float, *, alone: bool) -> None:
-    """Note an epoch's objective; where it is not `alone`, Optuna has no place of its own for it."""
+    """Record the first objective of an epoch.
+
+    Parameters
+    ----------
+    trial : the running trial.
+    epoch : number of the epoch, from 1.
+    value : the objective.
+    alone : whether it is the study's only objective. Optuna has no place of its own for the values
+        of epochs if there are several, so they become attributes.
+    """
     if alone:
         trial.report(value, epoch)
     else:
@@ -55,7 +70,7 @@ def note_value(trial: optuna.Trial, epoch: int, value: float, *, alone: bool) ->
 
 
 def curve_of(trial: FrozenTrial) -> dict[int, float]:
-    """The first objective by epoch."""
+    """The first objective of `trial` by epoch."""
     noted = {
         int(name.removeprefix(_EPOCH)): value
         for name, value in trial.user_attrs.items()
@@ -65,14 +80,25 @@ def curve_of(trial: FrozenTrial) -> dict[int, float]:
 
 
 def trial_folder(checkpoints: AnyPath, number: int) -> AnyPath:
-    """Folder of a trial's checkpoints."""
+    """Folder of a trial's checkpoints.
+
+    Parameters
+    ----------
+    checkpoints : folder with one sub-folder per trial.
+    number : number of the trial.
+    """
     return checkpoints / f"trial-{number:05d}"
 
 
 def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Enqueue a successor, then end the trial; False if it had one already.
+    """Enqueue a successor of a trial, then end the trial; False if it already had a successor.
 
-    Being cut off in between does no harm: the next call ends the trial and enqueues nothing.
+    If a call is interrupted in between, the next one ends the trial and enqueues nothing.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    trial : one of its trials.
     """
     trials = study.get_trials(deepcopy=False)
     followed = trial.number in map(predecessor, trials)
@@ -92,23 +118,29 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
 
 @dataclass(frozen=True)
 class Left:
-    """What a trial that was cut off has left."""
+    """What an interrupted trial has left behind."""
 
     folder: AnyPath
     curve: dict[int, float]
-    """Objective by epoch, up to the checkpoint in `folder`."""
+    """First objective by epoch, up to the checkpoint in `folder`."""
 
 
 def newest_checkpoint(
     study: optuna.Study, number: int, checkpoints: AnyPath, *, to_resume: bool = True
 ) -> Left | None:
-    """Newest whole checkpoint of a trial or those before it.
+    """The newest complete checkpoint of a trial or of its earlier attempts; None if there is none.
 
-    Of a trial that is over, nothing is left to resume from: its best model is had with
-    `to_resume=False`.
+    A worker writes a checkpoint before it reports the epoch, so the checkpoint of a reported epoch
+    is complete, unless the machine crashed before it was on disk: then files are shorter than
+    recorded.
 
-    A worker writes a checkpoint first and reports then, so one whose epoch was reported is whole,
-    unless the machine went down before it was on disk: then its files are shorter than noted.
+    Parameters
+    ----------
+    study : the Optuna study.
+    number : number of the trial.
+    checkpoints : folder with one sub-folder per trial.
+    to_resume : whether training is to resume from it. False also finds the best model of a trial
+        that has ended, from which nothing can be resumed.
     """
     for trial in _lineage(study, number):
         reported = curve_of(trial)
@@ -120,7 +152,14 @@ def newest_checkpoint(
 
 
 def drop_resumption(study: optuna.Study, number: int, checkpoints: AnyPath) -> None:
-    """Remove what only serves to continue a trial that is over."""
+    """Remove the files that only serve to resume a trial, which has ended.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    number : number of the trial.
+    checkpoints : folder with one sub-folder per trial.
+    """
     for trial in _lineage(study, number):
         for folder in _newest_first(checkpoints, trial.number):
             for name in RESUMPTION_FILES:
@@ -128,7 +167,7 @@ def drop_resumption(study: optuna.Study, number: int, checkpoints: AnyPath) -> N
 
 
 def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:
-    """A trial, the one that it follows, and so on."""
+    """A trial, the one that it succeeds, and so on."""
     trials = study.get_trials(deepcopy=False)
     following: int | None = number
     while following is not None:
@@ -142,7 +181,7 @@ def _newest_first(checkpoints: AnyPath, number: int) -> list[AnyPath]:
 
 
 def _epoch_of(checkpoint: AnyPath, not_needed: Sequence[str]) -> int | None:
-    """Epoch of a whole checkpoint."""
+    """Epoch of a checkpoint; None if it is not complete."""
     try:
         report = Report.model_validate_json((checkpoint / "report.json").read_text())
         noted = {n: length for n, length in report.files.items() if n not in not_needed}

@@ -1,7 +1,8 @@
-"""How far a study is: which of its trials are over, and how many it is to have.
+"""How far a study is: how many of its trials are done, and how many it is to run.
 
-A trial is over when it has finished, was stopped early, or failed. One that was interrupted is not:
-a successor resumes it. Nor is one whose failure was withdrawn, so that it is tried again.
+A trial is done when it has finished, was stopped early, or failed. An interrupted trial is not
+done: a successor resumes it. Neither is a failed one whose failure was withdrawn so that it is
+retried.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ class Progress:
     """How far a study is at one moment."""
 
     rows: tuple[TrialRow, ...]
-    """All its trials, each with its newest attempt, oldest first."""
+    """All its trials, each as its newest attempt, oldest first."""
     over: int
-    """Trials that are over, among those that were asked about."""
+    """Number of trials that are done, among those that `progress_of` was asked to count."""
     wanted: int
+    """Number of trials that the study is to run in all."""
     exhausted: bool
     """Whether every setting of its space has been run."""
     used_up: str | None
-    """Which budget is used up, in words."""
+    """Which budget is used up, in words; None while none is."""
 
     @property
     def is_complete(self) -> bool:
@@ -58,20 +60,20 @@ class Progress:
         return best_value(self.rows)
 
     def has(self, state: str) -> bool:
-        """Whether a trial is in this state, e.g. `finished` or `failed`."""
+        """Whether any trial is in the given state, e.g. `finished` or `failed`."""
         return any(row.state == state for row in self.rows)
 
 
 def progress_of(
     study: optuna.Study, only: Sequence[Settings] | None = None, wanted: int | None = None
 ) -> Progress:
-    """Take stock of a study.
+    """Count the trials of a study.
 
     Parameters
     ----------
     study : the Optuna study.
-    only : count trials of these settings alone, as Optuna keeps them; None counts all.
-    wanted : how many are to be over in the end; None stands for what was asked for last.
+    only : count only trials with these settings, as Optuna stores them; None counts all.
+    wanted : number of trials to run in all; None takes the number that was asked for last.
     """
     return Progress(
         rows=tuple(rows(study)),
@@ -83,23 +85,35 @@ def progress_of(
 
 
 def is_over(study: optuna.Study) -> bool:
-    """Whether a study has ended: no trial is left to run, or its budget is used up."""
+    """Whether `study` has ended: no trial is left to run, or its budget is used up."""
     return progress_of(study).is_over
 
 
 def set_target(study: optuna.Study, trials: int) -> None:
-    """Record how many trials are asked for."""
+    """Record how many trials the study is to run.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    trials : the number of trials.
+    """
     study.set_user_attr(_TARGET, trials)
 
 
 def set_exhausted(study: optuna.Study, trials: int) -> None:
-    """Record that the space has no more than these trials."""
+    """Record that the whole space has been run.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    trials : the number of trials, which becomes the study's target.
+    """
     study.set_user_attr(_EXHAUSTED, True)
     set_target(study, trials)
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that are over and count towards the number asked for."""
+    """The trials of `study` that are done and count towards its number of trials."""
     back = taken_back(study)
     return [
         trial
@@ -109,13 +123,25 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def take_back(study: optuna.Study, numbers: Iterable[int]) -> None:
-    """Withdraw that trials are over: they do not count, and the next driver tries them again."""
+    """Withdraw the endings of trials: they do not count, and the next driver runs them again.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    numbers : numbers of the trials.
+    """
     if new := set(numbers) - taken_back(study):
         study.set_user_attr(_VOID, sorted(taken_back(study) | new))
 
 
 def failed(study: optuna.Study, only: Sequence[Settings]) -> list[int]:
-    """Numbers of the trials of those settings that failed."""
+    """Numbers of the failed trials with the given settings.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    only : the settings, as Optuna stores them.
+    """
     return [
         trial.number
         for trial in counted(study)
@@ -124,12 +150,18 @@ def failed(study: optuna.Study, only: Sequence[Settings]) -> list[int]:
 
 
 def taken_back(study: optuna.Study) -> set[int]:
-    """Numbers of the trials that were withdrawn by `take_back`."""
+    """Numbers of the trials of `study` that `take_back` withdrew."""
     return set(study.user_attrs.get(_VOID, ()))
 
 
 def n_over(study: optuna.Study, only: Sequence[Settings] | None) -> int:
-    """How many trials are over: of those settings alone, or of all where `only` is None."""
+    """Number of trials that are done.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    only : count only trials with these settings, as Optuna stores them; None counts all.
+    """
     over = counted(study)
     if only is None:
         return len(over)
@@ -138,9 +170,19 @@ def n_over(study: optuna.Study, only: Sequence[Settings] | None) -> int:
 
 
 def add_missing(study: optuna.Study, only: Sequence[Settings]) -> int:
-    """Enqueue those settings that the study lacks; returns the number of its trials then.
+    """Enqueue those of the given settings that the study lacks.
 
-    Settings that were withdrawn when an earlier call did not ask for them go on where they were.
+    Trials that were refused because an earlier call had not asked for their settings are resumed
+    where they were.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    only : the settings, as Optuna stores them.
+
+    Returns
+    -------
+    Number of trials that the study then has.
     """
     trials = current(study.get_trials(deepcopy=False))
     have = [(trial.params or trial.system_attrs.get("fixed_params", {}), trial) for trial in trials]

@@ -1,9 +1,9 @@
-"""A storage that this process alone writes to: read once, answered from memory afterwards.
+"""A storage for the only process that writes to a study: it reads once, then answers from memory.
 
-Optuna's own cache asks the database anew for every trial that is not over, with each look at the
-trials; of a study that many trials report to, that is most of the driver's time. Here a study has
-one driver (`mmsr.study.storage.driver_lock`), so what it has read and written itself is all there
-is. Writes go to the database first and at once, those of `together` as one transaction.
+With every look at the trials, Optuna's own cache asks the database again for each trial that has
+not ended; in a study with many reports, this takes most of the driver's time. Here a study has one
+driver (`mmsr.study.storage.driver_lock`), so the driver's own reads and writes are all there is.
+Every write goes to the database first and at once; those inside `together` are one transaction.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ class _LoadedStudy:
     system_attrs: dict[str, Any]
     trials: list[FrozenTrial]
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
-    """By parameter: what other trials' values must go with."""
+    """By parameter; the values of all trials must be compatible with it."""
 
 
 class SingleWriterStorage(BaseStorage):
     """Optuna's storage over a database, for the one process that writes to a study.
 
-    Trials that are handed out are never changed afterwards: a write puts a new one in their place.
-    A write has reached the database when the method returns or, within `together`, when that ends.
+    A trial that was handed out never changes: a write replaces it by a new one. A write has reached
+    the database when the method returns or, inside `together`, when that ends.
 
-    Another process must not write to the same study: what it wrote would not be seen. Other than
-    Optuna's storages this one has no lock: it is to be used from one thread.
+    No other process may write to the same study: its writes would not be seen. Unlike Optuna's own
+    storages this one has no lock and must be used from one thread only.
 
     Parameters
     ----------
-    database : where everything is kept.
+    database : the database with the studies.
     """
 
     def __init__(self, database: RDBStorage) -> None:
         self._database = database
         self._studies: dict[int, _LoadedStudy] = {}
         self._study_and_number: dict[int, tuple[int, int]] = {}
-        """Study and number of a trial, by the trial's id."""
+        """Study and number of each trial, by the trial's id."""
         self._in_transaction = False
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write everything within as one transaction: all of it is kept, or nothing."""
+        """Write everything inside this context as one transaction: all is stored, or nothing."""
         if self._in_transaction:
             yield
             return
@@ -106,7 +106,7 @@ class SingleWriterStorage(BaseStorage):
         study.system_attrs = {**study.system_attrs, key: _as_read(value)}
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Id of a study; KeyError where there is none."""
+        """Id of a study; KeyError if there is none of this name."""
         known = (id_ for id_, study in self._studies.items() if study.name == study_name)
         return next(known, None) or self._database.get_study_id_from_name(study_name)
 
@@ -115,7 +115,7 @@ class SingleWriterStorage(BaseStorage):
         return self._study(study_id).name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """What a study does with its objectives."""
+        """Whether each objective of a study is minimised or maximised."""
         return self._study(study_id).directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class SingleWriterStorage(BaseStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Set a trial's state; False where a trial that is to run is not waiting."""
+        """Set a trial's state; False if a trial that should start to run is not waiting."""
         trial = self._updatable(trial_id)
         if not self._database.set_trial_state_values(trial_id, state, values):
             return False
@@ -180,7 +180,7 @@ class SingleWriterStorage(BaseStorage):
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        """Note what a trial has reported."""
+        """Record a value that a trial has reported."""
         trial = self._updatable(trial_id)
         self._database.set_trial_intermediate_value(trial_id, step, intermediate_value)
         values = {**trial.intermediate_values, step: intermediate_value}
@@ -206,7 +206,7 @@ class SingleWriterStorage(BaseStorage):
         return id_of_trial(trials[trial_number])
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial by its id; KeyError where there is none."""
+        """A trial by its id; KeyError if there is none."""
         if trial_id not in self._study_and_number:
             self._read_all_studies()
         if trial_id not in self._study_and_number:
@@ -226,7 +226,7 @@ class SingleWriterStorage(BaseStorage):
         return copy.deepcopy(found) if deepcopy else found
 
     def remove_session(self) -> None:
-        """Let the connection to the database go."""
+        """Release the connection to the database."""
         self._database.remove_session()
 
     def _read_all_studies(self) -> None:
@@ -250,7 +250,7 @@ class SingleWriterStorage(BaseStorage):
         return self._studies[study_id]
 
     def _forget(self) -> None:
-        """Read everything anew."""
+        """Forget what was read, so that everything is read again."""
         self._studies.clear()
         self._study_and_number.clear()
 
@@ -269,7 +269,7 @@ class SingleWriterStorage(BaseStorage):
 
 @contextmanager
 def together(study: optuna.Study) -> Iterator[None]:
-    """Write to a study in one transaction, where its storage is owned."""
+    """Write to `study` in one transaction, if its storage is a `SingleWriterStorage`."""
     storage = storage_of(study)
     with storage.together() if isinstance(storage, SingleWriterStorage) else nullcontext():
         yield

@@ -1,4 +1,4 @@
-"""A study's trials as rows, and how they look as a leaderboard."""
+"""A study's trials as rows, and their ranking."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _STATES = {
 
 @dataclass(frozen=True)
 class TrialRow:
-    """What a study knows of one trial."""
+    """The facts about one trial."""
 
     number: int
     state: str
     value: float | None
-    """Objective of the best epoch; of the newest one while it is not over."""
+    """First objective at the best epoch; at the newest one while the trial is running."""
     best_epoch: int | None
     epochs: int
     seconds: float | None
@@ -42,32 +42,52 @@ class TrialRow:
     error: str | None
     mlflow_run_id: str | None
     code: dict[str, str]
-    """Versions of the code that ran it."""
+    """Versions of the code that ran the trial."""
 
 
 def rows(study: optuna.Study) -> list[TrialRow]:
-    """The study's trials, without those that a successor has followed, oldest first."""
+    """The trials of `study`, oldest first, without those that a successor has replaced."""
     trials = current(study.get_trials(deepcopy=False))
     return [_row(trial) for trial in trials if not is_invalid(trial)]
 
 
 def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
-    """Finished trials, best first, then those stopped early, best first."""
+    """Finished trials, best first, then those stopped early, best first.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    """
     ended = [row for row in found if row.state in ("finished", "pruned") and row.value is not None]
     return sorted(ended, key=lambda row: (row.state != "finished", -(row.value or 0), row.number))
 
 
 def best_value(found: Sequence[TrialRow]) -> float | None:
-    """The first objective of the best finished trial, if there is one."""
+    """The first objective of the best finished trial; None if none has finished.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    """
     return next((row.value for row in ranked(found) if row.state == "finished"), None)
 
 
 def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tuple[TrialRow, Config]:
-    """The best finished trial by the first objective, or the one of a number, and its config.
+    """The best finished trial by the first objective, or the one with a given number.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    name : name of the study, for the error.
+    trial : number of the trial; None takes the best.
+
+    Returns
+    -------
+    The trial, and its config.
 
     Raises
     ------
-    UserError : no trial has finished, or not this one.
+    UserError : no trial has finished, or not the given one.
     """
     finished = [row for row in ranked(found) if row.state == "finished"]
     for row in finished:

@@ -1,1 +1,1 @@
-"""What a study shows: the dry run, the live table, the leaderboard, the end."""
+"""The screens of a study: the dry run, the live table, the leaderboard, the end."""

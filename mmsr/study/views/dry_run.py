@@ -1,4 +1,4 @@
-"""What a study shows before it runs (`--dry-run`): what, where, and how long it takes."""
+"""The screen of `--dry-run`: what would run, where, and how long it would take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from mmsr.format import brief_seconds, plural
+from mmsr.format import brief_seconds, plural, seconds
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import in_words
 from mmsr.study.search.space import apply, describe_size
@@ -27,13 +27,17 @@ _HOUR = 3600.0
 
 
 def show_plan(plan: Plan) -> None:
-    """Show what would run, after timing a part of one epoch; nothing is scheduled.
+    """Show what would run, after timing a part of one epoch; no trial is scheduled.
 
-    Only caches are written: modality codes, and what was measured.
+    Nothing is written but caches: modality codes, and the measurement.
+
+    Parameters
+    ----------
+    plan : the study.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
+    UserError : no node of the cluster can run a trial, or the timed trial does not run.
     """
     console = Console(highlight=False)
     expected = expect(plan, console)
@@ -44,7 +48,7 @@ def show_plan(plan: Plan) -> None:
                 "space": describe_size(plan.space),
                 "proposals": f"{plan.sampler}, seed {plan.seed}",
                 "early stop": str(plan.pruner or "none")
-                + (": several objectives give no one value to compare" if plan.against else ""),
+                + (": several objectives do not allow it" if plan.against else ""),
                 **_limits(plan),
             }
             | expected
@@ -63,7 +67,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def _limits(plan: Plan) -> dict[str, str]:
-    """Budgets and warm start, where there are some."""
+    """Budget and warm start, if the study has them."""
     told = {}
     if plan.budget.limits:
         told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
@@ -73,12 +77,12 @@ def _limits(plan: Plan) -> dict[str, str]:
 
 
 def what(plan: Plan) -> dict[str, str]:
-    """What a study would run, and on which data."""
+    """The rows on what `plan` runs, and on which data."""
     counts = plan.dataset.manifest.counts
     modalities = ", ".join(plan.dataset.modalities) or "no modality"
     return {
-        "study": f"{plan.name}: {plan.trials} trials of at most "
-        f"{plan.base.training.epochs} epochs, {in_words(plan.definition.objectives)}",
+        "study": f"{plan.name}: {plural(plan.trials, 'trial')} of at most "
+        f"{plural(plan.base.training.epochs, 'epoch')}, {in_words(plan.definition.objectives)}",
         "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
         f"{counts.interactions:,} interactions; {modalities}",
         "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
@@ -87,11 +91,11 @@ def what(plan: Plan) -> dict[str, str]:
 
 
 def where(plan: Plan) -> dict[str, str]:
-    """Where a study would run, and where its state goes.
+    """The rows on where `plan` runs, and where its state is stored.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial.
+    UserError : no node of the cluster can run a trial.
     """
     with reached(plan):
         return {"resources": fit_in_words(plan)} | _places(plan)
@@ -106,14 +110,23 @@ def _places(plan: Plan) -> dict[str, str]:
 
 
 def expect(plan: Plan, console: Console) -> dict[str, str]:
-    """Measure one trial, unless that was done before, and say what follows.
+    """Measure one trial, or look up an earlier measurement, and estimate the study's time from it.
 
-    The trial that is timed has the first known settings, or the config's defaults where there are
-    none. It runs alone: trials that run beside each other may take longer than that.
+    The timed trial has the first known settings, or the config's defaults if there are none. It
+    runs alone; trials that run side by side may take longer.
+
+    Parameters
+    ----------
+    plan : the study.
+    console : where to say what is being measured.
+
+    Returns
+    -------
+    The rows on resources, memory, epoch and expected time.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial, or the trial that is timed does not run.
+    UserError : no node of the cluster can run a trial, or the timed trial does not run.
     """
     config = apply(plan.base, plan.known[0]) if plan.known else plan.base
     with reached(plan):
@@ -134,7 +147,7 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
 
 @contextmanager
 def reached(plan: Plan) -> Iterator[None]:
-    """Ray where it is needed: to ask a cluster, or how much this machine has besides cores."""
+    """Be connected to Ray if `plan` needs it: for a cluster, or this machine's GPUs and memory."""
     if _on_cores(plan):
         yield
         return
@@ -143,15 +156,15 @@ def reached(plan: Plan) -> Iterator[None]:
 
 
 def fit_in_words(plan: Plan) -> str:
-    """What a trial gets, and how many run at once.
+    """What a trial of `plan` gets, and how many run at once, in words.
 
     Raises
     ------
-    UserError : the cluster has no node for a trial.
+    UserError : no node of the cluster can run a trial.
     """
     threads = plural(plan.base.training.threads or 1, "thread")
     where = f"this machine's {plural(cores(), 'core')}" if _on_cores(plan) else "this cluster"
-    return f"{plan.resources} a trial ({threads}); {_at_once(plan)} at once on {where}"
+    return f"{plan.resources} per trial ({threads}); {_at_once(plan)} at once on {where}"
 
 
 def _at_once(plan: Plan) -> int:
@@ -162,7 +175,7 @@ def _at_once(plan: Plan) -> int:
 
 
 def _on_cores(plan: Plan) -> bool:
-    """Whether the number of this machine's cores says how many trials fit."""
+    """Whether the cores of this machine alone decide how many trials fit."""
     wanted = plan.resources
     return plan.address is None and not (wanted.gpu or wanted.memory or wanted.auto)
 
@@ -185,9 +198,11 @@ def _hours(plan: Plan, measured: Measured) -> str:
     trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
     rounds = -(-trials // at_once)
     total = rounds * epochs * measured.epoch_seconds
+    time = f"{total / _HOUR:.2g} hours" if total >= _HOUR else seconds(total)
+    epoch = plural(epochs, "epoch")
     return (
-        f"at most {total / _HOUR:.2g} hours, if all {trials} trials ran all {epochs} epochs and "
-        "took as long; less by all that stops early"
+        f"at most {time}, if each of {plural(trials, 'trial')} trained all of its {epoch} at this "
+        "speed; early stopping makes it less"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a study shows when it ends."""
+"""The screen at the end of a study: how its trials ended, the best ones, and what to do next."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Trials that failed alike."""
+    """Trials that failed with the same error."""
 
     kind: str
     error: str
-    """Of the first of them."""
+    """Error of the first of them."""
     numbers: tuple[int, ...]
 
     def __str__(self) -> str:
@@ -39,19 +39,30 @@ class FailureGroup:
 
 
 def grouped(rows: Iterable[TrialRow]) -> Iterator[FailureGroup]:
-    """The failures among a study's trials, those alike together, most frequent first."""
+    """The failures among a study's trials, grouped by error, most frequent first.
+
+    Parameters
+    ----------
+    rows : the trials.
+    """
     groups: dict[tuple[str, str], list[TrialRow]] = {}
     for row in rows:
         if row.state == "failed":
-            error = row.error or "no reason was noted"
+            error = row.error or "no error was recorded"
             groups.setdefault((kind_of(error), alike(error)), []).append(row)
     for (kind, _), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         numbers = tuple(row.number for row in members)
-        yield FailureGroup(kind, members[0].error or "no reason was noted", numbers)
+        yield FailureGroup(kind, members[0].error or "no error was recorded", numbers)
 
 
 def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Show the leaderboard, what failed, and where to look next."""
+    """Show the failures, the leaderboard, and commands to look further.
+
+    Parameters
+    ----------
+    plan, found : the study, and its trials.
+    console : where to show them.
+    """
     show_failures(plan, found, console)
     try:
         top, _ = best(found, plan.name)
@@ -79,14 +90,20 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
 
 
 def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
-    """Show how the trials ended, and why some failed."""
+    """Show how many trials ended how, and why some failed.
+
+    Parameters
+    ----------
+    plan, found : the study, and its trials.
+    console : where to show it.
+    """
     console.print(f"\nstudy {plan.name}: {summary(found)}")
     for group in grouped(found):
         console.print(f"  {group}", markup=False, soft_wrap=True)
 
 
 def _curves(plan: Plan) -> str:
-    """How to look at the trials' curves in MLflow."""
+    """How to see the trials' curves in MLflow."""
     from mmsr.tracking.mlflow_place import study_page
 
     page = study_page(plan.tracking, plan.name, plan.objective)
@@ -102,13 +119,13 @@ def _curves(plan: Plan) -> str:
 def show_unfinished(
     plan: Plan, found: Sequence[TrialRow], console: Console, *, failures_too: bool = False
 ) -> None:
-    """Say how runs ended and why some failed, where no table of results will.
+    """Show how runs ended and why some failed, if no table of results will show it.
 
     Parameters
     ----------
-    plan, found : the study and its trials.
-    console : where to say it.
-    failures_too : also where all runs are over, but some of them failed.
+    plan, found : the study, and its trials.
+    console : where to show it.
+    failures_too : show it also if all runs have ended but some of them failed.
     """
     states = ("running", "waiting", "failed") if failures_too else ("running", "waiting")
     if any(row.state in states for row in found):
@@ -116,9 +133,14 @@ def show_unfinished(
 
 
 def report_knockouts(known: KnownStudy, console: Console) -> None:
-    """Say what each modality is to the best trial's model; it is worked out once for a trial.
+    """Show what each modality contributes to the best trial's model; measured once per trial.
 
-    Says nothing of models that have no modalities, or whose weights are not here.
+    Shows nothing for models without modalities, or if the model's weights are not here.
+
+    Parameters
+    ----------
+    known : the study.
+    console : where to show it.
     """
     try:
         subject = best_of_study(known)
@@ -131,14 +153,20 @@ def report_knockouts(known: KnownStudy, console: Console) -> None:
         console.print(f"knocking out modalities of trial {subject.trial} …", style="dim")
         try:
             there = knock_out_trial(known, subject)
-        except UserError as error:  # the study is over all the same
+        except UserError as error:  # the study's results do not depend on it
             console.print(f"modalities: {error}", style="dim", markup=False, soft_wrap=True)
             return
     say(there, console)
 
 
 def say(found: TrialKnockouts, console: Console) -> None:
-    """A line for each modality."""
+    """Show a line for each modality.
+
+    Parameters
+    ----------
+    found : the knock-outs of a trial.
+    console : where to show them.
+    """
     console.print(f"modalities, by shuffling the codes of trial {found.trial} on validation:")
     for line in found.knockouts.verdicts():
         console.print(f"  {line}", markup=False, soft_wrap=True)

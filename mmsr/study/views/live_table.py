@@ -1,4 +1,4 @@
-"""What a study shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The screen of a running study: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 
 _FRAME = 9
-"""Lines of the screen that the table's head, foot and the notes take."""
+"""Lines of the screen for the table's head and foot, and for notes."""
 _KEPT = 200
-"""Rows that are kept, more than a screen holds; a study may have thousands of trials."""
+"""Ended trials to keep, more than a screen holds; a study may have thousands."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class _Row:
 
 
 def name_by_number(proposal: Proposal) -> str:
-    """A trial's number, as most studies speak of it."""
+    """The number of the trial `proposal`, which is how most studies name their trials."""
     return str(proposal.number)
 
 
@@ -44,12 +44,12 @@ class Display:
 
     Parameters
     ----------
-    console : where to show.
-    objective : metric shown, in percent.
-    total, done : trials that are wanted, and those that were over before.
-    best : best value so far.
-    name_of : what a trial is called.
-    contest : whether trials stand against each other, so that the best one is told.
+    console : where to show them.
+    objective : metric to show, in percent.
+    total, done : number of trials to run in all, and of those done before.
+    best : best value so far; None if there is none.
+    name_of : returns what a trial is called.
+    contest : whether trials compete, so that the best one is marked.
     """
 
     def __init__(
@@ -93,28 +93,28 @@ class Display:
             self._live.stop()
 
     def note(self, message: str) -> None:
-        """Say something beside the table."""
+        """Print a message beside the table."""
         self._console.print(message, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
+        """Add the row of a trial that was handed to the runner."""
         self._rows[proposal.number] = _Row(proposal, epoch=proposal.epochs_done)
         if proposal.checkpoint is not None:
-            self.note(f"trial {self._name_of(proposal)} goes on from epoch {proposal.epochs_done}")
+            self.note(f"trial {self._name_of(proposal)} resumes from epoch {proposal.epochs_done}")
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
+        """Update the row of a trial after an epoch."""
         row = self._rows[proposal.number]
         row.epoch = report.epoch
         row.value = report.metrics.get(self._objective)
         row.best = report.best_metrics.get(self._objective)
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on."""
-        self.note(f"trial {self._name_of(proposal)}: its worker died ({reason}); it goes on")
+        """Print why a trial's worker died; the trial resumes on another."""
+        self.note(f"trial {self._name_of(proposal)}: its worker died ({reason}); it is resumed")
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
+        """Print how a trial ended."""
         row = self._rows[proposal.number]
         row.state, row.seconds = ending.state.value, ending.seconds
         over = [number for number, row in self._rows.items() if row.state != "running"]
@@ -133,7 +133,7 @@ class Display:
             self._console.print(self._line(row, ending, record), highlight=False, soft_wrap=True)
 
     def _line(self, row: _Row, ending: Ending, record: bool) -> Text:
-        """One line on a trial that is over."""
+        """One line about a trial that has ended."""
         text = Text(f"[{self._done}/{self._total}] trial {self._name_of(row.proposal)} ")
         words = {"pruned": "stopped early", "failed": "failed"}
         text.append(words.get(row.state, row.state), style=STYLES.get(row.state, ""))

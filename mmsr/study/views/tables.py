@@ -1,4 +1,4 @@
-"""Tables and lines that show a study's trials: the leaderboard, the front, their settings."""
+"""Tables and lines about a study's trials: the leaderboard, the Pareto front, settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,21 @@ STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "
 
 
 def chosen_on(objective: str) -> str:
-    """What the best epochs of a study were chosen on, as titles say it."""
+    """The part of the data that `objective` is measured on, as titles name it."""
     part = objective.partition("/")[0]
     return "validation" if part == "valid" else part.upper()
 
 
 def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int) -> Table:
-    """Table of the best trials, `cut` marks those stopped early; metrics in percent."""
+    """Table of the best trials; `cut` marks trials that were stopped early, metrics are in percent.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    objective : metric that ranks them.
+    title : title of the table.
+    top : number of trials to show.
+    """
     part, _, metric = objective.partition("/")
     names = list(dict.fromkeys([metric, *_SHOWN]))
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
@@ -49,12 +57,22 @@ def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int)
 
 
 def settings_text(settings: dict[str, Any]) -> str:
-    """Settings in few characters."""
+    """Settings as a short text.
+
+    Parameters
+    ----------
+    settings : values by dotted config key.
+    """
     return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
 
 
 def summary(found: Sequence[TrialRow]) -> str:
-    """How many trials ended how."""
+    """Number of trials in each state, in words.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    """
     counts = dict.fromkeys(("finished", "pruned", "failed", "running", "waiting"), 0)
     for row in found:
         counts[row.state] += 1
@@ -64,7 +82,7 @@ def summary(found: Sequence[TrialRow]) -> str:
 
 
 def _leaf(key: str) -> str:
-    """Last part of a dotted key, with the one before where the last says too little."""
+    """The last part of a dotted key, with the one before if the last alone says too little."""
     parts = key.split(".")
     return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout", "rate", "per") else parts[-1]
 
@@ -74,7 +92,14 @@ def _plain(value: Any) -> str:
 
 
 def show_front(found: Sequence[TrialRow], objectives: Sequence[str], console: Console) -> None:
-    """Show the front as a table, its settings, and which of it other commands take."""
+    """Show the Pareto front as a table, its settings, and which trial other commands take.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    objectives : its objectives.
+    console : where to show it.
+    """
     front = pareto_front(found, objectives)
     if not front:
         return
@@ -106,7 +131,12 @@ def show_front(found: Sequence[TrialRow], objectives: Sequence[str], console: Co
 
 
 def facts(told: Mapping[str, str]) -> Table:
-    """Things and what is to be said of them."""
+    """A table of two columns: names, and what there is to say about each.
+
+    Parameters
+    ----------
+    told : texts by name.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

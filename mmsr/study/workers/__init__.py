@@ -1,1 +1,1 @@
-"""What runs on the other side of Ray: the trial, its messages, the nodes and the head."""
+"""What runs on Ray's workers, and what is known of the cluster: trials, messages, nodes, head."""

@@ -1,4 +1,4 @@
-"""Ray: starting or joining it quietly, and what its nodes can hold."""
+"""Ray: starting or joining it quietly, and what its nodes can run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _OBJECT_STORE_BYTES = 100_000_000
 """Trials pass no data through Ray: data sets are memory-mapped."""
 _NODES_SECONDS = 5.0
 _MANY_NODES = 1000
-"""Stands for no limit, which an autoscaler writes as -1."""
+"""Used in place of no limit, which an autoscaler writes as -1."""
 _STARTS = 3
-"""So often Ray is started: it gives itself 30 seconds, which a busy machine may need for others."""
+"""Attempts to start Ray: it allows itself 30 seconds, which a busy machine may exceed."""
 
 
 def prepare_environment() -> None:
-    """Keep Ray and Tune quiet and quick; before Ray is imported."""
+    """Keep Ray and Tune quiet and quick; must be called before Ray is imported."""
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # the study itself tells of workers that died
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # the study itself reports workers that died
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # the study's state is in Optuna's storage
@@ -44,11 +44,15 @@ def prepare_environment() -> None:
 
 @contextmanager
 def ray_cluster(address: str | None) -> Iterator[None]:
-    """Be connected to Ray: to the cluster at `address`, else to a local one for as long as this.
+    """Be connected to Ray inside this context: to a cluster, or to a local one started for it.
+
+    Parameters
+    ----------
+    address : the cluster to join; None starts Ray on this machine.
 
     Raises
     ------
-    UserError : there is no cluster at the address.
+    UserError : there is no cluster at the address, or Ray cannot be started.
     """
     prepare_environment()
     with warnings.catch_warnings():
@@ -57,11 +61,11 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
         try:
             _connect(address)
-        except Exception as error:  # some of Ray's are no more than that
+        except Exception as error:  # some of Ray's errors have no type of their own
             where = f"at {address!r} " if address else ""
             first = str(error).strip().partition("\n")[0]
             raise UserError(f"Ray {where}cannot be started or joined: {first}") from None
-    for name in ("ray", "ray.tune", "ray.train"):  # the study tells of what goes wrong
+    for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
@@ -100,10 +104,10 @@ def cores() -> int:
 
 
 def check_resources(resources: Resources) -> None:
-    """Refuse what no node could ever run; Ray itself would wait for ever.
+    """Refuse `resources` that no node could ever provide: Ray would wait for them forever.
 
-    A cluster that grows by itself may lack such a node yet: what its configuration lets it start
-    counts as well.
+    A growing cluster may not have such a node yet, so the nodes that its configuration lets it
+    start count as well.
 
     Raises
     ------
@@ -122,11 +126,11 @@ def check_resources(resources: Resources) -> None:
 
 
 def check_this_machine(resources: Resources) -> None:
-    """Refuse more CPUs than this machine has, before Ray is even started on it.
+    """Refuse `resources` with more CPUs than this machine has, before Ray is started on it.
 
     Raises
     ------
-    UserError : it has fewer.
+    UserError : this machine has fewer.
     """
     if resources.cpu > cores():
         raise UserError(
@@ -136,7 +140,12 @@ def check_this_machine(resources: Resources) -> None:
 
 
 class Capacity:
-    """What the cluster can hold; nodes are counted again every few seconds."""
+    """How many trials the cluster can run; nodes are counted again every few seconds.
+
+    Parameters
+    ----------
+    resources : what each trial gets.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -145,10 +154,10 @@ class Capacity:
         self._asked = -_NODES_SECONDS
 
     def __call__(self) -> int:
-        """How many trials fit, and how many more a cluster that grows should hear of.
+        """How many trials fit, plus some to make a growing cluster grow.
 
-        An autoscaler starts nodes for trials that wait, so some do, up to as many as run: the
-        cluster doubles until it is full-grown. At least one always may.
+        An autoscaler starts nodes for waiting trials, so as many may wait as run: the cluster
+        doubles until it has reached its full size. At least one trial is always allowed.
         """
         here = sum(self._resources.fit(node) for node in self._nodes())
         return max(1, here, min(2 * here, self._room))
@@ -166,7 +175,7 @@ class Capacity:
 
 
 def nodes() -> list[Node]:
-    """What the nodes that are alive have."""
+    """What each living node of the cluster has."""
     import ray
 
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -174,22 +183,22 @@ def nodes() -> list[Node]:
 
 
 def is_free(resources: Resources) -> bool:
-    """Whether nobody uses so much of some node now."""
+    """Whether some node has `resources` that nobody is using now."""
     return any(resources.fit(_node(node)) for node in free_resources().values())
 
 
 def startable_nodes() -> list[Node]:
-    """What the kinds of nodes have that the cluster's autoscaler may start; none without one."""
+    """What each kind of node has that the cluster's autoscaler may start; empty without one."""
     return [_node(group.resources) for group in _groups()]
 
 
 def _groups() -> list[Any]:
-    """The autoscaler's kinds of nodes that it may have any of."""
+    """The autoscaler's kinds of nodes, without those of which it may start none."""
     return [group for group in node_groups() if group.max_count != 0]
 
 
 def _full_grown(resources: Resources) -> int:
-    """How many trials fit on all nodes that the autoscaler may have; 0 without one."""
+    """How many trials fit on all nodes that the autoscaler may start; 0 without one."""
     groups = [(group.max_count, resources.fit(_node(group.resources))) for group in _groups()]
     return sum((most if most > 0 else _MANY_NODES) * each for most, each in groups)
 
@@ -201,11 +210,11 @@ def _node(resources: Mapping[str, float]) -> Node:
 
 
 def check_address(address: str) -> None:
-    """Find out in seconds whether anything listens; Ray would try for a minute.
+    """Refuse an `address` where nothing listens, within seconds; Ray would try for a minute.
 
     Raises
     ------
-    UserError : it is no address, or nothing answers there.
+    UserError : it is not an address, or nothing answers there.
     """
     if address in ("auto", "local"):
         return

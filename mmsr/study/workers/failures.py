@@ -1,18 +1,25 @@
-"""How trials fail: the kinds, what follows of each, and the summary at a study's end.
+"""How trials fail: the kinds of failures, and what each leads to.
 
-- raised: the training raised an error. Failed at once: the same again would raise again.
-- not finite: the objective or the loss is NaN or infinite. Failed at once.
-- out of memory: Ray's memory monitor killed the worker, or an allocation failed, on the GPU too.
-  Tried twice more on a fresh worker, from the last checkpoint; then failed. Every new epoch begins
-  the count anew.
-- worker died: its process ended (by the system's OOM killer, say), or its node went away. The same,
-  so that a trial may lose as many spot nodes as it likes while it gets on.
-- time limit: it trained longer than `trial_hours`. Failed at once; amid an epoch, by the end of its
-  worker.
+- raised: the training raised an error. Fails at once: a retry would raise it again.
+- not finite: the objective or the loss is NaN or infinite. Fails at once.
+- out of memory: Ray's memory monitor killed the worker, or an allocation failed, also on a GPU.
+  Retried twice on a fresh worker, from the last checkpoint; then fails. Every new epoch resets the
+  count.
+- worker died: its process ended (killed by the system's OOM killer, say), or its node went away.
+  Retried in the same way, so a trial may lose any number of spot nodes, unless three in a row go
+  without a new epoch.
+- time limit: it trained longer than `trial_hours`. Fails at once; in the middle of an epoch, by
+  ending its worker.
 
-A failed trial counts towards the number of trials, and its error is on its MLflow run. An error
-that is no trial's own (a full disk, data that are not there) stops the study, and its trials go on
-another time; so does an error that the first trials all have.
+A failed trial counts towards the number of trials, and its error is recorded on its MLflow run.
+
+Two kinds of errors stop the study instead, since they are not the fault of one trial:
+
+- The machine is at fault: a full disk, say, or missing data. Trials are interrupted; the next
+  driver resumes them.
+- The first trials of a driver all fail with the same error. These do not count, and the next driver
+  runs them again. In a study that retries its failed trials anyway, this applies only until one of
+  its trials has finished.
 """
 
 from __future__ import annotations
@@ -45,15 +52,20 @@ _SIGNS = (
 
 
 def kind_of(error: str) -> str:
-    """The kind of a failure, by the one line that says what happened."""
+    """The kind of a failure, from the line that describes it.
+
+    Parameters
+    ----------
+    error : the line, as `Failure.error` has it.
+    """
     return next((kind for kind, sign in _SIGNS if sign.search(error)), RAISED)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; the error of PyTorch's CPU allocator has no type of its own."""
+    """Whether `error` is a failed allocation; PyTorch's CPU allocator raises no type of its own."""
     return kind_of(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") == OUT_OF_MEMORY
 
 
 def alike(error: str | None) -> str:
-    """The error without its numbers: what two failures alike have in common."""
+    """The error without its numbers: what two failures of the same kind have in common."""
     return re.sub(r"\d+", "#", error or "")

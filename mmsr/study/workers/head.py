@@ -1,4 +1,4 @@
-"""The head of a Ray cluster, watched: Ray ends a driver without a word after the head's death."""
+"""Watches the head of a Ray cluster: if it dies, Ray ends a driver without any message."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from contextlib import contextmanager
 
 _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 15.0
-"""So long no answer means that the head is dead; a busy one still takes connections."""
+"""Without an answer for this long, the head is dead; a busy one still accepts connections."""
 _GRACE_SECONDS = 30.0
-"""So long the driver may take to end in good order; then it ends as it is."""
+"""The driver may take this long to end in good order; then its process is ended."""
 
 
 @contextmanager
 def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
-    """Watch the head of the cluster that this process is connected to, for as long as this.
+    """Watch the head of the cluster that this process is connected to, inside this context.
 
-    What the study's storage and the tracker's journal have is on disk, so ending at once loses
-    nothing; what hangs is Ray, which waits for its head.
+    The study's storage and the tracker's journal are on disk, so ending at once loses nothing; only
+    Ray would hang, waiting for its head.
 
     Parameters
     ----------
-    halt : told once, from another thread, when the head is dead.
-    code : exit code of a process that cannot end in good order then.
+    halt : called once, from another thread, with a message when the head is dead.
+    code : exit code of a process that then cannot end in good order.
     """
     import ray
 
@@ -53,11 +53,11 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
     what = f"Ray's head at {address} has died"
     halt(what)
     deadline = time.monotonic() + _GRACE_SECONDS
-    while time.monotonic() < deadline:  # a process that is over by then takes this thread along
+    while time.monotonic() < deadline:  # a process that ends by then ends this thread, too
         if over.is_set() and not _is_connected_to(address):
-            return  # it has left that head, and goes on with something else
+            return  # it has left that head, and does something else
         time.sleep(_LOOK_SECONDS)
-    sys.stderr.write(f"error: {what}; the same command goes on when there is one again\n")
+    sys.stderr.write(f"error: {what}; once it is back, the same command resumes the study\n")
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(code)

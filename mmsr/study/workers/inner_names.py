@@ -1,8 +1,8 @@
-"""What is used of Ray and Optuna that they do not document; an upgrade may take it away.
+"""What mmsr uses of Ray and Optuna that they do not document, and that an upgrade may remove.
 
-Each function says why the public interface does not do. `tests/study/workers/test_inner_names.py`
-fails by name where an installed version lacks one; `pyproject.toml` bounds the versions.
-Of MLflow nothing but its public interface is used.
+Each function says why no public interface will do. `tests/study/workers/test_inner_names.py` fails
+by name if an installed version lacks one; `pyproject.toml` bounds the versions. Of MLflow only the
+public interface is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 READ_OF_A_STUDY = frozenset(
     {"direction", "directions", "_is_multi_objective", "_storage", "_study_id"}
 )
-"""All that Optuna's pruners and samplers read of a study, its trials apart. They also write through
+"""What Optuna's pruners and samplers read of a study besides its trials. They also write through
 `_storage`: successive halving stores the rungs that a trial has passed."""
 
 
@@ -30,22 +30,28 @@ READ_OF_A_STUDY = frozenset(
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
-    """The storage that a study writes to; `optuna.Study` has no public way to it."""
+    """The storage that `study` writes to; `optuna.Study` has no public way to it."""
     return study._storage
 
 
 def id_of_study(study: Any) -> int:
-    """The storage's id of a study, or of a study's summary."""
+    """The storage's id of `study`, a study or the summary of one."""
     return int(study._study_id)
 
 
 def id_of_trial(trial: FrozenTrial) -> int:
-    """The storage's id of a trial; the public `number` counts within one study."""
+    """The storage's id of `trial`; the public `number` counts within one study."""
     return trial._trial_id
 
 
 def with_id(trial: FrozenTrial, trial_id: int) -> FrozenTrial:
-    """The same trial with the id that a storage gave it; nothing public sets it."""
+    """The same trial with the id that a storage gave it; nothing public sets it.
+
+    Parameters
+    ----------
+    trial : the trial, which is changed.
+    trial_id : its id.
+    """
     trial._trial_id = trial_id
     return trial
 
@@ -56,18 +62,28 @@ def all_trials(
     states: Container[TrialState] | None,
     use_cache: bool,
 ) -> list[FrozenTrial]:
-    """A study's trials as Optuna's samplers read them: `get_trials` has no `use_cache`."""
+    """A study's trials as Optuna's samplers read them: `get_trials` has no `use_cache`.
+
+    Parameters
+    ----------
+    study : the study.
+    deepcopy : return copies.
+    states : only trials in these states; None returns all.
+    use_cache : answer from Optuna's cache of the study, if it has one.
+    """
     return study._get_trials(deepcopy, states, use_cache)
 
 
 @contextmanager
 def one_transaction(database: RDBStorage) -> Iterator[Connection]:
-    """Let all that a storage writes within be one transaction; Optuna commits every call by itself.
+    """Let everything that a storage writes inside this context be one transaction.
+
+    Optuna commits every call by itself.
 
     Parameters
     ----------
-    database : the storage. Its sessions are bound to one connection for as long as this, and a
-        session does not end a transaction that it was bound into.
+    database : the storage. Inside the context its sessions are bound to one connection; a session
+        does not end a transaction that its connection began.
     """
     from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -85,11 +101,11 @@ def one_transaction(database: RDBStorage) -> Iterator[Connection]:
 
 @contextmanager
 def processes_in_own_group() -> Iterator[None]:
-    """Start Ray's processes outside this process's group; `ray.init` has no such choice.
+    """Start Ray's processes outside this process's group; `ray.init` has no such option.
 
     A signal to the group (`kill -TERM -PID`, systemd, a batch system) would end Ray before the
-    study could stop in good order: this process would wait for it in vain and fail. Ray's own
-    processes still end with this one, however it ends.
+    study could stop in good order: the study would wait for it in vain and fail. Ray's processes
+    still end with this one, however it ends.
     """
     from ray._private import services
 
@@ -99,7 +115,7 @@ def processes_in_own_group() -> Iterator[None]:
 
 
 def free_resources() -> Mapping[str, Mapping[str, float]]:
-    """What is unused of each node; the public `ray.available_resources` adds up all nodes."""
+    """Unused resources of each node; the public `ray.available_resources` adds up all nodes."""
     from ray._private.state import available_resources_per_node
 
     found: Mapping[str, Mapping[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
@@ -107,9 +123,9 @@ def free_resources() -> Mapping[str, Mapping[str, float]]:
 
 
 def node_groups() -> list[Any]:
-    """The kinds of nodes that the cluster's autoscaler may start; nothing public names them.
+    """The kinds of nodes that the cluster's autoscaler may start; nothing public lists them.
 
-    Each has `resources` by name and `max_count`, which is negative where there is no limit.
+    Each has `resources` by name and `max_count`, which is negative if there is no limit.
     """
     from ray._private.state import state
 
@@ -121,21 +137,31 @@ def node_groups() -> list[Any]:
 
 
 def keep_no_snapshots(tune_controller: Any) -> None:
-    """Keep Tune from writing down all trials whenever one has saved two checkpoints.
+    """Keep Tune from writing down all trials each time that one has saved two checkpoints.
 
-    That grows with every trial, and nobody reads it: the study's state is in Optuna's storage. No
-    setting turns it off.
+    The file grows with every trial, and nobody reads it: the study's state is in Optuna's storage.
+    No setting turns it off.
+
+    Parameters
+    ----------
+    tune_controller : Tune's controller.
     """
     tune_controller._checkpoint_manager._sync_every_n_trial_checkpoints = None
 
 
 def allow_deaths(trial: Any, deaths: int) -> None:
-    """Let a trial's worker die so often from now on; Tune's own limit counts from the start."""
+    """Allow a trial's worker more deaths from now on; Tune's own limit counts from the start.
+
+    Parameters
+    ----------
+    trial : Tune's trial.
+    deaths : how many more.
+    """
     trial.max_failures = trial.num_failures + deaths
 
 
 def kill_worker(trial: Any) -> None:
-    """End the process that trains a trial, which is not to be started again."""
+    """Kill the process that trains `trial`, and keep Tune from starting it again."""
     import ray
 
     trial.max_failures = 0
@@ -144,7 +170,7 @@ def kill_worker(trial: Any) -> None:
 
 
 def drop_unread(trial: Any) -> None:
-    """Drop what Tune keeps of a trial that is over and nobody reads: a study may have thousands."""
+    """Drop what Tune keeps of `trial` after its end: nobody reads it, and it adds up."""
     kept = trial.run_metadata
     kept.metric_analysis.clear()
     kept.metric_n_steps.clear()
@@ -156,6 +182,6 @@ def drop_unread(trial: Any) -> None:
 
 
 def error_file_of(trial: Any) -> str | None:
-    """Path of the file in which Tune records why a trial's workers ended."""
+    """Path of the file in which Tune records why the workers of `trial` ended; None without one."""
     path: str | None = trial.error_file
     return path

@@ -1,4 +1,4 @@
-"""What passes between a trial, its study, and whoever watches."""
+"""The messages between a trial, its study, and the observers of the study."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Task(_Message):
     trainer: str
     """Import path of the training generator, `module:function`."""
     checkpoint: str | None = None
-    """Checkpoint of an earlier driver's run of the same trial."""
+    """Checkpoint to resume from, left by an earlier driver's run of the same trial."""
     costs: bool = False
-    """Whether its costs are among the study's objectives."""
+    """Whether to report the config's costs, which are among the study's objectives."""
 
 
 class Report(_Message):
@@ -42,42 +42,41 @@ class Report(_Message):
     best_metrics: dict[str, float]
     finished: bool
     seconds: float = 0.0
-    """In training, over all workers that had the trial."""
+    """Seconds of training, over all workers that had the trial."""
     files: dict[str, int] = {}
-    """In a checkpoint: sizes of its other files, which tell whether it is whole."""
+    """In a checkpoint: sizes of its other files in bytes, to check that it is complete."""
 
 
 class Failure(_Message):
-    """The last words of a trial that raised."""
+    """Why a trial failed, as its worker reports it."""
 
     error: str
     """One line: type and message."""
     traceback: str
     environment: bool = False
-    """Whether the machine is at fault, e.g. with a full disk: the trial may go on when that is
-    mended, and others would fail as well.
-    """
+    """Whether the machine is at fault, e.g. with a full disk: other trials would fail as well, and
+    the trial can be resumed once that is fixed."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial as the study proposed it."""
+    """A trial that is to run."""
 
     number: int
     key: str
-    """Names the trial's tracking run; a retried trial keeps it."""
+    """Key of the trial's tracking run, the same for all attempts."""
     config: Config
     settings: dict[str, Any]
     origin: str
     """`known`, `proposed`, `retry` or `warm start`."""
     checkpoint: AnyPath | None = None
-    """Where an earlier driver left it."""
+    """Checkpoint to resume from, left by an earlier driver."""
     curve: Mapping[int, float] = field(default_factory=dict)
-    """Objective by epoch, up to that checkpoint."""
+    """First objective by epoch, up to that checkpoint."""
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that an earlier driver has trained."""
+        """Number of epochs that an earlier driver has trained."""
         return max(self.curve, default=0)
 
 
@@ -92,7 +91,7 @@ class Ending:
     traceback: str | None = None
 
     def outcome(self) -> dict[str, Any]:
-        """What the storage keeps of it."""
+        """What the storage records of the ending."""
         kept: dict[str, Any] = {
             "seconds": round(self.seconds, 3),
             "error": self.error,
@@ -104,48 +103,72 @@ class Ending:
 
 
 class Observer(Protocol):
-    """Watches a study's trials."""
+    """Is notified of everything that happens to a study's trials."""
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
+        """A trial was handed to the runner.
+
+        Parameters
+        ----------
+        proposal : the trial.
+        runner_id : id that Ray Tune gave it.
+        """
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
+        """A trial has finished an epoch.
+
+        Parameters
+        ----------
+        proposal : the trial.
+        report : its state after the epoch.
+        """
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on elsewhere."""
+        """A trial's worker died, and the trial resumes on another one.
+
+        Parameters
+        ----------
+        proposal : the trial.
+        reason : why the worker died, in one line.
+        """
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
+        """A trial has ended.
+
+        Parameters
+        ----------
+        proposal : the trial.
+        ending : how it ended.
+        """
 
 
 class Observers:
-    """Several observers as one, called in the given order.
+    """Several observers as one, notified in the given order.
 
     Parameters
     ----------
-    observers : those to call.
+    observers : the observers.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
-        """A trial was handed to the runner."""
+        """Notify all: a trial was handed to the runner."""
         for observer in self._observers:
             observer.started(proposal, runner_id)
 
     def reported(self, proposal: Proposal, report: Report) -> None:
-        """A trial has finished an epoch."""
+        """Notify all: a trial has finished an epoch."""
         for observer in self._observers:
             observer.reported(proposal, report)
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
-        """A trial's worker died, and the trial goes on elsewhere."""
+        """Notify all: a trial's worker died, and the trial resumes on another one."""
         for observer in self._observers:
             observer.recovered(proposal, reason)
 
     def ended(self, proposal: Proposal, ending: Ending) -> None:
-        """A trial is over."""
+        """Notify all: a trial has ended."""
         for observer in self._observers:
             observer.ended(proposal, ending)

@@ -1,4 +1,4 @@
-"""What a trial gets of a machine."""
+"""Resources: what a trial gets, and what a node has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.numbers import is_number
 
 AUTO = "auto"
-"""In place of a study's resources: measure one trial, and pack accordingly."""
+"""Given as a study's resources: measure one trial, and pack trials accordingly."""
 GB = 1e9
 _KINDS = ("cpu", "gpu", "memory_gb")
 
@@ -23,7 +23,7 @@ class Node:
     cpus: float
     gpus: float = 0.0
     memory: float = math.inf
-    """Bytes; infinite where the node does not say."""
+    """Bytes; infinite if the node does not report it."""
 
     def __str__(self) -> str:
         memory = f", {self.memory / GB:.1f} GB" if math.isfinite(self.memory) else ""
@@ -37,9 +37,9 @@ class Resources:
     cpu: float = 1.0
     gpu: float = 0.0
     memory: float = 0.0
-    """Bytes of main memory that are set aside for it; 0 sets none aside."""
+    """Bytes of main memory that are reserved for it; 0 reserves none."""
     auto: bool = False
-    """Not known yet: to be measured on the cluster before the first trial."""
+    """Whether it is still to be measured on the cluster, before the first trial."""
 
     @property
     def threads(self) -> int:
@@ -48,19 +48,19 @@ class Resources:
 
     def __str__(self) -> str:
         if self.auto:
-            return "what a measured trial takes"
+            return "what a measured trial needs"
         kinds = [f"{self.cpu:g} CPU"]
         kinds += [f"{self.gpu:g} GPU"] if self.gpu else []
         kinds += [f"{self.memory / GB:.2g} GB"] if self.memory else []
         return ", ".join(kinds)
 
     def fit(self, node: Node) -> int:
-        """How many trials the node runs at once."""
+        """How many trials `node` runs at once."""
         counts = [has / wanted for has, wanted in self._shares(node) if wanted]
         return math.floor(min(counts) + 1e-9)
 
     def _shares(self, node: Node) -> list[tuple[float, float]]:
-        """What the node has and what is wanted of it; shares of a GPU lie on one GPU each."""
+        """What the node has and what a trial needs; a share of a GPU lies on a single GPU."""
         if 0 < self.gpu < 1:
             gpus = (node.gpus * math.floor(1 / self.gpu + 1e-9), 1.0)
         else:
@@ -68,16 +68,20 @@ class Resources:
         return [(node.cpus, self.cpu), gpus, (node.memory, self.memory)]
 
     def for_ray(self) -> dict[str, float]:
-        """The same in Ray's words."""
+        """The same resources, as Ray names them."""
         return {"cpu": self.cpu, "gpu": self.gpu, "memory": self.memory}
 
 
 def read_resources(given: Mapping[str, Any] | str) -> Resources:
-    """Resources from what a study says: a mapping, or "auto".
+    """The resources of a study, checked.
+
+    Parameters
+    ----------
+    given : amounts by kind (`cpu`, `gpu`, `memory_gb`), or "auto".
 
     Raises
     ------
-    UserError : an unknown kind, or an amount that is none.
+    UserError : an unknown kind, or an amount that is not allowed.
     """
     if isinstance(given, str):
         if given != AUTO:

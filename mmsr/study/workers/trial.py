@@ -1,6 +1,6 @@
-"""A trial, as it runs on a worker: train one config, report each epoch with a checkpoint.
+"""A trial as it runs on a worker: train one config, report each epoch with a checkpoint.
 
-The worker opens the development data by itself (memory-mapped, so processes of one node share it)
+The worker opens the development data itself (memory-mapped, so that processes on one node share it)
 and knows neither Optuna nor the tracking server.
 """
 
@@ -37,7 +37,7 @@ _ENVIRONMENT = {
     errno.EMFILE,
     errno.ENFILE,
 }
-"""System errors that a trial's settings have no part in."""
+"""System errors that are not due to a trial's settings."""
 
 
 class _Epoch(Protocol):
@@ -53,15 +53,15 @@ class _Epoch(Protocol):
 
 
 def run_trial(settings: dict[str, Any]) -> None:
-    """Run one trial; the function that Ray Tune calls.
+    """Run one trial; Ray Tune calls this function.
 
-    An exception ends in a report of the failure rather than in Ray's hands: the same again would
-    raise again. Only a worker that dies, or is out of memory, is started anew, from the newest
-    checkpoint.
+    An exception is reported as a failure instead of being left to Ray, which would retry it: the
+    same training would raise it again. Only a worker that dies, or is out of memory, is started
+    again, from the newest checkpoint.
 
     Parameters
     ----------
-    settings : `task`, a `Task` as JSON.
+    settings : a `Task` as JSON, under the key `task`.
     """
     from ray import tune
 
@@ -70,7 +70,7 @@ def run_trial(settings: dict[str, Any]) -> None:
         with _resumption(task, tune.get_checkpoint()) as resume:
             _train(task, resume, tune)
     except Exception as error:
-        if out_of_memory(error):  # perhaps for others; memory is only free in a new worker
+        if out_of_memory(error):  # others may have used it; only a new worker frees this one's
             raise
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
@@ -80,7 +80,7 @@ def run_trial(settings: dict[str, Any]) -> None:
         )
         tune.report({"failure": failure.model_dump_json()})
     finally:
-        if task.device == "cuda":  # the worker stays for the next trial, its memory should not
+        if task.device == "cuda":  # the worker is reused for the next trial
             import torch
 
             torch.cuda.empty_cache()
@@ -88,7 +88,7 @@ def run_trial(settings: dict[str, Any]) -> None:
 
 @contextmanager
 def _resumption(task: Task, own: Any) -> Iterator[Path | None]:
-    """Folder of the checkpoint to go on from, on this machine: the worker's own comes first."""
+    """Folder here of the checkpoint to resume from: the worker's own, else the task's."""
     from pyarrow.fs import LocalFileSystem
 
     if own is not None and not isinstance(own.filesystem, LocalFileSystem):
@@ -116,7 +116,7 @@ def _train(task: Task, resume: Path | None, tune: Any) -> None:
         yielded = True
         with _home_shared(task.home):
             _report(result, text, costs, time.monotonic() - started, tune)
-    if not yielded and before is not None:  # it had finished before its driver could note it
+    if not yielded and before is not None:  # it had finished before its driver could record it
         tune.report({"report": before.model_dump_json()})
 
 
@@ -150,7 +150,7 @@ def _report(
 
 @contextmanager
 def _home_shared(home: str) -> Iterator[None]:
-    """Ray looks for the driver's folder before it puts a checkpoint there."""
+    """Explain Ray's error if this node's home is another folder than the driver's."""
     try:
         yield
     except RuntimeError as error:
@@ -163,11 +163,11 @@ def _home_shared(home: str) -> Iterator[None]:
 
 
 class _WrongMachine(UserError):
-    """The machine lacks the study's data set, has another of its name, or has a home of its own."""
+    """The machine lacks the study's data set, has another one of that name, or another home."""
 
 
 def _from_environment(error: BaseException | None) -> bool:
-    """Whether the machine is at fault; an error that explains a system error counts as that."""
+    """Whether the machine is at fault; an error caused by a system error counts as that."""
     while error is not None:
         if isinstance(error, _WrongMachine):
             return True
@@ -179,7 +179,18 @@ def _from_environment(error: BaseException | None) -> bool:
 
 @lru_cache(maxsize=1)
 def open_dataset(name: str, content_hash: str, home: str) -> Dataset:
-    """Open the data set, once for all trials of a worker that is used again."""
+    """Open the data set, once for all trials of a reused worker.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    content_hash : hash that its contents must have.
+    home : `$MMSR_HOME`, for the error.
+
+    Raises
+    ------
+    UserError : it is not there, or has other contents.
+    """
     try:
         dataset = Dataset.open(name)
     except UserError as error:
@@ -193,7 +204,12 @@ def open_dataset(name: str, content_hash: str, home: str) -> Dataset:
 
 
 def load_trainer(path: str) -> Callable[..., Iterator[_Epoch]]:
-    """The training generator of an import path, `module:function`."""
+    """The training generator of an import path.
+
+    Parameters
+    ----------
+    path : the import path, `module:function`.
+    """
     module, _, name = path.partition(":")
     found: Callable[..., Iterator[_Epoch]] = getattr(import_module(module), name)
     return found
