@@ -167,7 +167,7 @@ def test_dry_run_shows_and_schedules_nothing(finished):
     assert "at once on this machine" in out
     assert "GB at the peak of the first known settings" in out
     assert "an epoch" in out or "one epoch" in out
-    assert "if each of 5 trials trained all of its 3 epochs" in " ".join(out.split())
+    assert "for 5 trials of 3 epochs at this speed" in " ".join(out.split())
     assert "graph.n_codes" in out
     assert files() == before
     again, _ = finished.driver.run("--dry-run", "--name", "other")
