@@ -12,6 +12,9 @@ from pathlib import Path
 
 from mmsr.remote import RemotePath, is_uri
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What can name a data set or a study."""
+
 
 def home() -> Path:
     """The folder of data sets, caches, studies and the local MLflow store (default `~/.mmsr`).

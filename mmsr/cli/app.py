@@ -49,7 +49,6 @@ def _as_user_error() -> Iterator[None]:
 app = typer.Typer(
     cls=_OneLine,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -77,8 +76,8 @@ def mmsr(
 ) -> None:
     """Hyperparameter studies for multi-modal sequential recommendation.
 
-    Start with `mmsr data demo` and `python studies/demo.py`. Everything is kept under $MMSR_HOME,
-    by default ~/.mmsr.
+    Start with `mmsr data demo` and `mmsr study new first --dataset demo`. Everything is kept under
+    $MMSR_HOME, by default ~/.mmsr.
     """
 
 

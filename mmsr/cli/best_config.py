@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmsr.cli.options import StudyStorage
+from mmsr.cli.options import StudyName, StudyStorage
 from mmsr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Export a study's best config, to train it again.")
@@ -21,7 +21,7 @@ def best_config() -> None:
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="Study by name.")],
+    name: StudyName,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="File to write; - is stdout.")
     ] = "-",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mmsr.cli.options import known_datasets
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -189,7 +190,9 @@ def list_() -> None:
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(help="Data set by name.")]) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(help="Data set by name.", autocompletion=known_datasets)],
+) -> None:
     """Show a data set's size, histories, modalities, splits and origin.
 
     All of it comes from the manifest; neither histories nor the test part are read.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from mmsr.cli.options import Address, DryRun, StudyStorage, StudyTracking
+from mmsr.cli.options import Address, DryRun, StudyName, StudyStorage, StudyTracking
 
 if TYPE_CHECKING:
     from mmsr.finalize.request import FinalPlan
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def finalize(
-    name: Annotated[str, typer.Argument(help="Study by name.")],
+    name: StudyName,
     top: Annotated[
         int | None, typer.Option(help="How many of the best trials by validation. Default: 1.")
     ] = None,

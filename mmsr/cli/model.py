@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from mmsr.cli.options import ConfigFile, Settings
+from mmsr.cli.options import ConfigFile, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_yaml
 from mmsr.errors import UserError
 
@@ -34,7 +34,9 @@ def list_() -> None:
 def describe(
     dataset: Annotated[
         str | None,
-        typer.Argument(help="Data set by name. Default: a made-up batch."),
+        typer.Argument(
+            help="Data set by name. Default: a made-up batch.", autocompletion=known_datasets
+        ),
     ] = None,
     config: ConfigFile = None,
     settings: Settings = None,

@@ -1,12 +1,39 @@
-"""Options that several commands have."""
+"""Options and arguments that several commands have, and what completes them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mmsr import paths
+
+
+def known_datasets() -> list[str]:
+    """Names that complete a data set's: those on this machine."""
+    return _folders_with("manifest.json", paths.datasets)
+
+
+def known_studies() -> list[str]:
+    """Names that complete a study's."""
+    return _folders_with("study.json", paths.studies)
+
+
+def _folders_with(file: str, parent: Callable[[], Path]) -> list[str]:
+    """Names of the folders that have a file; none where that cannot be told.
+
+    It runs at every press of the tab key, so it only looks at names, and an error has no place.
+    """
+    try:
+        found = [path.parent.name for path in parent().glob(f"*/{file}")]
+    except (OSError, RuntimeError):  # RuntimeError: `~` without a home
+        return []
+    return sorted(name for name in found if paths.NAME.fullmatch(name))
+
+
+StudyName = Annotated[str, typer.Argument(help="Study by name.", autocompletion=known_studies)]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="YAML config, e.g. from `mmsr best-config export`."),

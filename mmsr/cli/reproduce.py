@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mmsr.cli.options import Address, DryRun
+from mmsr.cli.options import Address, DryRun, known_datasets
 from mmsr.config import parse_settings
 from mmsr.errors import UserError
 
@@ -21,7 +21,7 @@ def reproduce(
             "or `fig5` (codes and links)."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Data set by name.")],
+    dataset: Annotated[str, typer.Option(help="Data set by name.", autocompletion=known_datasets)],
     rows: Annotated[
         str | None,
         typer.Option(

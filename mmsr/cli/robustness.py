@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mmsr.cli.options import Device, StudyStorage, StudyTracking
+from mmsr.cli.options import Device, StudyStorage, StudyTracking, known_studies
 from mmsr.errors import UserError
 from mmsr.robustness.request import RATES
 
 
 def robustness(
     name: Annotated[
-        str, typer.Argument(help="Study by name, a checkpoint folder, or a config file.")
+        str,
+        typer.Argument(
+            help="Study by name, a checkpoint folder, or a config file.",
+            autocompletion=known_studies,
+        ),
     ],
     modalities: Annotated[
         str | None,

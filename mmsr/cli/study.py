@@ -1,4 +1,4 @@
-"""`mmsr study`: look at studies."""
+"""`mmsr study`: write study files, look at studies."""
 
 from __future__ import annotations
 
@@ -9,28 +9,49 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.cli import finalize
+from mmsr.cli.options import StudyName, known_datasets
 from mmsr.errors import UserError
 from mmsr.format import percent, seconds
 
-app = typer.Typer(no_args_is_help=True, help="List, inspect and finalize studies.")
+app = typer.Typer(no_args_is_help=True, help="Write, list, inspect and finalize studies.")
 app.command("finalize")(finalize.finalize)
 
-Name = Annotated[str, typer.Argument(help="Study by name.")]
 Storage = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Optuna's database; default: where the study was run."),
 ]
 
 
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the study and, without .py, of the file.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            metavar="DATASET",
+            help="Data set that the study searches on.",
+            autocompletion=known_datasets,
+        ),
+    ],
+) -> None:
+    """Write a commented study file NAME.py into the current folder."""
+    from mmsr.study.planning.study_file import write_study_file
+
+    path = write_study_file(name, dataset)
+    console = Console(highlight=False)
+    console.print(f"wrote {path}; check it with: python {path} --dry-run", soft_wrap=True)
+    console.print(f"then run it with: python {path}", soft_wrap=True)
+
+
 @app.command("list")
 def list_() -> None:
     """List the studies that were run from this $MMSR_HOME."""
-    from mmsr.study.storage.folder import find_study, study_names
+    from mmsr.study.storage.folder import HOW_TO_START, find_study, study_names
 
     console = Console()
     names = study_names()
     if not names:
-        console.print("no studies yet: run `python studies/demo.py`")
+        console.print(f"no studies yet: {HOW_TO_START}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
@@ -48,7 +69,7 @@ def list_() -> None:
 
 
 @app.command()
-def status(name: Name, storage: Storage = None) -> None:
+def status(name: StudyName, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
@@ -95,7 +116,7 @@ def status(name: Name, storage: Storage = None) -> None:
 
 @app.command()
 def leaderboard(
-    name: Name,
+    name: StudyName,
     top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 10,
     storage: Storage = None,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmsr.cli.options import ConfigFile, Device, Settings
+from mmsr.cli.options import ConfigFile, Device, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.errors import UserError
 
@@ -23,7 +23,10 @@ SHOWN = ("valid/hr@5", "valid/mrr@5", "valid/hr@20", "valid/mrr@20")
 def train(
     dataset: Annotated[
         str | None,
-        typer.Argument(help="Data set by name; not needed where the config names it."),
+        typer.Argument(
+            help="Data set by name; not needed where the config names it.",
+            autocompletion=known_datasets,
+        ),
     ] = None,
     config: ConfigFile = None,
     settings: Settings = None,

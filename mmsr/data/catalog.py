@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data.folders import NAME, cannot
+from mmsr.data.folders import cannot
 from mmsr.data.manifest import MANIFEST_FILE
 from mmsr.errors import unknown
+from mmsr.paths import NAME
 
 
 def names() -> list[str]:

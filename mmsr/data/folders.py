@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ from mmsr import paths
 from mmsr.data.manifest import MANIFEST_FILE
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+from mmsr.paths import NAME
 
 
 def check_name(name: str) -> None:

@@ -61,7 +61,8 @@ def find_site(
     if paths.remote() is not None:
         check_remote(paths.named_home())
     given = read_resources(resources)
-    opened = _open_dataset(dataset)
+    check_dataset(dataset)
+    opened = Dataset.open(dataset)
     storage = normalised(storage or default_storage())
     tracking = normalised(tracking or default_uri())
     check_database(storage, "storage")
@@ -75,7 +76,13 @@ def find_site(
     return Site(opened, given, storage, tracking, address, home)
 
 
-def _open_dataset(name: str) -> Dataset:
+def check_dataset(name: str) -> None:
+    """Check that there is a data set of this name.
+
+    Raises
+    ------
+    UserError : there is none; it says how to import it.
+    """
     known = dataset_names()
     if name not in known:
         if name == "demo":
@@ -86,4 +93,3 @@ def _open_dataset(name: str) -> Dataset:
                 "--features MODALITY=FILE`"
             )
         raise UserError(f"{unknown('dataset', name, known)}; {hint}")
-    return Dataset.open(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
 from mmsr.errors import UserError, unknown
+from mmsr.paths import NAME
 from mmsr.remote import AnyPath, RemotePath
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+HOW_TO_START = "write one with `mmsr study new NAME --dataset DATASET`, and run it"
+"""What to do where there is no study."""
 
 
 class StudyRecord(BaseModel):
@@ -53,7 +54,7 @@ class StudyFolder:
     """
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise UserError(
                 f"bad study name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
                 "beginning with a letter or digit"
@@ -187,9 +188,9 @@ def find_study(name: str) -> tuple[StudyFolder, StudyRecord]:
     ------
     UserError : there is no study of this name.
     """
-    record = StudyFolder(name).read_record() if _NAME.fullmatch(name) else None
+    record = StudyFolder(name).read_record() if NAME.fullmatch(name) else None
     if record is None:
-        raise unknown("study", name, study_names(), hint="run `python studies/demo.py` for one")
+        raise unknown("study", name, study_names(), hint=HOW_TO_START)
     return StudyFolder(name), record
 
 

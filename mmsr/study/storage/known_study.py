@@ -11,7 +11,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.study.storage import database
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
-from mmsr.study.storage.folder import StudyFolder, study_names
+from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
 from mmsr.study.storage.progress import is_over
 from mmsr.tracking import RunState, Tracker, default_uri
 from mmsr.tracking.databases import normalised, without_password
@@ -86,7 +86,7 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
         same = record is not None and record.storage == without_password(normalised(named))
         storage = named if record is None or same else None
     if record is None and storage is None:
-        hint = "run `python studies/demo.py` for one, or name its --storage"
+        hint = f"{HOW_TO_START}, or name its --storage"
         raise unknown("study", name, study_names(), hint=hint)
     url = normalised(storage or (record.storage if record else database.default_storage()))
     if storage is None and ":***@" in url:

@@ -244,7 +244,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert "opened already" in out
     assert read_final(known.folder.finalized) == record
     out, _ = run("study", "finalize", "small", "--seeds", "1")
-    assert "of other configs or seeds than are asked for now" in out
+    assert "for other configs or seeds than those asked for now" in out
     # Of what is asked for now everything is known: --again opens nothing.
     run(*arguments[:3], "--top", "2", "--seeds", "1", "--no-optimism", "--again")
     narrower = read_final(known.folder.finalized)
