@@ -154,7 +154,7 @@ class Driver:
             waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
         if waiting:
             console.print(
-                f"{waiting} tracking events are kept in {plan.folder.path}: the same command ships "
+                f"{waiting} tracking events wait in {plan.folder.path}: the same command ships "
                 "them",
                 soft_wrap=True,
             )
