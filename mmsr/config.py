@@ -1,7 +1,8 @@
 """Frozen typed configs: one tree describes one training run completely.
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
-The model's part of the tree is in `mmsr.model_config`, the graph's in `mmsr.graph_config`.
+The parts of the tree are in modules of their own, with names that this module exports again:
+`mmsr.graph_config`, `mmsr.model_config` and `mmsr.training_config`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsr.errors import UserError, unknown
 from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
@@ -23,6 +24,7 @@ from mmsr.model_config import (
     GcnConfig,
     ModelConfig,
 )
+from mmsr.training_config import METRICS, TOP_K, VALID_METRICS, TrainingConfig
 
 __all__ = [
     "AGGREGATOR_NAMES",
@@ -44,54 +46,20 @@ __all__ = [
     "read_yaml",
 ]
 
-TOP_K = (5, 10, 20)
-METRICS = tuple(f"{name}@{k}" for name in ("hr", "mrr", "ndcg") for k in TOP_K)
-VALID_METRICS = tuple(f"valid/{name}" for name in METRICS)
-
-
-class TrainingConfig(Frozen):
-    """Optimisation, selection and numerics."""
-
-    epochs: int = Field(default=100, ge=1)
-    """Most epochs; early stopping may come first."""
-    patience: int = Field(default=8, ge=1)
-    """Epochs without a better validation score before training stops."""
-    select_by: str = "valid/mrr@20"
-    """Validation metric that chooses the best epoch."""
-    batch_size: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    gradient_clip: float = Field(default=5.0, gt=0)
-    """Largest Euclidean norm of the whole gradient."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    averaging: float = Field(default=0.999, ge=0, lt=1)
-    """Share of the running average of the weights that a step keeps; evaluation and the saved best
-    model use the average. With 0 they use the newest weights, as the paper's authors do."""
-    modality_dropout: ModalityDropoutConfig = ModalityDropoutConfig()
-    robust_auc: bool = False
-    """At the end, measure `valid/robust_auc` (see `mmsr.evaluation.robustness.robust_auc`)."""
-    bf16: bool = False
-    """Large products in bfloat16 (`mmsr.models.products`); all else stays float32."""
-    mask_seen: bool = False
-    """Leave the items of the history out of the ranking."""
-    threads: int | None = Field(default=None, ge=1, le=1024)
-    """CPU threads; None stands for all cores. Exact replays need the same number."""
-
-    @model_validator(mode="after")
-    def _metric_exists(self) -> TrainingConfig:
-        if self.select_by not in VALID_METRICS:
-            raise ValueError(str(unknown("metric", self.select_by, VALID_METRICS)))
-        return self
-
 
 class Config(Frozen):
     """Everything that decides the outcome of one training run, except the data."""
 
     dataset: str
+    """Name of the prepared data set."""
     seed: int = Field(default=2023, ge=0, lt=2**32)
+    """Seed of the initial weights, the order of batches and dropout."""
     graph: GraphConfig = GraphConfig()
+    """How histories and modality features become graphs."""
     model: ModelConfig = ModelConfig()
+    """The model."""
     training: TrainingConfig = TrainingConfig()
+    """How the model is trained."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Config:
@@ -158,12 +126,14 @@ class Config(Frozen):
 
 
 class Recorded(BaseModel):
-    """What an exported config says about the run that it comes from."""
+    """What an exported config records about the run that it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     dataset_hash: str | None = None
+    """Content hash of the data set; None if it was not recorded."""
     metrics: dict[str, float] = {}
+    """Validation metrics of the best epoch, by name."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class MissingConfig(Frozen):
     rate: float = Field(default=0.0, ge=0, le=1)
     """Share of the items that have a modality and lose it."""
     modalities: tuple[str, ...] | None = None
-    """Modalities that are missing; None stands for all that the graph has."""
+    """Modalities that are missing; None takes all that the graph has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the choice."""
 
@@ -36,23 +36,27 @@ class ModalityDropoutConfig(Frozen):
 
 
 class GraphConfig(Frozen):
-    """How the histories and modality features become graphs (design, section 4)."""
+    """How histories and modality features become graphs."""
 
     n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
     """Clusters per modality: one number for all modalities, or a number for each by name."""
     links_per_item: int = Field(default=1, ge=1)
     """Nearest codes that each item is linked to, in each modality."""
     reduction: Literal["pca", "none"] = "pca"
+    """What happens to features before clustering: `pca` reduces them to their principal components,
+    `none` leaves them as they are."""
     reduced_width: int = Field(default=128, ge=1)
-    """Feature width after the reduction (not used with `reduction="none"`)."""
+    """Number of principal components to keep; not used with `reduction="none"`."""
     clustering: Literal["kmeans", "gmm"] = "kmeans"
+    """How features are clustered into codes: `kmeans` is mini-batch k-means, `gmm` a Gaussian
+    mixture with diagonal covariances."""
     max_history: int = Field(default=50, ge=1)
     """Latest items of a history that enter its graph."""
     modalities: tuple[str, ...] | None = None
-    """Modalities to use; None stands for all that the data set has."""
+    """Modalities to use; None takes all that the data set has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of reduction and clustering, apart from the config's `seed`, so that trials which differ
-    only in other settings share their codes."""
+    """Seed of reduction and clustering, separate from the config's `seed`, so that trials with
+    the same graph settings share their codes."""
     missing: MissingConfig = MissingConfig()
     """Items that lose modalities, in addition to those that lack them anyway."""
 

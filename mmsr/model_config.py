@@ -23,12 +23,21 @@ class DualAttentionConfig(Frozen):
     order: Literal["gated", "synchronous", "ni_hohe", "ni_heho", "hohe", "heho", "ho", "he"] = (
         "gated"
     )
-    """`gated`: update gate over the two non-invasive branches (the full model); others: table 4."""
+    """How the homogeneous pass (within a node type) and the heterogeneous one (across types) are
+    combined; all but `gated` are ablations of table 4.
+
+    - `gated`: an update gate over `ni_hohe` and `ni_heho` (eqs. 16, 17), the full model.
+    - `synchronous`: both passes side by side, joined by a linear map (eq. 15).
+    - `ni_hohe`, `ni_heho`: non-invasive, the first pass changes only the scores of the second; the
+      homogeneous pass is first in `ni_hohe`, the heterogeneous one in `ni_heho`.
+    - `hohe`, `heho`: the second pass runs over the result of the first.
+    - `ho`, `he`: the homogeneous or the heterogeneous pass alone.
+    """
     share_qkv: bool = True
-    """One projection serves as query, key and value."""
+    """Use one projection as query, key and value."""
     scaled: bool = False
     """Divide heterogeneous scores by √width, which eq. (13) does not. Unscaled scores may grow
-    until nodes read only their codes, or nothing of them; which is better depends on the data."""
+    until nodes read only their codes, or none of them; which is better depends on the data."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
     negative_slope: float = Field(default=0.1, ge=0, le=1)
@@ -116,24 +125,45 @@ AGGREGATOR_NAMES = tuple(
 
 
 class ModelConfig(Frozen):
-    """The MMSR model (design, section 4)."""
+    """The MMSR model: its sizes, and how nodes become a user vector and scores."""
 
     width: int = Field(default=128, ge=1)
+    """Width of all embeddings, nodes and user vectors."""
     layers: int = Field(default=1, ge=1, le=8)
+    """Number of aggregator layers."""
     fusion: Literal["adaptive", "early", "late"] = "adaptive"
+    """Where modalities meet.
+
+    - `adaptive`: in the graph, whose nodes are items and codes; the aggregator fuses them.
+    - `early`: before the graph, which has only items; the embeddings of an item and its codes are
+      joined (eqs. 3, 4).
+    - `late`: after the graphs, one for the items and one for each modality's codes; their user
+      vectors are joined (eqs. 5, 6).
+    """
     aggregator: AggregatorConfig = DualAttentionConfig()
+    """How nodes read their neighbours, by `name`."""
     readout: Literal["last", "mean", "attention", "last_n_attention"] = "last"
+    """How the nodes of a graph become one user vector.
+
+    - `last`: the node of the last item.
+    - `mean`: the mean of all item nodes.
+    - `attention`: soft attention over all item nodes, queried by the last item.
+    - `last_n_attention`: the same over the items at the last `last_n` positions only.
+    """
     last_n: int = Field(default=5, ge=1)
     """Latest positions that the readout `last_n_attention` reads."""
     scoring: Literal["item", "item_and_codes"] = "item"
-    """What user vectors are compared with; codes give rare and new items a score (not in the
-    paper)."""
+    """The item vectors that user vectors are compared with: `item` takes item embeddings (eq. 7),
+    `item_and_codes` adds the mean embedding of the item's codes in each modality, so that rare and
+    new items get useful scores (not in the paper)."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout on the nodes that enter the first layer; the paper has none."""
     position_embedding: bool = True
+    """Add an embedding of the positions where a node occurs (e^po); without it: table 4."""
     type_embedding: bool = True
+    """Add an embedding of a node's type (e^ty); without it: table 4."""
 
     @model_validator(mode="after")
     def _order_has_neighbours(self) -> ModelConfig:

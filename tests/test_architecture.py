@@ -25,6 +25,7 @@ FLOORS = {
     "paths": 0,
     "provenance": 0,
     "remote": 0,
+    "training_config": 0,
     "data": 1,
     "tracking": 1,
     "graph": 2,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+from itertools import pairwise
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mmsr
 from mmsr.config import (
     AGGREGATOR_NAMES,
     VALID_METRICS,
@@ -181,3 +185,30 @@ def test_an_exported_file_holds_config_and_provenance(tmp_path):
     plain = tmp_path / "plain.yaml"
     plain.write_text(config.to_yaml())
     assert read_export(plain) is None
+
+
+def undocumented_fields(source):
+    """Fields `Class.field` of all classes of a source, but `name`, without a docstring below."""
+    for cls in ast.walk(ast.parse(source)):
+        if not isinstance(cls, ast.ClassDef):
+            continue
+        for field, below in pairwise([*cls.body, ast.Pass()]):
+            if not isinstance(field, ast.AnnAssign) or ast.unparse(field.target) == "name":
+                continue
+            constant = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if not constant or not isinstance(below.value.value, str):
+                yield f"{cls.name}.{ast.unparse(field.target)}"
+
+
+def test_every_field_of_a_config_says_what_it_is():
+    files = sorted(Path(mmsr.__file__).parent.glob("*config.py"))
+    assert {file.stem for file in files} >= {"config", "graph_config", "model_config"}
+    for file in files:
+        assert list(undocumented_fields(file.read_text())) == [], file.name
+
+
+def test_a_field_without_a_docstring_is_found():
+    source = (
+        'class A:\n    name: str\n    a: int = 1\n    b: int\n    """What it is."""\n    c: int'
+    )
+    assert list(undocumented_fields(source)) == ["A.a", "A.c"]

@@ -1,4 +1,43 @@
-"""Protocols that split histories, and the (history, target) examples that result."""
+"""Protocols that split histories, and the (history, target) examples that result.
+
+A protocol divides each user's history, in the order of time, into train | validation | test.
+
+- `ratio`: test is the last fifth of each user's items (rounded down), validation the last fifth
+  of the rest.
+- `leave-one-out`: test is each user's last item, validation the one before.
+- `temporal`: test is what happens from one moment on, the same for all users; validation begins at
+  an earlier moment.
+
+Examples
+--------
+Two users: the first with five interactions, at the times 1 to 5, the second with three, at 6 to 8.
+
+>>> histories = Histories(
+...     items=np.array([10, 11, 12, 13, 14, 20, 21, 22], dtype=np.int32),
+...     offsets=np.array([0, 5, 8]),
+...     times=np.arange(1, 9),
+... )
+>>> def parts(split):
+...     for user, n in enumerate(histories.lengths):
+...         items = histories.items[histories.offsets[user] :][:n].tolist()
+...         valid = n - split.n_test[user] - split.n_valid[user]
+...         test = n - split.n_test[user]
+...         print(items[:valid], items[valid:test], items[test:])
+>>> parts(split_ratio(histories))  # a fifth of three items is none
+[10, 11, 12, 13] [] [14]
+[20, 21, 22] [] []
+>>> parts(split_leave_one_out(histories))
+[10, 11, 12] [13] [14]
+[20] [21] [22]
+>>> parts(split_temporal(histories))  # validation from time 7, test from time 8
+[10, 11, 12, 13, 14] [] []
+[20] [21] [22]
+
+A target needs a history, so the first item of a user is never one:
+
+>>> split_leave_one_out(histories).count_targets(histories.lengths)  # train, validation, test
+(2, 2, 2)
+"""
 
 from __future__ import annotations
 

@@ -39,6 +39,14 @@ def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
     Raises
     ------
     FloatingPointError : a target's score is NaN and has no rank: the model has diverged.
+
+    Examples
+    --------
+    Item 3 scores highest, items 0 and 2 tie: as a target, each of them counts the other as better.
+
+    >>> scores = torch.tensor([[0.5, 0.1, 0.5, 0.9]])
+    >>> [ranks_of(scores, torch.tensor([target])).item() for target in range(4)]
+    [3, 4, 3, 1]
     """
     target_scores_B1 = scores_BI.gather(1, targets_B.long().unsqueeze(1))
     if target_scores_B1.isnan().any():
@@ -89,6 +97,19 @@ def ranking_metrics(ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K) -> d
     ------
     UserError : there are no ranks.
     ValueError : a rank or a cutoff is below 1.
+
+    Examples
+    --------
+    Of two targets one is ranked first, the other fourth:
+
+    >>> for name, value in ranking_metrics(np.array([1, 4]), top_k=[3, 5]).items():
+    ...     print(name, round(value, 4))
+    hr@3 0.5
+    mrr@3 0.5
+    ndcg@3 0.5
+    hr@5 1.0
+    mrr@5 0.625
+    ndcg@5 0.7153
     """
     if ranks.size == 0:
         raise UserError(

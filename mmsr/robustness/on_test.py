@@ -130,4 +130,4 @@ def report_test(look: TestLook, console: Console) -> None:
         for path in files:
             console.print(f"wrote {path}", markup=False, soft_wrap=True)
         if waiting := record_robustness(look.known, results, files):
-            console.print(f"{waiting} tracking events are kept in {look.known.folder.path}")
+            console.print(f"{waiting} tracking events wait in {look.known.folder.path}")

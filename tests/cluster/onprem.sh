@@ -100,7 +100,7 @@ on_laptop() {
   wait_for_nodes 3
   ray submit ~/onprem.yaml studies/demo.py -- --trials 8 --name second >~/second.log 2>&1 ||
     { tail -30 ~/second.log; fail "the study did not go on"; }
-  grep -E 'going on|go on from|trials:' ~/second.log || tail -25 ~/second.log
+  grep -E 'exists: resuming|resumes? from|trials:' ~/second.log || tail -25 ~/second.log
   expect_trials second 8
 
   say "ray job submit: a study from the laptop's working tree"

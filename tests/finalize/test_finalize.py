@@ -324,7 +324,7 @@ def test_what_is_shown_says_what_it_takes_to_read_it(known, finalized):
         assert "test of 2 configs × 2 seeds, chosen on validation" in text
         assert "trial 2 was chosen for valid/mrr@20 30.000 %" in text
         assert "of it is luck" in text
-        assert "the study was not finished: 3 of 4 trials were over" in text
+        assert "the study was not finished: 3 of 4 trials were done" in text
         assert "test opened 1 time for this study, first 2026-01-01" in text
         assert "2 – 1" in text
     table = shown(record, 80).splitlines()[2:8]

@@ -156,7 +156,7 @@ class Driver:
             waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
         if waiting:
             console.print(
-                f"{waiting} tracking events are kept in {journal_of.folder.path}: the same command "
+                f"{waiting} tracking events wait in {journal_of.folder.path}: the same command "
                 "ships them",
                 soft_wrap=True,
             )

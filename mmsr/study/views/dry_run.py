@@ -23,8 +23,6 @@ from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_clu
 from mmsr.study.workers.resources import GB, Node
 from mmsr.tracking.databases import without_password
 
-_HOUR = 3600.0
-
 
 def show_plan(plan: Plan) -> None:
     """Show what would run, after timing a part of one epoch; no trial is scheduled.
@@ -197,13 +195,9 @@ def _epoch(plan: Plan, measured: Measured) -> str:
 def _hours(plan: Plan, measured: Measured) -> str:
     trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
     rounds = -(-trials // at_once)
-    total = rounds * epochs * measured.epoch_seconds
-    time = f"{total / _HOUR:.2g} hours" if total >= _HOUR else seconds(total)
-    epoch = plural(epochs, "epoch")
-    return (
-        f"at most {time}, if each of {plural(trials, 'trial')} trained all of its {epoch} at this "
-        "speed; early stopping makes it less"
-    )
+    time = seconds(rounds * epochs * measured.epoch_seconds)
+    full = f"{plural(trials, 'trial')} of {plural(epochs, 'epoch')}"
+    return f"at most {time}, for {full} at this speed; early stopping makes it less"
 
 
 def _which(plan: Plan) -> str:

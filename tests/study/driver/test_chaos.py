@@ -296,7 +296,7 @@ def test_a_dead_head_is_told_and_the_study_goes_on_elsewhere(
         os.kill(cluster.server, signal.SIGKILL)
         out, err = driver.communicate(timeout=100)
     assert driver.returncode == 1, out + err
-    assert "the same command goes on" in out + err
+    assert "the same command resumes the study" in out + err
     assert "Traceback" not in out + err
     before = len(place.epochs())
     with cluster_of(place) as cluster:

@@ -67,7 +67,7 @@ def test_only_what_may_pass_is_tried_again(place, over):
     assert [lines.count(f"{OFTEN_LOST} {epoch}") for epoch in range(1, EPOCHS + 1)] == [1] * EPOCHS
     assert over.rows[NO_MEMORY].error.startswith("worker died 3 times: MemoryError: no room")
     assert over.rows[RAISING].error.startswith("ValueError: width 13 brings bad luck")
-    assert over.rows[HANGING].error == "time limit: 0.006 hours were over after epoch 1"
+    assert over.rows[HANGING].error == "time limit: 0.006 hours were used up after epoch 1"
     assert over.rows[HANGING].epochs == 1
 
 
@@ -113,5 +113,5 @@ def test_a_signal_to_the_whole_process_group_stops_in_good_order(place):
     os.killpg(process.pid, signal.SIGTERM)
     out, err = process.communicate(timeout=55)  # Ray gives up after 60 s
     assert process.returncode == 130, (out, err)
-    assert "the same command goes on" in out
+    assert "the same command resumes the study" in out
     assert "Traceback" not in out + err

@@ -194,7 +194,7 @@ def test_a_machine_at_fault_stops_the_study_and_fails_no_trial(study, ledger_of,
     full = Failure(error="OSError: no space left", traceback="", environment=True)
     ledger.fail("a", full)
     assert (ledger.stop_reason, ledger.fatal_error) == (
-        "trial 0 could not go on",
+        "trial 0 could not continue",
         "OSError: no space left",
     )
     assert ledger.release() == 2
@@ -431,6 +431,6 @@ def test_a_trial_that_trains_too_long_fails_and_is_not_tried_again(study, ledger
     now += 1e6
     assert ledger.expire() == [], "no worker has begun with `waits`"
     failed = [row.error for row in rows(study) if row.state == "failed"]
-    epochs = [f"time limit: 0.0167 hours were over after epoch {epoch}" for epoch in (1, 0, 1)]
+    epochs = [f"time limit: 0.0167 hours were used up after epoch {epoch}" for epoch in (1, 0, 1)]
     assert failed == epochs
     assert ledger.fatal_error == epochs[0], "the first three failed alike"

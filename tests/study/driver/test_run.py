@@ -152,7 +152,7 @@ def test_another_definition_is_refused(finished):
     assert "training.epochs was 3 and is 4" in err
     assert err.count("\n") == 1
     _, err = finished.driver.run("--set", "graph.n_codes=4", code=2)
-    assert "exists and is another one" in err
+    assert "exists with another definition" in err
 
 
 def test_dry_run_shows_and_schedules_nothing(finished):
@@ -167,7 +167,7 @@ def test_dry_run_shows_and_schedules_nothing(finished):
     assert "at once on this machine" in out
     assert "GB at the peak of the first known settings" in out
     assert "an epoch" in out or "one epoch" in out
-    assert "hours, if all 5 trials ran all 3 epochs" in out
+    assert "for 5 trials of 3 epochs at this speed" in " ".join(out.split())
     assert "graph.n_codes" in out
     assert files() == before
     again, _ = finished.driver.run("--dry-run", "--name", "other")
@@ -205,7 +205,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     row, config = best(rows(known.study), "small")
     assert (result.best.trial, result.best.epochs) == (row.number, row.best_epoch)
     assert result.seeds == (config.seed + 1, config.seed + 2)
-    assert "of it is luck" in out or "no luck in it" in out
+    assert "of it is luck" in out
     assert "test opened 1 time" in out
     assert "best so far" not in out
 
@@ -254,7 +254,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
 
     known.folder.write("finalized.json", json.dumps({"opened": ["2099-01-01"], "result": None}))
     _, err = run("study", "finalize", "small", "--seeds", "3", code=2)
-    assert "cut off" in err
+    assert "that call was interrupted" in err
 
     known.folder.finalized.unlink()
     narrow = ("study", "finalize", "small", "--seeds", "1", "--no-optimism")

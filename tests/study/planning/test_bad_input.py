@@ -92,7 +92,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"sampler": Tpe(startup_trials=-1)}, "at least 0"),
         ({"sampler": Grid()}, "training.learning_rate is continuous"),
         ({"objective": ["valid/mrr@20", "cost/dollars"]}, "unknown objective"),
-        ({"trainer": TEST_SELECTING}, "for `mmsr reproduce` alone"),
+        ({"trainer": TEST_SELECTING}, "only `mmsr reproduce` may use it"),
     ],
 )
 def test_a_wrong_study_file(refused, changes, told):

@@ -119,8 +119,11 @@ def test_what_the_space_does_not_have_is_left_out(small_study, other):
     ("changes", "why"),
     [
         ({"objective": "valid/hr@5"}, "other objective"),
-        ({"epochs": 5}, "fixes otherwise"),
-        ({"base": {"model.width": 16, "training.batch_size": 32}}, "fixes otherwise"),
+        ({"epochs": 5}, "in a setting that this study fixes"),
+        (
+            {"base": {"model.width": 16, "training.batch_size": 32}},
+            "in a setting that this study fixes",
+        ),
     ],
 )
 def test_values_that_cannot_be_compared_are_tried_not_told(small_study, other, changes, why):

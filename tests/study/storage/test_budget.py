@@ -133,6 +133,6 @@ def test_a_study_whose_budget_is_used_up_starts_nothing(small_study, study_home,
         small_study.main(["--hours", "1.5"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
-    assert "budget of 1.5 h is used up, more of it goes on" in said
+    assert "budget of 1.5 h is used up; a higher budget resumes the study" in said
     assert "Ray" not in said
     assert study.trials == []

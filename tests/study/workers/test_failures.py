@@ -25,7 +25,7 @@ from mmsr.study.workers.failures import kind_of, out_of_memory
             "out of memory",
         ),
         ("worker died 3 times: torch.OutOfMemoryError: CUDA out of memory. Tried", "out of memory"),
-        ("time limit: 2 hours were over after epoch 3", "time limit"),
+        ("time limit: 2 hours were used up after epoch 3", "time limit"),
     ],
 )
 def test_kinds(error, kind):

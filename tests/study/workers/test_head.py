@@ -71,7 +71,7 @@ def test_a_driver_that_hangs_in_ray_is_ended(watch, dead, left, capsys):
     seen = watch(dead, left=left, connected_to=dead)
     assert seen.said == [f"Ray's head at {dead} has died"]
     assert seen.code == CODE
-    assert "the same command goes on when there is one again" in capsys.readouterr().err
+    assert "once it is back, the same command resumes the study" in capsys.readouterr().err
 
 
 def test_nobody_is_told_while_the_head_answers(monkeypatch):
