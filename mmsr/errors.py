@@ -15,6 +15,10 @@ class UserError(ValueError):
     """
 
 
+class StorageLost(RuntimeError):
+    """The storage failed while a study was running."""
+
+
 def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> UserError:
     """Build the error for a name that is not among the known ones.
 

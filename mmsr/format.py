@@ -61,4 +61,6 @@ def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str
     body : lines of cells, as many as there are columns.
     """
     rule = ["---", *["---:"] * (len(columns) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [columns, rule, *body])
+    return "\n".join(
+        "| " + " | ".join(cell.strip() for cell in line) + " |" for line in [columns, rule, *body]
+    )

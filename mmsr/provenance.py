@@ -1,4 +1,4 @@
-"""Provenance of a result: versions, commit, user, command line and time."""
+"""ResultOrigin of a result: versions, commit, user, command line and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import mmsr
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
 
-class Provenance(TypedDict):
+class ResultOrigin(TypedDict):
     """The command, time and code that gave a result."""
 
     command: str
@@ -27,9 +27,9 @@ class Provenance(TypedDict):
     code: dict[str, str]
 
 
-def provenance() -> Provenance:
+def provenance() -> ResultOrigin:
     """The provenance of a result of this process, now."""
-    return Provenance(command=command_line(), created_at=now(), code=code_version())
+    return ResultOrigin(command=command_line(), created_at=now(), code=code_version())
 
 
 def command_line() -> str:

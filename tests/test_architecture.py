@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "format": 0,
     "graph_config": 0,
+    "inner_names": 0,
     "model_config": 0,
     "numbers": 0,
     "paths": 0,
@@ -60,6 +61,7 @@ FOREIGN = {
         for name, floor in FLOORS.items()
         if floor == 0 or name == "data"
     },
+    "inner_names": {"torch", "mlflow"},
     **dict.fromkeys(("graph", "models", "training", "evaluation"), FRAMEWORKS),
     "tracking": {"ray", "optuna"},
 }
@@ -80,15 +82,14 @@ def origin(node: ast.ImportFrom, package: str) -> str:
 def imported_modules(source: str, package: str) -> set[str]:
     """Absolute names of all that a source imports: at the top, in functions, for types alone.
 
-    Of `from a import b` both `a` and `a.b` are named, since either may be the module.
+    `from a import b` gives `a.b`, which may be a module or a name of one; `import a.b` the same.
     """
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = origin(node, package)
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            names |= {f"{origin(node, package)}.{alias.name}" for alias in node.names}
     return names - {"mmsr"}
 
 
@@ -110,8 +111,9 @@ def violations(path: str, source: str) -> set[str]:
                 found.add(top)
         elif forbidden(FLOORS, parts[0], inner[0]):
             found.add(inner[0])
-        elif parts[0] == "study" and inner[0] == "study" and len(inner) > 1:
-            room = inner[1] if inner[1] in ROOMS else "__init__"  # `from mmsr.study import Study`
+        elif parts[0] == "study" and inner[0] == "study":
+            # `from mmsr.study import Study`, `import mmsr.study`
+            room = inner[1] if inner[1:] and inner[1] in ROOMS else "__init__"
             found |= {f"study.{room}"} if forbidden(ROOMS, parts[1], room) else set()
     return found
 
@@ -220,6 +222,10 @@ def test_folders_and_files_stay_small():
         ("study/storage/trials.py", "from mmsr.study.planning.plan import Plan"),
         ("study/planning/plan.py", "from mmsr.study.results.export import export_best"),
         ("study/driver/run.py", "from mmsr.study import Study"),
+        ("study/results/export.py", "import mmsr.study"),
+        ("study/results/export.py", "from mmsr import study"),
+        ("study/results/export.py", "from ... import study"),
+        ("study/results/export.py", "import mmsr.study.driver.run"),
         ("study/views/tables.py", "def f():\n    import mmsr.study.driver.run"),
         ("finalize/run.py", "from mmsr.robustness.run import measure"),
         ("study/main.py", "from mmsr.cli import app"),
@@ -245,7 +251,7 @@ def test_allowed_imports_pass(path, source):
     assert violations(path, source) == set()
 
 
-INNER_NAMES = "study/workers/inner_names.py"
+INNER_NAMES = "inner_names.py"
 OTHERS_INNER_NAMES = {
     "os._exit",
     "torch._foreach_copy_",
@@ -263,6 +269,13 @@ def inner_names_in(source: str) -> set[str]:
         if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
             owner = ast.unparse(node.value)
             found |= {f"{owner}.{node.attr}"} if owner not in ("self", "cls", "super()") else set()
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            names = [keyword.arg or "" for keyword in node.keywords]
+            found |= {f"{name}=" for name in names if re.match("_[^_]", name)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and re.match("_[^_]", str(name.value)):
+                found.add(str(name.value))
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if re.search(r"\._[^_]", alias.name)}
         elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
@@ -285,6 +298,8 @@ def test_inner_names_of_others_stand_in_one_file(file):
         "from mmsr.study.storage.database import _cause",
         "import ray._private.state",
         "def f(trial):\n    trial._trial_id = 3",
+        "ray.init(_node_ip_address='127.0.0.1')",
+        "getattr(study, '_storage')",
     ],
 )
 def test_a_planted_inner_name_is_found(source):
@@ -299,6 +314,54 @@ def test_the_inner_names_of_others_are_there(name):
     for part in path:
         found = getattr(found, part)
     assert callable(found)
+
+
+IMPORTS_BY_NAME = {"study/workers/trial.py"}
+"""Who loads a module by a name that a user gives: the trainer."""
+NAMES_A_TRAINER = {
+    "finalize/request.py",
+    "study/planning/checks.py",
+    "study/planning/declaration.py",
+    "study/planning/make_plan.py",
+    "study/planning/plan.py",
+    "study/sizing/probe.py",
+}
+"""Who may have an import path such as `mmsr.training:train` in a string."""
+
+
+def test_nobody_goes_around_imports():
+    assert who_names("import_module", "__import__") == IMPORTS_BY_NAME
+    paths = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if import_paths_in(file.read_text())
+    }
+    assert paths == NAMES_A_TRAINER
+
+
+def import_paths_in(source: str) -> set[str]:
+    """Import paths of things of mmsr in a source's strings."""
+    texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    found = (re.findall(r"\bmmsr(?:\.\w+)+:\w+", text) for text in texts if isinstance(text, str))
+    return {path for paths in found for path in paths}
+
+
+def test_a_planted_import_path_is_found():
+    assert import_paths_in("x = 'mmsr.study.driver.run:run_plan'") != set()
+    assert "import_module" in names_in("import importlib\nimportlib.import_module('a')")
+    assert "import_module" in names_in("from importlib import import_module as load")
+
+
+@pytest.mark.parametrize(("path", "name"), [("study/driver/run.py", "run_plan")])
+def test_the_road_of_a_run_stays_short(path, name):
+    tree = ast.parse((PACKAGE / path).read_text())
+    lengths = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert name in lengths
+    assert max(lengths.values()) <= 40, lengths
 
 
 READS_TEST = {
@@ -349,7 +412,8 @@ def reached_from(path: str) -> set[str]:
         here = left.pop()
         found.add(here)
         package = ".".join(["mmsr", *Path(here).parts[:-1]])
-        for name in imported_modules((PACKAGE / here).read_text(), package):
+        names = imported_modules((PACKAGE / here).read_text(), package)
+        for name in names | {name.rpartition(".")[0] for name in names}:
             inside = name.removeprefix("mmsr.").replace(".", "/")
             for there in (f"{inside}.py", f"{inside}/__init__.py"):
                 if name.startswith("mmsr.") and (PACKAGE / there).exists() and there not in found:

@@ -24,6 +24,7 @@ from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked, rows
+from mmsr.study.workers.resources import read_resources
 
 if TYPE_CHECKING:
     import optuna
@@ -154,12 +155,12 @@ def make_final_plan(
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
     chosen = _choose(known, top, trials)
-    check_test(known.open_dataset())
+    check_test(dataset := known.open_dataset())
     seeds = _seeds(chosen, n_seeds)
     record = known.folder.read_record()
     site = find_site(
-        known.definition.dataset,
-        resources or (record.resources if record else None) or {"cpu": 1},
+        dataset,
+        read_resources(resources or (record.resources if record else None) or {"cpu": 1}),
         storage=known.storage,
         tracking=known.tracking,
         address=address,

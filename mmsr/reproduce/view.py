@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mmsr.format import seconds
+from mmsr.format import markdown_table, seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
@@ -202,16 +200,3 @@ def _paper(row: RowFigures) -> list[str]:
 
 def _upper(metric: str) -> str:
     return metric.upper()
-
-
-def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is aligned left, the others right.
-
-    Parameters
-    ----------
-    columns : the heads.
-    body : rows of cells, one for each column.
-    """
-    rule = ["---", *["---:"] * (len(columns) - 1)]
-    lines = [columns, rule, *body]
-    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)

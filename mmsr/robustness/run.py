@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mmsr.errors import UserError
@@ -9,7 +10,7 @@ from mmsr.evaluation.sweep import Sweep, run_sweep
 from mmsr.provenance import provenance
 from mmsr.robustness.plots import draw_html, draw_png
 from mmsr.robustness.results import NAME, Results
-from mmsr.study.results.knockouts import Progress, knockouts, ranked
+from mmsr.study.results.knockouts import knockouts, ranked
 from mmsr.study.results.measured_model import Subject
 
 
@@ -19,7 +20,7 @@ def measure(
     folder: Path,
     *,
     device: str = "auto",
-    progress: Progress = lambda message: None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> Results:
     """Curves and knock-outs of a model on validation targets.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mmsr.errors import UserError
-from mmsr.study.storage.database import StorageLost
+from mmsr.errors import StorageLost, UserError
 
 OK = 0
 FAILED = 1

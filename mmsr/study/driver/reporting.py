@@ -37,7 +37,7 @@ TRACEBACK = "traceback.txt"
 """Name of the file that is uploaded with a failed trial."""
 
 
-class Reporter(Observer, Protocol):
+class TrackingReporter(Observer, Protocol):
     """Observer that reports to a tracking server."""
 
     def run_id(self, key: str) -> str | None:
@@ -178,7 +178,7 @@ class Reporting:
     metric: str | None = None
     """Metric to show while trials run, without marking a best one; None shows the objective, and
     which trial is the best so far."""
-    reporter: Callable[[Plan, optuna.Study, Tracker], Reporter] = StudyReporter
+    reporter: Callable[[Plan, optuna.Study, Tracker], TrackingReporter] = StudyReporter
     """Makes the observer that reports to the tracking server."""
 
 

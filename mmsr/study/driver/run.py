@@ -16,9 +16,9 @@ from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
 from mmsr.study.driver.opening import find_existing, open_study_of
-from mmsr.study.driver.reporting import Reporter, Reporting
+from mmsr.study.driver.reporting import Reporting, TrackingReporter
 from mmsr.study.planning.plan import Plan
-from mmsr.study.planning.warm_start import tell
+from mmsr.study.planning.warm_start import import_trials
 from mmsr.study.results.pareto import front_tags
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
@@ -96,8 +96,9 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
     progress = progress_of(study, plan.only, plan.trials)
     if progress.exhausted:
         set_target(study, progress.over)
-    if unshipped(plan.folder.path, without_password(plan.tracking)):
-        waiting = open_journal(plan.recorded_in(study)).close(SHIP_SECONDS)
+    journal_of = plan.recorded_in(study)
+    if unshipped(journal_of.folder.path, without_password(plan.tracking)):
+        waiting = open_journal(journal_of).close(SHIP_SECONDS)
         text = "tracking: the server cannot be reached" if waiting else "tracking: events shipped"
         console.print(text)
     reporting.show_end(plan, progress.rows, console)
@@ -140,39 +141,40 @@ class Driver:
             name_of=reporting.name_of,
             contest=reporting.metric is None,
         )
-        self._meter = Meter(study, plan.budget, plan.resources)
 
     def run(self) -> int:
         """Run trials until all are done or the study is stopped; returns the exit code."""
         plan, console = self._plan, self._console
-        if plan.warm is not None and tell(self._study, plan.warm, plan.space, plan.base):
+        if plan.warm is not None and import_trials(self._study, plan.warm, plan.space, plan.base):
             self._display.note(f"warm start from {plan.warm}")
-        tracker = open_journal(plan.recorded_in(self._study), self._display.note)
+        meter = Meter(self._study, plan.budget, plan.resources)
+        journal_of = plan.recorded_in(self._study)
+        tracker = open_journal(journal_of, self._display.note)
         try:
-            ledger = self._run_trials(tracker)
+            ledger = self._run_trials(tracker, meter)
         finally:
             waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
         if waiting:
             console.print(
-                f"{waiting} tracking events wait in {plan.folder.path}: the same command ships "
-                "them",
+                f"{waiting} tracking events wait in {journal_of.folder.path}: the same command "
+                "ships them",
                 soft_wrap=True,
             )
         after = self._progress()
         self._reporting.show_end(plan, after.rows, console)
         if plan.budget.limits:
-            console.print(plan.budget.told(self._meter.spent), soft_wrap=True)
+            console.print(plan.budget.told(meter.spent), soft_wrap=True)
         return self._exit_code(ledger, after)
 
-    def _run_trials(self, tracker: JournalTracker) -> Ledger:
+    def _run_trials(self, tracker: JournalTracker, meter: Meter) -> Ledger:
         reporter = self._reporting.reporter(self._plan, self._study, tracker)
-        ledger = self._open_ledger(reporter)
+        ledger = self._open_ledger(reporter, meter)
         try:
             self._stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can continue")
             with watched_head(lost, FAILED), self._display:
                 n_trials = self._plan.trials - self._already
-                _tune(self._plan, ledger, n_trials, self._meter.used_up)
+                _tune(self._plan, ledger, n_trials, meter.used_up)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -180,13 +182,13 @@ class Driver:
                 self._display.note(f"every setting of the space has been run: {over} trials")
         finally:
             ledger.release()
-            self._meter.close()
+            meter.close()
             after = self._progress()
             tags = front_tags(after.rows, self._plan.definition.objectives)
             reporter.close(_state(ledger, after), ledger.fatal_error, tags)
         return ledger
 
-    def _open_ledger(self, reporter: Reporter) -> Ledger:
+    def _open_ledger(self, reporter: TrackingReporter, meter: Meter) -> Ledger:
         """The ledger, with the trials queued again that earlier drivers left unfinished."""
         plan, study = self._plan, self._study
         ledger = Ledger(
@@ -195,7 +197,7 @@ class Driver:
             plan.folder.ray,
             code=code_version(),
             driver=f"{socket.gethostname()}:{os.getpid()}",
-            observers=(reporter, self._display, self._meter),
+            observers=(reporter, self._display, meter),
             run_id=reporter.run_id,
         )
         if (reclaimed := ledger.reclaim()) > 0:

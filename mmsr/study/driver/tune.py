@@ -16,16 +16,16 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from mmsr.study.driver.ledger import Ledger
-from mmsr.study.driver.proposals import Exhausted
-from mmsr.study.planning.plan import Plan
-from mmsr.study.workers.inner_names import (
+from mmsr.inner_names import (
     allow_deaths,
     drop_unread,
     error_file_of,
     keep_no_snapshots,
     kill_worker,
 )
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.proposals import Exhausted
+from mmsr.study.planning.plan import Plan
 from mmsr.study.workers.messages import Failure, Proposal, Report, Task
 from mmsr.study.workers.trial import run_trial
 

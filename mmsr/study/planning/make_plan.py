@@ -21,8 +21,7 @@ from mmsr.study.planning.checks import (
 )
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.plan import Plan
-from mmsr.study.planning.site import Site, find_site
-from mmsr.study.planning.warm_start import warm_start
+from mmsr.study.planning.site import find_site, open_dataset
 from mmsr.study.search import Pruner
 from mmsr.study.search.defaults import KNOWN_SETTINGS
 from mmsr.study.search.dimensions import meets
@@ -38,6 +37,7 @@ from mmsr.study.search.space import (
 )
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
+from mmsr.study.workers.resources import Resources, read_resources
 
 TEST_SELECTING = "mmsr.reproduce.select_on_test:train_selecting_on_test"
 """Import path of the trainer behind `mmsr reproduce --select-on test`."""
@@ -59,23 +59,31 @@ def make_plan(study: Declaration, options: Options) -> Plan:
     _check_trainer(study.trainer)
     objectives = read_objectives(study.objective)
     against = tuple(objectives[1:])
-    site = find_site(
-        study.dataset,
-        study.resources,
-        storage=options.storage,
-        tracking=options.tracking_uri,
-        address=options.address,
-    )
-    base, fixed = _base(study, options, objectives, site)
+    resources = read_resources(study.resources)
+    dataset = open_dataset(study.dataset)
+    base, fixed = _base(study, options, objectives, dataset.name, resources)
     space = _without_fixed(study.space, base, fixed)
     check_space(space, base)
     known = _known(study, space, base)
-    _check_data(site.dataset, space, base, known)
+    _check_data(dataset, space, base, known)
     sampler = chosen_sampler(options.sampler, study.sampler)
     sampler.check(space, len(objectives))
     trials = n_trials(study, options, sampler, space, base)
     pruner = _pruner(study, options, against)
-    folder = StudyFolder(options.name or study.name or site.dataset.name)
+    seed = seed_of(study, options)
+    folder = StudyFolder(options.name or study.name or dataset.name)
+    site = find_site(
+        dataset,
+        resources,
+        storage=options.storage,
+        tracking=options.tracking_uri,
+        address=options.address,
+    )
+    warm = None
+    if study.warm_start is not None or options.warm_start is not None:
+        from mmsr.study.planning.warm_start import warm_start  # loads Optuna
+
+        warm = warm_start(study, options, folder.name, site, objectives, space, base)
     return Plan(
         name=folder.name,
         folder=folder,
@@ -85,9 +93,9 @@ def make_plan(study: Declaration, options: Options) -> Plan:
         objective=objectives[0],
         trials=len(known) if study.only_enqueued else trials,
         definition=Definition.of(
-            dataset=site.dataset.name,
-            dataset_hash=site.dataset.content_hash,
-            protocol=site.dataset.protocol,
+            dataset=dataset.name,
+            dataset_hash=dataset.content_hash,
+            protocol=dataset.protocol,
             objective=objectives[0],
             against=against,
             pruner=str(pruner),
@@ -97,12 +105,12 @@ def make_plan(study: Declaration, options: Options) -> Plan:
         against=against,
         known=known,
         only=tuple(stored(space, one) for one in known) if study.only_enqueued else None,
-        budget=own_budget(study, options, site.resources),
-        warm=warm_start(study, options, folder.name, site, objectives, space, base),
+        budget=own_budget(study, options, resources),
+        warm=warm,
         time_limit=time_limit(study, options),
         sampler=sampler,
         pruner=pruner,
-        seed=seed_of(study, options),
+        seed=seed,
         trainer=study.trainer,
         resume=options.resume,
     )
@@ -128,7 +136,11 @@ def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pru
 
 
 def _base(
-    study: Declaration, options: Options, objectives: Sequence[str], site: Site
+    study: Declaration,
+    options: Options,
+    objectives: Sequence[str],
+    dataset: str,
+    resources: Resources,
 ) -> tuple[Config, set[str]]:
     """The config that is varied, and the keys that --set fixed."""
     fixed = dict(options.settings or {})
@@ -136,8 +148,8 @@ def _base(
         if key in fixed or key in study.base:
             instead = "dataset=" if key == "dataset" else "objective="
             raise UserError(f"{key} cannot be set in a study: use {instead} in the study file")
-    config = Config(dataset=site.dataset.name).replace(
-        {"training.select_by": objectives[0], "training.threads": site.resources.threads}
+    config = Config(dataset=dataset).replace(
+        {"training.select_by": objectives[0], "training.threads": resources.threads}
     )
     config = config.replace(settings_for(objectives))
     config = config.replace(study.base)

@@ -17,7 +17,6 @@ from mmsr.study.search.space import Space, apply
 from mmsr.study.storage.budget import Budget
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
-from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.workers.messages import Proposal, Task
 from mmsr.study.workers.resources import Resources
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import optuna
 
     from mmsr.study.planning.warm_start import WarmStart
+    from mmsr.study.storage.known_study import KnownStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,8 @@ class Plan:
         ----------
         study : the Optuna study.
         """
+        from mmsr.study.storage.known_study import KnownStudy
+
         return KnownStudy(self.folder, study, self.definition, self.storage, self.tracking)
 
     def recorded_in(self, study: optuna.Study) -> KnownStudy:

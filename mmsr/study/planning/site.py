@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmsr import paths
@@ -13,7 +12,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.remote import check_remote
 from mmsr.study.storage.database import default_storage
 from mmsr.study.workers.cluster import check_address, check_this_machine
-from mmsr.study.workers.resources import Resources, read_resources
+from mmsr.study.workers.resources import Resources
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database, normalised
 
@@ -36,19 +35,19 @@ class Site:
 
 
 def find_site(
-    dataset: str,
-    resources: Mapping[str, float] | str,
+    dataset: Dataset,
+    resources: Resources,
     *,
     storage: str | None = None,
     tracking: str | None = None,
     address: str | None = None,
 ) -> Site:
-    """Open the data set, and check that trials can run and be recorded.
+    """Check that trials can run and be recorded; servers that are named are asked.
 
     Parameters
     ----------
-    dataset : name of a prepared data set.
-    resources : what each trial gets, as in `mmsr.study.Study`.
+    dataset : what trials train on.
+    resources : what each trial gets.
     storage : URL of Optuna's database; None takes `$MMSR_STORAGE`, else SQLite in `$MMSR_HOME`.
     tracking : URI of the tracking server; None takes `$MLFLOW_TRACKING_URI`, else SQLite in
         `$MMSR_HOME`.
@@ -58,22 +57,30 @@ def find_site(
     ------
     UserError : the first thing that is wrong; nothing was written.
     """
-    if paths.remote() is not None:
-        check_remote(paths.named_home())
-    given = read_resources(resources)
-    check_dataset(dataset)
-    opened = Dataset.open(dataset)
     storage = normalised(storage or default_storage())
     tracking = normalised(tracking or default_uri())
     check_database(storage, "storage")
     check_tracking(tracking)
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address is None:
-        check_this_machine(given)
+        check_this_machine(resources)
     else:
         check_address(address)
     home = str(paths.remote() or paths.home())
-    return Site(opened, given, storage, tracking, address, home)
+    return Site(dataset, resources, storage, tracking, address, home)
+
+
+def open_dataset(name: str) -> Dataset:
+    """Open the data set of this name, in a home that can be used.
+
+    Raises
+    ------
+    UserError : there is none, or the home cannot be used.
+    """
+    if paths.remote() is not None:
+        check_remote(paths.named_home())
+    check_dataset(name)
+    return Dataset.open(name)
 
 
 def check_dataset(name: str) -> None:

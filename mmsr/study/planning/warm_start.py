@@ -43,7 +43,7 @@ _OWN = {"training.threads", "seed", "graph.seed"}
 
 
 @dataclass(frozen=True)
-class Told:
+class OtherTrial:
     """A trial of another study, translated to this study's space."""
 
     number: int
@@ -58,9 +58,9 @@ class WarmStart:
 
     study: str
     uid: str
-    informing: tuple[Told, ...]
+    informing: tuple[OtherTrial, ...]
     """Trials whose values the search method learns from."""
-    trying: tuple[Told, ...]
+    trying: tuple[OtherTrial, ...]
     """Trials whose settings are tried first, best first."""
     finished: int
     """Number of finished trials of the other study."""
@@ -125,7 +125,7 @@ def warm_start(
     informing, trying, why = [], [], ""
     for row in finished:
         try:
-            told, same = _told(row, site.dataset, objectives, space, base)
+            told, same = _as_in_this_space(row, site.dataset, objectives, space, base)
         except UserError as error:
             why = why or str(error)
             continue
@@ -149,7 +149,7 @@ def warm_start(
     )
 
 
-def tell(study: optuna.Study, warm: WarmStart, space: Space, base: Config) -> int:
+def import_trials(study: optuna.Study, warm: WarmStart, space: Space, base: Config) -> int:
     """Add the other study's trials to this one, except those already added; returns their number.
 
     Calling it again adds only trials that the other study has finished since. If a call is
@@ -213,9 +213,9 @@ def _incomparable(other: Definition, dataset: Dataset, objectives: Sequence[str]
     return f"it has no {' and no '.join(lacking)}" if lacking else ""
 
 
-def _told(
+def _as_in_this_space(
     row: TrialRow, dataset: Dataset, objectives: Sequence[str], space: Space, base: Config
-) -> tuple[Told, bool]:
+) -> tuple[OtherTrial, bool]:
     """A trial translated to this space, and whether its config is exactly the same there.
 
     Raises
@@ -239,12 +239,12 @@ def _told(
     )
     noted = {**row.metrics, objectives[0]: row.value}
     values = tuple(noted[name] for name in objectives if name in noted)
-    return Told(row.number, settings, values if len(values) == len(objectives) else ()), same
+    return OtherTrial(row.number, settings, values if len(values) == len(objectives) else ()), same
 
 
-def _distinct(found: Sequence[Told]) -> list[Told]:
+def _distinct(found: Sequence[OtherTrial]) -> list[OtherTrial]:
     """Without trials that have the same settings in this space as an earlier one."""
-    kept: list[Told] = []
+    kept: list[OtherTrial] = []
     for one in found:
         if one.settings not in [other.settings for other in kept]:
             kept.append(one)

@@ -18,9 +18,6 @@ from mmsr.study.results.measured_model import Subject
 from mmsr.study.results.rank_cache import KeptRanks, model_key
 from mmsr.study.storage.known_study import KnownStudy
 
-Progress = Callable[[str], None]
-
-
 MOST_TARGETS = 20_000
 """Of large data sets about this many validation targets are ranked, to stay quick."""
 
@@ -56,7 +53,6 @@ def knock_out_trial(known: KnownStudy, subject: Subject) -> TrialKnockouts:
     ------
     UserError : the model or its ranks cannot be read or written.
     """
-
     found = TrialKnockouts(
         trial=subject.trial or 0,
         dataset_hash=subject.dataset.content_hash,
@@ -122,7 +118,7 @@ def knockouts(
     prefixes: Prefixes,
     *,
     device: str = "auto",
-    progress: Progress = lambda message: None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> Knockouts:
     """Knock-outs of a model on some targets; ranks are cached in `folder`.
 

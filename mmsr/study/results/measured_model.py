@@ -22,8 +22,6 @@ from mmsr.study.storage.trials import TrialRow, best, rows
 if TYPE_CHECKING:
     from mmsr.models.mmsr import MMSR
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -61,7 +59,9 @@ class Subject:
 
         return tuple(name for name in used if seen(name))
 
-    def prepare(self, progress: Progress = lambda message: None, device: str = "auto") -> None:
+    def prepare(
+        self, progress: Callable[[str], None] = lambda message: None, device: str = "auto"
+    ) -> None:
         """Train the model if only its config exists; interrupted training is resumed.
 
         Parameters

@@ -18,6 +18,4 @@ __all__ = [
     "Random",
     "Sampler",
     "Tpe",
-    "chosen_pruner",
-    "chosen_sampler",
 ]

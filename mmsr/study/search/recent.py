@@ -9,8 +9,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from mmsr.inner_names import all_trials
 from mmsr.study.search.study_view import StudyView
-from mmsr.study.workers.inner_names import all_trials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from mmsr.study.workers.inner_names import READ_OF_A_STUDY, all_trials
+from mmsr.inner_names import READ_OF_A_STUDY, all_trials
 
 if TYPE_CHECKING:
     from collections.abc import Container

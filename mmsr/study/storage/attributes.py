@@ -5,7 +5,7 @@ The names are stored in existing studies, so they must not change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mmsr.config import Config
 
@@ -20,7 +20,7 @@ INVALID = "invalid"
 KEY = "key"
 """Key of the tracking run, the same for all attempts."""
 ORIGIN = "origin"
-"""Where the settings came from; see `Origin`."""
+"""Where the settings came from; see `mmsr.study.workers.messages.Origin`."""
 CONFIG = "config"
 """The whole config, as a tree."""
 OUTCOME = "outcome"
@@ -29,8 +29,6 @@ IMPORTED = "imported"
 """Marks a trial of another study, which the search method learns from and nothing else counts."""
 TRIED = "warm_start"
 """Marks a trial whose settings were taken from another study."""
-
-Origin = Literal["known", "proposed", "retry", "warm start"]
 
 
 def predecessor(trial: FrozenTrial) -> int | None:

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmsr import paths
-from mmsr.errors import UserError
+from mmsr.errors import StorageLost, UserError
 from mmsr.study.storage.attributes import ORIGIN
 from mmsr.study.storage.definition import Definition
-from mmsr.study.storage.progress import set_target
 from mmsr.tracking.databases import (
     check_database,
     connect_arguments,
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
 _DEFINITION, _UID = "definition", "uid"
-
-
-class StorageLost(RuntimeError):
-    """The storage failed while a study was running."""
 
 
 def named_storage() -> str | None:
@@ -137,6 +132,8 @@ def open_study(
     UserError : a study of this name has another definition.
     """
     import optuna
+
+    from mmsr.study.storage.progress import set_target
 
     study = optuna.create_study(
         study_name=name,

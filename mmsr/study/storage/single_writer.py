@@ -1,8 +1,8 @@
 """A storage for the only process that writes to a study: it reads once, then answers from memory.
 
-With every look at the trials, Optuna's own cache asks the database again for each trial that has
-not ended; in a study with many reports, this takes most of the driver's time. Here a study has one
-driver (`mmsr.study.storage.driver_lock`), so the driver's own reads and writes are all there is.
+Optuna's own cache asks the database again for each trial that has not ended, at every look; in a
+study with many reports, that is most of the driver's time. Here a study has one driver
+(`mmsr.study.storage.driver_lock`), so its own reads and writes are all there is.
 Every write goes to the database first and at once; those inside `together` are one transaction.
 """
 
@@ -23,7 +23,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsr.study.workers.inner_names import (
+from mmsr.inner_names import (
     id_of_study,
     id_of_trial,
     one_transaction,
@@ -152,7 +152,8 @@ class SingleWriterStorage(BaseStorage):
         trial = self._updatable(trial_id)
         known = self._study(self._study_and_number[trial_id][0]).distributions
         check_distribution_compatibility(known.setdefault(param_name, distribution), distribution)
-        self._database.set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        with self.together():
+            self._database.set_trial_param(trial_id, param_name, param_value_internal, distribution)
         value = distribution.to_external_repr(param_value_internal)
         self._put(
             trial,
@@ -189,13 +190,15 @@ class SingleWriterStorage(BaseStorage):
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial."""
         trial = self._updatable(trial_id)
-        self._database.set_trial_user_attr(trial_id, key, value)
+        with self.together():
+            self._database.set_trial_user_attr(trial_id, key, value)
         self._put(trial, user_attrs={**trial.user_attrs, key: _as_read(value)})
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a trial."""
         trial = self._updatable(trial_id)
-        self._database.set_trial_system_attr(trial_id, key, value)
+        with self.together():
+            self._database.set_trial_system_attr(trial_id, key, value)
         self._put(trial, system_attrs={**trial.system_attrs, key: _as_read(value)})
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
@@ -208,7 +211,8 @@ class SingleWriterStorage(BaseStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """A trial by its id; KeyError if there is none."""
         if trial_id not in self._study_and_number:
-            self._read_all_studies()
+            for study in self.get_all_studies():
+                self._study(id_of_study(study))
         if trial_id not in self._study_and_number:
             raise KeyError(f"there is no trial with id {trial_id}")
         study_id, number = self._study_and_number[trial_id]
@@ -228,10 +232,6 @@ class SingleWriterStorage(BaseStorage):
     def remove_session(self) -> None:
         """Release the connection to the database."""
         self._database.remove_session()
-
-    def _read_all_studies(self) -> None:
-        for study in self.get_all_studies():
-            self._study(id_of_study(study))
 
     def _study(self, study_id: int) -> _LoadedStudy:
         if study_id not in self._studies:

@@ -10,16 +10,14 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
-from mmsr.study.results.knockouts import TrialKnockouts, knock_out_trial, read_knockouts
-from mmsr.study.results.measured_model import best_of_study
-from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import TrialRow, best
 from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
 from mmsr.study.workers.failures import alike, kind_of
 from mmsr.tracking.databases import without_password
 
 if TYPE_CHECKING:
-    from mmsr.study.storage.trials import TrialRow
+    from mmsr.study.results.knockouts import TrialKnockouts
 
 _TOP = 5
 
@@ -75,8 +73,6 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         console.print(leaderboard(found, plan.objective, title, _TOP))
         console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
     if all(row.state not in ("running", "waiting") for row in found):
-        from mmsr.study.storage.known_study import look_up
-
         report_knockouts(look_up(plan.name, plan.storage, plan.tracking), console)
     console.print("where to look next", style="bold")
     for aim, command in {
@@ -142,6 +138,10 @@ def report_knockouts(known: KnownStudy, console: Console) -> None:
     known : the study.
     console : where to show it.
     """
+    # What is measured needs torch, which nothing else here does.
+    from mmsr.study.results.knockouts import knock_out_trial, read_knockouts
+    from mmsr.study.results.measured_model import best_of_study
+
     try:
         subject = best_of_study(known)
     except UserError:

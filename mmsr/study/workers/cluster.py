@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mmsr.errors import UserError
-from mmsr.study.workers.inner_names import free_resources, node_groups, processes_in_own_group
+from mmsr.inner_names import ON_LOOPBACK, free_resources, node_groups, processes_in_own_group
 from mmsr.study.workers.resources import Node, Resources
 
 _REACH_SECONDS = 5.0
@@ -88,7 +88,7 @@ def _connect(address: str | None) -> None:
                     num_cpus=cores(),
                     include_dashboard=False,
                     object_store_memory=_OBJECT_STORE_BYTES,
-                    _node_ip_address="127.0.0.1",
+                    **ON_LOOPBACK,
                     **quietly,
                 )
             return

@@ -25,10 +25,6 @@ Two kinds of errors stop the study instead, since they are not the fault of one 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 RAISED, NOT_FINITE, OUT_OF_MEMORY, DIED, TIME_LIMIT = (
     "raised",

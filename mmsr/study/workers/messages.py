@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
 from mmsr.remote import AnyPath
 from mmsr.tracking import RunState
+
+Origin = Literal["known", "proposed", "retry", "warm start"]
+"""Where a trial's settings come from: known before, the search method, an earlier attempt that was
+interrupted, or another study."""
 
 
 class _Message(BaseModel):
@@ -67,8 +71,7 @@ class Proposal:
     """Key of the trial's tracking run, the same for all attempts."""
     config: Config
     settings: dict[str, Any]
-    origin: str
-    """`known`, `proposed`, `retry` or `warm start`."""
+    origin: Origin
     checkpoint: AnyPath | None = None
     """Checkpoint to resume from, left by an earlier driver."""
     curve: Mapping[int, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmsr.config import AGGREGATOR_NAMES
+from mmsr.errors import UserError
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Grid, Halving, Int, Study, Tpe
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import TEST_SELECTING, make_plan
@@ -327,7 +328,7 @@ def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
         "try:\n"
         "    Study(dataset='nope').main(sys.argv[1:])\n"
         "finally:\n"
-        "    loaded = {'torch', 'ray', 'mlflow', 'sklearn'} & set(sys.modules)\n"
+        "    loaded = {'torch', 'ray', 'mlflow', 'optuna', 'sklearn'} & set(sys.modules)\n"
         "    assert not loaded, loaded\n"
     )
     for arguments, code in (["--help"], 0), ([], 2), (["--trials", "x"], 2):
@@ -335,6 +336,25 @@ def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_driver_loads_torch_for_nothing():
+    code = "import sys, mmsr.study.driver.run; assert not {'torch', 'ray'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("setting", [{"seed": -1}, {"name": "bad name"}, {"trials": 0}])
+def test_a_typo_is_found_before_any_server_is_asked(small_study, study_home, setting):
+    away = Options(storage="postgresql+psycopg://nobody@127.0.0.1:9/none")
+    with pytest.raises(UserError) as caught:
+        make_plan(dataclasses.replace(small_study, **setting), away)
+    assert "storage" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "memory_gb"])
+def test_a_number_beyond_all_floats_is_refused(small_study, study_home, kind):
+    with pytest.raises(UserError, match="finite number"):
+        make_plan(dataclasses.replace(small_study, resources={"cpu": 1, kind: 10**400}), Options())
 
 
 @pytest.mark.parametrize("name", ["demo", "toys", "beauty"])

@@ -12,7 +12,7 @@ from mmsr.study import Choice, Float, Int
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
-from mmsr.study.planning.warm_start import tell
+from mmsr.study.planning.warm_start import import_trials
 from mmsr.study.search.competition import AmongCurrent
 from mmsr.study.search.objectives import directions
 from mmsr.study.storage import database
@@ -71,7 +71,7 @@ def test_comparable_trials_inform_the_search_and_are_no_trials_of_the_study(smal
     assert [told.values for told in plan.warm.informing] == [(0.3,), (0.2,), (0.1,)]
     assert plan.warm.trying == ()
     study = open_study(plan)
-    assert tell(study, plan.warm, plan.space, plan.base) == 3
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 3
     seen = study.get_trials()
     assert {(as_run(t.params), t.value) for t in seen} == {
         (as_run(t.params), t.value) for t in other.trials
@@ -84,10 +84,10 @@ def test_comparable_trials_inform_the_search_and_are_no_trials_of_the_study(smal
 def test_telling_again_adds_what_is_new_and_nothing_twice(small_study, other):
     plan = warm_plan(small_study)
     study = open_study(plan)
-    assert tell(study, plan.warm, plan.space, plan.base) == 3
-    assert tell(study, plan.warm, plan.space, plan.base) == 0
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 3
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 0
     run(make_plan(small_study, Options(name="before")), (0.4,))
-    assert tell(study, warm_plan(small_study).warm, plan.space, plan.base) == 1
+    assert import_trials(study, warm_plan(small_study).warm, plan.space, plan.base) == 1
     assert len(study.trials) == 4
 
 
@@ -131,7 +131,7 @@ def test_values_that_cannot_be_compared_are_tried_not_told(small_study, other, c
     assert plan.warm.informing == ()
     assert why in plan.warm.reason
     study = open_study(plan)
-    assert tell(study, plan.warm, plan.space, plan.base) == len(plan.warm.trying) == 3
+    assert import_trials(study, plan.warm, plan.space, plan.base) == len(plan.warm.trying) == 3
     ledger = Ledger(study, plan.rules(), plan.folder.ray)
     proposal = ledger.ask("a")
     best = max(other.trials, key=lambda trial: trial.value)
@@ -139,7 +139,7 @@ def test_values_that_cannot_be_compared_are_tried_not_told(small_study, other, c
     assert proposal.settings["training.learning_rate"] == best.params["training.learning_rate"]
     assert proposal.origin == "warm start"
     assert len(rows(study)) == 3, "they are the study's own: they run here"
-    assert tell(study, plan.warm, plan.space, plan.base) == 0
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 0
 
 
 def test_a_study_that_is_not_there_or_knows_nothing(small_study, other):
@@ -167,7 +167,7 @@ class StopsAll(optuna.pruners.BasePruner):
 def test_imported_trials_do_not_let_others_be_stopped_early(small_study, other):
     plan = warm_plan(small_study)
     study = open_study(plan)
-    tell(study, plan.warm, plan.space, plan.base)
+    import_trials(study, plan.warm, plan.space, plan.base)
     number = study.ask().number
     running = study.trials[number]
     assert AmongCurrent(StopsAll(), startup_trials=0).prune(study, running)
@@ -180,7 +180,7 @@ def test_studies_of_several_objectives_inform_each_other(small_study, study_home
     plan = warm_plan(weighed)
     assert [told.values for told in plan.warm.informing] == [(0.3, 300), (0.1, 100)]
     study = open_study(plan)
-    assert tell(study, plan.warm, plan.space, plan.base) == 2
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 2
     assert [trial.values for trial in study.best_trials] == [[0.3, 300], [0.1, 100]]
     assert rows(study) == []
     first_alone = warm_plan(small_study)
@@ -192,6 +192,6 @@ def test_a_study_that_lacks_an_objective_is_tried_not_told(small_study, other):
     assert (plan.warm.informing, len(plan.warm.trying)) == ((), 3)
     assert plan.warm.reason == f"it has no {COST}"
     study = open_study(plan)
-    assert tell(study, plan.warm, plan.space, plan.base) == 3
+    assert import_trials(study, plan.warm, plan.space, plan.base) == 3
     proposal = Ledger(study, plan.rules(), plan.folder.ray).ask("a")
     assert proposal.settings == dict(plan.warm.trying[0].settings)

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import InvalidRequestError
 
 from mmsr.study.storage.database import open_storage
 from mmsr.study.storage.single_writer import SingleWriterStorage, together
@@ -167,3 +170,25 @@ def test_trials_are_not_read_again(storage, monkeypatch):
     study.tell(number, 1.0)
     assert study.trials[number].value == 1.0
     assert study.ask().number == len(study.trials) - 1
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_what_another_process_has_written_is_an_error_and_memory_tells_no_lie(url, last):
+    storage = SingleWriterStorage(open_storage(url))
+    study = optuna.create_study(study_name="s", storage=storage)
+    trial = study.ask()
+    open_storage(url).set_trial_param(trial._trial_id, "x", 0.1, FloatDistribution(0, 1))
+
+    def write():
+        with together(study):
+            trial.set_user_attr("key", "trial-00000")
+            trial.suggest_float("x", 0, 1)
+            if not last:
+                trial.set_user_attr("after", 1)
+
+    with pytest.raises((StorageInternalError, InvalidRequestError)):
+        write()
+    (known,) = study.trials
+    (stored,) = optuna.load_study(study_name="s", storage=open_storage(url)).trials
+    assert (known.params, known.user_attrs) == (stored.params, stored.user_attrs)
+    assert (stored.params, stored.user_attrs) == ({"x": 0.1}, {})

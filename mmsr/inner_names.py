@@ -1,6 +1,6 @@
 """What mmsr uses of Ray and Optuna that they do not document, and that an upgrade may remove.
 
-Each function says why no public interface will do. `tests/study/workers/test_inner_names.py` fails
+Each function says why no public interface will do. `tests/test_inner_names.py` fails
 by name if an installed version lacks one; `pyproject.toml` bounds the versions. Of MLflow only the
 public interface is used.
 """
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage, RDBStorage
     from optuna.trial import FrozenTrial, TrialState
-    from sqlalchemy import Connection
 
 READ_OF_A_STUDY = frozenset(
     {"direction", "directions", "_is_multi_objective", "_storage", "_study_id"}
 )
 """What Optuna's pruners and samplers read of a study besides its trials. They also write through
 `_storage`: successive halving stores the rungs that a trial has passed."""
+
+ROLLED_BACK = "another process wrote to the same study, and the database undid what was written"
+ON_LOOPBACK: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
+"""Keeps a local Ray from listening on all addresses; `ray.init` documents no argument for it."""
 
 
 # Optuna
@@ -75,7 +78,7 @@ def all_trials(
 
 
 @contextmanager
-def one_transaction(database: RDBStorage) -> Iterator[Connection]:
+def one_transaction(database: RDBStorage) -> Iterator[None]:
     """Let everything that a storage writes inside this context be one transaction.
 
     Optuna commits every call by itself.
@@ -85,13 +88,16 @@ def one_transaction(database: RDBStorage) -> Iterator[Connection]:
     database : the storage. Inside the context its sessions are bound to one connection; a session
         does not end a transaction that its connection began.
     """
+    from optuna.exceptions import StorageInternalError
     from sqlalchemy.orm import scoped_session, sessionmaker
 
     session = database.scoped_session
     try:
         with database.engine.begin() as connection:
             database.scoped_session = scoped_session(sessionmaker(bind=connection))
-            yield connection
+            yield
+            if not connection.in_transaction():
+                raise StorageInternalError(ROLLED_BACK)
     finally:
         database.scoped_session = session
 

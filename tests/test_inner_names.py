@@ -11,14 +11,16 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from mmsr.study.search import Halving, Hyperband, Median
+from mmsr import inner_names
+from mmsr.inner_names import READ_OF_A_STUDY
+from mmsr.study.search import Halving, Hyperband, Median, Tpe, recent
 from mmsr.study.search.competition import AmongCurrent
 from mmsr.study.search.study_view import StudyView
 from mmsr.study.storage import database
-from mmsr.study.workers import inner_names
-from mmsr.study.workers.inner_names import READ_OF_A_STUDY
 
 
 @pytest.fixture
@@ -70,6 +72,25 @@ def test_optuna_rdb_storage_scoped_session_and_engine(study, tmp_path):
     assert rdb.scoped_session is session
 
 
+def test_what_optuna_undoes_in_silence_is_an_error(study, tmp_path):
+    rdb = database.open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    number = study.ask().number
+    trial_id = inner_names.id_of_trial(study.trials[number])
+    one, other = FloatDistribution(0, 1), IntDistribution(0, 9)
+    inner_names.storage_of(study).set_trial_param(trial_id, "x", 0.1, one)
+
+    def write_what_another_has_written():
+        with inner_names.one_transaction(rdb):
+            rdb.set_trial_user_attr(trial_id, "mine", 1)
+            rdb.set_trial_param(trial_id, "y", 3, other)
+            rdb.set_trial_param(trial_id, "x", 0.7, one)
+
+    with pytest.raises(StorageInternalError, match="another process"):
+        write_what_another_has_written()
+    stored = rdb.get_trial(trial_id)
+    assert (stored.params, stored.user_attrs) == ({"x": 0.1}, {})
+
+
 @pytest.mark.parametrize(
     "pruner",
     [
@@ -98,6 +119,19 @@ def test_what_optunas_pruners_read_of_a_study(study, pruner, monkeypatch):
         study.tell(trial, value)
     assert read
     assert read <= READ_OF_A_STUDY
+
+
+def test_what_optunas_tpe_reads_of_a_study(study, monkeypatch):
+    monkeypatch.setattr(recent, "NEWEST", 4)
+    study.sampler = Tpe(0).build(0, 0)
+    for number in range(12):
+        trial = study.ask()
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        trial.suggest_float(kind, 1e-3, 1.0, log=True)
+        if kind == "b":
+            trial.suggest_int("whole", 1, 9)
+        study.tell(trial, number / 12)
+    assert len(study.trials) == 12
 
 
 def test_a_view_of_a_study_refuses_what_would_show_hidden_trials(study):
@@ -143,7 +177,7 @@ def test_ray_state_cluster_config_and_its_node_groups():
 def test_ray_init_node_ip_address():
     import ray
 
-    assert "_node_ip_address" in inspect.getsource(ray.init)
+    assert all(name in inspect.getsource(ray.init) for name in inner_names.ON_LOOPBACK)
 
 
 def test_tune_controller_checkpoint_manager_sync_every_n_trial_checkpoints():
