@@ -8,7 +8,7 @@ text and both (the same seeded nested masks for all models), and the area under 
 model's own clean score. Curves are of all validation targets of users drawn by seed, the same users
 for all models; clean scores and their cost are of all users.
 
-Resumable: the same command goes on where it stopped, and several of them at once share the runs.
+The same command resumes an interrupted run, and several of them at once share the runs.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ narrow model. Neither method is given known settings, and no trial is stopped ea
 train the same number of epochs. Two trials run at once where there are two cores, and which of them
 ends first decides what TPE knows: a rerun need not give the same trials.
 
-Each is an ordinary study under `$MMSR_HOME`: cut off, the same command goes on; done, it is read.
+Each is an ordinary study under `$MMSR_HOME`: the same command resumes it, or reads its results.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def toys() -> Study:
 
 
 def run(study: Study, method: str, seed: int) -> list[float]:
-    """Best validation MRR@20 after each trial of a study, which is run or gone on with first."""
+    """Best validation MRR@20 after each trial of a study, which is run or resumed first."""
     name = f"search-{study.dataset}-{method}-{seed}"
     equal = dataclasses.replace(
         study, name=name, seed=seed, enqueue=(), sampler=METHODS[method], pruner=None
     )
     if (code := equal.run(Options())) != 0:
-        sys.exit(f"study {name} ended with code {code}: the same command goes on")
+        sys.exit(f"study {name} ended with code {code}: the same command resumes it")
     values = [row.value or 0.0 for row in rows(look_up(name).study)]
     return list(accumulate(values, max))
 

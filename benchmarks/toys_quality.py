@@ -5,7 +5,7 @@ the paper does not have: dropout on the input, scores by item and codes, label s
 averaged weights. They were chosen on validation targets at one seed (2023). The step runs in
 bfloat16 where the processor has it.
 
-Two runs of one config and seed, both resumable (the same command goes on where it stopped):
+Two runs of one config and seed, both resumed by the same command if interrupted:
 
 1. on the training part, with validation and early stopping: it chooses the number of epochs;
 2. on development data (train + validation), ranking the test targets after every epoch.

@@ -1,4 +1,4 @@
-"""ResultOrigin of a result: versions, commit, user, command line and time."""
+"""Provenance of a result: versions, commit, user, command line and time."""
 
 from __future__ import annotations
 

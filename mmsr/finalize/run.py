@@ -155,8 +155,8 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | No
     if last not in noted and not ranked:
         raise UserError(
             f"test was opened for study {plan.study.name!r} on {last.at}, but the results are not "
-            f"in {plan.study.folder.path}: finalize on the machine that has them, copy that "
-            "folder from there, or give --again to open test once more, which is counted"
+            f"in {plan.study.folder.path}: finalize on the machine that has them, or copy that "
+            "folder from there; --again opens test once more, which is counted"
         )
     runs = runs_of(plan, rows(finals.study)) if finals else {}
     refits = [row for (_, _, part), row in runs.items() if part == DEVELOPMENT]
@@ -165,8 +165,8 @@ def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | No
     if len(refits) < len(plan.chosen) * len(plan.seeds) or not ranked_next <= opened:
         raise UserError(
             f"test was opened for study {plan.study.name!r} on {last.at}, but that call was "
-            "interrupted: give its command again to resume it, or give --again to open test once "
-            "more for this one, which is counted"
+            "interrupted: give its command again to resume it; --again opens test once more for "
+            "what this command asks for, which is counted"
         )
 
 

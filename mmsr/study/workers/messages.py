@@ -13,8 +13,9 @@ from mmsr.remote import AnyPath
 from mmsr.tracking import RunState
 
 Origin = Literal["known", "proposed", "retry", "warm start"]
-"""Where a trial's settings come from: known before, the search method, an earlier attempt that was
-interrupted, or another study."""
+"""Where a trial's settings come from: `known` ones were enqueued at the start, `proposed` ones come
+from the search method, those of a `retry` from an earlier attempt, and those of a `warm start` from
+another study."""
 
 
 class _Message(BaseModel):

@@ -90,7 +90,7 @@ def test_it_was_interrupted_as_the_archive_says(place):
 
 def test_it_goes_on_and_ends(place):
     assert "study before exists: resuming, 2 of 4 trials done" in place.out
-    assert "1 trial that was not finished" in place.out
+    assert "1 interrupted trial resumes from its last checkpoint" in place.out
     assert "4 finished" in place.out
     found = rows(place.study)
     assert [row.state for row in found] == ["finished"] * 4
