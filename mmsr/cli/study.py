@@ -73,7 +73,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
-    from mmsr.study.views.tables import STYLES, summary
+    from mmsr.study.views.tables import STYLES, state_of, summary
     from mmsr.tracking.databases import without_password
 
     console = Console()
@@ -83,7 +83,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     state = "running" if running else "finished" if progress.is_over else "stopped"
     console.print(
         f"study {name}: {state}, {progress.over} of {progress.wanted} trials done; "
-        f"{summary(progress.rows)}"
+        f"{summary(progress.rows, running=running)}"
     )
     if progress.used_up is not None:
         console.print(progress.used_up)
@@ -97,9 +97,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")
     for row in progress.rows:
-        shown = row.state
-        if shown == "running" and not running:
-            shown = "interrupted"
+        shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
             f"[{STYLES.get(shown, 'dim')}]{shown}[/]",
@@ -111,7 +109,8 @@ def status(name: StudyName, storage: Storage = None) -> None:
     console.print(table)
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
-        console.print(f"resume with: {record.command}", soft_wrap=True, markup=False)
+        where = f" (in {record.directory})" if record.directory else ""
+        console.print(f"resume with: {record.command}{where}", soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -120,6 +120,8 @@ def finalize(
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
         waiting = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+    for name in (REPORT_FILE, known.folder.finalized.name):
+        console.print(f"wrote {known.folder.path / name}", soft_wrap=True, markup=False)
     return Finalized(OK, record, opened=opened, waiting=waiting, complete=True)
 
 

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from mmsr.finalize.request import FinalPlan
 from mmsr.format import markdown_table, percent, plural, seconds
-from mmsr.study.results.comparison import COMPARED, LEVEL, Comparison
+from mmsr.study.results.comparison import LEVEL, Comparison
 from mmsr.study.results.finalized import FinalRecord, FinalResult, Optimism
 from mmsr.study.views.dry_run import what, where
-from mmsr.study.views.tables import facts, settings_text
+from mmsr.study.views.tables import SHOWN, facts, settings_text
 
 Lines = list[list[str]]
 
@@ -140,9 +140,10 @@ def optimism(result: FinalResult) -> list[str]:
             continue
         spread = "" if one.std is None else f" ± {100 * one.std:.3f}"
         kind = f"{100 * abs(one.luck):.3f} points"
-        share = f" ({abs(one.luck) / one.selected:.1%})" if one.selected else ""
+        share = f" ({100 * abs(one.luck) / one.selected:.1f} %)" if one.selected else ""
+        is_clear = one.error is None or one.luck > one.error
         told = (
-            f"{kind}{share} of it is luck{_give_or_take(one)}"
+            f"{kind}{share} of it {'is' if is_clear else 'may be'} luck{_give_or_take(one)}"
             if one.luck > 0
             else f"none of it is luck, other seeds give {kind}{share} more"
         )
@@ -210,7 +211,7 @@ def _heading(result: FinalResult) -> str:
 
 def _metrics(result: FinalResult) -> list[str]:
     objective = (result.objective or "valid/mrr@20").partition("/")[2]
-    return list(dict.fromkeys([objective, *COMPARED]))
+    return list(dict.fromkeys([objective, *SHOWN]))
 
 
 def _figures(
@@ -219,7 +220,7 @@ def _figures(
     """Column heads, and two lines for each config: mean ± std, then the interval."""
     names = [name.removeprefix("test/") for name in result.best.mean] if every else _metrics(result)
     chosen_by = _metrics(result)[0]
-    columns = ["config", "epochs", f"valid {chosen_by}", *names]
+    columns = ["config", "epochs", f"valid {chosen_by}", *(f"test {name}" for name in names)]
     body = []
     for config in result.configs:
         by = config.validation.get(f"valid/{chosen_by}")

@@ -29,5 +29,5 @@ def exit_code(run: Callable[[], int]) -> int:
         )
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write("interrupted; the same command resumes it\n")
         return INTERRUPTED

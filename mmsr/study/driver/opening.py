@@ -1,128 +1,23 @@
-"""Opening a study: whether it exists, has the same definition, and has anything left to run."""
+"""Opening a study: making it, or going on with the one that is there, and recording how it runs."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import directions
 from mmsr.study.search.space import stored
 from mmsr.study.storage import database
-from mmsr.study.storage.budget import spent_hours
 from mmsr.study.storage.folder import StudyRecord
-from mmsr.study.storage.progress import Settings, failed, progress_of
 from mmsr.study.workers.resources import GB
 from mmsr.tracking.databases import hide_password, without_password
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
-
-
-@dataclass(frozen=True)
-class Found:
-    """The state in which a driver finds its study."""
-
-    study: optuna.Study | None
-    """None if it does not exist yet."""
-    over: int = 0
-    """Trials that have ended, not counting those that are retried."""
-    again: tuple[int, ...] = ()
-    """Numbers of failed trials that are retried."""
-    nothing_to_do: str | None = None
-    """Why there is nothing to run; None if there is."""
-
-    def greeting(self, plan: Plan) -> str:
-        """The first line that the user sees: whether the study is new, resumed or complete.
-
-        Parameters
-        ----------
-        plan : the study that was looked for.
-        """
-        if self.study is None:
-            return (
-                f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}, "
-                f"{plan.resources} each; starting Ray"
-            )
-        if self.nothing_to_do is not None:
-            done = f"{self.over} of {plan.trials} trials done"
-            return f"study {plan.name}: {done}, {self.nothing_to_do}"
-        return f"study {plan.name} exists: resuming, {self.over} of {plan.trials} trials done"
-
-
-def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings]) -> Found:
-    """Look for the study of a plan; nothing is written.
-
-    Parameters
-    ----------
-    plan : the study.
-    storage : where it is looked for.
-    retried : settings whose trials are retried if they failed before.
-
-    Raises
-    ------
-    UserError : the name belongs to another study, the study is lost, or it does not exist though
-        `--resume` was given.
-    """
-    study = check_existing(plan, storage)
-    if study is None:
-        return Found(None)
-    again = tuple(failed(study, retried))
-    progress = progress_of(study, plan.only, plan.trials)
-    over = progress.over - len(again)
-    used_up = plan.budget.used_up(spent_hours(study))
-    nothing = None
-    if over >= plan.trials or progress.exhausted:
-        nothing = "nothing to do"
-    elif used_up is not None:
-        nothing = f"{used_up}; a higher budget resumes the study"
-    return Found(study, over, again, nothing)
-
-
-def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
-    """The existing study of a plan; None if there is none yet.
-
-    Parameters
-    ----------
-    plan : the study.
-    storage : where it is looked for.
-
-    Raises
-    ------
-    UserError : the name belongs to another study, the study is lost, or it does not exist though
-        `--resume` was given.
-    """
-    study = database.load_study(storage, plan.name)
-    definition = database.read_definition(study) if study else None
-    record = plan.folder.read_record()
-    if record is not None and study is None and record.storage == without_password(plan.storage):
-        raise UserError(
-            f"{record.storage} has lost study {plan.name!r}: restore it, or remove "
-            f"{plan.folder.path} to begin anew (its trials' checkpoints are deleted with it)"
-        )
-    if record is not None and (
-        not definition or not study or record.uid != database.study_uid(study)
-    ):
-        raise UserError(
-            f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
-            "give that --storage to resume it, another --name for a new study, or remove the "
-            "folder"
-        )
-    if study is None or definition is None:
-        if plan.resume:
-            raise UserError(
-                f"there is no study {plan.name!r} in this storage to resume: leave out --resume to "
-                "start it"
-            )
-        return None
-    database.check_same(plan.name, definition, plan.definition)
-    return study
 
 
 def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
@@ -160,6 +55,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
             command=shlex.join(
                 hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
             ),
+            directory=os.getcwd(),
             resources=resources_of(plan),
         )
     )

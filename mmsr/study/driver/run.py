@@ -15,8 +15,9 @@ from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
-from mmsr.study.driver.opening import find_existing, open_study_of
+from mmsr.study.driver.opening import open_study_of
 from mmsr.study.driver.reporting import Reporting, TrackingReporter
+from mmsr.study.planning.existing import find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import import_trials
 from mmsr.study.results.pareto import front_tags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from mmsr.errors import UserError
 from mmsr.numbers import is_number, is_whole
 from mmsr.study.planning.declaration import Declaration, Options, check_mistakes
 from mmsr.study.search import Pruner, Sampler
+from mmsr.study.search.dimensions import Choice, Float, Int
 from mmsr.study.search.space import Space, all_settings
 from mmsr.study.storage.budget import KINDS, Budget
 from mmsr.study.workers.resources import Resources
@@ -56,7 +57,9 @@ def check_kinds(study: Declaration) -> None:
         if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
             raise UserError(f"{name}: {settings!r}: give a mapping such as {{'model.width': 64}}")
     for key, dimension in study.space.items():
-        if not isinstance(getattr(dimension, "when", {}), Mapping):
+        if not isinstance(dimension, Int | Float | Choice):
+            raise UserError(f"space: {key}: {dimension!r}: {_instead(key, dimension)}")
+        if not isinstance(dimension.when, Mapping):
             raise UserError(f"space: {key}: when={dimension.when!r}: give a mapping by config key")
     module, colon, function = study.trainer.partition(":")
     if not colon or not function or not _is_there(module):
@@ -64,6 +67,13 @@ def check_kinds(study: Declaration) -> None:
             f"trainer={study.trainer!r}: there is no such module to import; give "
             "'module:function', e.g. 'mmsr.training:train'"
         )
+
+
+def _instead(key: str, value: Any) -> str:
+    """What to write in place of a value that is no dimension."""
+    if isinstance(value, Sequence | Set) and not isinstance(value, str) and value:
+        return f"write Choice({', '.join(map(repr, value))})"
+    return f"write Int(…), Float(…) or Choice(…), or fix the value by base={{{key!r}: {value!r}}}"
 
 
 def _is_there(module: str) -> bool:
@@ -74,29 +84,45 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def read_budget(given: dict[str, Any], resources: Resources) -> Budget:
+def read_budget(
+    given: dict[str, Any], resources: Resources, options: Options | None = None
+) -> Budget:
     """The budget from its limits.
 
     Parameters
     ----------
     given : hours by kind (`hours`, `cpu_hours`, `gpu_hours`); None sets no limit.
     resources : what each trial gets.
+    options : the command line, which may have given some; None if all come from it.
 
     Raises
     ------
     UserError : a limit is not a positive number, or limits something that trials do not use.
     """
     for kind, limit in given.items():
-        option = f"--{kind.replace('_', '-')}"
+        option = said(kind, options)
         if limit is not None and (not is_number(limit) or limit <= 0):
-            raise UserError(f"{option} {limit!r}: give a number of hours above 0, e.g. 1.5")
+            raise UserError(f"{option}{limit!r}: give a number of hours above 0, e.g. 1.5")
         used = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}.get(kind, 1.0)
         if limit is not None and not used and not resources.auto:
             raise UserError(
-                f"{option} {limit:g}: trials use no such hours (each gets {resources}), so the "
+                f"{option}{limit:g}: trials use no such hours (each gets {resources}), so the "
                 "budget would never be used up; give --hours, or other resources"
             )
     return Budget(**given)
+
+
+def said(name: str, options: Options | None) -> str:
+    """What a value came from, as an error begins: the option, else the argument in the file.
+
+    Parameters
+    ----------
+    name : the field of both.
+    options : the command line; None if the value comes from it.
+    """
+    if options is None or getattr(options, name) is not None:
+        return f"--{name.replace('_', '-')} "
+    return f"{name}="
 
 
 def at_least_one(what: str, given: Any, default: Any) -> int:
@@ -104,7 +130,7 @@ def at_least_one(what: str, given: Any, default: Any) -> int:
 
     Parameters
     ----------
-    what : the option, for the error.
+    what : what stands before the value in the error, e.g. `trials=`.
     given : the number; None takes the default.
     default : the number to take then.
 
@@ -114,7 +140,7 @@ def at_least_one(what: str, given: Any, default: Any) -> int:
     """
     value = default if given is None else given
     if not is_whole(value) or value < 1:
-        raise UserError(f"{what} {value!r}: give a whole number of at least 1")
+        raise UserError(f"{what}{value!r}: give a whole number of at least 1")
     return int(value)
 
 
@@ -135,14 +161,14 @@ def n_trials(
     """
     given = options.trials if options.trials is not None else study.trials
     if not sampler.systematic:
-        return at_least_one("--trials", given, _TRIALS)
+        return at_least_one(said("trials", options), given, _TRIALS)
     size = sum(1 for _ in islice(all_settings(space, base), _LARGEST_GRID + 1))
     if size > _LARGEST_GRID:
         raise UserError(
             f"sampler: the grid has over {_LARGEST_GRID:,} settings: give fewer dimensions or "
             "larger steps, or choose another sampler"
         )
-    return at_least_one("--trials", given, size)
+    return at_least_one(said("trials", options), given, size)
 
 
 def seed_of(study: Declaration, options: Options) -> int:
@@ -158,7 +184,7 @@ def seed_of(study: Declaration, options: Options) -> int:
     """
     seed = study.seed if options.seed is None else options.seed
     if not is_whole(seed) or seed < 0:
-        raise UserError(f"--seed {seed!r}: give a whole number of at least 0")
+        raise UserError(f"{said('seed', options)}{seed!r}: give a whole number of at least 0")
     return seed
 
 
@@ -177,7 +203,7 @@ def time_limit(study: Declaration, options: Options) -> float:
     if hours is None:
         return math.inf
     if not is_number(hours) or hours <= 0:
-        raise UserError(f"--trial-hours {hours!r}: give a number above 0")
+        raise UserError(f"{said('trial_hours', options)}{hours!r}: give a number above 0")
     return 3600 * hours
 
 
@@ -188,6 +214,7 @@ def own_budget(study: Declaration, options: Options, resources: Resources) -> Bu
     ----------
     study, options : the study file and its command line.
     resources : what each trial gets.
+    options : the command line, which may have given some; None if all come from it.
 
     Raises
     ------
@@ -195,4 +222,4 @@ def own_budget(study: Declaration, options: Options, resources: Resources) -> Bu
     """
     own = {kind: getattr(study, kind) for kind in KINDS}
     given = {kind: value for kind in KINDS if (value := getattr(options, kind)) is not None}
-    return read_budget({**own, **given}, resources)
+    return read_budget({**own, **given}, resources, options)

@@ -16,6 +16,7 @@ from mmsr.study.planning.checks import (
     check_kinds,
     n_trials,
     own_budget,
+    said,
     seed_of,
     time_limit,
 )
@@ -154,7 +155,7 @@ def _base(
     config = config.replace(settings_for(objectives))
     config = config.replace(study.base)
     if (epochs := options.epochs if options.epochs is not None else study.epochs) is not None:
-        epochs = at_least_one("--epochs", epochs, None)
+        epochs = at_least_one(said("epochs", options), epochs, None)
         config = config.replace({"training.epochs": epochs})
     return config.replace(fixed), set(fixed)
 

@@ -236,7 +236,7 @@ class Choice:
     def problem(self) -> str | None:
         """What is wrong with the declaration; None if nothing is."""
         if not self.options:
-            return "there are no options"
+            return "there are no options: give one or more, e.g. Choice(32, 64)"
         try:
             kept = [self.stored(option) for option in self.options]
         except TypeError:

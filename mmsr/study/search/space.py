@@ -50,7 +50,8 @@ def check_space(space: Space, base: Config) -> None:
         if key in _NOT_VARIED:
             raise UserError(f"space: {key} cannot be varied: {_NOT_VARIED[key]}")
         if (problem := dimension.problem()) is not None:
-            raise UserError(f"space: {key}: {dimension}: {problem}")
+            declared = f"{dimension}: " if str(dimension).strip() else ""
+            raise UserError(f"space: {key}: {declared}{problem}")
     for key, dimension in _ordered(space):
         for context, value in product(_contexts(space, key, base), dimension.corners()):
             try:

@@ -79,6 +79,7 @@ class Definition(BaseModel):
         for what in ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner"):
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
+                what = {"dataset_hash": "content of the data set"}.get(what, what)
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"
         for key, dimension in now.space.items():
             if key not in self.space and key in self.config:

@@ -37,6 +37,8 @@ class StudyRecord(BaseModel):
     tracking: str
     command: str
     """The command that resumes the study."""
+    directory: str | None = None
+    """Where it was given; None in records of older versions."""
     resources: dict[str, float] | None = None
     """What each trial gets; None in records of older versions."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.storage.attributes import OUTCOME, config_of, is_invalid
+from mmsr.study.storage.attributes import OUTCOME, config_of, is_invalid, predecessor
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.tracking import RunState
 
@@ -47,8 +47,8 @@ class TrialRow:
 
 def rows(study: optuna.Study) -> list[TrialRow]:
     """The trials of `study`, oldest first, without those that a successor has replaced."""
-    trials = current(study.get_trials(deepcopy=False))
-    return [_row(trial) for trial in trials if not is_invalid(trial)]
+    trials = study.get_trials(deepcopy=False)
+    return [_row(trial, trials) for trial in current(trials) if not is_invalid(trial)]
 
 
 def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
@@ -102,16 +102,18 @@ def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tupl
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 
 
-def _row(trial: FrozenTrial) -> TrialRow:
+def _row(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> TrialRow:
     attrs = trial.user_attrs
     outcome = attrs.get(OUTCOME, {})
     curve = curve_of(trial)
+    if trial.state == TrialState.WAITING and (before := predecessor(trial)) is not None:
+        curve = curve_of(trials[before])  # which it resumes
     config = config_of(trial)
     flat = config.flat() if config else {}
     return TrialRow(
         number=trial.number,
         state=_STATES[trial.state],
-        value=_value(trial),
+        value=_value(trial, curve),
         best_epoch=outcome.get("best_epoch"),
         epochs=outcome.get("epoch", max(curve, default=0)),
         seconds=outcome.get("seconds"),
@@ -124,8 +126,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
     )
 
 
-def _value(trial: FrozenTrial) -> float | None:
-    curve = curve_of(trial)
+def _value(trial: FrozenTrial, curve: Mapping[int, float]) -> float | None:
     if trial.state == TrialState.PRUNED:  # Optuna gives it the newest epoch's
         return max(curve.values(), default=None)
     if trial.state.is_finished():

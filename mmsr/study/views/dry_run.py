@@ -9,19 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.format import brief_seconds, plural, seconds
+from mmsr.study.planning.existing import Found, find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import in_words
 from mmsr.study.search.space import apply, describe_size
 from mmsr.study.sizing.packing import settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
+from mmsr.study.storage.database import open_storage
 from mmsr.study.views.tables import (
     facts,
     settings_text,
 )
 from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
 from mmsr.study.workers.resources import GB, Node
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import sqlite_file, without_password
 
 
 def show_plan(plan: Plan) -> None:
@@ -35,9 +37,11 @@ def show_plan(plan: Plan) -> None:
 
     Raises
     ------
-    UserError : no node of the cluster can run a trial, or the timed trial does not run.
+    UserError : another study has the name, no node of the cluster can run a trial, or the timed
+        trial does not run.
     """
     console = Console(highlight=False)
+    found = _existing(plan)
     expected = expect(plan, console)
     console.print(
         facts(
@@ -61,7 +65,17 @@ def show_plan(plan: Plan) -> None:
     console.print(space)
     for place, settings in enumerate(plan.known, start=1):
         console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
+    if found.study is not None:
+        console.print(found.greeting(plan), soft_wrap=True)
     console.print("dry run: nothing was scheduled")
+
+
+def _existing(plan: Plan) -> Found:
+    """What a run would find; a database that is not there yet is not made for that."""
+    file = sqlite_file(plan.storage)
+    if file is not None and not file.exists():
+        return Found(None)
+    return find_existing(plan, open_storage(plan.storage), ())
 
 
 def _limits(plan: Plan) -> dict[str, str]:
@@ -197,7 +211,10 @@ def _hours(plan: Plan, measured: Measured) -> str:
     rounds = -(-trials // at_once)
     time = seconds(rounds * epochs * measured.epoch_seconds)
     full = f"{plural(trials, 'trial')} of {plural(epochs, 'epoch')}"
-    return f"at most {time}, for {full} at this speed; early stopping makes it less"
+    return (
+        f"about {time}, for {full} at this speed; trials that run side by side or have dearer "
+        "settings take longer, early stopping makes it less"
+    )
 
 
 def _which(plan: Plan) -> str:

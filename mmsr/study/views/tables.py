@@ -13,7 +13,7 @@ from mmsr.study.results.pareto import pareto_front
 from mmsr.study.search.objectives import minimised, shown
 from mmsr.study.storage.trials import TrialRow, ranked
 
-_SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
+SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 
 
@@ -34,7 +34,7 @@ def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int)
     top : number of trials to show.
     """
     part, _, metric = objective.partition("/")
-    names = list(dict.fromkeys([metric, *_SHOWN]))
+    names = list(dict.fromkeys([metric, *SHOWN]))
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("#", justify="right")
     table.add_column("trial", justify="right")
@@ -66,19 +66,32 @@ def settings_text(settings: dict[str, Any]) -> str:
     return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
 
 
-def summary(found: Sequence[TrialRow]) -> str:
+def summary(found: Sequence[TrialRow], *, running: bool = True) -> str:
     """Number of trials in each state, in words.
 
     Parameters
     ----------
     found : the trials of a study.
+    running : whether a driver runs the study now.
     """
-    counts = dict.fromkeys(("finished", "pruned", "failed", "running", "waiting"), 0)
+    states = ("finished", "pruned", "failed", "running", "interrupted", "waiting")
+    counts = dict.fromkeys(states, 0)
     for row in found:
-        counts[row.state] += 1
+        counts[state_of(row, running=running)] += 1
     words = {"pruned": "stopped early"}
     told = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
     return ", ".join(told) or "no trials"
+
+
+def state_of(row: TrialRow, *, running: bool) -> str:
+    """The state of a trial, as it is shown.
+
+    Parameters
+    ----------
+    row : the trial.
+    running : whether a driver runs the study now; no trial runs without one.
+    """
+    return "interrupted" if row.state == "running" and not running else row.state
 
 
 def _leaf(key: str) -> str:

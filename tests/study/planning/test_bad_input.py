@@ -338,6 +338,38 @@ def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ([64, 128], r"write Choice\(64, 128\)"),
+        ((64, 128), r"write Choice\(64, 128\)"),
+        ({64}, r"write Choice\(64\)"),
+        (64, r"base=\{'model.width': 64\}"),
+        ("64", r"base=\{'model.width': '64'\}"),
+        (None, r"write Int"),
+        ([], r"write Int"),
+        (Int, r"write Int"),
+        (Choice(), r"space: model.width: there are no options: give"),
+    ],
+    ids=str,
+)
+def test_a_space_of_plain_values_says_what_to_write(small_study, study_home, value, hint):
+    study = dataclasses.replace(small_study, space={"model.width": value}, enqueue=[])
+    with pytest.raises(UserError, match=hint):
+        make_plan(study, Options())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trials", "x"), ("epochs", 0), ("seed", -1), ("trial_hours", "8h"), ("cpu_hours", -1)],
+)
+def test_an_error_names_the_argument_or_the_option(small_study, study_home, field, value):
+    with pytest.raises(UserError, match=f"^{field}={value!r}: give"):
+        make_plan(dataclasses.replace(small_study, **{field: value}), Options())
+    with pytest.raises(UserError, match=f"^--{field.replace('_', '-')} {value!r}: give"):
+        make_plan(small_study, Options(**{field: value}))
+
+
 def test_a_driver_loads_torch_for_nothing():
     code = "import sys, mmsr.study.driver.run; assert not {'torch', 'ray'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

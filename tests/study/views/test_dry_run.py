@@ -1,13 +1,23 @@
-"""The screen of `--dry-run`: what is expected is said in natural units."""
+"""The screen of `--dry-run`, and what is shown of a study that was interrupted."""
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
+from mmsr.errors import UserError
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.opening import open_study_of
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.sizing.probe import Measured
+from mmsr.study.storage.database import open_storage
+from mmsr.study.storage.trials import rows
 from mmsr.study.views import dry_run
+from mmsr.study.views.tables import summary
+from mmsr.study.workers.messages import Failure, Report
 
 
 @pytest.mark.parametrize(
@@ -18,5 +28,56 @@ def test_the_expected_time_has_natural_units(monkeypatch, epoch_seconds, time):
     training = SimpleNamespace(epochs=3)
     plan = SimpleNamespace(trials=5, base=SimpleNamespace(training=training))
     measured = Measured(train_seconds=epoch_seconds - 1, evaluate_seconds=1, share=1, memory=1)
-    expected = f"at most {time}, for 5 trials of 3 epochs at this speed; early stopping"
+    expected = f"about {time}, for 5 trials of 3 epochs at this speed; trials that run side"
     assert dry_run._hours(plan, measured).startswith(expected), "three rounds of two at once"
+
+
+@pytest.fixture
+def planned(small_study, study_home, monkeypatch):
+    """A plan of the small study, of which nothing is timed."""
+    monkeypatch.setattr(dry_run, "expect", lambda plan, console: {})
+    plan = make_plan(small_study, Options())
+    plan.folder.path.mkdir(parents=True)
+    return plan
+
+
+def test_a_dry_run_of_a_new_study_makes_no_database(planned, study_home, capsys):
+    dry_run.show_plan(planned)
+    assert "exists" not in capsys.readouterr().out
+    assert not (study_home / "optuna.db").exists()
+
+
+def test_a_dry_run_says_that_a_study_would_be_resumed(planned, capsys):
+    study = open_study_of(planned, open_storage(planned.storage))
+    ledger = Ledger(study, planned.rules(), planned.folder.ray)
+    for _ in range(2):
+        ledger.ask("a")
+        ledger.fail("a", Failure(error="no luck", traceback=""))
+    dry_run.show_plan(planned)
+    assert "study shop exists: resuming, 2 of 4 trials done" in capsys.readouterr().out
+
+
+def test_a_dry_run_refuses_what_a_run_would(planned, small_study):
+    open_study_of(planned, open_storage(planned.storage))
+    other = make_plan(dataclasses.replace(small_study, epochs=7), Options())
+    with pytest.raises(UserError, match=r"training\.epochs"):
+        dry_run.show_plan(other)
+
+
+def test_an_interrupted_study_shows_what_its_trials_have_behind_them(planned):
+    study = open_study_of(planned, open_storage(planned.storage))
+    ledger = Ledger(study, planned.rules(), planned.folder.ray)
+    ledger.ask("a")
+    metrics = {planned.objective: 0.25}
+    for epoch in (1, 2):
+        ledger.report(
+            "a",
+            Report(
+                epoch=epoch, metrics=metrics, best_epoch=1, best_metrics=metrics, finished=False
+            ),
+        )
+    assert summary(rows(study)) == "1 running"
+    assert summary(rows(study), running=False) == "1 interrupted"
+    ledger.release()
+    (row,) = rows(study)
+    assert (row.state, row.epochs, row.value) == ("waiting", 2, 0.25)
