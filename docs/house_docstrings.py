@@ -1,7 +1,9 @@
-"""Numpy sections as this project writes them, for the API pages.
+"""Docstrings as this project writes them, for the API pages.
 
 Here a parameter stands as `name : what it is.`, since the signature has its type. Griffe takes
-what follows a colon for the type; so the description is moved to a line of its own.
+what follows a colon for the type; so the description is moved to a line of its own. And where a
+docstring names a place in the code that has no page, readers of the site get the section that
+explains it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,16 @@ from griffe import Extension, Object
 
 _HEADING = re.compile(r"^(Parameters|Attributes|Raises|Warns|Returns|Yields)\n-+$", re.MULTILINE)
 _ANY_HEADING = re.compile(r"^[A-Z]\w+( \w+)?\n-{3,}$", re.MULTILINE)
+EXPLAINED = {
+    "mmsr.study.planning.declaration.Declaration": "the list below",
+    "mmsr.study.search.objectives.AGAINST": "those of [Several objectives][several-objectives]",
+    "mmsr.study.sizing.packing": "[What a trial gets][what-a-trial-gets]",
+    "mmsr.study.storage.budget": "[Budgets][budgets]",
+    "mmsr.study.planning.warm_start": "[Warm start][warm-start]",
+    "mmsr.data.splits.PROTOCOLS": "the table of [protocols][how-histories-are-split]",
+    "mmsr.evaluation.robustness.robust_auc": "[Train with gaps][train-with-gaps]",
+}
+"""What stands on the site in place of a name without a page: words, with a link to a heading."""
 _ITEM = re.compile(r"^(\S[^:\n]*?) : +", re.MULTILINE)
 
 
@@ -33,10 +45,17 @@ def numpy_style(text: str) -> str:
     return "".join([*parts, text[done:]])
 
 
+def explained(text: str) -> str:
+    """The docstring with links to the sections that explain what has no page."""
+    for name, words in EXPLAINED.items():
+        text = re.sub(rf"`{re.escape(name)}`", words, text)
+    return text
+
+
 class HouseDocstrings(Extension):
     """Rewrites docstrings before they are parsed."""
 
     def on_object(self, *, obj: Object, **kwargs: Any) -> None:
         """Called for everything that is loaded."""
         if obj.docstring is not None:
-            obj.docstring.value = numpy_style(obj.docstring.value)
+            obj.docstring.value = explained(numpy_style(obj.docstring.value))

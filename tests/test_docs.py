@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -439,6 +440,18 @@ def test_docstrings_are_rewritten_for_the_api_pages():
         "Do it.\n\nParameters\n----------\na\n    what.\n    More.\n\n"
         "Returns\n-------\n:\n    A sum.\n"
     )
+
+
+def test_names_without_a_page_are_explained_by_sections():
+    pytest.importorskip("griffe")
+    house = load(ROOT / "docs" / "house_docstrings.py")
+    for name, words in house.EXPLAINED.items():
+        assert pkgutil.resolve_name(name), name
+        headings = {anchor for page in PAGES for anchor in anchors(ROOT / page)}
+        assert set(re.findall(r"\]\[([\w-]+)\]", words)) <= headings, name
+    given = "One of `mmsr.data.splits.PROTOCOLS`, or `mmsr.data.Dataset`."
+    told = "One of the table of [protocols][how-histories-are-split], or `mmsr.data.Dataset`."
+    assert house.explained(given) == told
 
 
 def test_help_names_all_groups():
