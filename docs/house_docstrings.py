@@ -17,14 +17,18 @@ _HEADING = re.compile(r"^(Parameters|Attributes|Raises|Warns|Returns|Yields)\n-+
 _ANY_HEADING = re.compile(r"^[A-Z]\w+( \w+)?\n-{3,}$", re.MULTILINE)
 EXPLAINED = {
     "mmsr.study.planning.declaration.Declaration": "the list below",
-    "mmsr.study.search.objectives.AGAINST": "those of [Several objectives][several-objectives]",
-    "mmsr.study.sizing.packing": "[What a trial gets][what-a-trial-gets]",
-    "mmsr.study.storage.budget": "[Budgets][budgets]",
-    "mmsr.study.planning.warm_start": "[Warm start][warm-start]",
-    "mmsr.data.splits.PROTOCOLS": "the table of [protocols][how-histories-are-split]",
-    "mmsr.evaluation.robustness.robust_auc": "[Train with gaps][train-with-gaps]",
+    "mmsr.study.search.objectives.AGAINST": "[the table of objectives](studies#several-objectives)",
+    "mmsr.study.sizing.packing": "[What a trial gets](sharing#what-a-trial-gets)",
+    "mmsr.study.storage.budget": "[Budgets](studies#budgets)",
+    "mmsr.study.planning.warm_start": "[Warm start](studies#warm-start)",
+    "mmsr.data.splits.PROTOCOLS": "the table of [protocols](protocols#how-histories-are-split)",
+    "mmsr.study.search.recent": "so long studies stay fast",
+    "mmsr.graph.relations": "see [Glossary](glossary#graph)",
+    "mmsr.models.products": "[Troubleshooting](troubleshooting#the-machine)",
+    "mmsr.evaluation.robustness.robust_auc": "[Train with gaps](robustness#train-with-gaps)",
 }
-"""What stands on the site in place of a name without a page: words, with a link to a heading."""
+"""What stands on the site in place of a name without a page: words, with a link to a heading, as PAGE#ANCHOR."""
+_LINK = re.compile(r"\]\((\w+)#")
 _ITEM = re.compile(r"^(\S[^:\n]*?) : +", re.MULTILINE)
 
 
@@ -48,7 +52,8 @@ def numpy_style(text: str) -> str:
 def explained(text: str) -> str:
     """The docstring with links to the sections that explain what has no page."""
     for name, words in EXPLAINED.items():
-        text = re.sub(rf"`{re.escape(name)}`", words, text)
+        # MkDocs does not translate links in docstrings, so they lead to the built pages.
+        text = text.replace(f"`{name}`", _LINK.sub(r"](../\1.html#", words))
     return text
 
 
