@@ -27,7 +27,7 @@ EXPLAINED = {
     "mmsr.models.products": "[Troubleshooting](troubleshooting#the-machine)",
     "mmsr.evaluation.robustness.robust_auc": "[Train with gaps](robustness#train-with-gaps)",
 }
-"""What stands on the site in place of a name without a page: words, with a link to a heading, as PAGE#ANCHOR."""
+"""Words for names that have no page; their links lead to a heading, as PAGE#ANCHOR."""
 _LINK = re.compile(r"\]\((\w+)#")
 _ITEM = re.compile(r"^(\S[^:\n]*?) : +", re.MULTILINE)
 
