@@ -43,6 +43,7 @@ lint: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	@echo "==> mkdocs build --strict"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
 
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff check --fix $(CHECKED)
@@ -53,12 +54,12 @@ clean:
 
 # The stamps rerun the installation when the requirements change.
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "==> installing mmsr (some minutes)"
+	@echo "==> installing mmsr (about 3 minutes, 2 GB)"
 	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "==> installing mmsr and the tools for its tests (some minutes)"
+	@echo "==> installing mmsr and its development tools (about 3 minutes, 2 GB)"
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/installed $@
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -139,7 +140,8 @@ def script_problem(words: list[str], written: set[str]) -> str | None:
     at = next((i for i, word in enumerate(words) if re.fullmatch(r"[\w/]+\.py", word)), None)
     if at is None or words[at] in written:
         return None
-    path, arguments = ROOT / words[at].replace("NAME", "toys"), words[at + 1 :]
+    named = "studies/toys.py" if words[at] == "FILE.py" else words[at]
+    path, arguments = ROOT / named, words[at + 1 :]
     if not path.exists():
         return f"no file {words[at]}"
     if path.parent.name == "benchmarks":
@@ -225,7 +227,9 @@ def test_a_wrong_setting_is_found():
 def test_scripts_and_targets_exist(name):
     found = whole_commands(text_of(name))
     found += [
-        shlex.split(c) for c in inline(text_of(name)) if re.match(r"(make|python) [\w/.]+", c)
+        shlex.split(c)
+        for c in inline(text_of(name))
+        if re.match(r"(make|python|mmsr study new) [\w/.]+", c)
     ]
     written = {f"{words[3]}.py" for words in found if words[:3] == ["mmsr", "study", "new"]}
     for words in found:
@@ -439,6 +443,19 @@ def test_docstrings_are_rewritten_for_the_api_pages():
         "Do it.\n\nParameters\n----------\na\n    what.\n    More.\n\n"
         "Returns\n-------\n:\n    A sum.\n"
     )
+
+
+def test_names_without_a_page_are_explained_by_sections():
+    pytest.importorskip("griffe")
+    house = load(ROOT / "docs" / "house_docstrings.py")
+    for name, words in house.EXPLAINED.items():
+        assert pkgutil.resolve_name(name), name
+        for page, anchor in re.findall(r"\]\((\w+)#([\w-]+)\)", words):
+            assert anchor in anchors(ROOT / "docs" / f"{page}.md"), name
+    given = "A name in `mmsr.data.splits.PROTOCOLS`, or `mmsr.data.Dataset`."
+    assert "../protocols.html#how-histories-are-split" in house.explained(given)
+    assert "PROTOCOLS" not in house.explained(given)
+    assert house.explained(given).endswith("or `mmsr.data.Dataset`.")
 
 
 def test_help_names_all_groups():
