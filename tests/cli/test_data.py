@@ -62,8 +62,8 @@ def test_empty_home_says_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["describe", "shop"], "unknown dataset 'shop'"),
-        (["import", "a/b", "--interactions", "ROWS"], "bad dataset name 'a/b'"),
+        (["describe", "shop"], "unknown data set 'shop'"),
+        (["import", "a/b", "--interactions", "ROWS"], "bad data set name 'a/b'"),
         (["import", "a", "--interactions", "nothing.csv"], "no such file: nothing.csv"),
         (["import", "a", "--interactions", "ROWS", "--protocol", "ration"], "did you mean 'ratio'"),
         (["import", "a", "--interactions", "ROWS", "--core", "0"], "--core is 0"),

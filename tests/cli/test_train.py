@@ -66,7 +66,7 @@ def test_trains_resumes_and_replays(shop: Dataset, tmp_path: Path) -> None:
 
 BAD = {
     "no data set": ([], "which data set?"),
-    "unknown data set": (["shup"], "unknown dataset 'shup': did you mean 'shop'?"),
+    "unknown data set": (["shup"], "unknown data set 'shup': did you mean 'shop'?"),
     "unknown key": (["shop", "--set", "graph.n_code=3"], "did you mean 'graph.n_codes'?"),
     "wrong type": (["shop", "--set", "model.width=wide"], "model.width: Input should be a valid"),
     "no value": (["shop", "--set", "model.width"], "write KEY=VALUE"),

@@ -23,7 +23,7 @@ def refused(message: str, sources: Sources, settings: ImportSettings | None = No
     with pytest.raises(UserError, match=message) as caught:
         prepare("d", sources, settings)
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="unknown dataset 'd'"):
+    with pytest.raises(UserError, match="unknown data set 'd'"):
         Dataset.open("d")
 
 
@@ -179,7 +179,7 @@ def test_items_that_cannot_be_used(
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a b", "x" * 101, "é"])
 def test_bad_dataset_names(name: str, home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="bad dataset name"):
+    with pytest.raises(UserError, match="bad data set name"):
         prepare(name, Sources(tmp_path / "rows.csv"))
 
 
