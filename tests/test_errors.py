@@ -15,5 +15,12 @@ def test_the_hint_helps_where_no_name_is_close():
     assert text == "unknown data set 'xyz'; known: toys; run `mmsr data demo`"
 
 
+def test_where_the_known_names_are():
+    text = str(unknown("study", "frist", ["first"], hint="write one", where="/data"))
+    assert text == "unknown study 'frist': did you mean 'first'? known: first in /data"
+    text = str(unknown("study", "xyz", [], hint="write one", where="/data"))
+    assert text == "unknown study 'xyz'; known: none in /data; write one"
+
+
 def test_nothing_is_known():
     assert "known: none" in str(unknown("study", "xyz", []))

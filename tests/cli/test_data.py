@@ -79,6 +79,10 @@ def test_empty_home_says_what_to_do(
             ["import", "a", "--interactions", "ROWS", "--no-text", "--text-from", "title"],
             "contradict each other",
         ),
+        (
+            ["import", "a", "--interactions", "ROWS", "--items", "ROWS"],
+            "rows.csv says nothing about its items",
+        ),
         (["demo", "--users", "3"], "users is 3"),
     ],
 )
