@@ -84,7 +84,7 @@ def test_wrong_options_are_bad_input(arguments, told, home, monkeypatch, capsys)
         (["train", "x"], 2, "unknown data set 'x'; known: none in {where}; run"),
         (["study", "new", "a", "--dataset", "x"], 2, "'x'; known: none in {where}; run"),
         (["study", "status", "x"], 2, "unknown study 'x'; known: none in {where}; write one"),
-        (["robustness", "x"], 2, "{where}"),
+        (["robustness", "x"], 2, "unknown study 'x'; known: none in {where}; write one"),
     ],
 )
 def test_the_folder_that_was_searched_is_named(

@@ -79,10 +79,6 @@ def test_empty_home_says_what_to_do(
             ["import", "a", "--interactions", "ROWS", "--no-text", "--text-from", "title"],
             "contradict each other",
         ),
-        (
-            ["import", "a", "--interactions", "ROWS", "--items", "ROWS"],
-            "rows.csv says nothing about its items",
-        ),
         (["demo", "--users", "3"], "users is 3"),
     ],
 )
@@ -100,6 +96,24 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_tables_that_contribute_little_are_noted_or_refused(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = rows_file.with_name("articles.csv")
+    command = ("import", "shop", "--interactions", rows_file, "--items", items)
+    items.write_text("sku,name,price\n" + "".join(f"i{i},red x{i % 3}y,1\n" for i in range(12)))
+    assert mmsr_data(*command, "--columns", "item_id=sku", monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {items} says nothing about its items: ")
+    assert "other columns: name, price; --columns maps them" in error
+    assert not (home / "datasets" / "shop").exists()
+    mapped = "item_id=sku,title=name"
+    assert mmsr_data(*command, "--columns", mapped, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert f"note: {items}: columns not used: price; known: title, description" in said.err
+    assert "modalities: text (100.0% of items" in said.out
 
 
 def test_errors_load_no_heavy_library(tmp_path: Path) -> None:
