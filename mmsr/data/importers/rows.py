@@ -12,7 +12,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data.importers.tables import DELIMITERS, JSON, check_format, open_text
+from mmsr.data.importers.formats import DELIMITERS, JSON, check_format, open_text
 from mmsr.errors import UserError
 
 
@@ -39,15 +39,21 @@ class Rows:
         remedy : what to do.
         """
         row = row if self.numbers is None else int(self.numbers[row])
-        if (line := _line(self.path, row)) is not None:
+        if (line := line_of(self.path, row)) is not None:
             return UserError(f"{self.path}: line {line} {problem}: {remedy}")
         return UserError(
             f"{self.path}: row {row + 1} {problem}: {remedy} (rows are counted from 1)"
         )
 
 
-def _line(path: Path, row: int) -> int | None:
-    """Line on which a row begins, from 1; None where lines mean nothing."""
+def line_of(path: Path, row: int) -> int | None:
+    """Line on which a row begins, from 1; None where lines mean nothing.
+
+    Parameters
+    ----------
+    path : the file.
+    row : number of the row, from 0, the header not counted.
+    """
     ending = check_format(path)
     if ending not in (*DELIMITERS, *JSON):
         return None
@@ -56,16 +62,42 @@ def _line(path: Path, row: int) -> int | None:
             if ending in JSON:
                 lines = (number for number, text in enumerate(file, start=1) if text.strip())
                 return next(islice(lines, row, None), None)
-            return next(islice(_lines(file, DELIMITERS[ending]), row + 1, None), None)
-    except (OSError, csv.Error):  # e.g. a field that is too long for Python's reader
+            return next((line for line, _ in islice(_records(file, ending), row + 1, None)), None)
+    except (
+        OSError,
+        csv.Error,
+        UnicodeDecodeError,
+    ):  # e.g. a field that is too long for Python's reader
         return None
 
 
-def _lines(file: TextIO, delimiter: str) -> Iterator[int]:
-    """First lines of all records, the header included; a quoted field may hold line breaks."""
-    reader = csv.reader(file, delimiter=delimiter)
+def line_of_other_width(path: Path) -> int | None:
+    """Line of the first row with more or fewer columns than the header; None without one.
+
+    Parameters
+    ----------
+    path : the file.
+    """
+    ending = check_format(path)
+    if ending not in DELIMITERS:
+        return None
+    try:
+        with open_text(path) as file:
+            records = _records(file, ending)
+            _, width = next(records)
+            return next((line for line, n_fields in records if n_fields != width), None)
+    except (OSError, StopIteration, csv.Error, UnicodeDecodeError):
+        return None
+
+
+def _records(file: TextIO, ending: str) -> Iterator[tuple[int, int]]:
+    """First line and number of fields of all records, the header included.
+
+    A quoted field may hold line breaks.
+    """
+    reader = csv.reader(file, delimiter=DELIMITERS[ending])
     begins = 1
     for fields in reader:
         if fields:
-            yield begins
+            yield begins, len(fields)
         begins = reader.line_num + 1

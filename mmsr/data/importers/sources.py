@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmsr.data.importers.formats import check_format
 from mmsr.data.importers.items import METADATA_COLUMNS
-from mmsr.data.importers.tables import SHARED, check_format, column_names
+from mmsr.data.importers.tables import SHARED, column_names
 from mmsr.data.manifest import ImportSettings, InputFile
 from mmsr.data.progress import Reporter
 from mmsr.data.splits import PROTOCOLS

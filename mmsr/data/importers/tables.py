@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -16,14 +16,10 @@ import pyarrow.json
 import pyarrow.parquet
 
 from mmsr.data.folders import cannot
+from mmsr.data.importers.formats import DELIMITERS, JSON, PARQUET, check_format, open_text
+from mmsr.data.importers.rows import line_of, line_of_other_width
 from mmsr.errors import UserError
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-"""What separates the columns of a text file, by its ending."""
-JSON = (".jsonl", ".ndjson", ".json")
-_PARQUET = (".parquet", ".pq")
-FORMATS = (*DELIMITERS, *JSON, *_PARQUET)
-"""Endings of the files that can be read; all but Parquet may be followed by `.gz`."""
 _BLOCK = 1 << 24
 SHARED = ("item_id", "vector")
 """Columns that several tables have, perhaps under different names."""
@@ -85,53 +81,6 @@ def _explained(path: Path, ending: str) -> Iterator[None]:
         if error.errno is None or isinstance(error, gzip.BadGzipFile):
             raise _damaged(path, ending, error) from None
         raise cannot("read", path, error) from None
-
-
-def check_format(path: Path) -> str:
-    """Check that a file can be read and has a known format.
-
-    Parameters
-    ----------
-    path : the file.
-
-    Returns
-    -------
-    The ending that decides the format, without `.gz`.
-
-    Raises
-    ------
-    UserError : it is missing, a folder, unreadable, or of an unknown format.
-    """
-    try:
-        with path.open("rb"):
-            pass
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give a file ({', '.join(FORMATS)})") from None
-    except FileNotFoundError:
-        raise UserError(f"no such file: {path}") from None
-    except OSError as error:
-        raise cannot("read", path, error) from None
-    endings = [suffix.lower() for suffix in path.suffixes]
-    zipped = endings[-1:] == [".gz"]
-    ending = "".join(endings[:-1][-1:] if zipped else endings[-1:])
-    if ending not in FORMATS or (zipped and ending in _PARQUET):
-        raise UserError(
-            f"unknown format of {path}: the name must end in "
-            f"{', '.join(FORMATS)} (text also with .gz behind)"
-        )
-    return ending
-
-
-def open_text(path: Path) -> TextIO:
-    """Open a text file, which may be zipped; line breaks stay as they are.
-
-    Parameters
-    ----------
-    path : the file.
-    """
-    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    file: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
-    return file
 
 
 def column_names(path: Path) -> list[str]:
@@ -198,7 +147,7 @@ def _other_separator(path: Path, header: str) -> str | None:
 
 def _scan(path: Path, ending: str) -> tuple[list[str], Callable[[list[str]], pa.Table]]:
     """Column names of a file, and a function that reads some of them."""
-    if ending in _PARQUET:
+    if ending in PARQUET:
         names = list(pa.parquet.read_schema(path).names)
         return names, lambda chosen: pa.parquet.read_table(path, columns=chosen)
     if ending in JSON:
@@ -238,4 +187,16 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     if path.suffix.lower() == ".gz" and isinstance(error, OSError | EOFError):
         return UserError(f"{path} is not a whole gzip file: {reason}")
     hint = ": write one JSON object per line" if ending in JSON else ""
+    reason = _with_line(reason, path)
     return UserError(f"{path} is not readable as {ending.strip('.')}{hint} ({reason})")
+
+
+def _with_line(reason: str, path: Path) -> str:
+    """Say lines, as an editor counts them, where pyarrow says rows of a block, or nothing."""
+    if row := re.search(r" in row (\d+)$", reason):
+        whole = path.stat().st_size < _BLOCK and path.suffix.lower() != ".gz"
+        line = line_of(path, int(row[1])) if whole else None
+        return reason[: row.start()] + (f", line {line}" if line else "")
+    if ": Expected " in reason and (line := line_of_other_width(path)):
+        return f"{reason}; line {line}"
+    return reason

@@ -112,6 +112,22 @@ def test_rows_of_text_are_named_by_their_line(
     refused(f"{name}.*: {where} has no user_id: every row needs one$", Sources(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("r.csv", "user_id,item_id,timestamp\na,b,1\n\na,b,1,7\n", "a,b,1,7; line 4"),
+        ("r.jsonl", '{"user_id": 1}\n\n{"user_id": 1\n{"user_id": 2}\n', ", line 4"),
+        ("r.jsonl", '{"item_id": 1}\n\n{"item_id": "x"}\n', "number to string, line 3"),
+    ],
+)
+def test_damaged_text_is_named_by_its_line(
+    name: str, content: str, where: str, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    refused(rf"{where}\)$", Sources(path))
+
+
 def test_rows_of_parquet_say_how_they_are_counted(home: Path, write_table: WriteTable) -> None:
     rows = {"user_id": ["a", None], "item_id": ["x", "y"], "timestamp": [1, 2]}
     message = r"row 2 has no user_id: every row needs one \(rows are counted from 1\)$"
