@@ -116,7 +116,7 @@ def test_rows_of_text_are_named_by_their_line(
     ("name", "content", "where"),
     [
         ("r.csv", "user_id,item_id,timestamp\na,b,1\n\na,b,1,7\n", "a,b,1,7; line 4"),
-        ("r.jsonl", '{"user_id": 1}\n\n{"user_id": 1\n{"user_id": 2}\n', ", line 4"),
+        ("r.jsonl", '{"user_id": 1}\n\n{"user_id": 1\n{"user_id": 2}\n', ", line 3"),
         ("r.jsonl", '{"item_id": 1}\n\n{"item_id": "x"}\n', "number to string, line 3"),
     ],
 )
