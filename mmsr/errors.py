@@ -19,21 +19,25 @@ class StorageLost(RuntimeError):
     """The storage failed while a study was running."""
 
 
-def unknown(kind: str, given: str, known: Iterable[str], hint: str = "") -> UserError:
+def unknown(
+    kind: str, given: str, known: Iterable[str], hint: str = "", where: str = ""
+) -> UserError:
     """Build the error for a name that is not among the known ones.
 
     Parameters
     ----------
-    kind : what the name stands for, e.g. ``"dataset"``.
+    kind : what the name stands for, e.g. ``"data set"``.
     given : the name as the user wrote it.
     known : the names that exist.
     hint : what to do where no known name is close, e.g. ``"run `mmsr data demo`"``.
+    where : where the known names are, e.g. a folder.
     """
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1)
     message = f"unknown {kind} {given!r}"
     message += f": did you mean {close[0]!r}?" if close else ";"
     message += f" known: {', '.join(names) if names else 'none'}"
+    message += f" in {where}" if where else ""
     if hint and not close:
         message += f"; {hint}"
     return UserError(message)

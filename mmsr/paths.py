@@ -34,6 +34,14 @@ def named_home() -> str:
     return os.environ.get("MMSR_HOME") or "~/.mmsr"
 
 
+def searched() -> str:
+    """The home as messages name it: where data sets and studies are searched for."""
+    if not os.environ.get("MMSR_HOME"):
+        return f"{named_home()} (MMSR_HOME is not set)"
+    named = named_home()
+    return named.partition("?")[0] if is_uri(named) else str(home())
+
+
 def remote() -> RemotePath | None:
     """The home in an object store; None where it is a folder."""
     named = named_home()

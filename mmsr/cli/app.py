@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from mmsr import __version__
 from mmsr.cli import best_config, data, model, reproduce, robustness, study, train
+from mmsr.cli.groups import OneLine
 from mmsr.errors import UserError
 
-_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
-"""Typer's base class of errors in options and arguments, which it does not export."""
-
-
-class _OneLine(TyperGroup):
-    """Commands that report wrong options and arguments like any other bad input."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the options that precede a command."""
-        with _as_user_error():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        """Read a command's options and arguments, and run it."""
-        with _as_user_error():
-            return super().invoke(*args, **kwargs)
-
-
-@contextmanager
-def _as_user_error() -> Iterator[None]:
-    try:
-        yield
-    except _USAGE_ERROR as error:
-        message = error.format_message()
-        if not message.strip():  # a command without any argument has shown its help
-            raise
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context is not None else "mmsr"
-        told = message[:1].lower() + message[1:].rstrip(".")
-        raise UserError(f"{told}; see `{where} --help`") from None
-
-
 app = typer.Typer(
-    cls=_OneLine,
+    cls=OneLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mmsr import paths
 from mmsr.cli.options import known_datasets
 from mmsr.errors import UserError
 
@@ -27,16 +28,17 @@ Overwrite = Annotated[
 Protocol = Annotated[
     str,
     typer.Option(
+        metavar="PROTOCOL",
         help="How histories are split: `ratio` (the last 20 % of each are test, the last 20 % of "
         "the rest validation), `leave-one-out` (the last item is test, the one before validation), "
-        "`temporal` (at one moment for all users)."
+        "`temporal` (at one moment for all users).",
     ),
 ]
 
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="Name for the data set.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the data set.")],
     interactions: Annotated[
         Path, typer.Option(metavar="FILE", help="Table of user_id, item_id, timestamp.")
     ],
@@ -63,7 +65,8 @@ def import_(
         ),
     ] = None,
     core: Annotated[
-        int, typer.Option(help="Keep users and items with this many interactions or more.")
+        int,
+        typer.Option(metavar="N", help="Keep users and items with this many interactions or more."),
     ] = 5,
     text_from: Annotated[
         str | None,
@@ -76,7 +79,9 @@ def import_(
     no_text: Annotated[
         bool, typer.Option("--no-text", help="Do not encode text columns as a modality.")
     ] = False,
-    text_width: Annotated[int, typer.Option(help="Most dimensions of encoded text.")] = 128,
+    text_width: Annotated[
+        int, typer.Option(metavar="N", help="Most dimensions of encoded text.")
+    ] = 128,
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,7 +90,7 @@ def import_(
             "`user_id=reviewerID,item_id=asin`; repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the text encoder.")] = 2023,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the text encoder.")] = 2023,
     overwrite: Overwrite = False,
 ) -> None:
     """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
@@ -132,13 +137,19 @@ def import_(
 
 @app.command()
 def demo(
-    name: Annotated[str, typer.Option(help="Name for the data set.")] = "demo",
-    seed: Annotated[int, typer.Option(help="Another seed makes another shop.")] = 7,
-    users: Annotated[int, typer.Option(help="Users of the shop.")] = 1200,
-    items: Annotated[int, typer.Option(help="Items of the shop.")] = 1600,
-    image: Annotated[float, typer.Option(help="How much image matters; 0: not at all.")] = 6.0,
-    text: Annotated[float, typer.Option(help="How much text matters; 0: not at all.")] = 6.0,
-    order: Annotated[float, typer.Option(help="Share of purchases that follow the order.")] = 0.1,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name for the data set.")] = "demo",
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed makes another shop.")] = 7,
+    users: Annotated[int, typer.Option(metavar="N", help="Users of the shop.")] = 1200,
+    items: Annotated[int, typer.Option(metavar="N", help="Items of the shop.")] = 1600,
+    image: Annotated[
+        float, typer.Option(metavar="X", help="How much image matters; 0: not at all.")
+    ] = 6.0,
+    text: Annotated[
+        float, typer.Option(metavar="X", help="How much text matters; 0: not at all.")
+    ] = 6.0,
+    order: Annotated[
+        float, typer.Option(metavar="X", help="Share of purchases that follow the order.")
+    ] = 0.1,
     noise: Annotated[
         bool, typer.Option("--noise", help="Add a modality that says nothing about purchases.")
     ] = False,
@@ -186,12 +197,19 @@ def list_() -> None:
     if manifests:
         console.print(overview(manifests))
     else:
-        console.print("no data sets yet: run `mmsr data demo`, or `mmsr data import --help`")
+        console.print(
+            f"no data sets yet in {paths.searched()}: run `mmsr data demo`, or `mmsr data import "
+            "--help`",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="Data set by name.", autocompletion=known_datasets)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Data set by name.", autocompletion=known_datasets)
+    ],
 ) -> None:
     """Show a data set's size, histories, modalities, splits and origin.
 

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 def finalize(
     name: StudyName,
     top: Annotated[
-        int | None, typer.Option(help="How many of the best trials by validation. Default: 1.")
+        int | None,
+        typer.Option(metavar="N", help="How many of the best trials by validation. Default: 1."),
     ] = None,
-    trial: Annotated[list[int] | None, typer.Option(help="This trial instead; repeatable.")] = None,
-    seeds: Annotated[int, typer.Option(help="Refits of each config, each with its own seed.")] = 3,
+    trial: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="This trial instead; repeatable.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Refits of each config, each with its own seed.")
+    ] = 3,
     optimism: Annotated[
         bool,
         typer.Option(
@@ -30,14 +35,18 @@ def finalize(
         ),
     ] = True,
     cpus: Annotated[
-        float | None, typer.Option(help="CPU cores of each run. Default: a trial's.")
+        float | None, typer.Option(metavar="X", help="CPU cores of each run. Default: a trial's.")
     ] = None,
     gpus: Annotated[
-        float | None, typer.Option(help="GPUs of each run, e.g. 0.25. Default: a trial's.")
+        float | None,
+        typer.Option(metavar="X", help="GPUs of each run, e.g. 0.25. Default: a trial's."),
     ] = None,
     address: Address = None,
     device: Annotated[
-        str, typer.Option(help="Where the refits rank test: auto, cpu, cuda or cuda:N.")
+        str,
+        typer.Option(
+            metavar="DEVICE", help="Where the refits rank test: auto, cpu, cuda or cuda:N."
+        ),
     ] = "auto",
     again: Annotated[
         bool,

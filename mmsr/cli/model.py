@@ -35,22 +35,26 @@ def describe(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="Data set by name. Default: a made-up batch.", autocompletion=known_datasets
+            metavar="DATASET",
+            help="Data set by name. Default: a made-up batch.",
+            autocompletion=known_datasets,
         ),
     ] = None,
     config: ConfigFile = None,
     settings: Settings = None,
     items: Annotated[
-        int | None, typer.Option(help=f"Items of a made-up catalogue. Default: {_ITEMS}.")
+        int | None,
+        typer.Option(metavar="N", help=f"Items of a made-up catalogue. Default: {_ITEMS}."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Histories of the batch. Default: the config's.")
+        int | None, typer.Option(metavar="N", help="Histories of the batch. Default: the config's.")
     ] = None,
     history: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             help="Items of each history. Default: the data set's median, or "
-            f"{_HISTORY} in a made-up batch."
+            f"{_HISTORY} in a made-up batch.",
         ),
     ] = None,
 ) -> None:

@@ -33,10 +33,14 @@ def _folders_with(file: str, parent: Callable[[], Path]) -> list[str]:
     return sorted(name for name in found if paths.NAME.fullmatch(name))
 
 
-StudyName = Annotated[str, typer.Argument(help="Study by name.", autocompletion=known_studies)]
+StudyName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Study by name.", autocompletion=known_studies)
+]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML config, e.g. from `mmsr best-config export`."),
+    typer.Option(
+        "--config", metavar="FILE", help="YAML config, e.g. from `mmsr best-config export`."
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -44,9 +48,15 @@ Settings = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", help="Ray cluster to join, e.g. auto. Default: Ray on this machine."),
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Ray cluster to join, e.g. auto. Default: Ray on this machine.",
+    ),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
 ]

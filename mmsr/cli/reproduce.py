@@ -17,11 +17,15 @@ def reproduce(
     table: Annotated[
         str,
         typer.Argument(
+            metavar="TABLE",
             help="`table3` (graph aggregators), `table4` (ablation), `fig4` (missing modalities) "
-            "or `fig5` (codes and links)."
+            "or `fig5` (codes and links).",
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Data set by name.", autocompletion=known_datasets)],
+    dataset: Annotated[
+        str,
+        typer.Option(metavar="DATASET", help="Data set by name.", autocompletion=known_datasets),
+    ],
     rows: Annotated[
         str | None,
         typer.Option(
@@ -30,9 +34,12 @@ def reproduce(
             "fig5: CODES/LINKS. Default: all; for fig4, all but aggregators.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Runs of every row, each with its own seed.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Runs of every row, each with its own seed.")
+    ] = 3,
     epochs: Annotated[
-        int | None, typer.Option(help="Most epochs of every run. Default: the config's.")
+        int | None,
+        typer.Option(metavar="N", help="Most epochs of every run. Default: the config's."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -45,8 +52,9 @@ def reproduce(
     select_on: Annotated[
         str,
         typer.Option(
+            metavar="PART",
             help="What chooses the best epoch: `valid`; or `test`, as the paper's authors did, "
-            "which marks the results TEST-SELECTED."
+            "which marks the results TEST-SELECTED.",
         ),
     ] = "valid",
     output: Annotated[
@@ -59,10 +67,10 @@ def reproduce(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the study. Default: TABLE-DATASET.")
+        str | None, typer.Option(metavar="NAME", help="Name of the study. Default: TABLE-DATASET.")
     ] = None,
-    cpus: Annotated[float, typer.Option(help="CPU cores of each run.")] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs of each run, e.g. 0.25.")] = 0,
+    cpus: Annotated[float, typer.Option(metavar="X", help="CPU cores of each run.")] = 1,
+    gpus: Annotated[float, typer.Option(metavar="X", help="GPUs of each run, e.g. 0.25.")] = 0,
     address: Address = None,
     storage: Annotated[
         str | None,

@@ -17,6 +17,7 @@ def robustness(
     name: Annotated[
         str,
         typer.Argument(
+            metavar="NAME",
             help="Study by name, a checkpoint folder, or a config file.",
             autocompletion=known_studies,
         ),
@@ -33,12 +34,15 @@ def robustness(
         str,
         typer.Option(metavar="RATE,…", help="Shares of items that lack it, from 0 to 1."),
     ] = RATES,
-    seeds: Annotated[int, typer.Option(help="Masks of each rate, each with its own seed.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Masks of each rate, each with its own seed.")
+    ] = 3,
     way: Annotated[
         str,
         typer.Option(
+            metavar="WAY",
             help="`item`: a seeded choice of items lacks it; `access`: each occurrence of an item "
-            "loses it by chance, as in the paper authors' code."
+            "loses it by chance, as in the paper authors' code.",
         ),
     ] = "item",
     output: Annotated[

@@ -8,12 +8,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmsr import paths
 from mmsr.cli import finalize
+from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, known_datasets
 from mmsr.errors import UserError
 from mmsr.format import percent, seconds
 
-app = typer.Typer(no_args_is_help=True, help="Write, list, inspect and finalize studies.")
+app = typer.Typer(
+    cls=Studies, no_args_is_help=True, help="Write, list, inspect and finalize studies."
+)
 app.command("finalize")(finalize.finalize)
 
 Storage = Annotated[
@@ -24,7 +28,9 @@ Storage = Annotated[
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the study and, without .py, of the file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the study and, without .py, of the file.")
+    ],
     dataset: Annotated[
         str,
         typer.Option(
@@ -51,7 +57,9 @@ def list_() -> None:
     console = Console()
     names = study_names()
     if not names:
-        console.print(f"no studies yet: {HOW_TO_START}", soft_wrap=True)
+        console.print(
+            f"no studies yet in {paths.searched()}: {HOW_TO_START}", markup=False, soft_wrap=True
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
@@ -116,7 +124,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
 @app.command()
 def leaderboard(
     name: StudyName,
-    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 10,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many trials.")] = 10,
     storage: Storage = None,
 ) -> None:
     """Show the best trials of a study by its objective, with their settings."""

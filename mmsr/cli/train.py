@@ -15,7 +15,7 @@ from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
-    from mmsr.training import EpochResult, Progress
+    from mmsr.training import CheckpointState, EpochResult, Progress
 
 SHOWN = ("valid/hr@5", "valid/mrr@5", "valid/hr@20", "valid/mrr@20")
 
@@ -24,6 +24,7 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Argument(
+            metavar="DATASET",
             help="Data set by name; not needed where the config names it.",
             autocompletion=known_datasets,
         ),
@@ -33,7 +34,8 @@ def train(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to save the run to after every epoch; an unfinished run in it is resumed."
+            metavar="FOLDER",
+            help="Folder to save the run to after every epoch; an unfinished run in it is resumed.",
         ),
     ] = None,
     device: Device = "auto",
@@ -57,8 +59,8 @@ def train(
     if recorded and recorded.dataset_hash not in (None, data.content_hash):
         console.print(
             f"[yellow]note[/]: {full.dataset} differs from the data of {config} "
-            f"({data.content_hash[:12]}, then {str(recorded.dataset_hash)[:12]}): "
-            "the metrics will differ"
+            f"(content is now {data.content_hash[:12]}, it was exported with "
+            f"{str(recorded.dataset_hash)[:12]}): the metrics will differ"
         )
     result = _run(console, full, data, checkpoint, device)
     if result is None:
@@ -93,6 +95,7 @@ def _run(
         read_checkpoint_state,
         train,
     )
+    from mmsr.training.checkpoint import check_resumable
 
     if config.training.bf16 and not bf16_is_native(choose_device(device)):
         console.print(
@@ -102,6 +105,8 @@ def _run(
     if checkpoint is not None:
         _prepare(checkpoint)
     resume = checkpoint if checkpoint and holds_checkpoint(checkpoint) else None
+    if resume is not None:
+        _say_where(console, check_resumable(resume, config, data, "train"), resume)
     result = None
     try:
         with console.status("preparing", spinner="line") as status:
@@ -154,6 +159,16 @@ def _prepare(folder: Path) -> None:
         ) from None
 
 
+def _say_where(console: Console, state: CheckpointState, folder: Path) -> None:
+    """Say that the run in a checkpoint is resumed, unless it has finished."""
+    if not state.finished:
+        console.print(
+            f"resumes from epoch {state.epoch + 1}: epoch {state.epoch} is saved in {folder}",
+            highlight=False,
+            markup=False,
+        )
+
+
 def _save(result: EpochResult, folder: Path) -> None:
     try:
         result.save_checkpoint(folder)
@@ -192,13 +207,21 @@ def _show_best(
     table.add_column("%", justify="right")
     if recorded:
         table.add_column("recorded, %", justify="right")
-        table.add_column("difference", justify="right")
+        table.add_column("difference, points", justify="right")
     for name, value in result.best_metrics.items():
         if not name.startswith("valid/"):
             continue
         row = [name, f"{100 * value:.4f}"]
         if recorded:
             then = recorded.get(name)
-            row += ["", ""] if then is None else [f"{100 * then:.4f}", f"{value - then:+.1e}"]
+            row += (
+                ["", ""] if then is None else [f"{100 * then:.4f}", _points(100 * (value - then))]
+            )
         table.add_row(*row)
     console.print(table)
+
+
+def _points(difference: float) -> str:
+    """A difference of two percentages; what four decimals would hide is written as a power."""
+    shown = f"{difference:+.4f}"
+    return f"{difference:+.1e}" if float(shown) == 0 else shown

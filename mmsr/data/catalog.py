@@ -49,6 +49,6 @@ def find(name: str) -> Path:
     known = names()
     if name not in known:
         hint = "run `mmsr data demo` or `mmsr data import`"
-        raise unknown("dataset", name, known, hint=hint)
+        raise unknown("data set", name, known, hint=hint, where=paths.searched())
     refresh(name)
     return paths.datasets() / name

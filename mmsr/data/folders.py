@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name):
         raise UserError(
-            f"bad dataset name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
+            f"bad data set name {name!r}: use up to 100 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
 

@@ -62,8 +62,8 @@ def test_empty_home_says_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["describe", "shop"], "unknown dataset 'shop'"),
-        (["import", "a/b", "--interactions", "ROWS"], "bad dataset name 'a/b'"),
+        (["describe", "shop"], "unknown data set 'shop'"),
+        (["import", "a/b", "--interactions", "ROWS"], "bad data set name 'a/b'"),
         (["import", "a", "--interactions", "nothing.csv"], "no such file: nothing.csv"),
         (["import", "a", "--interactions", "ROWS", "--protocol", "ration"], "did you mean 'ratio'"),
         (["import", "a", "--interactions", "ROWS", "--core", "0"], "--core is 0"),
@@ -96,6 +96,24 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_tables_that_contribute_little_are_noted_or_refused(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = rows_file.with_name("articles.csv")
+    command = ("import", "shop", "--interactions", rows_file, "--items", items)
+    items.write_text("sku,name,price\n" + "".join(f"i{i},red x{i % 3}y,1\n" for i in range(12)))
+    assert mmsr_data(*command, "--columns", "item_id=sku", monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {items} says nothing about its items: ")
+    assert "other columns: name, price; --columns maps them" in error
+    assert not (home / "datasets" / "shop").exists()
+    mapped = "item_id=sku,title=name"
+    assert mmsr_data(*command, "--columns", mapped, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert f"note: {items}: columns not used: price; known: title, description" in said.err
+    assert "modalities: text (100.0% of items" in said.out
 
 
 def test_errors_load_no_heavy_library(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_describe_a_data_set(mmsr, shop_home, monkeypatch):
 
 
 BAD = {
-    "data set": (("describe", "nope"), "unknown dataset 'nope'"),
+    "data set": (("describe", "nope"), "unknown data set 'nope'"),
     "key": (("describe", "--set", "model.widht=3"), "did you mean 'model.width'?"),
     "items": (("describe", "--items", "0"), "--items 0: give a whole number of at least 1"),
     "batch": (("describe", "--batch-size", "0"), "--batch-size 0: give a whole number"),

@@ -50,7 +50,7 @@ def test_it_says_what_to_do_next(new, work):
     ("words", "told"),
     [
         (["first"], "missing option '--dataset'"),
-        (["--dataset", "shop"], "missing argument 'name'"),
+        (["--dataset", "shop"], "missing argument 'NAME'"),
         (["a/b", "--dataset", "shop"], "bad study name 'a/b': use up to 100 letters"),
         (["", "--dataset", "shop"], "bad study name ''"),
         (["..", "--dataset", "shop"], "bad study name '..'"),
@@ -59,10 +59,10 @@ def test_it_says_what_to_do_next(new, work):
         (["random", "--dataset", "shop"], "would hide the Python module 'random'"),
         (["optuna", "--dataset", "shop"], "would hide the Python module 'optuna'"),
         (["sys", "--dataset", "shop"], "would hide the Python module 'sys'"),
-        (["first", "--dataset", "shpo"], "unknown dataset 'shpo': did you mean 'shop'?"),
+        (["first", "--dataset", "shpo"], "unknown data set 'shpo': did you mean 'shop'?"),
         (["first", "--dataset", "demo"], "run `mmsr data demo`"),
         (["first", "--dataset", "toys"], "run `mmsr data import toys --interactions FILE"),
-        (["first", "--dataset", "../shop"], "unknown dataset '../shop'"),
+        (["first", "--dataset", "../shop"], "unknown data set '../shop'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from mmsr.cli import app
-from mmsr.config import Config
+from mmsr.config import Config, parse_settings
 from mmsr.data import Dataset
 
 QUICK = [
@@ -64,9 +65,40 @@ def test_trains_resumes_and_replays(shop: Dataset, tmp_path: Path) -> None:
     assert replay.stdout.count("+0.0e+00") == 9
 
 
+def test_a_resumed_run_and_other_data_are_announced(shop: Dataset, tmp_path: Path) -> None:
+    from mmsr.training import read_checkpoint_state, train
+
+    folder, export = tmp_path / "kept", tmp_path / "best.yaml"
+    config = Config(dataset="shop").replace(parse_settings(QUICK[1::2]))
+    next(train(config, shop)).save_checkpoint(folder)
+    done = run("train", "shop", *QUICK, "--checkpoint", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"resumes from epoch 2: epoch 1 is saved in {folder}\nepoch   2")
+    assert "resumes" not in run("train", "shop", *QUICK, "--checkpoint", folder).stdout
+
+    state = read_checkpoint_state(folder)
+    metrics = {**state.best_metrics, "valid/hr@5": state.best_metrics["valid/hr@5"] + 0.012345}
+    metrics["valid/hr@10"] += 1e-9
+    provenance = {"dataset_hash": "6ff5" * 16, "metrics": metrics, "study": "any"}
+    export.write_text(yaml.safe_dump({"config": state.config, "provenance": provenance}))
+    replay = run("train", "--config", export)
+    assert replay.returncode == 0, replay.stderr
+    assert (
+        f"note: shop differs from the data of {export} (content is now {shop.content_hash[:12]}, "
+        "it was exported with 6ff56ff56ff5): the metrics will differ"
+    ) in replay.stdout
+    assert "recorded, % ┃ difference, points" in replay.stdout
+    (line,) = (line for line in replay.stdout.splitlines() if "valid/hr@5 " in line)
+    now, then, difference = (float(text) for text in re.findall(r"[-+]?\d+\.\d+", line))
+    assert difference == -1.2345
+    assert now - then == pytest.approx(difference, abs=2e-4)
+    assert "-1.0e-07" in replay.stdout
+    assert replay.stdout.count("+0.0e+00") == 7
+
+
 BAD = {
     "no data set": ([], "which data set?"),
-    "unknown data set": (["shup"], "unknown dataset 'shup': did you mean 'shop'?"),
+    "unknown data set": (["shup"], "unknown data set 'shup': did you mean 'shop'?"),
     "unknown key": (["shop", "--set", "graph.n_code=3"], "did you mean 'graph.n_codes'?"),
     "wrong type": (["shop", "--set", "model.width=wide"], "model.width: Input should be a valid"),
     "no value": (["shop", "--set", "model.width"], "write KEY=VALUE"),

@@ -197,6 +197,6 @@ def test_names_lists_data_sets_alone(home: Path, sources: Sources) -> None:
     (home / "datasets" / "file").touch()
     assert catalog.names() == ["a", "b"]
     with pytest.raises(
-        UserError, match="unknown dataset 'junk'; known: a, b; run `mmsr data demo`"
+        UserError, match=f"unknown data set 'junk'; known: a, b in {home}; run `mmsr data demo`"
     ):
         catalog.find("junk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmsr.data.importers.rows import Rows
 from mmsr.errors import UserError
+
+_MOMENTS = "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"
+_Refuse = Callable[[int, str, str], UserError]
+"""Builds the error for a moment from its row, the moment as it is shown, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +26,14 @@ class Ids:
     values: pa.Array
 
 
-def as_ids(column: pa.ChunkedArray, name: str, source: str) -> Ids:
+def as_ids(column: pa.ChunkedArray, name: str, rows: Rows) -> Ids:
     """Encode text or whole numbers as ids; 7 and "7" are the same id.
 
     Parameters
     ----------
     column : one id per row.
-    name, source : names of the column and of its file, for errors.
+    name : name of the column, for errors.
+    rows : where the rows are from, for errors.
 
     Raises
     ------
@@ -36,16 +43,16 @@ def as_ids(column: pa.ChunkedArray, name: str, source: str) -> Ids:
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_floating(kind):
-        _require_present(column, name, source)
-        column = _whole(column, name, source)
+        _require_present(column, name, rows)
+        column = _whole(column, name, rows)
         kind = column.type
     if pa.types.is_integer(kind):
         column = column.cast(pa.large_string())
     elif pa.types.is_null(kind):
-        raise UserError(f"{source}: row 1 has no {name}: every row needs one")
+        raise rows.error(0, f"has no {name}", "every row needs one")
     elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(f"{source}: {name} is {kind}: ids must be text or whole numbers")
-    _require_present(column, name, source)
+        raise UserError(f"{rows.path}: {name} is {kind}: ids must be text or whole numbers")
+    _require_present(column, name, rows)
     column = column.cast(pa.large_string()).unify_dictionaries().combine_chunks()
     encoded = column.dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary).to_numpy()
@@ -85,14 +92,18 @@ class Times:
         ------
         UserError : it is no moment, or not of the same kind as these.
         """
-        given = as_times(pa.chunked_array([[text]]), source)
+        given = _times_of_text(
+            pa.chunked_array([[text]]),
+            lambda row, shown, remedy: UserError(f"{source} is {text!r}: {remedy}"),
+            "use a number or an ISO date (2014-07-23, 2014-07-23T10:00:00)",
+        )
         if given.dated != self.dated:
             kind = "dates" if self.dated else "numbers"
             raise UserError(f"{source} is {text!r}, but the timestamps are {kind}: give one too")
         return float(given.values[0]) if given.values.dtype.kind == "f" else int(given.values[0])
 
 
-def as_times(column: pa.ChunkedArray, source: str) -> Times:
+def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
     """Turn a column into moments that can be compared.
 
     Numbers stay as they are; dates (ISO 8601, UTC where no zone is given) become microseconds.
@@ -100,7 +111,7 @@ def as_times(column: pa.ChunkedArray, source: str) -> Times:
     Parameters
     ----------
     column : one moment per row.
-    source : name of its file, for errors.
+    rows : where the rows are from, for errors.
 
     Raises
     ------
@@ -108,10 +119,14 @@ def as_times(column: pa.ChunkedArray, source: str) -> Times:
     """
     kind = column.type
     if pa.types.is_null(kind):
-        raise UserError(f"{source}: row 1 has no timestamp: every row needs one")
-    _require_present(column, "timestamp", source)
+        raise rows.error(0, "has no timestamp", "every row needs one")
+    _require_present(column, "timestamp", rows)
+
+    def refuse(row: int, shown: str, remedy: str) -> UserError:
+        return rows.error(row, f"has timestamp {shown}", remedy)
+
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _times_of_text(column, source)
+        return _times_of_text(column, refuse, _MOMENTS)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Times(
             _numpy(column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())), dated=True
@@ -121,11 +136,11 @@ def as_times(column: pa.ChunkedArray, source: str) -> Times:
             return Times(_numpy(column.cast(pa.int64())), dated=False)
         except pa.ArrowInvalid:
             raise UserError(
-                f"{source}: a timestamp is beyond 64 bits: use smaller numbers"
+                f"{rows.path}: a timestamp is beyond 64 bits: use smaller numbers"
             ) from None
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _finite(column.cast(pa.float64()), source)
-    raise UserError(f"{source}: timestamp is {kind}: use numbers or ISO dates")
+        return _finite(_numpy(column.cast(pa.float64())), refuse)
+    raise UserError(f"{rows.path}: timestamp is {kind}: use numbers or ISO dates")
 
 
 def as_texts(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
@@ -159,30 +174,31 @@ def _joined(value: object) -> str | None:
     return " > ".join(text for text in map(_joined, value) if text) or None
 
 
-def _whole(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
+def _whole(column: pa.ChunkedArray, name: str, rows: Rows) -> pa.ChunkedArray:
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid:
         raise UserError(
-            f"{source}: {name} is {column.type}: ids must be text or whole numbers"
+            f"{rows.path}: {name} is {column.type}: ids must be text or whole numbers"
         ) from None
 
 
-def _require_present(column: pa.ChunkedArray, name: str, source: str) -> None:
+def _require_present(column: pa.ChunkedArray, name: str, rows: Rows) -> None:
     missing = pc.is_null(column, nan_is_null=True)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         missing = pc.or_(missing, pc.fill_null(pc.equal(column, ""), True))
     row = pc.index(missing, True).as_py()
     if row >= 0:
-        raise UserError(f"{source}: row {row + 1} has no {name}: every row needs one")
+        raise rows.error(row, f"has no {name}", "every row needs one")
 
 
-def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
+def _times_of_text(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Times:
     for kind in (pa.int64(), pa.float64()):
         try:
-            return _finite(column.cast(kind), source)
+            times = _numpy(column.cast(kind))
         except pa.ArrowInvalid:
             continue
+        return _finite(times, refuse)
     import pandas as pd
 
     texts = pd.Series(column.to_pylist(), dtype=object)
@@ -192,20 +208,16 @@ def _times_of_text(column: pa.ChunkedArray, source: str) -> Times:
         no_number = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
         neither = bad & no_number
         row = int((neither if neither.any() else min(bad, no_number, key=np.sum)).argmax())
-        raise UserError(
-            f"{source}: row {row + 1} has timestamp {texts[row]!r}: "
-            "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"
-        )
+        raise refuse(row, repr(texts[row]), remedy)
     values = moments.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
     return Times(values, dated=True)
 
 
-def _finite(column: pa.ChunkedArray, source: str) -> Times:
-    times = _numpy(column)
+def _finite(times: NDArray[np.int64 | np.float64], refuse: _Refuse) -> Times:
     bad = ~np.isfinite(times)
     if bad.any():
         row = int(bad.argmax())
-        raise UserError(f"{source}: row {row + 1} has timestamp {times[row]}: use finite numbers")
+        raise refuse(row, str(times[row]), "use finite numbers")
     return Times(times, dated=False)
 
 

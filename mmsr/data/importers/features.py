@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from mmsr.data.dataset import FeatureTable
 from mmsr.data.importers.columns import as_ids
+from mmsr.data.importers.overlap import check_overlap
+from mmsr.data.importers.rows import Rows
 from mmsr.data.importers.tables import read_table
 from mmsr.errors import UserError
 
@@ -20,7 +22,11 @@ _LARGEST = 1e12
 
 
 def read_features(
-    path: Path, modality: str, known_items: pa.Array, columns: Mapping[str, str]
+    path: Path,
+    modality: str,
+    known_items: pa.Array,
+    columns: Mapping[str, str],
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[FeatureTable, int]:
     """Read and check the vectors of one modality.
 
@@ -35,6 +41,7 @@ def read_features(
     modality : name of the modality.
     known_items : ids of the data set's items, by item index.
     columns : column names in the file by mmsr's names.
+    note : called with what is no error, but should be known.
 
     Returns
     -------
@@ -48,10 +55,11 @@ def read_features(
     source = str(path)
     table = read_table(path, ("item_id", "vector"), columns=columns)
     present = pc.is_valid(_without_blanks(table.column("vector")))
+    rows = Rows(path, np.flatnonzero(present.to_numpy()))
     table = table.filter(present)
     if table.num_rows == 0:
         raise UserError(f"{source} has no {modality} vectors: give at least one, or leave it out")
-    ids = as_ids(table.column("item_id"), "item_id", source)
+    ids = as_ids(table.column("item_id"), "item_id", rows)
     vectors = _matrix(
         table.column("vector"), ids.values.take(pa.array(ids.codes)), modality, source
     )
@@ -59,11 +67,7 @@ def read_features(
     items = pc.index_in(ids.values, known_items.cast(ids.values.type))
     items = pc.fill_null(items, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     used = np.flatnonzero(items >= 0)
-    if not len(used):
-        raise UserError(
-            f"{source}: none of its {len(items)} items occurs in the interactions that are kept, "
-            f"e.g. {ids.values[0].as_py()!r}: check that both tables use the same ids"
-        )
+    check_overlap(ids.values, known_items, source, note)
     order = used[np.argsort(items[used])]
     chosen = vectors[first[order]]
     check_varied(chosen, modality, source)

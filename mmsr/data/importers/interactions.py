@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmsr.data.importers.columns import Ids, Times, as_ids, as_times
+from mmsr.data.importers.rows import Rows
 from mmsr.data.importers.tables import read_table
 from mmsr.data.splits import Histories
 from mmsr.errors import UserError
@@ -58,11 +59,11 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     """
     import pandas as pd
 
-    source = str(path)
+    source, rows = str(path), Rows(path)
     table = read_table(path, ("user_id", "item_id", "timestamp"), columns=columns)
-    users = as_ids(table.column("user_id"), "user_id", source)
-    items = as_ids(table.column("item_id"), "item_id", source)
-    times = as_times(table.column("timestamp"), source)
+    users = as_ids(table.column("user_id"), "user_id", rows)
+    items = as_ids(table.column("item_id"), "item_id", rows)
+    times = as_times(table.column("timestamp"), rows)
     del table
     frame = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times.values})
     once = np.flatnonzero(~frame.duplicated().to_numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmsr.data.importers.columns import as_ids, as_texts
-from mmsr.data.importers.tables import read_table
+from mmsr.data.importers.overlap import check_overlap
+from mmsr.data.importers.rows import Rows
+from mmsr.data.importers.tables import read_with_names
 from mmsr.data.manifest import ImportSettings
 from mmsr.errors import UserError
 
@@ -47,7 +50,12 @@ class Metadata:
         return cls(pa.table({"item_id": item_ids}), [None] * len(item_ids))
 
 
-def read_metadata(path: Path, item_ids: pa.Array, settings: ImportSettings) -> Metadata:
+def read_metadata(
+    path: Path,
+    item_ids: pa.Array,
+    settings: ImportSettings,
+    note: Callable[[str], None] = lambda _: None,
+) -> Metadata:
     """Read the table of items.
 
     Items that only the interactions know are kept, without metadata. Items that only this table
@@ -58,16 +66,18 @@ def read_metadata(path: Path, item_ids: pa.Array, settings: ImportSettings) -> M
     path : table of item_id and metadata columns.
     item_ids : ids of the data set's items, by item index.
     settings : which columns are encoded as text, and the column names in the file.
+    note : called with what is no error, but should be known.
 
     Raises
     ------
-    UserError : the table cannot be used.
+    UserError : the table cannot be used, or says nothing about the items.
     """
     source = str(path)
     chosen = settings.text_from or ()
     rest = [name for name in METADATA_COLUMNS if name not in chosen]
-    table = read_table(path, ("item_id", *chosen), rest, settings.columns)
-    ids = as_ids(table.column("item_id"), "item_id", source)
+    table, names = read_with_names(path, ("item_id", *chosen), rest, settings.columns)
+    ids = as_ids(table.column("item_id"), "item_id", Rows(path))
+    _check_use(path, table.column_names, names, settings.columns, note)
     columns = {
         name: as_texts(table.column(name), name, source)
         for name in table.column_names
@@ -82,6 +92,7 @@ def read_metadata(path: Path, item_ids: pa.Array, settings: ImportSettings) -> M
             raise UserError(
                 f"{source}: item {item!r} is listed twice with a different {name}: keep one row"
             )
+    check_overlap(ids.values, item_ids, source, note)
     place = pc.index_in(item_ids, ids.values)
     rows = pa.array(first).take(place)
     columns = {name: texts.take(rows) for name, texts in columns.items()}
@@ -93,6 +104,46 @@ def read_metadata(path: Path, item_ids: pa.Array, settings: ImportSettings) -> M
         missing=missing,
         unused=len(ids.values) - (len(item_ids) - missing),
     )
+
+
+def check_texts(path: Path, settings: ImportSettings, note: Callable[[str], None]) -> None:
+    """Say that no item has a text, so that there is no modality text.
+
+    Parameters
+    ----------
+    path : table of items.
+    settings : which columns are encoded as text.
+    note : called with the message.
+
+    Raises
+    ------
+    UserError : the columns were chosen with --text-from.
+    """
+    names = ", ".join(settings.text_from or TEXT_COLUMNS)
+    message = f"{path}: no item that is kept has a text in {names}"
+    if settings.text_from:
+        raise UserError(f"{message}: give --text-from other columns, or leave it out")
+    note(f"{message}: there is no modality text")
+
+
+def _check_use(
+    path: Path,
+    used: Sequence[str],
+    names: Sequence[str],
+    columns: Mapping[str, str],
+    note: Callable[[str], None],
+) -> None:
+    """Name the columns that are not used; a table without any but item_id is refused."""
+    unused = sorted(set(names) - {columns.get(name, name) for name in used} - {"item_id"})
+    known = ", ".join(METADATA_COLUMNS)
+    if set(used) == {"item_id"}:
+        found = ", ".join(unused) or "none"
+        raise UserError(
+            f"{path} says nothing about its items: beside item_id it needs one or more of {known}; "
+            f"other columns: {found}; --columns maps them, e.g. --columns title=COLUMN"
+        )
+    if unused:
+        note(f"{path}: columns not used: {', '.join(unused)}; known: {known}; --columns maps them")
 
 
 def _equal(left: pa.Array, right: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

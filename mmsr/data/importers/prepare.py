@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing
 from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
-from mmsr.data.importers.items import Metadata, read_metadata
+from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
@@ -114,8 +114,10 @@ def _write(
     split = PROTOCOLS[settings.protocol](kept.histories, test_from)
     metadata = Metadata.empty(kept.item_ids)
     if sources.items is not None:
+        notes: list[str] = []
         with reporter.stage("reading items"):
-            metadata = read_metadata(sources.items, kept.item_ids, settings)
+            metadata = read_metadata(sources.items, kept.item_ids, settings, notes.append)
+        _show(notes, reporter)
     features, coverage, unused = _features(sources, settings, kept, metadata, reporter)
 
     lengths = kept.histories.lengths
@@ -181,15 +183,19 @@ def _features(
     """Vectors of every modality, their coverage of the items, and how many were left out."""
     features, made_by, unused = {}, {}, {}
     for modality, path in sorted(sources.features.items()):
+        notes: list[str] = []
         with reporter.stage(f"reading {modality} features"):
             features[modality], unused[modality] = read_features(
-                path, modality, kept.item_ids, settings.columns
+                path, modality, kept.item_ids, settings.columns, notes.append
             )
+        _show(notes, reporter)
         made_by[modality] = "file"
     if settings.text and "text" not in features and any(metadata.texts):
         with reporter.stage("encoding text"):
             features["text"] = encode_texts(metadata.texts, settings.text_width, settings.seed)
         made_by["text"] = TEXT_SOURCE
+    elif settings.text and "text" not in features and sources.items is not None:
+        check_texts(sources.items, settings, lambda note: _show([note], reporter))
     coverage = {
         modality: Coverage(
             items=len(table.items), width=table.vectors.shape[1], source=made_by[modality]
@@ -197,6 +203,11 @@ def _features(
         for modality, table in features.items()
     }
     return features, coverage, unused
+
+
+def _show(notes: Iterable[str], reporter: Reporter) -> None:
+    for note in notes:
+        reporter.note(f"note: {note}")
 
 
 def _tables(

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmsr.data.importers.formats import check_format
 from mmsr.data.importers.items import METADATA_COLUMNS
-from mmsr.data.importers.tables import check_format
+from mmsr.data.importers.tables import SHARED, column_names
 from mmsr.data.manifest import ImportSettings, InputFile
 from mmsr.data.progress import Reporter
 from mmsr.data.splits import PROTOCOLS
@@ -63,7 +64,7 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
         raise UserError("--test-from is for --protocol temporal alone: leave one of them out")
     for column in settings.columns:
         if column not in COLUMNS:
-            raise unknown("column", column, COLUMNS)
+            raise _strange(column, settings.columns[column])
         if column in METADATA_COLUMNS and sources.items is None:
             raise UserError(f"--columns names {column!r}, but no items table is given: add --items")
         if column == "vector" and not sources.features:
@@ -79,6 +80,40 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
         raise UserError(f"--text-from cannot be used: {reason}; leave it out")
     for path in sources.by_role().values():
         check_format(path)
+    for column in SHARED:
+        _check_shared(column, settings.columns.get(column, column), sources)
+
+
+def _strange(column: str, given: str) -> UserError:
+    """Build the error for what stands left of `=` in --columns and is no column of mmsr's."""
+    option = f"--columns {column}={given}"
+    if given in COLUMNS:
+        return UserError(f"{option}: write it the other way round: --columns {given}={column}")
+    problem = unknown("standard name", column, COLUMNS)
+    return UserError(
+        f"{option}: {problem}; a standard name stands left of '=', the column of your file right"
+    )
+
+
+def _check_shared(column: str, given: str, sources: Sources) -> None:
+    """Check that a name for a column of several tables is the name in one of them.
+
+    Raises
+    ------
+    UserError : it is in none, and none needs it.
+    """
+    if given == column:
+        return
+    roles = sources.by_role().items()
+    paths = [path for role, path in roles if column != "vector" or role.startswith("features/")]
+    for path in paths:
+        names = column_names(path)
+        if given in names or column not in names:  # in the latter case, reading it says what to do
+            return
+    raise UserError(
+        f"--columns {column}={given}: no table has a column {given!r}, and all have {column!r}: "
+        "leave it out, or correct it"
+    )
 
 
 def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:

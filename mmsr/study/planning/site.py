@@ -99,4 +99,4 @@ def check_dataset(name: str) -> None:
                 f"run `mmsr data import {name} --interactions FILE --items FILE "
                 "--features MODALITY=FILE`"
             )
-        raise UserError(f"{unknown('dataset', name, known)}; {hint}")
+        raise UserError(f"{unknown('data set', name, known, where=paths.searched())}; {hint}")

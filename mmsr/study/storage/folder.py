@@ -192,7 +192,7 @@ def find_study(name: str) -> tuple[StudyFolder, StudyRecord]:
     """
     record = StudyFolder(name).read_record() if NAME.fullmatch(name) else None
     if record is None:
-        raise unknown("study", name, study_names(), hint=HOW_TO_START)
+        raise unknown("study", name, study_names(), hint=HOW_TO_START, where=paths.searched())
     return StudyFolder(name), record
 
 

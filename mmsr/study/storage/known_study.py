@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmsr import paths
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
 from mmsr.study.storage import database
@@ -87,7 +88,7 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
         storage = named if record is None or same else None
     if record is None and storage is None:
         hint = f"{HOW_TO_START}, or name its --storage"
-        raise unknown("study", name, study_names(), hint=hint)
+        raise unknown("study", name, study_names(), hint=hint, where=paths.searched())
     url = normalised(storage or (record.storage if record else database.default_storage()))
     if storage is None and ":***@" in url:
         raise UserError(

@@ -23,7 +23,7 @@ def refused(message: str, sources: Sources, settings: ImportSettings | None = No
     with pytest.raises(UserError, match=message) as caught:
         prepare("d", sources, settings)
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="unknown dataset 'd'"):
+    with pytest.raises(UserError, match="unknown data set 'd'"):
         Dataset.open("d")
 
 
@@ -41,12 +41,12 @@ def refused(message: str, sources: Sources, settings: ImportSettings | None = No
         ("rows.csv", b"user_id,item_id,timestamp\na,b,1,7\n", "not readable as csv"),
         ("rows.csv", b"user_id,user_id,timestamp\na,b,1\n", "two columns named 'user_id'"),
         ("rows.csv", b"user_id,item_id,timestamp\n\xfc,b,1\n", "is not UTF-8 text"),
-        ("rows.csv", b"user_id,item_id,timestamp\n,b,1\n", "row 1 has no user_id"),
-        ("rows.csv", b"user_id,item_id,timestamp\na,,1\n", "row 1 has no item_id"),
-        ("rows.csv", b"user_id,item_id,timestamp\na,b,\n", "row 1 has no timestamp"),
-        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,b,soon\n", "row 2 has .* 'soon'"),
-        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,b,inf\n", "row 2 has timestamp inf"),
-        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,c,2014-01-01\na,d,3\n", "row 2 has"),
+        ("rows.csv", b"user_id,item_id,timestamp\n,b,1\n", "line 2 has no user_id"),
+        ("rows.csv", b"user_id,item_id,timestamp\na,,1\n", "line 2 has no item_id"),
+        ("rows.csv", b"user_id,item_id,timestamp\na,b,\n", "line 2 has no timestamp"),
+        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,b,soon\n", "line 3 has .* 'soon'"),
+        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,b,inf\n", "line 3 has timestamp inf"),
+        ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,c,2014-01-01\na,d,3\n", "line 3 has"),
         ("rows.csv.gz", b"user_id,item_id,timestamp\n", "not a whole gzip file"),
         ("rows.csv.gz", gzip.compress(b"user_id,item_id" * 99)[:-20], "not a whole gzip file"),
         ("rows.jsonl.gz", b"no", "not a whole gzip file"),
@@ -87,6 +87,118 @@ def test_typed_columns_that_cannot_be_used(
 ) -> None:
     rows = {"user_id": ["a", "a"], "item_id": ["x", "y"], "timestamp": [1, 2], column: values}
     refused(message, Sources(write_table("rows.parquet", rows)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("r.csv", "user_id,item_id,timestamp\na,b,1\n,c,2\n", "line 3"),
+        ("r.csv", "user_id,item_id,timestamp\n\na,b,1\n\n,c,2\n", "line 5"),
+        ("r.tsv", 'user_id\titem_id\ttimestamp\na\t"b\nb"\t1\n\tc\t2\n', "line 4"),
+        ("r.csv", "user_id,item_id,timestamp\r\na,b,1\r\n,c,2\r\n", "line 3"),
+        (
+            "r.jsonl",
+            '{"user_id": "a", "item_id": "b", "timestamp": 1}\n\n{"item_id": "c"}\n',
+            "line 3",
+        ),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_rows_of_text_are_named_by_their_line(
+    name: str, content: str, where: str, zipped: bool, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / (f"{name}.gz" if zipped else name)
+    path.write_bytes(gzip.compress(content.encode()) if zipped else content.encode())
+    refused(f"{name}.*: {where} has no user_id: every row needs one$", Sources(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("r.csv", "user_id,item_id,timestamp\na,b,1\n\na,b,1,7\n", "a,b,1,7; line 4"),
+        ("r.jsonl", '{"user_id": 1}\n\n{"user_id": 1\n{"user_id": 2}\n', ", line 3"),
+        ("r.jsonl", '{"item_id": 1}\n\n{"item_id": "x"}\n', "number to string, line 3"),
+    ],
+)
+def test_damaged_text_is_named_by_its_line(
+    name: str, content: str, where: str, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    refused(rf"{where}\)$", Sources(path))
+
+
+def test_rows_of_parquet_say_how_they_are_counted(home: Path, write_table: WriteTable) -> None:
+    rows = {"user_id": ["a", None], "item_id": ["x", "y"], "timestamp": [1, 2]}
+    message = r"row 2 has no user_id: every row needs one \(rows are counted from 1\)$"
+    refused(message, Sources(write_table("rows.parquet", rows)))
+
+
+def test_rows_without_a_vector_count(
+    home: Path, purchases: dict[str, list[Any]], write_table: WriteTable
+) -> None:
+    rows = {"item_id": ["i1", "i2", None, "i3"], "vector": ["1 1", "", "2 2", "3 3"]}
+    for name, where in (("v.csv", "line 4"), ("v.parquet", "row 3")):
+        features = {"image": write_table(name, rows)}
+        refused(f"{where} has no item_id", Sources(write_table("r.csv", purchases), None, features))
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "separator"),
+    [
+        ("r.csv", "customer;sku;when", "';'"),
+        ("r.csv", "customer\tsku\twhen", "tabs"),
+        ("r.csv", "user_id|item_id|timestamp", r"'\|'"),
+        ("r.tsv", "customer,sku,when", "commas"),
+        ("r.tsv", "customer;sku;when", "';'"),
+    ],
+)
+def test_another_separator_is_named(
+    name: str, header: str, separator: str, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{header}\n")
+    message = f"seem to be separated by {separator}: save it with commas as .csv, or with tabs as"
+    refused(message, Sources(path), ImportSettings(columns={"user_id": "customer"}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"user_id": "custmer"},
+            "has no column 'custmer': did you mean 'customer'[?] known: customer, sku, timestamp; "
+            "name it with --columns user_id=customer$",
+        ),
+        (
+            {"user_id": "customer"},
+            "has no column 'item_id'; known: customer, sku, timestamp; "
+            "name it with --columns item_id=COLUMN$",
+        ),
+        (
+            {"customer": "user_id"},
+            "^--columns customer=user_id: write it the other way round: --columns user_id=customer",
+        ),
+        ({"buyer": "customer"}, "^--columns buyer=customer: unknown standard name 'buyer'; known"),
+    ],
+)
+def test_a_missing_column_is_said_once(
+    columns: dict[str, str], message: str, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("customer,sku,timestamp\na,b,1\n")
+    refused(message, Sources(path), ImportSettings(columns=columns))
+
+
+def test_a_mapping_that_no_table_needs_is_refused(
+    home: Path, purchases: dict[str, list[Any]], write_table: WriteTable
+) -> None:
+    vectors = {"item_id": list(VECTORS), "vector": list(VECTORS.values())}
+    features = {"image": write_table("v.parquet", vectors)}
+    sources = Sources(write_table("r.csv", purchases), features=features)
+    for name, given in (("item_id", "asin"), ("vector", "v")):
+        message = f"^--columns {name}={given}: no table has a column {given!r}, and all have"
+        refused(message, sources, ImportSettings(columns={name: given}))
 
 
 def test_nothing_left_and_histories_too_short(
@@ -141,7 +253,7 @@ def test_vectors_that_cannot_be_used(
         ([("i1", "[1, 2]"), ("i1", "[1, 3]")], "item 'i1' has two different image vectors"),
         ([("i1", "nan 1"), ("i2", "2 3")], "item 'i1' has nan"),
         ([("I1", "1 1"), ("I2", "2 3")], "none of its 2 items occurs .* e.g. 'I1'"),
-        ([("", "1 1"), ("i2", "2 3")], "row 1 has no item_id"),
+        ([("", "1 1"), ("i2", "2 3")], "line 2 has no item_id"),
         ([("i1", ""), ("i2", " ")], "has no image vectors"),
     ],
 )
@@ -164,7 +276,10 @@ def test_vectors_as_text_that_cannot_be_used(
         ({"item_id": ["i1", "i2"], "title": ["!?", ".."]}, "no words that tell them apart"),
         ({"item_id": ["i1", "i2"], "title": ["same one"] * 2}, "no words that tell them apart"),
         ({"item_id": ["i1", "i2"], "title": [{"a": 1}, {"a": 2}]}, "title is struct"),
-        ({"title": ["a", "b"]}, "unknown column 'item_id'"),
+        (
+            {"title": ["a", "b"]},
+            "has no column 'item_id'; known: title; name it with --columns item_id=COLUMN$",
+        ),
     ],
 )
 def test_items_that_cannot_be_used(
@@ -179,7 +294,7 @@ def test_items_that_cannot_be_used(
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a b", "x" * 101, "é"])
 def test_bad_dataset_names(name: str, home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="bad dataset name"):
+    with pytest.raises(UserError, match="bad data set name"):
         prepare(name, Sources(tmp_path / "rows.csv"))
 
 
@@ -194,12 +309,21 @@ def test_bad_modality_names(modality: str, home: Path, tmp_path: Path) -> None:
     [
         ({"protocol": "ration"}, r"unknown protocol 'ration': did you mean 'ratio'\?"),
         ({"test_from": "2014-01-01"}, "--test-from is for --protocol temporal alone"),
-        ({"columns": {"user": "u"}}, r"unknown column 'user': did you mean 'user_id'\?"),
-        ({"columns": {"timestamp": "date"}}, "lacks a column: unknown column 'date'"),
+        (
+            {"columns": {"user": "u"}},
+            r"^--columns user=u: unknown standard name 'user': did you mean 'user_id'\?",
+        ),
+        (
+            {"columns": {"timestamp": "date"}},
+            "r.csv has no column 'date'; known: user_id, item_id, timestamp$",
+        ),
         ({"columns": {"title": "name"}}, "no items table is given"),
         ({"columns": {"vector": "v"}}, "no features are given"),
         ({"text_from": ("title",)}, "there is no items table"),
-        ({"protocol": "temporal", "test_from": "soon"}, "--test-from: .* 'soon'"),
+        (
+            {"protocol": "temporal", "test_from": "soon"},
+            "^--test-from is 'soon': use a number or an ISO date",
+        ),
         ({"protocol": "temporal", "test_from": "2014-01-01"}, "the timestamps are numbers"),
         ({"protocol": "temporal", "test_from": "1"}, "two moments or more before test begins"),
         ({"protocol": "temporal", "test_from": "1000"}, "leaves no test target"),

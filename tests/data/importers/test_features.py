@@ -102,7 +102,9 @@ def test_text_columns_are_chosen(
     assert by_colour["i0"] @ by_colour["i2"] == pytest.approx(0, abs=1e-6)
     assert by_colour["i0"] @ by_colour["i3"] == pytest.approx(1)
     assert prepare("c", sources, ImportSettings(text=False)).dataset.modalities == ()
-    with pytest.raises(UserError, match=r"unknown column 'color': did you mean 'colour'\?"):
+    with pytest.raises(
+        UserError, match=r"no column 'color': did you mean 'colour'\? known: [^;]*$"
+    ):
         prepare("e", sources, ImportSettings(text_from=("color",)))
 
 

@@ -79,7 +79,7 @@ def test_a_machine_with_other_data_is_at_fault(failure_of):
 def test_a_machine_with_no_data_is_at_fault(failure_of):
     failure = failure_of(config=Config(dataset="elsewhere").to_dict())
     assert failure.environment
-    assert "unknown dataset 'elsewhere'" in failure.error
+    assert "unknown data set 'elsewhere'" in failure.error
 
 
 def test_a_machine_with_a_home_of_its_own_is_at_fault(failure_of):

@@ -1,0 +1,103 @@
+"""Where a row stands in its file, as the user's editor counts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsr.data.importers.formats import DELIMITERS, JSON, check_format, open_text
+from mmsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a file, to name one of them in an error.
+
+    Attributes
+    ----------
+    path : the file.
+    numbers : int64, each row's number in the file, from 0; None where all rows were read.
+    """
+
+    path: Path
+    numbers: NDArray[np.int64] | None = None
+
+    def error(self, row: int, problem: str, remedy: str) -> UserError:
+        """Build the error for a row: text is counted in lines, all else in rows from 1.
+
+        Parameters
+        ----------
+        row : index of the row among those that were read.
+        problem : what is wrong with it, e.g. ``"has no user_id"``.
+        remedy : what to do.
+        """
+        row = row if self.numbers is None else int(self.numbers[row])
+        if (line := line_of(self.path, row)) is not None:
+            return UserError(f"{self.path}: line {line} {problem}: {remedy}")
+        return UserError(
+            f"{self.path}: row {row + 1} {problem}: {remedy} (rows are counted from 1)"
+        )
+
+
+def line_of(path: Path, row: int) -> int | None:
+    """Line on which a row begins, from 1; None where lines mean nothing.
+
+    Parameters
+    ----------
+    path : the file.
+    row : number of the row, from 0, the header not counted.
+    """
+    ending = check_format(path)
+    if ending not in (*DELIMITERS, *JSON):
+        return None
+    try:
+        with open_text(path) as file:
+            if ending in JSON:
+                lines = (number for number, text in enumerate(file, start=1) if text.strip())
+                return next(islice(lines, row, None), None)
+            return next((line for line, _ in islice(_records(file, ending), row + 1, None)), None)
+    except (
+        OSError,
+        csv.Error,
+        UnicodeDecodeError,
+    ):  # e.g. a field that is too long for Python's reader
+        return None
+
+
+def line_of_other_width(path: Path) -> int | None:
+    """Line of the first row with more or fewer columns than the header; None without one.
+
+    Parameters
+    ----------
+    path : the file.
+    """
+    ending = check_format(path)
+    if ending not in DELIMITERS:
+        return None
+    try:
+        with open_text(path) as file:
+            records = _records(file, ending)
+            _, width = next(records)
+            return next((line for line, n_fields in records if n_fields != width), None)
+    except (OSError, StopIteration, csv.Error, UnicodeDecodeError):
+        return None
+
+
+def _records(file: TextIO, ending: str) -> Iterator[tuple[int, int]]:
+    """First line and number of fields of all records, the header included.
+
+    A quoted field may hold line breaks.
+    """
+    reader = csv.reader(file, delimiter=DELIMITERS[ending])
+    begins = 1
+    for fields in reader:
+        if fields:
+            yield begins, len(fields)
+        begins = reader.line_num + 1
