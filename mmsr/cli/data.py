@@ -114,7 +114,7 @@ def import_(
 
     Repeating a command does nothing; other inputs under the same name need `--overwrite`.
     """
-    from mmsr.cli.progress import ConsoleReporter
+    from mmsr.cli.views.progress import ConsoleReporter
     from mmsr.data import ImportSettings, Sources, prepare
 
     if no_text and text_from is not None:
@@ -164,7 +164,7 @@ def demo(
     """
     import tempfile
 
-    from mmsr.cli.progress import ConsoleReporter
+    from mmsr.cli.views.progress import ConsoleReporter
     from mmsr.data import DemoShop, ImportSettings, prepare, write_tables
 
     shop = DemoShop(
@@ -184,7 +184,7 @@ def demo(
 @app.command("list")
 def list_() -> None:
     """List the prepared data sets."""
-    from mmsr.cli.data_view import overview
+    from mmsr.cli.views.data import overview
     from mmsr.data import Manifest, catalog
 
     console = Console(highlight=False)
@@ -215,14 +215,14 @@ def describe(
 
     All of it comes from the manifest; neither histories nor the test part are read.
     """
-    from mmsr.cli.data_view import description
+    from mmsr.cli.views.data import description
     from mmsr.data import Manifest, catalog
 
     Console(highlight=False).print(description(name, Manifest.read(catalog.find(name))))
 
 
 def _show(prepared: Prepared, verb: str) -> None:
-    from mmsr.cli.data_view import summary
+    from mmsr.cli.views.data import summary
 
     console = Console(highlight=False)
     name = prepared.dataset.name

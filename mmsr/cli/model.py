@@ -25,7 +25,7 @@ _ABSENT = "none"
 @app.command("list")
 def list_() -> None:
     """List models, aggregators, fusions, readouts and the variants of dual attention."""
-    from mmsr.cli.model_view import show_registry
+    from mmsr.cli.views.model import show_registry
 
     show_registry(Console(highlight=False))
 
@@ -78,7 +78,7 @@ def describe(
         if dataset is not None:
             raise UserError("--items is for a made-up catalogue: leave it or the data set out")
     example = _example(full, dataset, items or _ITEMS, history)
-    from mmsr.cli.model_view import show_costs
+    from mmsr.cli.views.model import show_costs
     from mmsr.training.cost import measure_cost
 
     parts = measure_cost(example.model, example.histories_BL, example.targets_B, full)

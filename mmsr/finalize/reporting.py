@@ -30,7 +30,7 @@ RESULT_STEP = 0
 
 
 class FinalsReporter:
-    """Reports the final runs below the run `finalize` of the finalised study.
+    """Reports the final runs below the run `finalize` of the finalized study.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
 
     Parameters
     ----------
-    known : the finalised study.
+    known : the finalized study.
     record : its record.
     files : names of files in its folder to upload.
     """

@@ -1,6 +1,6 @@
-"""What to finalise: configs and seeds, and the runs that follow, as a study of their own.
+"""What to finalize: configs and seeds, and the runs that follow, as a study of their own.
 
-That study is named after the finalised one, with `/finalize-…` appended, is stored beside it, and
+That study is named after the finalized one, with `/finalize-…` appended, is stored beside it, and
 runs only its enqueued settings. So its runs are resumed, retried and distributed like any trials.
 """
 
@@ -48,7 +48,7 @@ class FinalFolder(StudyFolder):
 
     Parameters
     ----------
-    study : folder of the finalised study.
+    study : folder of the finalized study.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -79,7 +79,7 @@ class FinalPlan(Plan):
     """The final runs of a study, checked and complete."""
 
     study: KnownStudy
-    """The finalised study."""
+    """The finalized study."""
     chosen: tuple[Chosen, ...]
     """Best first."""
     seeds: tuple[int, ...]
@@ -89,7 +89,7 @@ class FinalPlan(Plan):
     trials_wanted: int
 
     def recorded_in(self, study: optuna.Study) -> KnownStudy:
-        """The finalised study: the final runs are recorded below its own run."""
+        """The finalized study: the final runs are recorded below its own run."""
         return self.study
 
     @property

@@ -30,7 +30,7 @@ REPORT_FILE = "finalized.md"
 
 @dataclass(frozen=True)
 class Finalized:
-    """How finalising ended."""
+    """How finalizing ended."""
 
     code: int
     """Exit code."""

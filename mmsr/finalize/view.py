@@ -1,4 +1,4 @@
-"""How the results of finalising look: on a terminal, and as Markdown."""
+"""How the results of finalizing look: on a terminal, and as Markdown."""
 
 from __future__ import annotations
 

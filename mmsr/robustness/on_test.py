@@ -36,7 +36,7 @@ class TestLook:
 
     Parameters
     ----------
-    known : the finalised study.
+    known : the finalized study.
     progress : called with messages for the user.
     """
 

@@ -282,7 +282,7 @@ def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
     if not len(examples) or (valid is not None and not len(valid)):
         what = "training" if not len(examples) else "validation"
         raise UserError(
-            f"dataset {dataset.name!r} has no {what} targets: its histories are too short for "
+            f"data set {dataset.name!r} has no {what} targets: its histories are too short for "
             f"protocol {dataset.protocol!r}; import it with another protocol"
         )
     return examples, valid

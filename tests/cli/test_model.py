@@ -61,7 +61,7 @@ def test_every_registry_entry_is_listed(mmsr):
 
 
 def test_sources_are_told(mmsr):
-    from mmsr.cli.model_view import registry
+    from mmsr.cli.views.model import registry
 
     entries = {entry.name: entry for group in registry().values() for entry in group}
     assert entries["gcn"].source == "eq. 8"
@@ -84,7 +84,7 @@ def test_a_new_entry_shows_up_by_itself(mmsr, monkeypatch):
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_line_is_cut(width):
-    from mmsr.cli.model_view import show_registry
+    from mmsr.cli.views.model import show_registry
 
     console = Console(width=width, file=io.StringIO(), record=True)
     show_registry(console)

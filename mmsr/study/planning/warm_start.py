@@ -3,7 +3,7 @@
 - If the values of the two studies can be compared, the other study's finished trials are added to
   this one, for the search method to learn from. They must have run on the same data and split and
   for the same objectives, and this space must reproduce their exact configs (threads and seeds
-  aside). They are marked as imported: they are not counted, shown, exported or finalised, and no
+  aside). They are marked as imported: they are not counted, shown, exported or finalized, and no
   other trial is stopped early because of them.
 - With several objectives, the first must be the same in both studies, since it chooses the best
   epochs, and the other study must have measured all of this one's. It may have measured more.
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmsr import paths
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
@@ -197,7 +198,7 @@ def _look_up(name: str, storage: str) -> KnownStudy:
         return look_up(name)
     file = sqlite_file(storage)
     if file is not None and not file.exists():
-        raise unknown("study to start from", name, study_names())
+        raise unknown("study to start from", name, study_names(), where=paths.searched())
     return look_up(name, storage)
 
 

@@ -1,4 +1,4 @@
-"""Comparison of models over users, as reproduced tables and finalised studies both use it."""
+"""Comparison of models over users, as reproduced tables and finalized studies both use it."""
 
 from __future__ import annotations
 

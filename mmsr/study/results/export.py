@@ -67,7 +67,7 @@ def _which(known: KnownStudy, trial: int | None) -> str:
 
 
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:
-    """The test result of a trial; None if the study was not finalised with it."""
+    """The test result of a trial; None if the study was not finalized with it."""
     result = record.result
     config = result.of_trial(trial) if result is not None else None
     if result is None or config is None:

@@ -1,4 +1,4 @@
-"""The results of finalising a study, as `finalized.json` records them."""
+"""The results of finalizing a study, as `finalized.json` records them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class FinalResult(_Frozen):
         return self.configs[0]
 
     def of_trial(self, number: int) -> ConfigFigures | None:
-        """The figures of the config of trial `number`; None if it was not finalised."""
+        """The figures of the config of trial `number`; None if it was not finalized."""
         return next((config for config in self.configs if config.trial == number), None)
 
 
@@ -135,7 +135,7 @@ class FinalRecord(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _upgrade(cls, given: Any) -> Any:
-        """Read records from before several configs could be finalised."""
+        """Read records from before several configs could be finalized."""
         if not isinstance(given, dict) or "version" in given:
             return given
         opened = [

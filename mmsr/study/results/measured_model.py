@@ -121,7 +121,7 @@ def find_subject(name: str, storage: str | None = None, tracking: str | None = N
 
 
 def of_study(known: KnownStudy) -> Subject:
-    """The model of the study `known`: that of the finalised trial, else that of the best one.
+    """The model of the study `known`: that of the finalized trial, else that of the best one.
 
     Refits are not used: they were trained on the validation targets.
     """
@@ -166,7 +166,7 @@ def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
     if result is not None:
         for row in found:
             if row.number == result.best.trial and row.config is not None:
-                return row, row.config, "finalised"
+                return row, row.config, "finalized"
     return *best(found, known.name), "best"
 
 

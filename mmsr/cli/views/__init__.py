@@ -1,0 +1,1 @@
+"""What the commands of data sets and models show, and the progress of long work."""
