@@ -52,8 +52,8 @@ def numpy_style(text: str) -> str:
 def explained(text: str) -> str:
     """The docstring with links to the sections that explain what has no page."""
     for name, words in EXPLAINED.items():
-        # MkDocs does not translate links in docstrings, so they lead to the built pages.
-        text = text.replace(f"`{name}`", _LINK.sub(r"](../\1.html#", words))
+        # From the pages in `api/`.
+        text = text.replace(f"`{name}`", _LINK.sub(r"](../\1.md#", words))
     return text
 
 

@@ -24,6 +24,8 @@ READ_OF_A_STUDY = frozenset(
 """What Optuna's pruners and samplers read of a study besides its trials. They also write through
 `_storage`: successive halving stores the rungs that a trial has passed."""
 
+TABLE_OF_STUDIES = "studies"
+"""Optuna's table that tells whether a database is a storage; opening one makes it."""
 ROLLED_BACK = "another process wrote to the same study, and the database undid what was written"
 ON_LOOPBACK: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
 """Keeps a local Ray from listening on all addresses; `ray.init` documents no argument for it."""

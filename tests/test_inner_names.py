@@ -38,6 +38,15 @@ def test_optuna_study_id_of_studies_and_summaries(study):
     assert inner_names.id_of_study(summary) == inner_names.id_of_study(study)
 
 
+def test_optunas_table_of_studies(tmp_path):
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    assert not database.is_made(url)
+    (tmp_path / "optuna.db").touch()
+    assert not database.is_made(url)
+    database.open_storage(url)
+    assert database.is_made(url)
+
+
 def test_optuna_trial_id(study):
     study.ask()
     (trial,) = study.trials

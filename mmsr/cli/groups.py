@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -24,9 +24,11 @@ class Studies(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that `args` begin with."""
-        if args and args[0] in _RUNNING and args[0] not in self.commands:
-            name = Path("".join(args[1:2])).name.removesuffix(".py")
-            file = f"{name}.py" if NAME.fullmatch(name) else "NAME.py"
+        wrong = args and args[0] in _RUNNING and args[0] not in self.commands
+        if wrong and not ctx.resilient_parsing:  # which is so while a shell completes
+            given = "".join(args[1:2])
+            name = f"{given}.py" if NAME.fullmatch(given) else "NAME.py"
+            file = shlex.quote(given) if given.endswith(".py") else name
             raise UserError(
                 f"no such command {args[0]!r}: studies are run with `python {file}`, and the same "
                 "command resumes them"

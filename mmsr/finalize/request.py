@@ -15,7 +15,7 @@ from mmsr.data import check_test
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
 from mmsr.study.planning.plan import Plan
-from mmsr.study.planning.site import find_site
+from mmsr.study.planning.site import check_home, find_site
 from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.database import study_uid
@@ -155,6 +155,7 @@ def make_final_plan(
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
     chosen = _choose(known, top, trials)
+    check_home()
     check_test(dataset := known.open_dataset())
     seeds = _seeds(chosen, n_seeds)
     record = known.folder.read_record()

@@ -55,7 +55,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
             command=shlex.join(
                 hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
             ),
-            directory=os.getcwd(),
+            directory=_directory(),
             resources=resources_of(plan),
         )
     )
@@ -69,3 +69,10 @@ def resources_of(plan: Plan) -> dict[str, float] | None:
         return before.resources if before is not None else None
     given = plan.resources
     return {"cpu": given.cpu, "gpu": given.gpu, "memory_gb": given.memory / GB}
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None

@@ -71,8 +71,11 @@ def check_kinds(study: Declaration) -> None:
 
 def _instead(key: str, value: Any) -> str:
     """What to write in place of a value that is no dimension."""
+    if isinstance(value, range) and value:
+        return f"write Int({value[0]}, {value[-1]}, step={value.step})"
     if isinstance(value, Sequence | Set) and not isinstance(value, str) and value:
-        return f"write Choice({', '.join(map(repr, value))})"
+        shown = [repr(one) for one in islice(value, 5)]
+        return f"write Choice({', '.join(shown)}{', …' if len(value) > len(shown) else ''})"
     return f"write Int(…), Float(…) or Choice(…), or fix the value by base={{{key!r}: {value!r}}}"
 
 

@@ -91,7 +91,21 @@ def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:
     UserError : the name belongs to another study, the study is lost, or it does not exist though
         `--resume` was given.
     """
-    study = database.load_study(storage, plan.name)
+    return check_found(plan, database.load_study(storage, plan.name))
+
+
+def check_found(plan: Plan, study: optuna.Study | None) -> optuna.Study | None:
+    """The study that a storage has under a plan's name, if it is the plan's; None if it has none.
+
+    Parameters
+    ----------
+    plan : the study.
+    study : what the storage has.
+
+    Raises
+    ------
+    UserError : as `check_existing`.
+    """
     definition = database.read_definition(study) if study else None
     record = plan.folder.read_record()
     if record is not None and study is None and record.storage == without_password(plan.storage):

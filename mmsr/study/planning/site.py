@@ -70,6 +70,12 @@ def find_site(
     return Site(dataset, resources, storage, tracking, address, home)
 
 
+def check_home() -> None:
+    """Raise UserError where `$MMSR_HOME` names an object store that cannot be used."""
+    if paths.remote() is not None:
+        check_remote(paths.named_home())
+
+
 def open_dataset(name: str) -> Dataset:
     """Open the data set of this name, in a home that can be used.
 
@@ -77,8 +83,7 @@ def open_dataset(name: str) -> Dataset:
     ------
     UserError : there is none, or the home cannot be used.
     """
-    if paths.remote() is not None:
-        check_remote(paths.named_home())
+    check_home()
     check_dataset(name)
     return Dataset.open(name)
 

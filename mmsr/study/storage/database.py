@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmsr import paths
 from mmsr.errors import StorageLost, UserError
+from mmsr.inner_names import TABLE_OF_STUDIES
 from mmsr.study.storage.attributes import ORIGIN
 from mmsr.study.storage.definition import Definition
 from mmsr.tracking.databases import (
@@ -60,6 +61,29 @@ def open_storage(url: str) -> RDBStorage:
         return optuna.storages.RDBStorage(
             url, engine_kwargs={"connect_args": connect_arguments(url), "pool_pre_ping": True}
         )
+
+
+def is_made(url: str) -> bool:
+    """Whether a database has Optuna's tables; nothing is created.
+
+    Parameters
+    ----------
+    url : URL of the database.
+
+    Raises
+    ------
+    UserError : the database cannot be used.
+    """
+    from sqlalchemy import create_engine, inspect
+
+    if (file := sqlite_file(url)) is not None and not file.exists():
+        return False
+    with _as_user_error(url):
+        engine = create_engine(url, connect_args=connect_arguments(url))
+        try:
+            return inspect(engine).has_table(TABLE_OF_STUDIES)
+        finally:
+            engine.dispose()
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:

@@ -9,21 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.format import brief_seconds, plural, seconds
-from mmsr.study.planning.existing import Found, find_existing
+from mmsr.study.planning.existing import Found, check_found, find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import in_words
 from mmsr.study.search.space import apply, describe_size
 from mmsr.study.sizing.packing import settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
-from mmsr.study.storage.database import open_storage
+from mmsr.study.storage.database import is_made, open_storage, watching
 from mmsr.study.views.tables import (
     facts,
     settings_text,
 )
 from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
 from mmsr.study.workers.resources import GB, Node
-from mmsr.tracking.databases import sqlite_file, without_password
+from mmsr.tracking.databases import without_password
 
 
 def show_plan(plan: Plan) -> None:
@@ -72,10 +72,10 @@ def show_plan(plan: Plan) -> None:
 
 def _existing(plan: Plan) -> Found:
     """What a run would find; a database that is not there yet is not made for that."""
-    file = sqlite_file(plan.storage)
-    if file is not None and not file.exists():
-        return Found(None)
-    return find_existing(plan, open_storage(plan.storage), ())
+    with watching(plan.storage):
+        if is_made(plan.storage):
+            return find_existing(plan, open_storage(plan.storage), ())
+        return Found(check_found(plan, None))
 
 
 def _limits(plan: Plan) -> dict[str, str]:

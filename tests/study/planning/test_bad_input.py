@@ -344,6 +344,8 @@ def test_help_and_bad_input_load_nothing_slow(study_home, tmp_path):
         ([64, 128], r"write Choice\(64, 128\)"),
         ((64, 128), r"write Choice\(64, 128\)"),
         ({64}, r"write Choice\(64\)"),
+        (range(8, 1000, 8), r"write Int\(8, 992, step=8\)"),
+        (list(range(99)), r"write Choice\(0, 1, 2, 3, 4, …\)"),
         (64, r"base=\{'model.width': 64\}"),
         ("64", r"base=\{'model.width': '64'\}"),
         (None, r"write Int"),

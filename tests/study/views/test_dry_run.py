@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from types import SimpleNamespace
 
 import pytest
 
-from mmsr.errors import UserError
+from mmsr import paths
+from mmsr.errors import StorageLost, UserError
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
@@ -62,6 +64,29 @@ def test_a_dry_run_refuses_what_a_run_would(planned, small_study):
     other = make_plan(dataclasses.replace(small_study, epochs=7), Options())
     with pytest.raises(UserError, match=r"training\.epochs"):
         dry_run.show_plan(other)
+
+
+def test_a_dry_run_of_an_empty_database_leaves_it_empty(planned, study_home):
+    (study_home / "optuna.db").touch()
+    dry_run.show_plan(planned)
+    assert (study_home / "optuna.db").read_bytes() == b""
+
+
+def test_a_dry_run_refuses_to_resume_what_is_not_there_or_was_lost(planned, small_study):
+    with pytest.raises(UserError, match="to resume"):
+        dry_run.show_plan(make_plan(small_study, Options(resume=True)))
+    open_study_of(planned, open_storage(planned.storage))
+    (paths.home() / "optuna.db").unlink()
+    with pytest.raises(UserError, match="has lost study"):
+        dry_run.show_plan(planned)
+
+
+def test_a_dry_run_of_a_damaged_database_is_an_error_in_one_line(planned):
+    open_storage(planned.storage).remove_session()
+    with sqlite3.connect(paths.home() / "optuna.db") as broken:
+        broken.execute("ALTER TABLE studies RENAME COLUMN study_name TO nm")
+    with pytest.raises(StorageLost, match="no such column"):
+        dry_run.show_plan(planned)
 
 
 def test_an_interrupted_study_shows_what_its_trials_have_behind_them(planned):
