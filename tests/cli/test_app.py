@@ -47,7 +47,7 @@ def test_one_line_and_an_exit_code(
         (["study", "finalize"], "missing argument"),
         (["study", "fnalize"], "study --help"),
         (["study", "run", "first"], "studies are run with `python first.py`"),
-        (["study", "start", "studies/first.py"], "studies are run with `python first.py`"),
+        (["study", "start", "studies/first.py"], "studies are run with `python studies/first.py`"),
         (["study", "resume", "--epochs", "3"], "studies are run with `python NAME.py`, and the"),
         (["study", "run"], "no such command 'run': studies are run with `python NAME.py`"),
         (["run", "first"], "studies are run with `python first.py`"),
