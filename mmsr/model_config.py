@@ -41,7 +41,10 @@ class DualAttentionConfig(Frozen):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
     negative_slope: float = Field(default=0.1, ge=0, le=1)
-    """Slope of LeakyReLU below zero."""
+    """Slope of LeakyReLU below zero, in homogeneous scores (eq. 12)."""
+    heterogeneous_slope: float = Field(default=0.1, ge=0, le=1)
+    """Slope of LeakyReLU below zero, in heterogeneous scores (eq. 13 inside eqs. 11 and 14); 1
+    leaves them as they are."""
 
 
 class GcnConfig(Frozen):

@@ -80,8 +80,13 @@ class Passes(ABC):
         return self._weights(F.leaky_relu(scores_BRn, slope) + bias_BRn)
 
     def _across_weights(self, products: Tensor, bias: Tensor) -> Tensor:
-        """Softmax over eq. (13), from the products of queries and keys."""
-        return self._weights(products * self.layer.scale + bias)
+        """Softmax over eq. (13), whose LeakyReLU eqs. (11) and (14) put inside the softmax.
+
+        `products` are those of queries and keys.
+        """
+        slope = self.layer.config.heterogeneous_slope
+        scores = products * self.layer.scale
+        return self._weights((F.leaky_relu(scores, slope) if slope != 1 else scores) + bias)
 
     def _weights(self, scores: Tensor) -> Tensor:
         return attention_weights(scores, self.layer.config.dropout, self.layer.training)

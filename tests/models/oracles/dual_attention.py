@@ -23,6 +23,7 @@ def dual_attention(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray
 class _DualAttention:
     def __init__(self, layer: Aggregator, graph: Graph, h: np.ndarray) -> None:
         self.graph, self.slope = graph, layer.config.negative_slope
+        self.across_slope = layer.config.heterogeneous_slope
         self.scaled = layer.config.scaled
         if hasattr(layer, "relation"):
             self.a = dict(zip((SELF, OUT, IN, BOTH), exact(layer.relation), strict=True))
@@ -44,7 +45,7 @@ class _DualAttention:
     def he(self, q: np.ndarray, k: np.ndarray) -> Weights:
         scale = np.sqrt(q.shape[1]) if self.scaled else 1.0
         return self._weights(  # eq. (13)
-            lambda i, j: float(q[i] @ k[j]) / scale,
+            lambda i, j: leaky(float(q[i] @ k[j]) / scale, self.across_slope),
             lambda relation: relation >= FIRST_CROSS or relation == SELF,
         )
 
