@@ -8,8 +8,8 @@ from math import exp
 import numpy as np
 import pytest
 
-from tests.models.oracles import printed
-from tests.models.oracles.printed import ORDERS, Relation, Weights, dual_attention
+from .oracles import printed
+from .oracles.printed import ORDERS, Relation, Weights, dual_attention
 
 TYPES = [0, 1, 0, 2, 0, 1, 2, 1]
 D = 3
