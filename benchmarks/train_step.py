@@ -19,6 +19,7 @@ left out: `bf16_native` of the machine says so.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import statistics
 import sys
@@ -250,8 +251,13 @@ def all_aggregators(dataset: Dataset, quick: bool) -> dict[str, float]:
     return figures
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     quick = arguments.quick
     dataset = common.import_if_missing("beauty")
     machine = common.machine(seconds=0.5 if quick else 2.0)
