@@ -2,7 +2,10 @@
 
 A benchmark `benchmarks/NAME.py` looks like this::
 
-    arguments = common.parser("What is measured.").parse_args()
+    def parser():                               # so that a test can read a kept command with it
+        return common.parser("What is measured.")
+
+    arguments = parser().parse_args()
     machine = common.machine()                  # measured in the same run as the figures
     figures = {"step_seconds": measure(repeats=3 if arguments.quick else 20)}
     bars = {"step_seconds": common.at_most(0.1, figures["step_seconds"])}

@@ -17,6 +17,7 @@ Weights, optimizer and libraries are no part of it; `process_mb_…` shows them 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -186,11 +187,16 @@ def measure(dataset: str, trials: int, home: Path) -> dict[str, float]:
     return {key: sum(one[key] for one in found) / 1e6 for key in found[0]}
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.partition("\n")[0])
+    result.add_argument("--dataset", default="toys")
+    result.add_argument("--trials", type=int, default=TOGETHER, help="that run at once")
+    return result
+
+
 def main() -> None:
-    options = common.parser(__doc__.partition("\n")[0])
-    options.add_argument("--dataset", default="toys")
-    options.add_argument("--trials", type=int, default=TOGETHER, help="that run at once")
-    arguments = options.parse_args()
+    arguments = parser().parse_args()
     machine = common.machine(0.5)
     source = common.import_if_missing(arguments.dataset)
     together = 2 if arguments.quick else arguments.trials

@@ -9,6 +9,7 @@ noise costs, and more than the seeds spread.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
@@ -45,8 +46,13 @@ def score(dataset: Dataset, kept: tuple[str, ...], seed: int) -> float:
     return last.best_metrics["valid/mrr@20"]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     shops, seeds = (SHOPS[:1], 1) if arguments.quick else ((TUNED_ON, *SHOPS), 3)
     machine = common.machine(seconds=0.5)
     figures: dict[str, float] = {"seeds": float(seeds)}

@@ -13,6 +13,7 @@ The same command resumes an interrupted run, and several of them at once share t
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -163,11 +164,16 @@ def costs(run: Run, dataset: Dataset) -> tuple[float, float]:
     return point, (time.process_time() - started) / STEPS * len(batches)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument("--epochs", type=int, default=6)
+    result.add_argument("--dropout", type=float, default=0.3, help="rate of modality dropout")
+    return result
+
+
 def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--dropout", type=float, default=0.3, help="rate of modality dropout")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     dataset = common.import_if_missing("toys")
     kind = "quick" if arguments.quick else f"full-{arguments.epochs}"
     root = paths.home() / "benchmarks" / f"robustness-{kind}"

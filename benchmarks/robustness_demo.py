@@ -7,6 +7,7 @@ ranks the validation targets with one of them missing from every item, without n
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
@@ -43,8 +44,13 @@ def scores(dataset: Dataset, seed: int, folder: Path, quick: bool) -> dict[str, 
     return {"clean": score(()), **{modality: score((modality,)) for modality in ALL}}
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     shops, seeds = (SHOPS[:1], 1) if arguments.quick else (SHOPS, 2)
     machine = common.machine(seconds=0.5)
     figures: dict[str, float] = {"seeds": float(seeds)}

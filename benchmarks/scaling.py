@@ -17,6 +17,7 @@ over all sizes is below that of the growing part; the one over the upper half is
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import statistics
 import sys
@@ -239,10 +240,15 @@ def _short(value: float, _position: int | None = None) -> str:
     return f"$10^{power}$" if power >= 3 and value == 10**power else f"{value:g}"
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves (PNG)")
+    return result
+
+
 def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves (PNG)")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     if arguments.plot is None and arguments.json is not None:
         arguments.plot = arguments.json.with_suffix(".png")
     axes, effort = (QUICK_AXES, (1, 0.3)) if arguments.quick else (AXES, (5, 5.0))

@@ -10,6 +10,7 @@ Each is an ordinary study under `$MMSR_HOME`: the same command resumes it, or re
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import runpy
@@ -113,11 +114,16 @@ def passing_home() -> Iterator[None]:
         yield
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument("--only", choices=SEEDS, help="one of the data sets")
+    result.add_argument("--seeds", type=int, default=5, help="seeds on the demo shop")
+    return result
+
+
 def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=SEEDS, help="one of the data sets")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds on the demo shop")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     wanted = ("demo",) if arguments.quick else SEEDS if arguments.only is None else [arguments.only]
     machine = common.machine(seconds=0.5)
     curves: dict[str, dict[str, list[list[float]]]] = {}

@@ -17,6 +17,7 @@ the machine does slows both alike. Four comparisons, all rows on the sparse side
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -190,8 +191,13 @@ def beauty_batches(dataset: Dataset, graph: GraphConfig, n: int) -> list[Batch]:
     ]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     n_batches, rounds = (8, 3) if arguments.quick else (40, 9)
     dataset = common.import_if_missing("beauty")
     machine = common.machine(seconds=0.5 if arguments.quick else 2.0)

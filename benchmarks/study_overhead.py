@@ -20,6 +20,7 @@ random search, neither Optuna nor MLflow) with as many of the same trials.
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -151,15 +152,20 @@ def prepare(home: Path) -> None:
     demo()
 
 
-def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument(
         "--parts",
         nargs="+",
         choices=PARTS,
         help="measure these alone; figures of others that are in the JSON file stay",
     )
-    arguments = parser.parse_args()
+    return result
+
+
+def main() -> None:
+    arguments = parser().parse_args()
     parts = arguments.parts or (("8", "start", "growth") if arguments.quick else PARTS)
     machine = common.machine(seconds=0.5)
     figures: dict[str, float] = {}

@@ -17,6 +17,7 @@ how the paper's figures were chosen; it is printed beside them for that reason a
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import sys
@@ -98,10 +99,15 @@ def published() -> dict[str, float]:
         }
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument("--seed", type=int, default=2023)
+    return result
+
+
 def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=2023)
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     config = config_of(arguments)
     dataset = common.import_if_missing("toys")
     machine = common.machine(seconds=0.5)

@@ -1,15 +1,19 @@
 """Training step, graph building, evaluation and memory on Beauty, against the machine's GEMM rate.
 
-The limit of a step is the time that its necessary operations take at the rate of a square matrix
-product, measured in turns with the steps. Necessary operations, with D width, N real nodes of a
+A limit of a step is the time that operations take at the rate of a square matrix product, measured
+in turns with the steps. Operations are counted in two ways; the step's time has a ratio to each:
+
+`done_ratio_…`: the operations that the step's matrix products do, forward and backward, padding
+included, as torch counts them. Its inverse is the share of the rate that the step reaches.
+
+`gemm_ratio_…`: the operations of a model that computes every node. With D width, N real nodes of a
 prefix (no padding), I items, B prefixes:
 
     3 · Σ over prefixes [ N · (6D² + 6D² + 4D²) + 13 · N² · 2D + 2 · I · D ]
 
 that is node input, Q/K/V, gate, nine score and four value products, output layer; times three for
-forward and backward. They are those of a model that computes every row of every product. This one
-computes only what its readout depends on, so it has fewer, and the ratio may fall below what the
-products alone would take: it compares times, and is not the share of the rate that is reached.
+forward and backward. This model computes only what its readout depends on, so it does fewer, and
+this ratio is no share of a rate: it compares the time with what the whole model would take.
 
 Figures that are compared (fp32 and bf16, one aggregator and another) come from steps taken in
 turns on the same batches, so that what else the machine does slows all alike. Threads are torch's
@@ -19,6 +23,7 @@ left out: `bf16_native` of the machine says so.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import statistics
 import sys
@@ -31,6 +36,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -52,6 +58,8 @@ from mmsr.training.step import new_optimizer, train_step
 
 WARM_UP = 3
 """Batches that every bench steps through before anything is measured."""
+IN_PLACE = {torch.ops.aten.baddbmm_: baddbmm_flop}
+"""Products that torch's counter leaves out: GAT adds to its gradients in place."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,14 @@ class Bench:
             graph.within_of(type_, wanted)
         return graph.real_BN.sum(dim=1)
 
-    def operations(self, rows: np.ndarray) -> float:
-        """Necessary operations of a training step."""
+    def done_operations(self, rows: np.ndarray) -> float:
+        """Operations of the matrix products that a step really computes; takes the step."""
+        with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
+            self.step(rows)
+        return float(counter.get_total_flops())
+
+    def all_nodes_operations(self, rows: np.ndarray) -> float:
+        """Necessary operations of a training step that computes every node."""
         D, items = self.config.model.width, len(self.model.item_vectors())
         N = self.graph(rows).double()
         return 3 * float((N * 16 * D**2 + 13 * N**2 * 2 * D + 2 * items * D).sum())
@@ -123,27 +137,32 @@ class Rounds:
 
     seconds: dict[str, list[float]]
     """Mean time of a step, by bench."""
-    limits: list[float]
-    """The GEMM limit of a step, at the rate that the machine has in that round."""
     graphs: list[float]
     """Mean time of building a batch's graph and masks."""
+    rates: list[float]
+    """Operations per second of a square matrix product."""
+    done: list[float]
+    """Mean operations that a step does."""
+    all_nodes: list[float]
+    """Mean operations of a step that computes every node."""
 
     @classmethod
     def measure(cls, benches: Mapping[str, Bench], rounds: int, steps: int) -> Rounds:
         """Let all benches take each step in turns; the first is of the default model.
 
-        Limit and graph are the first one's.
+        Operations and graph are the first one's.
         """
         first, *_ = benches.values()
         for rows in first.batches[:WARM_UP]:
             for bench in benches.values():
                 bench.step(rows)
-        result = cls({name: [] for name in benches}, [], [])
+        result = cls({name: [] for name in benches}, [], [], [], [])
         for round_ in range(rounds):
             start = WARM_UP + round_ * steps
             chosen = first.batches[start : start + steps]
-            rate = common.gemm_gflops(torch.float32, seconds=0.3) * 1e9
-            result.limits.append(sum(map(first.operations, chosen)) / rate / len(chosen))
+            result.done.append(statistics.fmean(map(first.done_operations, chosen)))
+            result.all_nodes.append(statistics.fmean(map(first.all_nodes_operations, chosen)))
+            result.rates.append(common.gemm_gflops(torch.float32, seconds=0.3) * 1e9)
             spent = dict.fromkeys(benches, 0.0)
             for rows in chosen:
                 for name, bench in benches.items():
@@ -158,9 +177,16 @@ class Rounds:
         """Median time of a step."""
         return statistics.median(self.seconds[name])
 
+    def done_ratio(self, name: str) -> float:
+        """Median of step ÷ the time of its own operations at the machine's rate."""
+        return _median_ratio(self.seconds[name], self._times(self.done))
+
     def gemm_ratio(self, name: str) -> float:
-        """Median of step ÷ limit."""
-        return _median_ratio(self.seconds[name], self.limits)
+        """Median of step ÷ the time of computing every node at the machine's rate."""
+        return _median_ratio(self.seconds[name], self._times(self.all_nodes))
+
+    def _times(self, operations: list[float]) -> list[float]:
+        return [count / rate for count, rate in zip(operations, self.rates, strict=True)]
 
     def speedup(self, of: str, over: str) -> float:
         """Median of how many times as fast one bench is as the other."""
@@ -214,8 +240,11 @@ def number_types(dataset: Dataset, test: Prefixes, quick: bool) -> dict[str, flo
         }
         measured = Rounds.measure(benches, *((3, 8) if quick else (9, 60)))
         for kind in benches:
+            figures[f"done_ratio_{kind}_{label}"] = measured.done_ratio(kind)
             figures[f"gemm_ratio_{kind}_{label}"] = measured.gemm_ratio(kind)
             figures[f"step_seconds_{kind}_{label}"] = measured.step_seconds(kind)
+        figures[f"gflop_done_{label}"] = statistics.fmean(measured.done) / 1e9
+        figures[f"gflop_all_nodes_{label}"] = statistics.fmean(measured.all_nodes) / 1e9
         if "bf16" in kinds:
             figures[f"bf16_speedup_{label}"] = measured.speedup("bf16", over="fp32")
         if label == "30x3":
@@ -250,8 +279,13 @@ def all_aggregators(dataset: Dataset, quick: bool) -> dict[str, float]:
     return figures
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     quick = arguments.quick
     dataset = common.import_if_missing("beauty")
     machine = common.machine(seconds=0.5 if quick else 2.0)

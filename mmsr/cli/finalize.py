@@ -54,6 +54,10 @@ def finalize(
             "--again", help="Open test again for new refits; the results say how often it was."
         ),
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also finalize a study that still has trials to run."),
+    ] = False,
     robustness: Annotated[
         bool,
         typer.Option(
@@ -76,11 +80,13 @@ def finalize(
     from mmsr.finalize.request import make_final_plan
     from mmsr.finalize.view import show_record, show_request
     from mmsr.study.driver.exit_codes import exit_code
+    from mmsr.study.results.finalized import read_final
     from mmsr.study.storage.known_study import look_up
 
     known = look_up(name, storage, tracking_uri)
     given = {kind: value for kind, value in (("cpu", cpus), ("gpu", gpus)) if value is not None}
     record = known.folder.read_record()
+    only_shown = not again and read_final(known.folder.finalized).result is not None
     plan = make_final_plan(
         known,
         top=1 if top is None else top,
@@ -89,9 +95,9 @@ def finalize(
         optimism=optimism,
         resources={**((record.resources if record else None) or {}), **given} or None,
         address=address,
+        force=force or only_shown,
     )
     console = Console(highlight=False)
-    _warn(plan)
     if dry_run:
         show_request(plan, console)
         return
@@ -114,19 +120,6 @@ def finalize(
 
     if code := exit_code(all_of_it):
         raise typer.Exit(code)
-
-
-def _warn(plan: FinalPlan) -> None:
-    """Warn that a study is not finished, before its configs are final."""
-    if plan.unfinished:
-        Console(stderr=True, highlight=False).print(
-            f"note: study {plan.study.name} is not finished ({plan.trials_over} of "
-            f"{plan.trials_wanted} trials done): the best may change, and test should be opened "
-            "only once",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:

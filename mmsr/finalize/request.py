@@ -14,15 +14,16 @@ from mmsr.config import Config
 from mmsr.data import check_test
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
+from mmsr.format import plural
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import check_home, find_site
+from mmsr.study.results.finalized import finals_name
 from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
-from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.progress import is_over, progress_of
+from mmsr.study.storage.progress import Progress, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked, rows
 from mmsr.study.workers.resources import read_resources
 
@@ -93,11 +94,6 @@ class FinalPlan(Plan):
         return self.study
 
     @property
-    def unfinished(self) -> bool:
-        """Whether the study itself still has trials to run."""
-        return not is_over(self.study.study)
-
-    @property
     def training_seconds(self) -> float:
         """Estimated seconds of training of all runs, from the times of their trials."""
         per_seed = sum(
@@ -132,6 +128,7 @@ def make_final_plan(
     optimism: bool = True,
     resources: Mapping[str, float] | None = None,
     address: str | None = None,
+    force: bool = False,
 ) -> FinalPlan:
     """Choose configs and seeds, and check that their runs can be scheduled.
 
@@ -144,17 +141,21 @@ def make_final_plan(
     optimism : also train on the training part only, which about doubles the cost.
     resources : what each run gets; None takes what the study's trials got.
     address : Ray cluster to join.
+    force : also finalize a study that still has trials to run.
 
     Raises
     ------
-    UserError : no trial has finished, the data set has other contents or no test part, or the
-        study's epochs were chosen on test.
+    UserError : the study has trials to run, fewer than `top` of its trials have finished, the data
+        set has other contents or no test part, or the study's epochs were chosen on test.
     """
     known.check_honest()
     for name, number in (("--seeds", n_seeds), ("--top", top)):
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
     chosen = _choose(known, top, trials)
+    progress = progress_of(known.study)
+    if not (force or progress.is_over):
+        raise UserError(_unfinished(known, progress))
     check_home()
     check_test(dataset := known.open_dataset())
     seeds = _seeds(chosen, n_seeds)
@@ -174,9 +175,8 @@ def make_final_plan(
         for one in chosen
     ]
     definition = known.definition
-    progress = progress_of(known.study)
     return FinalPlan(
-        name=f"{known.name}/finalize-{study_uid(known.study)[:8]}",
+        name=finals_name(known),
         folder=FinalFolder(known.folder),
         site=site,
         base=chosen[0].config.replace({"training.threads": site.resources.threads}),
@@ -222,7 +222,29 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen,
         wanted = row.number in trials if trials else len(chosen) < top
         if wanted and row.config is not None and row.config not in [one.config for one in chosen]:
             chosen.append(Chosen(row, row.config))
+    if not trials and len(chosen) < top:
+        raise UserError(
+            f"--top {top}: study {known.name!r} has {plural(len(chosen), 'finished config')}, so "
+            f"give at most --top {len(chosen)}, or run more trials first"
+        )
     return tuple(chosen)
+
+
+def _unfinished(known: KnownStudy, progress: Progress) -> str:
+    """Why a study with trials left to run is not finalized, and what to do."""
+    record = known.folder.read_record()
+    if known.folder.is_running():
+        way = "wait until it ends"
+    elif record is None:
+        way = "finish it by running its file again"
+    else:
+        where = f" (in {record.directory})" if record.directory else ""
+        way = f"finish it with `{record.command}`{where}"
+    return (
+        f"study {known.name!r} is not finished: {progress.over} of {progress.wanted} trials are "
+        f"done, so its best may change, and test is best opened once: {way}, or give --force to "
+        "finalize it as it is"
+    )
 
 
 def _seeds(chosen: Sequence[Chosen], n_seeds: int) -> tuple[int, ...]:

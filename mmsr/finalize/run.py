@@ -14,8 +14,8 @@ from mmsr.finalize.view import cost, markdown
 from mmsr.study.driver.exit_codes import FAILED, OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
-from mmsr.study.results.finalized import FinalRecord, read_final
-from mmsr.study.results.held_out import Look, Opening, all_openings, is_ranked, rank_on_test
+from mmsr.study.results.finalized import FinalRecord, final_record, read_final
+from mmsr.study.results.held_out import Look, Opening, is_ranked, rank_on_test
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import SHIP_SECONDS, KnownStudy, open_journal
 from mmsr.study.storage.progress import n_over, taken_back
@@ -72,13 +72,13 @@ def finalize(
         that the cluster lacks.
     """
     known = plan.study
-    before = _record(known, _finals(plan))
+    before = final_record(known)
     if before.result is not None and not again:
         complete = _asked(plan) == _answered(before)
         return Finalized(OK, before, complete=complete, waiting=_ship(known))
     with known.folder.locked():
         finals = _finals(plan)
-        before = _record(known, finals)
+        before = final_record(known)
         if before.result is not None and not again:  # since the first look
             return Finalized(OK, before, complete=_asked(plan) == _answered(before))
         may_refit = again or not before.opened
@@ -116,7 +116,7 @@ def finalize(
                 look=look,
             )
             result = collect(plan, runs, status.update)
-        record = _record(known, finals).model_copy(update={"result": result})
+        record = final_record(known).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
         waiting = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
@@ -138,14 +138,6 @@ def _finals(plan: FinalPlan) -> KnownStudy | None:
     if study is None:
         return None
     return plan.as_known(study)
-
-
-def _record(known: KnownStudy, finals: KnownStudy | None) -> FinalRecord:
-    """The record of a study, with openings by drivers on other machines."""
-    record = read_final(known.folder.finalized)
-    if finals is None:
-        return record
-    return record.model_copy(update={"opened": all_openings(record.opened, finals.study)})
 
 
 def _check_cut_off(plan: FinalPlan, before: FinalRecord, finals: KnownStudy | None) -> None:

@@ -128,7 +128,7 @@ def markdown(record: FinalRecord) -> str:
 
 
 def optimism(result: FinalResult) -> list[str]:
-    """How much of each config's validation score was luck, as one line per config.
+    """How much of each config's validation score was luck: a line per config, and what it lacks.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def optimism(result: FinalResult) -> list[str]:
         told = (
             f"{kind}{share} of it {'is' if is_clear else 'may be'} luck{_give_or_take(one)}"
             if one.luck > 0
-            else f"none of it is luck, other seeds give {kind}{share} more"
+            else f"no luck is seen, other seeds give {kind}{share} more"
         )
         lines.append(
             f"optimism: trial {config.trial} was chosen for {result.objective} "
@@ -156,6 +156,11 @@ def optimism(result: FinalResult) -> list[str]:
     if means and max(means) > means[0]:
         ahead = next(c for c in result.configs if c.optimism and c.optimism.mean == max(means))
         lines.append(f"optimism: by the other seeds alone, trial {ahead.trial} would come first")
+    if means:
+        lines.append(
+            "optimism: this understates the luck, because the other seeds chose their epochs on "
+            "the same validation targets"
+        )
     return lines
 
 

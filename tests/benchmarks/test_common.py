@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -89,16 +88,3 @@ def test_a_missing_data_set_says_where_it_was_looked_for(common, monkeypatch, tm
     monkeypatch.setattr(common, "DATA", tmp_path / "tables")
     with pytest.raises(UserError, match="mmsr data import toys"):
         common.import_if_missing("toys")
-
-
-@pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("results/*.json")), ids=lambda f: f.stem)
-def test_kept_results_can_be_rerun(file):
-    result = json.loads(file.read_text())
-    assert result.keys() >= KEYS
-    seed = result["figures"].get("seed")
-    assert file.stem == result["name"] + (f"_{seed:.0f}" if seed is not None else "")
-    python, script, *_ = shlex.split(result["command"])
-    assert python == "python"
-    assert (BENCHMARKS.parent / script).is_file()
-    for bar in result["bars"].values():
-        assert bar.keys() == {"limit", "value", "met"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
+import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 from rich.console import Console
 from safetensors.numpy import save_file
 
+from mmsr.cli.app import main
 from mmsr.errors import UserError
 from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
 from mmsr.finalize import run
@@ -26,9 +28,10 @@ from mmsr.study.results.export import export_best
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
+from mmsr.study.storage.budget import BUDGET, SPENT
 from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.progress import failed, n_over, take_back
+from mmsr.study.storage.progress import failed, n_over, set_target, take_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
@@ -50,14 +53,14 @@ def report_of(value, epoch=2, best_epoch=2):
 
 @pytest.fixture
 def known(small_study, study_home):
-    """A study of which three of four trials have finished, the last one with the best value."""
-    plan = make_plan(small_study, Options(name="small", trials=4))
+    """A study whose three trials have finished, the last one with the best value."""
+    plan = make_plan(small_study, Options(name="small", trials=3))
     study = database.open_study(
         database.open_storage(plan.storage),
         plan.name,
         plan.definition,
         known=(),
-        trials=4,
+        trials=3,
         sampler=plan.sampler.build(0, 0),
         pruner=None,
     )
@@ -136,8 +139,6 @@ def test_the_best_trials_get_new_seeds_for_weights_and_codes(known):
     assert plan.seeds == (2024, 2025, 2026)
     assert plan.resources.cpu == 2
     assert plan.trials == len(plan.only) == 2 * 3 * 2
-    assert plan.trials_over < plan.trials_wanted
-    assert plan.unfinished
     one = plan.chosen[0]
     refit = plan.config_of({"trial": 2, "seed": 2025, "part": DEVELOPMENT})
     again = plan.config_of({"trial": 2, "seed": 2025, "part": TRAIN})
@@ -158,6 +159,67 @@ def test_trials_can_be_named(known):
         make_final_plan(known, n_seeds=0)
 
 
+def test_a_study_with_trials_left_to_run_is_refused(known):
+    set_target(known.study, 4)
+    with pytest.raises(UserError) as refused:
+        make_final_plan(known)
+    for told in ("3 of 4 trials are done", "best may change", "`python small.py`", "--force"):
+        assert told in str(refused.value)
+    assert make_final_plan(known, force=True).trials_wanted == 4
+    with known.folder.locked(), pytest.raises(UserError, match="wait until it ends"):
+        make_final_plan(known)
+
+
+def test_a_used_up_budget_finishes_a_study(known):
+    set_target(known.study, 4)
+    known.study.set_user_attr(BUDGET, {"hours": 1.0})
+    known.study.set_user_attr(SPENT, {"hours": 1.0})
+    assert make_final_plan(known).trials_over == 3
+
+
+def test_no_more_configs_are_asked_for_than_have_finished(known):
+    with pytest.raises(UserError, match=r"--top 5: study 'small' has 3 finished configs.*--top 3"):
+        make_final_plan(known, top=5)
+    assert len(make_final_plan(known, trials=[0], top=5).chosen) == 1, "trials were named"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs `mmsr study finalize small` with more options; returns its exit code, out and err."""
+
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["mmsr", "study", "finalize", "small", *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(known, command, monkeypatch):
+    monkeypatch.setattr(run, "run_plan", Mock(side_effect=AssertionError("nothing may run")))
+    assert command("--dry-run")[0] == 0
+    set_target(known.study, 4)
+    for options in ((), ("--dry-run",)):
+        code, _, err = command(*options)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "study 'small' is not finished: 3 of 4 trials" in err
+    assert command("--dry-run", "--force")[0] == 0
+    assert command("--force", "--top", "5")[0] == 2
+
+
+def test_figures_that_are_there_are_shown_though_the_study_goes_on(known, finalized, command):
+    result = finalized(make_final_plan(known, n_seeds=3))
+    opened = (Opening(at="2026-01-01T00:00:00+00:00", trials=(0,)),)
+    record = FinalRecord(opened=opened, result=result)
+    known.folder.write("finalized.json", record.model_dump_json())
+    set_target(known.study, 4)
+    code, out, _ = command()
+    assert (code, "test was opened already" in out) == (0, True)
+    code, _, err = command("--again")
+    assert (code, "is not finished" in err) == (2, True)
+
+
 def test_figures_are_over_seeds_and_intervals_over_users(known, finalized):
     result = finalized(make_final_plan(known, top=2, n_seeds=3))
     assert (result.n_users, result.n_targets) == (N_USERS, len(USERS))
@@ -168,7 +230,7 @@ def test_figures_are_over_seeds_and_intervals_over_users(known, finalized):
         for name, mean in config.mean.items():
             assert config.low[name] <= mean <= config.high[name]
     assert [one.trial for one in result.configs] == [2, 1], "the order is that of validation"
-    assert result.trials == (3, 4)
+    assert result.trials == (3, 3)
 
 
 def test_optimism_is_the_validation_score_less_that_of_other_seeds(known, finalized):
@@ -317,13 +379,15 @@ def shown(record, width=120):
 
 
 def test_what_is_shown_says_what_it_takes_to_read_it(known, finalized):
-    result = finalized(make_final_plan(known, top=2, n_seeds=2))
+    set_target(known.study, 4)
+    result = finalized(make_final_plan(known, top=2, n_seeds=2, force=True))
     opened = (Opening(at="2026-01-01T00:00:00+00:00", trials=(0, 1)),)
     record = FinalRecord(opened=opened, result=result)
     for text in (shown(record), markdown(record)):
         assert "test of 2 configs × 2 seeds, chosen on validation" in text
         assert "trial 2 was chosen for valid/mrr@20 30.000 %" in text
         assert "of it is luck" in text
+        assert "this understates the luck" in text
         assert "the study was not finished: 3 of 4 trials were done" in text
         assert "test opened 1 time for this study, first 2026-01-01" in text
         assert "2 – 1" in text

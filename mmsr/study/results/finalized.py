@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mmsr.errors import UserError
 from mmsr.study.results.comparison import Comparison
-from mmsr.study.results.held_out import Opening
+from mmsr.study.results.held_out import Opening, all_openings
+from mmsr.study.storage import database
+from mmsr.study.storage.known_study import KnownStudy
 
 
 class _Frozen(BaseModel):
@@ -37,7 +39,10 @@ class Optimism(_Frozen):
     selected: float
     """Score of the trial at its best epoch; this trial was the best of many."""
     mean: float
-    """Mean score of the runs with other seeds, each at its best epoch; no run was selected."""
+    """Mean score of the runs with other seeds, each at its best epoch; no run was selected.
+
+    The best epochs were chosen on the same validation targets, so this mean is too high itself.
+    """
     std: float | None
     """Sample standard deviation over these runs; None for a single one."""
     n: int
@@ -45,7 +50,7 @@ class Optimism(_Frozen):
 
     @property
     def luck(self) -> float:
-        """The part of the selected score that other seeds do not reach."""
+        """The part of the selected score that other seeds do not reach; it understates the luck."""
         return self.selected - self.mean
 
     @property
@@ -172,3 +177,31 @@ def read_final(path: Path) -> FinalRecord:
         raise UserError(
             f"{path} cannot be read, so it is not known whether test was opened: restore the file"
         ) from None
+
+
+def finals_name(known: KnownStudy) -> str:
+    """Name of the study of a study's final runs.
+
+    Parameters
+    ----------
+    known : the study that is finalized.
+    """
+    return f"{known.name}/finalize-{database.study_uid(known.study)[:8]}"
+
+
+def final_record(known: KnownStudy) -> FinalRecord:
+    """The record of a study, with openings by drivers on other machines.
+
+    Parameters
+    ----------
+    known : the study.
+
+    Raises
+    ------
+    UserError : the record is damaged.
+    """
+    record = read_final(known.folder.finalized)
+    finals = database.load_study(database.open_storage(known.storage), finals_name(known))
+    if finals is None:
+        return record
+    return record.model_copy(update={"opened": all_openings(record.opened, finals)})

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
+from mmsr.study.results.finalized import final_record
 from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.progress import progress_of
 from mmsr.study.storage.trials import TrialRow, best
 from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
 from mmsr.study.workers.failures import alike, kind_of
@@ -56,6 +58,8 @@ def grouped(rows: Iterable[TrialRow]) -> Iterator[FailureGroup]:
 def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     """Show the failures, the leaderboard, and commands to look further.
 
+    The command that opens test is shown only once all trials are done, and while test is closed.
+
     Parameters
     ----------
     plan, found : the study, and its trials.
@@ -72,15 +76,16 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         console.print(leaderboard(found, plan.objective, title, _TOP))
         console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
+    known = look_up(plan.name, plan.storage, plan.tracking)
     if all(row.state not in ("running", "waiting") for row in found):
-        report_knockouts(look_up(plan.name, plan.storage, plan.tracking), console)
+        report_knockouts(known, console)
     console.print("where to look next", style="bold")
     for aim, command in {
         "all trials": f"mmsr study leaderboard {plan.name}",
         "curves": _curves(plan),
         "robustness": f"mmsr robustness {plan.name}",
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
-        "test, once": f"mmsr study finalize {plan.name} --seeds 3",
+        **_test(known),
     }.items():
         console.print(f"  {aim:<12} {command}", markup=False, soft_wrap=True)
 
@@ -96,6 +101,19 @@ def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> No
     console.print(f"\nstudy {plan.name}: {summary(found)}")
     for group in grouped(found):
         console.print(f"  {group}", markup=False, soft_wrap=True)
+
+
+def _test(known: KnownStudy) -> dict[str, str]:
+    """How to open test, or to see its figures; empty while it is too early, and if it is open."""
+    try:
+        record = final_record(known)
+    except UserError:  # it says so itself when it is asked for
+        return {}
+    if record.result is not None:
+        return {"test figures": f"mmsr study finalize {known.name}"}
+    if record.opened or not progress_of(known.study).is_complete:
+        return {}
+    return {"test, once": f"mmsr study finalize {known.name} --seeds 3"}
 
 
 def _curves(plan: Plan) -> str:
