@@ -35,7 +35,10 @@ def gcn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
 def graphsage(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
     weight = np.concatenate((exact(layer.own), exact(layer.mean)))
     rows = [np.concatenate((h[i], mean(h, graph.neighbours(i)))) for i in range(len(h))]
-    return np.stack([relu(row @ weight + exact(layer.bias)) for row in rows])
+    found = [relu(row @ weight + exact(layer.bias)) for row in rows]
+    if layer.config.normalise:  # algorithm 1, line 7
+        found = [x / np.linalg.norm(x) if x.any() else x for x in found]
+    return np.stack(found)
 
 
 def gat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
@@ -115,6 +118,36 @@ def hgnn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
 
 
 def hgat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    """Hu et al. (2019), section 4.2, with A~ that of Kipf and Welling."""
+    weight = exact(layer.weight)
+    mu = np.zeros((1, 2 * h.shape[1]))  # of one type alone, whose weight is 1 by any score
+    if graph.n_types > 1:
+        mu = np.concatenate((exact(layer.type_own), exact(layer.type_other)), axis=1)
+    nu = np.concatenate((exact(layer.own), exact(layer.other)))
+    types = [type_ for type_, _ in graph.nodes]
+    x = np.stack([h[i] @ weight[type_] for i, type_ in enumerate(types)])
+    degree = [len(graph.related(i)) for i in range(len(h))]
+    rows = []
+    for i in range(len(h)):
+        type_scores = {}
+        for type_ in {types[j] for j in graph.related(i)}:
+            of_type = {
+                j: 1 / np.sqrt(degree[i] * degree[j]) for j in graph.related(i) if types[j] == type_
+            }
+            pair = np.concatenate((x[i], weighted(of_type, x)))
+            type_scores[type_] = leaky(mu[type_] @ pair, layer.config.type_slope)
+        alpha = softmax(type_scores)
+        scores = {
+            j: leaky(
+                nu @ (alpha[types[j]] * np.concatenate((x[i], x[j]))), layer.config.negative_slope
+            )
+            for j in graph.related(i)
+        }
+        rows.append(relu(weighted(softmax(scores), x)))
+    return np.stack(rows)
+
+
+def typed_gat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
     weight = exact(layer.weight)
     mapped = np.stack([h[i] @ weight[type_] for i, (type_, _) in enumerate(graph.nodes)])
     vectors = np.concatenate((exact(layer.own), exact(layer.other)), axis=1)
@@ -140,4 +173,5 @@ AGGREGATORS: dict[str, Oracle] = {
     "rgat": rgat,
     "hgnn": hgnn,
     "hgat": hgat,
+    "typed_gat": typed_gat,
 }
