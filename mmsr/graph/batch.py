@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmsr.graph.distances import shortest_paths
+from mmsr.graph.paths import Paths, by_recency, relations_along_paths
 from mmsr.graph.relations import BOTH, IN, NONE, OUT, SELF, cross_relation, n_relations
 
 
@@ -206,6 +207,26 @@ class BatchGraph:
 
     @cached_property
     def _distances(self) -> dict[int, Tensor]:
+        return {}
+
+    def paths(self, limit: int, queries_BQ: Tensor | None) -> Paths:
+        """One shortest path of at most `limit` steps from the nodes `queries_BQ` to each node.
+
+        Of several, it is the one whose last node but one occurs latest (`by_recency`), and so on
+        for the node before it. Nodes are as in `distances`.
+        """
+        if queries_BQ is None and limit in self._paths:
+            return self._paths[limit]
+        order_BN = by_recency(self.slots, self.sizes, self.lengths)
+        distance_BQN = self.distances(limit, queries_BQ)
+        n_ids = n_relations(len(self.sizes))
+        paths = relations_along_paths(self.relation_BNN, distance_BQN, order_BN, limit, n_ids)
+        if queries_BQ is None:
+            self._paths[limit] = paths
+        return paths
+
+    @cached_property
+    def _paths(self) -> dict[int, Paths]:
         return {}
 
 

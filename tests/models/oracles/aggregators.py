@@ -7,6 +7,7 @@ new ones. Vectors are rows; weights multiply from the right.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -71,7 +72,19 @@ def graphormer(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
         distance = graph.distance(i, j)
         return config.max_distance + 1 if distance is None else min(distance, config.max_distance)
 
+    def edges(i: int, j: int) -> np.ndarray:
+        """c_ij of eq. (7) for each head; with hops, the embedding of the relation."""
+        if config.edges == "hop":
+            return by_relation[graph.relation[i][j]]
+        distance = graph.distance(i, j)
+        if distance is None or not 0 < distance <= config.max_distance:
+            return np.zeros(config.heads)
+        along = pairwise(graph.path(i, j))
+        found = [by_relation[n, graph.relation[a][b]] for n, (a, b) in enumerate(along)]
+        return np.mean(found, axis=0)
+
     places = [[place(i, j) for j in range(len(x))] for i in range(len(x))]
+    c = [[edges(i, j) for j in range(len(x))] for i in range(len(x))]
     heads = []
     for head in range(config.heads):
         query, key, value = (
@@ -82,7 +95,7 @@ def graphormer(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
             scores = {
                 j: query[i] @ key[j] / np.sqrt(query.shape[1])
                 + by_distance[places[i][j], head]
-                + by_relation[graph.relation[i][j], head]
+                + c[i][j][head]
                 for j in range(len(x))
             }
             rows.append(weighted(softmax(scores), value))
