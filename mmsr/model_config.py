@@ -83,7 +83,7 @@ class GraphormerConfig(Frozen):
     heads: int = Field(default=4, ge=1)
     """Attention heads, which divide the width among them."""
     max_distance: int = Field(default=5, ge=1, le=50)
-    """Shortest paths of this length or longer share one bias; longer ones have no edge term."""
+    """Shortest paths of this length or longer share one bias, and edges are followed up to it."""
     max_degree: int = Field(default=32, ge=1)
     """Nodes with this many neighbours or more share one embedding."""
     edges: Literal["path", "hop"] = "path"

@@ -29,9 +29,9 @@ class Hgat(Aggregator):
       α_i^t = softmax_t(LeakyReLU(μ_t · [x_i ; x_i^t])) over the types that N_i has;
     - nodes: β_ij = softmax_j(LeakyReLU(ν · α_i^{t_j} [x_i ; x_j])) over all of N_i.
 
-    Both levels compare projected vectors, since they must share a space. The paper does not say
-    which LeakyReLU it has; here each level has a slope of its own. Weights β have dropout, as in
-    `Gat`, and there is none between layers that is not the model's.
+    Both levels compare projected vectors, since they must share a space, and the slopes of
+    LeakyReLU are knobs; the paper leaves both open. The weights β have dropout, as in `Gat`. Only
+    the layer is the paper's: not its number of layers, output and loss.
 
     A score is the sum of a scalar of i and one of j, and α > 0 may be taken out of LeakyReLU. Where
     there is one type alone, α is 1, and there are no μ.
