@@ -31,7 +31,8 @@ class Hgat(Aggregator):
 
     Both levels compare projected vectors, since they must share a space, and the slopes of
     LeakyReLU are knobs; the paper leaves both open. The weights β have dropout, as in `Gat`. Only
-    the layer is the paper's: not its number of layers, output and loss.
+    the layer is the paper's: not its number of layers, output and loss. The authors' code departs
+    from these equations (nodes before types, and β mixed with d), which is not followed here.
 
     A score is the sum of a scalar of i and one of j, and α > 0 may be taken out of LeakyReLU. Where
     there is one type alone, α is 1, and there are no μ.

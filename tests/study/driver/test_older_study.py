@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmsr.data import Dataset
-from mmsr.study.storage.attributes import predecessor
+from mmsr.study.storage.attributes import config_of, predecessor
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 
@@ -115,7 +115,10 @@ def test_the_interrupted_trial_kept_its_curve_and_its_config(place):
     curve = retried.intermediate_values
     assert list(curve) == list(range(1, 9))
     assert {epoch: curve[epoch] for epoch in place.curve} == place.curve
-    assert retried.user_attrs["config"] == place.study.trials[2].user_attrs["config"]
+    assert config_of(retried) == config_of(place.study.trials[2])
+    older = place.study.trials[2].user_attrs["config"]["model"]["aggregator"]
+    assert "heterogeneous_slope" not in older
+    assert config_of(retried).model.aggregator.heterogeneous_slope == 1.0
 
 
 def test_its_data_and_its_runs_are_read_as_before(place, tracked_runs, monkeypatch):
