@@ -18,6 +18,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
 from mmsr.model_config import (
     AGGREGATOR_NAMES,
+    AGGREGATORS,
     AggregatorConfig,
     DualAttentionConfig,
     Frozen,
@@ -105,7 +106,8 @@ class Config(Frozen):
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.
 
-        Setting `model.aggregator.name` to another aggregator drops the old one's own settings.
+        Setting `model.aggregator.name` to another aggregator replaces the old one's own settings
+        with the new one's defaults.
 
         Parameters
         ----------
@@ -237,6 +239,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node = node[parent]
     if leaf == "name" and node.get("name", value) != value:
         node.clear()
+        if isinstance(value, str) and value in AGGREGATORS:
+            node.update(AGGREGATORS[value]().model_dump(mode="json"))
     elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
         raise unknown("config key", key, dict(_leaves(tree)))
     node[leaf] = value

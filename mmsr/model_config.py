@@ -5,9 +5,12 @@ To add an aggregator, add its config class to the union `AggregatorConfig`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mmsr.older_configs import upgraded_model
 
 
 class Frozen(BaseModel):
@@ -57,6 +60,8 @@ class GraphSageConfig(Frozen):
     """Own vector and mean of neighbours, each with a weight matrix (Hamilton et al., 2017)."""
 
     name: Literal["graphsage"] = "graphsage"
+    normalise: bool = True
+    """Bring each new vector to unit length, as line 7 of the paper's algorithm 1 does."""
 
 
 class GatConfig(Frozen):
@@ -78,9 +83,15 @@ class GraphormerConfig(Frozen):
     heads: int = Field(default=4, ge=1)
     """Attention heads, which divide the width among them."""
     max_distance: int = Field(default=5, ge=1, le=50)
-    """Shortest paths of this length or longer share one bias."""
+    """Shortest paths of this length or longer share one bias, and edges are followed up to it."""
     max_degree: int = Field(default=32, ge=1)
     """Nodes with this many neighbours or more share one embedding."""
+    edges: Literal["path", "hop"] = "path"
+    """What the edge term of a pair's score reads.
+
+    - `path`: the relations along a shortest path between the two, as in the paper's eq. (7).
+    - `hop`: the relation of the two alone, with one bias for all pairs that have none.
+    """
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
 
@@ -96,15 +107,29 @@ class RgatConfig(Frozen):
 
 
 class HgnnConfig(Frozen):
-    """Mean of neighbours per relation, each with a weight matrix (Schlichtkrull et al., 2018)."""
+    """R-GCN: mean of neighbours per relation, each with a weight matrix (Schlichtkrull et al.,
+    2018). The paper's table 3 has a row HGNN without saying which network that is; here it is this
+    one."""
 
     name: Literal["hgnn"] = "hgnn"
 
 
 class HgatConfig(Frozen):
-    """Graph attention with projections per node type and attention vectors per relation."""
+    """HGAT: attention over node types, then over nodes (Linmei Hu et al., 2019)."""
 
     name: Literal["hgat"] = "hgat"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout on attention weights of nodes."""
+    negative_slope: float = Field(default=0.2, ge=0, le=1)
+    """Slope of LeakyReLU below zero, in scores of nodes."""
+    type_slope: float = Field(default=0.2, ge=0, le=1)
+    """Slope of LeakyReLU below zero, in scores of node types."""
+
+
+class TypedGatConfig(Frozen):
+    """Graph attention with projections per node type and attention vectors per relation."""
+
+    name: Literal["typed_gat"] = "typed_gat"
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout on attention weights."""
     negative_slope: float = Field(default=0.2, ge=0, le=1)
@@ -119,12 +144,16 @@ AggregatorConfig = Annotated[
     | GraphormerConfig
     | RgatConfig
     | HgnnConfig
-    | HgatConfig,
+    | HgatConfig
+    | TypedGatConfig,
     Field(discriminator="name"),
 ]
-AGGREGATOR_NAMES = tuple(
-    variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
-)
+AGGREGATORS: Mapping[str, type[Frozen]] = {
+    variant.model_fields["name"].default: variant
+    for variant in get_args(get_args(AggregatorConfig)[0])
+}
+"""Config class of each aggregator, by name."""
+AGGREGATOR_NAMES = tuple(AGGREGATORS)
 
 
 class ModelConfig(Frozen):
@@ -167,6 +196,11 @@ class ModelConfig(Frozen):
     """Add an embedding of the positions where a node occurs (e^po); without it: table 4."""
     type_embedding: bool = True
     """Add an embedding of a node's type (e^ty); without it: table 4."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_meant(cls, values: Any) -> Any:
+        return upgraded_model(values) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _order_has_neighbours(self) -> ModelConfig:

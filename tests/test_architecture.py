@@ -22,6 +22,7 @@ FLOORS = {
     "inner_names": 0,
     "model_config": 0,
     "numbers": 0,
+    "older_configs": 0,
     "paths": 0,
     "provenance": 0,
     "remote": 0,

@@ -100,9 +100,9 @@ def rank_by_access(
 ) -> NDArray[np.int64]:
     """Rank the targets while each occurrence of an item in a history may lose modalities.
 
-    So the same item may have an image at one position and none at the next, and scores keep all
-    codes, as in the paper authors' code. The same seed gives the same ranks, and what is lost at
-    one rate is also lost at a higher one.
+    So the same item may have an image at one position and none at the next; it lacks the image if
+    it has none at any. Scores keep all codes, as in the paper authors' code. The same seed gives
+    the same ranks, and what is lost at one rate is also lost at a higher one.
 
     Parameters
     ----------

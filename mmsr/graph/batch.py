@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmsr.graph.distances import shortest_paths
+from mmsr.graph.paths import Paths, by_recency, relations_along_paths
 from mmsr.graph.relations import BOTH, IN, NONE, OUT, SELF, cross_relation, n_relations
 
 
@@ -39,6 +40,9 @@ class BatchGraph:
     """Per type `[B, L, K]`: places of the nodes at each position, oldest first; -1 where fewer."""
     lengths: Tensor
     """`[B]`, positions of each history."""
+    same_everywhere: bool = True
+    """Whether an item has the same codes at all its positions; False where codes are lost by
+    position. An item is then linked to the codes of any of its positions."""
 
     def block(self, type_: int) -> slice:
         """Slice of the node axis that holds the nodes of one type."""
@@ -88,9 +92,15 @@ class BatchGraph:
     def linked(self, type_: int, items_BQ: Tensor) -> Tensor:
         """Nodes of type `type_` that items are linked to, `[B, Q, K]`; -1 where there are fewer.
 
-        Nodes are places within the block. An item's links are those at its latest position.
+        Nodes are places within the block; K grows where items have other codes at other positions.
         """
-        back_BQ = take_rows(self.occurrences[0], items_BQ).argmax(dim=2)
+        rows_BQL = take_rows(self.occurrences[0], items_BQ)
+        if not self.same_everywhere:
+            linked_BQn = _any(rows_BQL, self.occurrences[type_])
+            most = max(int(linked_BQn.sum(dim=2).max()), 1)
+            found = linked_BQn.topk(most, dim=2)
+            return found.indices.masked_fill(found.values == 0, -1)
+        back_BQ = rows_BQL.argmax(dim=2)
         return take_rows(self.slots[type_], (self.lengths[:, None] - 1 - back_BQ).clamp(min=0))
 
     def within_of(self, type_: int, rows_BR: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,6 +209,26 @@ class BatchGraph:
     def _distances(self) -> dict[int, Tensor]:
         return {}
 
+    def paths(self, limit: int, queries_BQ: Tensor | None) -> Paths:
+        """One shortest path of at most `limit` steps from the nodes `queries_BQ` to each node.
+
+        Of several, it is the one whose last node but one occurs latest (`by_recency`), and so on
+        for the node before it. Nodes are as in `distances`.
+        """
+        if queries_BQ is None and limit in self._paths:
+            return self._paths[limit]
+        order_BN = by_recency(self.slots, self.sizes, self.lengths)
+        distance_BQN = self.distances(limit, queries_BQ)
+        n_ids = n_relations(len(self.sizes))
+        paths = relations_along_paths(self.relation_BNN, distance_BQN, order_BN, limit, n_ids)
+        if queries_BQ is None:
+            self._paths[limit] = paths
+        return paths
+
+    @cached_property
+    def _paths(self) -> dict[int, Paths]:
+        return {}
+
 
 def _bias(related_Bnn: Tensor) -> Tensor:
     """Additive attention mask: 0 where related, -inf elsewhere."""
@@ -217,10 +247,11 @@ def _within(after: Tensor, before: Tensor, itself: Tensor) -> tuple[Tensor, Tens
     return mask, _bias(after + before + itself)
 
 
-def at_latest(graph: BatchGraph, values_BL: Tensor) -> Tensor:
-    """Values at the latest position of each node of type 0: `[B, L]` to `[B, n]`."""
-    at_Bn = graph.lengths[:, None] - 1 - graph.occurrences[0].argmax(dim=2)
-    return values_BL.gather(1, at_Bn.clamp(min=0))
+def at_all(graph: BatchGraph, true_BL: Tensor) -> Tensor:
+    """Whether all positions of each node of type 0 are true: bool `[B, L]` to `[B, n]`."""
+    back_BL = graph.lengths[:, None] - 1 - torch.arange(true_BL.shape[1], device=true_BL.device)
+    false_BL = (~true_BL).gather(1, back_BL.clamp(min=0)).to(graph.occurrences[0].dtype)
+    return (graph.occurrences[0] @ false_BL[:, :, None])[:, :, 0] == 0
 
 
 def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:

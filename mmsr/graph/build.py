@@ -28,6 +28,7 @@ def build_batch_graph(
     with_items : False leaves the item nodes out (late fusion's graph of one modality); type 0 are
         then the codes of the first modality.
     lost : per modality bool `[B, L]` or `[B, 1]`, True where items lose their codes; None: nowhere.
+        A repeated item has the codes of any of its positions.
 
     Returns
     -------
@@ -54,6 +55,7 @@ def build_batch_graph(
         occurrences=tuple(occurrences),
         slots=tuple(at for _, _, at in located),
         lengths=lengths,
+        same_everywhere=not any(one is not None and one.shape[1] > 1 for one in lost or ()),
     )
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.config import ModelConfig
-from mmsr.graph.batch import at_latest
+from mmsr.graph.batch import at_all
 from mmsr.graph.build import build_batch_graph
 from mmsr.models.embedding import NodeTables
 from mmsr.models.sequence import SequenceModule
@@ -78,7 +78,7 @@ class EarlyFusion(nn.Module):
         for modality in tables.modalities:
             lost = tables.lost(modality, histories_BL)
             if lost is not None:
-                lost = at_latest(graph, lost.expand_as(histories_BL))
+                lost = at_all(graph, lost.expand_as(histories_BL))
             channels.append(tables.mean_of_codes(modality, ids, lost))
         fused = torch.tanh(self.join(torch.cat(channels, dim=2)))  # eq. (3)
         vectors: Tensor = self.sequence(graph, [self.sequence.input.map(fused)])  # eq. (4)

@@ -18,6 +18,7 @@ from mmsr.models.aggregators.graphsage import GraphSage
 from mmsr.models.aggregators.hgat import Hgat
 from mmsr.models.aggregators.hgnn import Hgnn
 from mmsr.models.aggregators.rgat import Rgat
+from mmsr.models.aggregators.typed_gat import TypedGat
 from mmsr.models.readout import Attention, Last, LastNAttention, Mean, Readout
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
@@ -29,6 +30,7 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "rgat": Rgat,
     "hgnn": Hgnn,
     "hgat": Hgat,
+    "typed_gat": TypedGat,
 }
 READOUTS: dict[str, type[Readout]] = {
     "last": Last,

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.graph.batch import BatchGraph, at_all, take_rows
 from mmsr.graph.build import build_batch_graph
 from mmsr.graph.relations import (
     BOTH,
@@ -24,6 +24,27 @@ from mmsr.graph.relations import (
 )
 
 N_ITEMS = 9
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_item_is_linked_to_the_codes_of_any_of_its_positions(seed: int) -> None:
+    torch.manual_seed(seed)
+    histories = torch.randint(0, 4, (6, 7))
+    links = [torch.rand(4, 5).topk(2).indices, torch.rand(4, 9).topk(3).indices]
+    lost = [torch.rand(6, 7) < 0.6, torch.rand(6, 1) < 0.5]
+    graph = build_batch_graph(histories, links, lost=lost)
+    items = torch.arange(graph.sizes[0]).expand(6, -1)
+    for type_ in (1, 2):
+        related = graph.relations_of(items)[:, :, graph.block(type_)] != NONE
+        found = torch.zeros(6, graph.sizes[0], graph.sizes[type_] + 1, dtype=torch.bool)
+        slots = graph.linked(type_, items)
+        found.scatter_(2, torch.where(slots < 0, graph.sizes[type_], slots), True)
+        real = graph.real_BN[:, graph.block(0), None]
+        assert torch.equal(found[:, :, :-1] & real, related & real)
+    gone = at_all(graph, lost[0])
+    for row, ids in enumerate(graph.ids[0].tolist()):
+        for place in graph.real_BN[row, graph.block(0)].nonzero().flatten().tolist():
+            assert gone[row, place] == lost[0][row][histories[row] == ids[place]].all()
 
 
 def oracle(history: list[int], links: list[np.ndarray]) -> dict[tuple, int]:

@@ -16,17 +16,17 @@ from mmsr.model_config import (
     GatConfig,
     GcnConfig,
     GraphSageConfig,
-    HgatConfig,
     HgnnConfig,
     RgatConfig,
+    TypedGatConfig,
 )
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.gat import Gat
 from mmsr.models.aggregators.gcn import Gcn
 from mmsr.models.aggregators.graphsage import GraphSage
-from mmsr.models.aggregators.hgat import Hgat
 from mmsr.models.aggregators.hgnn import Hgnn
 from mmsr.models.aggregators.rgat import Rgat
+from mmsr.models.aggregators.typed_gat import TypedGat
 
 D = 6
 Edges = tuple[Tensor, Tensor]
@@ -65,12 +65,19 @@ def gcn(n_types: int) -> tuple[Aggregator, Reference]:
     return layer, lambda h, e: reference(h, e[0]).relu()
 
 
-def graphsage(n_types: int) -> tuple[Aggregator, Reference]:
-    layer, reference = GraphSage(GraphSageConfig(), n_types, D), SAGEConv(D, D, aggr="mean")
+def graphsage(n_types: int, normalise: bool) -> tuple[Aggregator, Reference]:
+    layer = GraphSage(GraphSageConfig(normalise=normalise), n_types, D)
+    reference = SAGEConv(D, D, aggr="mean")
     reference.lin_l.weight.copy_(layer.mean.T)
     reference.lin_l.bias.copy_(layer.bias.normal_())
     reference.lin_r.weight.copy_(layer.own.T)
-    return layer, lambda h, e: reference(h, without_self(e)[0]).relu()
+
+    def run(h: Tensor, edges: Edges) -> Tensor:
+        activated = reference(h, without_self(edges)[0]).relu()
+        # Its own `normalize` comes before ReLU; algorithm 1 has it after.
+        return torch.nn.functional.normalize(activated, dim=-1) if normalise else activated
+
+    return layer, run
 
 
 def gat(n_types: int, heads: int) -> tuple[Aggregator, Reference]:
@@ -109,9 +116,9 @@ def hgnn(n_types: int) -> tuple[Aggregator, Reference]:
     return layer, run
 
 
-def hgat_of_one_relation(n_types: int) -> tuple[Aggregator, Reference]:
+def typed_gat_of_one_relation(n_types: int) -> tuple[Aggregator, Reference]:
     """The same projection for every type and vector for every relation leave graph attention."""
-    layer = Hgat(HgatConfig(), n_types, D)
+    layer = TypedGat(TypedGatConfig(), n_types, D)
     layer.weight.copy_(layer.weight[:1].clone().expand_as(layer.weight))
     layer.own.copy_(torch.randn(D))
     layer.other.copy_(torch.randn(D))
@@ -124,12 +131,13 @@ def hgat_of_one_relation(n_types: int) -> tuple[Aggregator, Reference]:
 
 PAIRS: dict[str, Callable[[int], tuple[Aggregator, Reference]]] = {
     "gcn": gcn,
-    "graphsage": graphsage,
+    "graphsage": lambda n_types: graphsage(n_types, normalise=True),
+    "graphsage_not_normalised": lambda n_types: graphsage(n_types, normalise=False),
     "gat": lambda n_types: gat(n_types, heads=1),
     "gat_of_three_heads": lambda n_types: gat(n_types, heads=3),
     "rgat": rgat,
     "hgnn": hgnn,
-    "hgat_of_one_relation": hgat_of_one_relation,
+    "typed_gat_of_one_relation": typed_gat_of_one_relation,
 }
 
 

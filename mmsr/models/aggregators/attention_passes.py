@@ -126,9 +126,8 @@ class AllPasses(Passes):
 class QueryPasses(Passes):
     """The output nodes are some nodes of type 0, the queries.
 
-    Their near nodes are the queries themselves and the nodes they are linked to (an item has the
-    same codes wherever it occurs): a few slots S each, so no other rows are computed. Where codes
-    are lost by position, the links at an item's latest position count (`BatchGraph.linked`).
+    Their near nodes are the queries themselves and the nodes they are linked to
+    (`BatchGraph.linked`): a few slots S each, so no other rows are computed.
     """
 
     def __init__(self, layer: AttentionLayer, graph: BatchGraph, queries_BQ: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
@@ -14,14 +15,17 @@ from mmsr.models.products import product
 
 
 class GraphSage(Aggregator):
-    """h_i' = ReLU(W_own h_i + W_mean mean_{j in N_i} h_j + b), N_i without i itself.
+    """x_i = ReLU(W_own h_i + W_mean mean_{j in N_i} h_j + b); h_i' = x_i / |x_i|.
 
     Hamilton et al. (2017), algorithm 1 with the mean aggregator, its concatenation written as two
-    products; equal to torch-geometric's `SAGEConv` and ReLU on all relations but `self`.
+    products; N_i is without i itself, and zeros stay zeros. `normalise=False` leaves out line 7,
+    the division by the length. Equal to torch-geometric's `SAGEConv` (without its `normalize`,
+    which comes before ReLU), then ReLU, then line 7, on all relations but `self`.
     """
 
     def __init__(self, config: GraphSageConfig, n_types: int, width: int) -> None:
         super().__init__()
+        self.config = config
         self.own = nn.Parameter(preserving_(torch.empty(width, width), width))
         self.mean = nn.Parameter(preserving_(torch.empty(width, width), width))
         self.bias = nn.Parameter(torch.zeros(width))
@@ -31,4 +35,5 @@ class GraphSage(Aggregator):
         count_BQ1 = neighbours_BQN.sum(dim=2, keepdim=True).clamp(min=1)
         mean_BQD = (neighbours_BQN / count_BQ1) @ h_BND
         own_BQD = rows_of(h_BND, queries_BQ)
-        return torch.relu(product(own_BQD, self.own) + product(mean_BQD, self.mean) + self.bias)
+        x_BQD = product(own_BQD, self.own) + product(mean_BQD, self.mean) + self.bias
+        return F.normalize(x_BQD.relu(), dim=2) if self.config.normalise else x_BQD.relu()

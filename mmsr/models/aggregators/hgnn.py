@@ -1,4 +1,4 @@
-"""Relation-typed graph network."""
+"""HGNN of table 3: the R-GCN layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from mmsr.models.aggregators.relational import WITHIN, RelationalSum
 class Hgnn(Aggregator):
     """h_i' = ReLU(W_0 h_i + sum_r mean_{j in N_i^r} W_r h_j + b).
 
-    The relational graph convolution of Schlichtkrull et al. (2018), eq. (2), with 1/|N_i^r| as
+    The paper's table 3 has a row HGNN without saying which network that is. Here it is R-GCN, the
+    relational graph convolution of Schlichtkrull et al. (2018), eq. (2), with 1/|N_i^r| as
     normalisation and no weight decomposition; W_0 is the weight of the relation `self`. Equal to
     torch-geometric's `RGCNConv` (`aggr="mean"`, W_0 its root weight, no self-loops) and ReLU.
     """

@@ -15,7 +15,15 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "graph.max_history": Int(20, 50, step=10),
     "model.fusion": Choice("adaptive", "early", "late"),
     "model.aggregator.name": Choice(
-        "dual_attention", "hgat", "hgnn", "rgat", "graphormer", "gat", "graphsage", "gcn"
+        "dual_attention",
+        "hgat",
+        "hgnn",
+        "rgat",
+        "typed_gat",
+        "graphormer",
+        "gat",
+        "graphsage",
+        "gcn",
     ),
     "model.aggregator.order": Choice(
         "gated",
@@ -32,22 +40,39 @@ DEFAULT_SPACE: Mapping[str, Dimension] = {
     "model.aggregator.scaled": Choice(
         True, False, when={"model.aggregator.name": "dual_attention"}
     ),
+    "model.aggregator.normalise": Choice(True, False, when={"model.aggregator.name": "graphsage"}),
     "model.aggregator.heads": Choice(
         1, 2, 4, 8, when={"model.aggregator.name": ("gat", "graphormer")}
     ),
     "model.aggregator.max_distance": Int(2, 8, when={"model.aggregator.name": "graphormer"}),
     "model.aggregator.max_degree": Choice(8, 16, 32, when={"model.aggregator.name": "graphormer"}),
+    "model.aggregator.edges": Choice("path", "hop", when={"model.aggregator.name": "graphormer"}),
     "model.aggregator.negative_slope": Float(
         0.0,
         0.3,
         step=0.1,
-        when={"model.aggregator.name": ("dual_attention", "gat", "rgat", "hgat")},
+        when={"model.aggregator.name": ("dual_attention", "gat", "rgat", "hgat", "typed_gat")},
+    ),
+    "model.aggregator.heterogeneous_slope": Choice(
+        0.1, 1.0, when={"model.aggregator.name": "dual_attention"}
+    ),
+    "model.aggregator.type_slope": Float(
+        0.0, 0.3, step=0.1, when={"model.aggregator.name": "hgat"}
     ),
     "model.aggregator.dropout": Float(
         0.0,
         0.5,
         step=0.1,
-        when={"model.aggregator.name": ("dual_attention", "gat", "graphormer", "rgat", "hgat")},
+        when={
+            "model.aggregator.name": (
+                "dual_attention",
+                "gat",
+                "graphormer",
+                "rgat",
+                "hgat",
+                "typed_gat",
+            )
+        },
     ),
     "model.readout": Choice("last", "mean", "attention", "last_n_attention"),
     "model.last_n": Int(2, 10, when={"model.readout": "last_n_attention"}),
@@ -76,6 +101,7 @@ _AUTHORS: Mapping[str, Any] = {
     "model.aggregator.share_qkv": True,
     "model.aggregator.scaled": False,
     "model.aggregator.negative_slope": 0.1,
+    "model.aggregator.heterogeneous_slope": 0.1,
     "model.aggregator.dropout": 0.2,
     "model.readout": "last",
     "model.scoring": "item",

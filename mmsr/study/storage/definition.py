@@ -8,7 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
+from mmsr.older_configs import BEFORE, RENAMED
 
+MEANING = 2
+"""What names and keys of aggregators mean now; 1 is what they meant before `older_configs`."""
 TEST_SELECTED = "test-selected"
 """Replaces `valid` in names of metrics that chose epochs on test (`mmsr reproduce`)."""
 
@@ -28,6 +31,8 @@ class Definition(BaseModel):
     space: dict[str, str]
     config: dict[str, Any]
     """Config values that the study does not vary, by dotted key."""
+    meaning: int = 1
+    """What its names and keys of aggregators mean (`MEANING`); older studies do not say."""
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ class Definition(BaseModel):
             pruner=pruner,
             space={key: str(dimension) for key, dimension in space.items()},
             config={key: value for key, value in base.flat().items() if key not in skipped},
+            meaning=MEANING,
         )
 
     def difference(self, now: Definition) -> str | None:
@@ -89,6 +95,12 @@ class Definition(BaseModel):
                 )
         # Config keys that were added to mmsr since the study was made had their defaults then.
         then = {**{k: v for k, v in _defaults().items() if k in now.config}, **self.config}
+        if self.meaning < now.meaning:
+            if (change := _other_aggregator(self, now)) is not None:
+                return change
+            then |= {key: now.config[key] for _, key, _ in _ADDED if key in now.config}
+            if then.get(_NAME) in RENAMED:
+                then[_NAME] = RENAMED[then[_NAME]]
         return _difference("space", self.space, now.space) or _difference(
             "config", then, now.config
         )
@@ -96,6 +108,42 @@ class Definition(BaseModel):
 
 def _defaults() -> dict[str, Any]:
     return Config(dataset="").flat()
+
+
+_NAME = "model.aggregator.name"
+_ADDED = [
+    (aggregator, f"model.aggregator.{key}", value)
+    for aggregator, keys in BEFORE.items()
+    for key, value in keys.items()
+]
+"""Keys that aggregators got since, with the value that makes them what they were."""
+
+
+def _other_aggregator(then: Definition, now: Definition) -> str | None:
+    """Which aggregator of an older study is another one now, and how to keep the study."""
+    fixed = then.config.get(_NAME)
+    varied = [option.split()[0] for option in then.space.get(_NAME, "").split(" | ") if option]
+    for old, new in RENAMED.items():
+        what = f"{old} is another model now, and what it was is called {new}"
+        if fixed == old and now.config.get(_NAME) == old:
+            return f"{_NAME}: {what} (--set {_NAME}={new} keeps the study as it was)"
+        if old in varied:
+            return f"{_NAME} in the space: {what}; the study cannot go on"
+    for aggregator, key, value in _ADDED:
+        if aggregator not in (fixed, *varied) or key in then.config or key in then.space:
+            continue
+        keep = f"--set {key}={value} keeps the study as it was"
+        if key in now.config:
+            if now.config[key] != value:
+                return f"config: {key} was {value} and is {_short(now.config[key])} ({keep})"
+        elif key in now.space and aggregator in (fixed, _defaults()[_NAME]):
+            return f"{key} ({_short(now.space[key])}) is new in the space ({keep})"
+        elif aggregator in varied:
+            return (
+                f"{_NAME} in the space: {aggregator} had {key}={value}, which cannot be set beside "
+                "other aggregators; the study cannot go on"
+            )
+    return None
 
 
 def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

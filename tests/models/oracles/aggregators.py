@@ -7,6 +7,7 @@ new ones. Vectors are rows; weights multiply from the right.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,7 +36,10 @@ def gcn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
 def graphsage(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
     weight = np.concatenate((exact(layer.own), exact(layer.mean)))
     rows = [np.concatenate((h[i], mean(h, graph.neighbours(i)))) for i in range(len(h))]
-    return np.stack([relu(row @ weight + exact(layer.bias)) for row in rows])
+    found = [relu(row @ weight + exact(layer.bias)) for row in rows]
+    if layer.config.normalise:  # algorithm 1, line 7
+        found = [x / np.linalg.norm(x) if x.any() else x for x in found]
+    return np.stack(found)
 
 
 def gat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
@@ -68,7 +72,19 @@ def graphormer(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
         distance = graph.distance(i, j)
         return config.max_distance + 1 if distance is None else min(distance, config.max_distance)
 
+    def edges(i: int, j: int) -> np.ndarray:
+        """c_ij of eq. (7) for each head; with hops, the embedding of the relation."""
+        if config.edges == "hop":
+            return by_relation[graph.relation[i][j]]
+        distance = graph.distance(i, j)
+        if distance is None or not 0 < distance <= config.max_distance:
+            return np.zeros(config.heads)
+        along = pairwise(graph.path(i, j))
+        found = [by_relation[n, graph.relation[a][b]] for n, (a, b) in enumerate(along)]
+        return np.mean(found, axis=0)
+
     places = [[place(i, j) for j in range(len(x))] for i in range(len(x))]
+    c = [[edges(i, j) for j in range(len(x))] for i in range(len(x))]
     heads = []
     for head in range(config.heads):
         query, key, value = (
@@ -79,7 +95,7 @@ def graphormer(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
             scores = {
                 j: query[i] @ key[j] / np.sqrt(query.shape[1])
                 + by_distance[places[i][j], head]
-                + by_relation[graph.relation[i][j], head]
+                + c[i][j][head]
                 for j in range(len(x))
             }
             rows.append(weighted(softmax(scores), value))
@@ -115,6 +131,36 @@ def hgnn(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
 
 
 def hgat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
+    """Hu et al. (2019), section 4.2, with A~ that of Kipf and Welling."""
+    weight = exact(layer.weight)
+    mu = np.zeros((1, 2 * h.shape[1]))  # of one type alone, whose weight is 1 by any score
+    if graph.n_types > 1:
+        mu = np.concatenate((exact(layer.type_own), exact(layer.type_other)), axis=1)
+    nu = np.concatenate((exact(layer.own), exact(layer.other)))
+    types = [type_ for type_, _ in graph.nodes]
+    x = np.stack([h[i] @ weight[type_] for i, type_ in enumerate(types)])
+    degree = [len(graph.related(i)) for i in range(len(h))]
+    rows = []
+    for i in range(len(h)):
+        type_scores = {}
+        for type_ in {types[j] for j in graph.related(i)}:
+            of_type = {
+                j: 1 / np.sqrt(degree[i] * degree[j]) for j in graph.related(i) if types[j] == type_
+            }
+            pair = np.concatenate((x[i], weighted(of_type, x)))
+            type_scores[type_] = leaky(mu[type_] @ pair, layer.config.type_slope)
+        alpha = softmax(type_scores)
+        scores = {
+            j: leaky(
+                nu @ (alpha[types[j]] * np.concatenate((x[i], x[j]))), layer.config.negative_slope
+            )
+            for j in graph.related(i)
+        }
+        rows.append(relu(weighted(softmax(scores), x)))
+    return np.stack(rows)
+
+
+def typed_gat(layer: Aggregator, graph: Graph, h: np.ndarray) -> np.ndarray:
     weight = exact(layer.weight)
     mapped = np.stack([h[i] @ weight[type_] for i, (type_, _) in enumerate(graph.nodes)])
     vectors = np.concatenate((exact(layer.own), exact(layer.other)), axis=1)
@@ -140,4 +186,5 @@ AGGREGATORS: dict[str, Oracle] = {
     "rgat": rgat,
     "hgnn": hgnn,
     "hgat": hgat,
+    "typed_gat": typed_gat,
 }

@@ -25,6 +25,8 @@ class Graph:
     positions: list[set[int]]
     """Where each node occurs, counted back from the end of the history."""
     n_types: int
+    recency: list[tuple[int, int]]
+    """Of each node, the latest position where it occurs, and its place among the nodes there."""
 
     def related(self, i: int) -> list[int]:
         """Nodes related to a node, itself included."""
@@ -44,6 +46,15 @@ class Graph:
             reached, steps = further, steps + 1
         return steps
 
+    def path(self, i: int, j: int) -> list[int]:
+        """Nodes of a shortest path, both ends included: from its end back, the latest ones."""
+        nodes = [j]
+        while nodes[-1] != i:
+            steps = self.distance(i, nodes[-1])
+            nearer = [n for n in self.neighbours(nodes[-1]) if self.distance(i, n) == steps - 1]
+            nodes.append(min(nearer, key=lambda n: self.recency[n]))
+        return nodes[::-1]
+
 
 def as_graph(slots: list[list[Node]], n_types: int) -> Graph:
     """Graph of the nodes that stand at each position of a history, oldest first."""
@@ -60,7 +71,12 @@ def as_graph(slots: list[list[Node]], n_types: int) -> Graph:
         return BOTH if there and back else OUT if there else IN if back else NONE
 
     positions = [{back for back, at in enumerate(reversed(slots)) if node in at} for node in nodes]
-    return Graph(nodes, [[relation(a, b) for b in nodes] for a in nodes], positions, n_types)
+    recency = [
+        min((back, at.index(node)) for back, at in enumerate(reversed(slots)) if node in at)
+        for node in nodes
+    ]
+    relations = [[relation(a, b) for b in nodes] for a in nodes]
+    return Graph(nodes, relations, positions, n_types, recency)
 
 
 def of_batch(graph: BatchGraph, row: int) -> tuple[Graph, list[int]]:
@@ -70,12 +86,24 @@ def of_batch(graph: BatchGraph, row: int) -> tuple[Graph, list[int]]:
     ids = torch.cat([block[row] for block in graph.ids]).tolist()
     relation = graph.relation_BNN[row].tolist()
     occurrence = graph.occurrence_BNL[row].numpy()
+    at = [[] for _ in range(int(graph.lengths[row]))]
+    for type_, slots in enumerate(graph.slots):
+        for position, found in enumerate(at):
+            found += [
+                graph.block(type_).start + place
+                for place in slots[row, position].tolist()
+                if place >= 0
+            ]
     return (
         Graph(
             nodes=[(types[i], ids[i]) for i in places],
             relation=[[relation[i][j] for j in places] for i in places],
             positions=[set(np.flatnonzero(occurrence[i]).tolist()) for i in places],
             n_types=len(graph.sizes),
+            recency=[
+                min((back, found.index(i)) for back, found in enumerate(at[::-1]) if i in found)
+                for i in places
+            ],
         ),
         places,
     )

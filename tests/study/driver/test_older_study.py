@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmsr.data import Dataset
-from mmsr.study.storage.attributes import predecessor
+from mmsr.study.storage.attributes import config_of, predecessor
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 ASSET = Path(__file__).parents[2] / "assets" / "interrupted-study.tar.gz"
 LEFT_AT = "/srv/mmsr"
+KEPT = "model.aggregator.heterogeneous_slope=1"
+"""What dual attention had before it got this knob."""
 FINISHED = {0: 0.5276202205824055, 1: 0.5994146418898139}
 """Value of each trial that had finished, by its number."""
 
@@ -78,14 +80,24 @@ def place(tmp_path_factory, driver_class):
         before = look_up("before")
         states = [row.state for row in rows(before.study)]
         curve = dict(before.study.trials[2].intermediate_values)
-        out, _ = driver_class(script, environment).run("--resume")
+        driver = driver_class(script, environment)
+        _, refused = driver.run("--resume", code=2)
+        out, _ = driver.run("--resume", "--set", KEPT)
         study = look_up("before").study
-        yield SimpleNamespace(home=home, states=states, curve=curve, out=out, study=study)
+        yield SimpleNamespace(
+            home=home, states=states, curve=curve, refused=refused, out=out, study=study
+        )
 
 
 def test_it_was_interrupted_as_the_archive_says(place):
     assert place.states == ["finished", "finished", "running", "waiting"]
     assert list(place.curve) == [1, 2]
+
+
+def test_it_is_refused_as_another_model_unless_that_is_set(place):
+    assert "study 'before' exists with another definition" in place.refused
+    assert f"--set {KEPT}" in place.refused
+    assert len(place.refused.strip().splitlines()) == 1
 
 
 def test_it_goes_on_and_ends(place):
@@ -103,7 +115,10 @@ def test_the_interrupted_trial_kept_its_curve_and_its_config(place):
     curve = retried.intermediate_values
     assert list(curve) == list(range(1, 9))
     assert {epoch: curve[epoch] for epoch in place.curve} == place.curve
-    assert retried.user_attrs["config"] == place.study.trials[2].user_attrs["config"]
+    assert config_of(retried) == config_of(place.study.trials[2])
+    older = place.study.trials[2].user_attrs["config"]["model"]["aggregator"]
+    assert "heterogeneous_slope" not in older
+    assert config_of(retried).model.aggregator.heterogeneous_slope == 1.0
 
 
 def test_its_data_and_its_runs_are_read_as_before(place, tracked_runs, monkeypatch):

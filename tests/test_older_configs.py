@@ -1,0 +1,81 @@
+"""What an older mmsr stored keeps its meaning; what a user writes has today's defaults."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from mmsr.config import Config, ModelConfig
+
+STORED = {
+    "width": 64,
+    "layers": 2,
+    "fusion": "adaptive",
+    "readout": "mean",
+    "last_n": 5,
+    "scoring": "item",
+    "dropout": 0.4,
+    "input_dropout": 0.3,
+    "position_embedding": True,
+    "type_embedding": True,
+}
+"""A stored `model` without its aggregator."""
+ORDER = {"order": "gated", "share_qkv": True, "scaled": False}
+SLOPES = {"dropout": 0.1, "negative_slope": 0.3}
+OLDER = [
+    ({"name": "hgat", **SLOPES}, {"name": "typed_gat", **SLOPES}),
+    ({"name": "graphsage"}, {"name": "graphsage", "normalise": False}),
+    (
+        {"name": "graphormer", "heads": 2, "max_distance": 3, "max_degree": 8, "dropout": 0.1},
+        {"edges": "hop", "heads": 2, "max_distance": 3},
+    ),
+    (
+        {"name": "dual_attention", **ORDER, **SLOPES},
+        {"name": "dual_attention", "heterogeneous_slope": 1.0, **ORDER, **SLOPES},
+    ),
+    ({"name": "gat", "heads": 2, **SLOPES}, {"name": "gat", "heads": 2, **SLOPES}),
+]
+NOW = {
+    "hgat": {"type_slope": 0.2},
+    "graphsage": {"normalise": True},
+    "graphormer": {"edges": "path"},
+    "dual_attention": {"heterogeneous_slope": 0.1},
+}
+
+
+@pytest.mark.parametrize(("aggregator", "meant"), OLDER, ids=[a["name"] for a, _ in OLDER])
+def test_a_stored_config_means_what_it_meant(tmp_path, aggregator, meant):
+    model = {**STORED, "aggregator": aggregator}
+    document = {"dataset": "shop", "model": model}
+    found = Config.from_dict(document).model.aggregator.model_dump()
+    assert {key: found[key] for key in meant} == meant
+    file = tmp_path / "exported.yaml"
+    file.write_text(yaml.safe_dump({"config": document, "provenance": {}}))
+    again = Config.from_yaml(file)
+    assert again.model.aggregator.model_dump() == found
+    assert Config.from_dict(again.to_dict()) == again
+    assert again.replace({"model.width": 32}).model.aggregator == again.model.aggregator
+
+
+@pytest.mark.parametrize("name", NOW)
+def test_what_a_user_writes_has_todays_defaults(name):
+    written = ModelConfig.model_validate({"width": 64, "aggregator": {"name": name}})
+    chosen = Config(dataset="shop").replace({"model.aggregator.name": name}).model
+    other = Config(dataset="shop").replace({"model.aggregator.name": "gcn"})
+    again = other.replace({"model.aggregator.name": name}).model
+    for aggregator in (written.aggregator, chosen.aggregator, again.aggregator):
+        found = aggregator.model_dump()
+        assert found["name"] == name
+        assert {key: found[key] for key in NOW[name]} == NOW[name]
+
+
+def test_the_older_hgat_written_in_part_is_the_hgat_of_now():
+    model = ModelConfig.model_validate({"width": 64, "aggregator": {"name": "hgat", **SLOPES}})
+    assert model.aggregator.model_dump() == {"name": "hgat", **SLOPES, "type_slope": 0.2}
+
+
+@pytest.mark.parametrize("name", NOW)
+def test_a_config_stored_now_is_left_as_it_is(name):
+    model = Config(dataset="shop").replace({"model.aggregator.name": name}).model
+    assert ModelConfig.model_validate(model.model_dump()) == model
+    assert ModelConfig.model_validate(model) == model
