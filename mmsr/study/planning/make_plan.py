@@ -102,6 +102,7 @@ def make_plan(study: Declaration, options: Options) -> Plan:
             pruner=str(pruner),
             space=space,
             base=base,
+            trainer=study.trainer,
         ),
         against=against,
         known=known,
