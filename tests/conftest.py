@@ -177,7 +177,8 @@ def train(config, dataset, *, device="auto", resume=None, **_):
 def study_home(shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A `$MMSR_HOME` with the data set `shop`, which a test may change."""
     home = tmp_path / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
     monkeypatch.setenv("MMSR_HOME", str(home))
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

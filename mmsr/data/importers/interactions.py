@@ -16,7 +16,6 @@ from mmsr.data.importers.tables import read_table
 from mmsr.data.splits import Histories
 from mmsr.errors import UserError
 
-
 NEARLY_ALL = 0.95
 """Share of users from which on consecutive timestamps are taken for positions."""
 
