@@ -260,7 +260,8 @@ def faked_place(
 
     def make(name: str, text: str, **environment: str) -> SimpleNamespace:
         folder = tmp_path_factory.mktemp(name)
-        shutil.copytree(shop_home / "datasets", folder / "home" / "datasets")
+        for part in ("datasets", "held-out"):
+            shutil.copytree(shop_home / part, folder / "home" / part)
         (folder / "fake_training.py").write_text(FAKE_TRAINING)
         script = folder / f"{name}.py"
         script.write_text(text)
