@@ -19,6 +19,7 @@ from mmsr.study.storage import database
 from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
+from mmsr.study.views import dry_run
 from mmsr.study.workers.messages import Report
 
 OWN = "json:loads"
@@ -100,3 +101,10 @@ def test_it_is_told_wherever_a_result_goes(finished, trainer, monkeypatch, capsy
     with pytest.raises(SystemExit):
         main()
     assert (f"trainer {OWN}" in capsys.readouterr().out) == (trainer == OWN)
+
+
+@pytest.mark.parametrize("trainer", [TRAINER, OWN])
+def test_a_dry_run_names_it(plan_of, monkeypatch, capsys, trainer):
+    monkeypatch.setattr(dry_run, "expect", lambda plan, console: {})
+    dry_run.show_plan(plan_of(trainer))
+    assert (OWN in capsys.readouterr().out) == (trainer == OWN)
