@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -218,7 +218,7 @@ def _settle_test(folder: Path) -> None:
     if not waiting:
         return
     wanted = None
-    if (folder / MANIFEST_FILE).exists():
+    with suppress(UserError):  # there is none yet, or it is damaged: the part belongs to nothing
         wanted = waiting_test_file(folder.name, Manifest.read(folder).content_hash)
     try:
         for file in waiting:

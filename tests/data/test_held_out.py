@@ -186,6 +186,16 @@ def test_no_path_leads_to_it(dataset: Dataset, part: Path) -> None:
             Dataset(folder)
 
 
+def test_a_modality_may_be_called_test(
+    home: Path, sources: Sources, write_table: WriteTable
+) -> None:
+    vectors = {"item_id": ["i0", "i1", "i2"], "vector": [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]}
+    tables = Sources(sources.interactions, features={"test": write_table("v.parquet", vectors)})
+    dataset = prepare("d", tables).dataset
+    assert len(dataset.features("test").items) == 3
+    assert opened(dataset) > 0
+
+
 def test_a_home_below_a_folder_of_that_name_is_a_home(
     tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +289,15 @@ def test_an_import_that_is_killed_leaves_the_old_or_the_new_as_a_whole(
     assert now.content_hash == expected.content_hash
     assert opened(now) == expected.manifest.counts.test_targets
     assert {path.name for path in part.parent.iterdir()} == {"test.arrow", "openings.jsonl"}
+
+
+def test_a_damaged_manifest_does_not_keep_an_import_from_replacing_it(
+    dataset: Dataset, part: Path, sources: Sources
+) -> None:
+    waiting_test_file("d", "0" * 64).write_bytes(b"of an import that was killed")
+    (dataset.path / "manifest.json").write_text("{")
+    assert prepare("d", sources, overwrite=True).fresh
+    assert [path.name for path in part.parent.iterdir()] == ["test.arrow"]
 
 
 def test_an_import_that_fails_leaves_no_test_part(

@@ -13,7 +13,7 @@ import yaml
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.data.held_out import open_test
+from mmsr.data.held_out import open_test, openings
 from mmsr.errors import UserError
 from mmsr.evaluation import ranking_metrics
 from mmsr.finalize.request import make_final_plan
@@ -210,6 +210,10 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert "of it is luck" in out
     assert "test opened 1 time" in out
     assert "best so far" not in out
+    (opening,) = openings(Dataset.open("shop"))
+    chosen = ", ".join(str(one.trial) for one in result.configs)
+    assert opening.who == "mmsr study finalize"
+    assert opening.why == f"study small: trials {chosen}"
 
     # What was ranked is the refit on train + validation of the seed: trained again, it is the same.
     again = config.replace(
