@@ -32,7 +32,8 @@ from rich.table import Table
 
 from mmsr import paths
 from mmsr.config import Config
-from mmsr.data import Dataset, open_test
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.study.search.defaults import OWN_SETTINGS
 from mmsr.training import bf16_is_native, read_checkpoint_state, train
@@ -68,7 +69,9 @@ def test_curve(config: Config, dataset: Dataset, folder: Path) -> list[dict[str,
     resume = folder if (folder / "state.json").exists() else None
     done = read_checkpoint_state(folder).epoch if resume else 0
     curve = _read_curve(log)[:done]
-    test = open_test(dataset)
+    test = open_test(
+        dataset, who="benchmarks/toys_quality.py", why=f"test metrics by epoch, seed {config.seed}"
+    )
     for result in train(config, dataset, part="development", resume=resume):
         ranks = evaluate(result.model, test, max_history=config.graph.max_history)
         curve.append(ranking_metrics(ranks))

@@ -44,7 +44,7 @@ import common
 from beauty import GRAPHS, SEED, Codes, make_batches, make_codes
 
 from mmsr.config import Config, GraphConfig
-from mmsr.data import Dataset, Prefixes, open_test
+from mmsr.data import Dataset, Prefixes
 from mmsr.evaluation import evaluate
 from mmsr.graph.build import build_batch_graph
 from mmsr.model_config import ModelConfig
@@ -201,13 +201,13 @@ def _median_ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
-def evaluation_seconds(bench: Bench, test: Prefixes, sample: int | None) -> float:
-    """Seconds to rank all test prefixes with this untrained model, scaled up from a sample."""
+def evaluation_seconds(bench: Bench, valid: Prefixes, sample: int | None) -> float:
+    """Seconds to rank all validation prefixes with this untrained model, scaled from a sample."""
     if sample is not None:
-        rows = np.random.default_rng(SEED).permutation(len(test))[:sample]
-        seconds = _seconds(_evaluate, bench, test.select(np.sort(rows)))
-        return seconds * len(test) / sample
-    return _seconds(_evaluate, bench, test)
+        rows = np.random.default_rng(SEED).permutation(len(valid))[:sample]
+        seconds = _seconds(_evaluate, bench, valid.select(np.sort(rows)))
+        return seconds * len(valid) / sample
+    return _seconds(_evaluate, bench, valid)
 
 
 def _evaluate(bench: Bench, prefixes: Prefixes) -> None:
@@ -228,7 +228,7 @@ def _peak_of_training(name: str, steps: int) -> float:
     return common.peak_rss_gb()
 
 
-def number_types(dataset: Dataset, test: Prefixes, quick: bool) -> dict[str, float]:
+def number_types(dataset: Dataset, quick: bool) -> dict[str, float]:
     """Figures of the model as it is by default, in fp32 and, where the processor has it, bf16."""
     kinds = ("fp32", "bf16") if bf16_is_native("cpu") else ("fp32",)
     figures: dict[str, float] = {}
@@ -249,7 +249,7 @@ def number_types(dataset: Dataset, test: Prefixes, quick: bool) -> dict[str, flo
             figures[f"bf16_speedup_{label}"] = measured.speedup("bf16", over="fp32")
         if label == "30x3":
             epoch = measured.step_seconds("fp32") * len(benches["fp32"].batches)
-            ranking = evaluation_seconds(benches["fp32"], test, 3000 if quick else None)
+            ranking = evaluation_seconds(benches["fp32"], dataset.valid(), 3000 if quick else None)
             figures["graph_share"] = measured.graph_share("fp32")
             figures["evaluation_share"] = ranking / epoch
     return figures
@@ -289,7 +289,7 @@ def main() -> None:
     quick = arguments.quick
     dataset = common.import_if_missing("beauty")
     machine = common.machine(seconds=0.5 if quick else 2.0)
-    figures = number_types(dataset, open_test(dataset), quick)
+    figures = number_types(dataset, quick)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         figures["peak_rss_gb"] = pool.apply(_peak_of_training, (dataset.name, 20 if quick else 200))
     bars = {

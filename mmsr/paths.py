@@ -14,6 +14,8 @@ from mmsr.remote import RemotePath, is_uri
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What can name a data set or a study."""
+HELD_OUT = "held-out"
+"""Name of the folder of the test parts, in the home and in an object store."""
 
 
 def home() -> Path:
@@ -51,6 +53,11 @@ def remote() -> RemotePath | None:
 def datasets() -> Path:
     """Folder of the prepared data sets, one sub-folder each."""
     return home() / "datasets"
+
+
+def held_out() -> Path:
+    """Folder of the test parts, one sub-folder for each data set; trials read nothing in it."""
+    return home() / HELD_OUT
 
 
 def codes_cache() -> Path:

@@ -63,7 +63,7 @@ def code_tags() -> dict[str, str]:
         "mmsr.packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
         "mlflow.source.name": os.path.basename(sys.argv[0]),
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
     }
     return {name: value for name, value in tags.items() if value}
 
@@ -88,7 +88,8 @@ def _git(clone: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of the user whose process this is."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

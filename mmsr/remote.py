@@ -109,6 +109,7 @@ class RemotePath:
 
     def write_text(self, text: str) -> None:
         """Write `text` to the file, all of it or nothing."""
+        self._make_parent()
         with self.filesystem.open_output_stream(self.key) as stream:
             stream.write(text.encode())
 

@@ -177,7 +177,8 @@ def train(config, dataset, *, device="auto", resume=None, **_):
 def study_home(shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A `$MMSR_HOME` with the data set `shop`, which a test may change."""
     home = tmp_path / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
     monkeypatch.setenv("MMSR_HOME", str(home))
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
@@ -259,7 +260,8 @@ def faked_place(
 
     def make(name: str, text: str, **environment: str) -> SimpleNamespace:
         folder = tmp_path_factory.mktemp(name)
-        shutil.copytree(shop_home / "datasets", folder / "home" / "datasets")
+        for part in ("datasets", "held-out"):
+            shutil.copytree(shop_home / part, folder / "home" / part)
         (folder / "fake_training.py").write_text(FAKE_TRAINING)
         script = folder / f"{name}.py"
         script.write_text(text)

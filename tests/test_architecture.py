@@ -322,10 +322,8 @@ IMPORTS_BY_NAME = {"study/workers/trial.py"}
 NAMES_A_TRAINER = {
     "finalize/request.py",
     "study/planning/checks.py",
-    "study/planning/declaration.py",
     "study/planning/make_plan.py",
-    "study/planning/plan.py",
-    "study/sizing/probe.py",
+    "study/storage/definition.py",
 }
 """Who may have an import path such as `mmsr.training:train` in a string."""
 
@@ -365,13 +363,20 @@ def test_the_road_of_a_run_stays_short(path, name):
     assert max(lengths.values()) <= 40, lengths
 
 
-READS_TEST = {
-    "data/__init__.py",
-    "data/dataset.py",
-    "reproduce/select_on_test.py",
-    "study/results/held_out.py",
+OPENS_TEST = "data/held_out.py"
+"""Where `open_test` is."""
+READS_TEST = {"reproduce/select_on_test.py", "study/results/held_out.py"}
+"""Who calls `open_test`; nobody else may name it, and nobody hands it on."""
+KNOWS_THE_FILE = {
+    "data/closed.py",
+    "data/folders.py",
+    "data/held_out.py",
+    "data/importers/prepare.py",
+    "data/mirror.py",
 }
-"""Where `open_test` is defined, handed on and called; nobody else may name it."""
+"""Who knows the file of a test part: to write it, to move it, to publish it, to refuse it."""
+MARKS_TRIALS = {"data/closed.py", "study/sizing/probe.py", "study/workers/trial.py"}
+"""Who names the mark of a trial's process; nobody takes it back."""
 
 NAMES_THE_TRAINER = {
     "study/planning/make_plan.py",
@@ -423,7 +428,22 @@ def reached_from(path: str) -> set[str]:
 
 
 def test_who_may_open_the_test_part():
-    assert who_names("open_test", "test_file") - {"data/manifest.py"} == READS_TEST
+    assert who_names("open_test") == READS_TEST
+
+
+def test_who_may_know_the_file_of_a_test_part():
+    files = who_names("TEST_FILE", "test_file", "waiting_test_file", "published_test")
+    assert files - {"data/manifest.py"} == KNOWS_THE_FILE
+    literal = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if '"test.arrow"' in file.read_text()
+    }
+    assert literal == {"data/closed.py"}
+
+
+def test_who_may_mark_a_trial():
+    assert who_names("enter_trial", "TRIAL", "MMSR_TRIAL") == MARKS_TRIALS
 
 
 def test_who_may_name_the_trainer_that_chooses_on_test():
@@ -436,18 +456,18 @@ def test_a_trial_reaches_nothing_that_opens_the_test_part():
     reached = reached_from("study/workers/trial.py") | reached_from("training/__init__.py")
     reached |= reached_from("finalize/training.py")
     assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
-    assert reached & (READS_TEST | NAMES_THE_TRAINER) == {"data/__init__.py", "data/dataset.py"}
+    assert reached & ({OPENS_TEST} | READS_TEST | NAMES_THE_TRAINER) == set()
     caller = reached_from("reproduce/select_on_test.py")
-    assert "study/results/held_out.py" in caller, "the search does find those that open it"
+    assert OPENS_TEST in caller, "the search does find the one that opens it"
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "from mmsr.data import open_test",
-        "import mmsr.data\nmmsr.data.open_test(x)",
-        "from mmsr.data.dataset import open_test as harmless",
-        "getattr(data, 'open_test')",
+        "from mmsr.data.held_out import open_test",
+        "import mmsr.data.held_out\nmmsr.data.held_out.open_test(x)",
+        "from mmsr.data.held_out import open_test as harmless",
+        "getattr(held_out, 'open_test')",
         "trainer = 'mmsr.reproduce.open_test:train'",
     ],
 )

@@ -213,12 +213,16 @@ def describe(
 ) -> None:
     """Show a data set's size, histories, modalities, splits and origin.
 
-    All of it comes from the manifest; neither histories nor the test part are read.
+    Also shows when its test part was opened, by whom and what for. Neither histories nor the test
+    part are read.
     """
     from mmsr.cli.views.data import description
-    from mmsr.data import Manifest, catalog
+    from mmsr.data import Dataset
+    from mmsr.data.held_out import openings
 
-    Console(highlight=False).print(description(name, Manifest.read(catalog.find(name))))
+    dataset = Dataset.open(name)
+    shown = description(name, dataset.manifest, openings(dataset))
+    Console(highlight=False).print(shown)
 
 
 def _show(prepared: Prepared, verb: str) -> None:

@@ -1,6 +1,6 @@
 """Data sets: imported once from neutral tables, memory-mapped, with the test part kept apart."""
 
-from mmsr.data.dataset import Dataset, FeatureTable, check_test, open_test
+from mmsr.data.dataset import Dataset, FeatureTable
 from mmsr.data.demo import DemoShop, write_tables
 from mmsr.data.importers.prepare import Prepared, prepare
 from mmsr.data.importers.sources import Sources
@@ -17,8 +17,6 @@ __all__ = [
     "Prefixes",
     "Prepared",
     "Sources",
-    "check_test",
-    "open_test",
     "prepare",
     "write_tables",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data.folders import cannot
+from mmsr.data.folders import cannot, set_apart
 from mmsr.data.manifest import MANIFEST_FILE
 from mmsr.errors import unknown
 from mmsr.paths import NAME
@@ -32,6 +32,8 @@ def _names_here() -> list[str]:
 def find(name: str) -> Path:
     """Find the folder of a prepared data set; from an object store, it is fetched first.
 
+    A test part that is still in the folder is moved to `held-out`, unless a trial asks.
+
     Parameters
     ----------
     name : name of the data set.
@@ -42,7 +44,7 @@ def find(name: str) -> Path:
 
     Raises
     ------
-    UserError : there is none of this name, or it cannot be fetched.
+    UserError : there is none of this name, it cannot be fetched, or its test part cannot be moved.
     """
     from mmsr.data.mirror import refresh
 
@@ -51,4 +53,5 @@ def find(name: str) -> Path:
         hint = "run `mmsr data demo` or `mmsr data import`"
         raise unknown("data set", name, known, hint=hint, where=paths.searched())
     refresh(name)
-    return paths.datasets() / name
+    set_apart(folder := paths.datasets() / name)
+    return folder

@@ -1,4 +1,4 @@
-"""A prepared data set: memory-mapped development data, and one function that opens test."""
+"""A prepared data set, as trials get it: memory-mapped development data and features."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmsr.data import catalog
+from mmsr.data.closed import refuse_held_out
 from mmsr.data.manifest import Manifest
 from mmsr.data.mapped import mapped_prefixes
-from mmsr.data.mirror import fetch_withheld
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
-from mmsr.errors import UserError, unknown
+from mmsr.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,20 @@ class Ids(Sequence[str]):
 class Dataset:
     """Development data (train + validation) of a prepared data set, and its features.
 
-    Nothing is read before it is used; arrays are read-only views of mapped files. The test part is
-    out of its reach: only `open_test` reads that file.
+    Nothing is read before it is used; arrays are read-only views of mapped files. It knows nothing
+    of the test part, which lies in another folder: see `mmsr.data.held_out`.
 
     Parameters
     ----------
     path : folder of the prepared data set; `Dataset.open` finds it by name.
+
+    Raises
+    ------
+    UserError : the folder is of test parts, or holds no data set.
     """
 
     def __init__(self, path: Path) -> None:
+        refuse_held_out(path)
         self.path = path
         self.manifest = Manifest.read(path)
 
@@ -79,7 +84,8 @@ class Dataset:
 
         Raises
         ------
-        UserError : there is none of this name, or it is damaged.
+        UserError : there is none of this name, it is damaged, or an earlier version's test part
+            cannot be moved out of its folder.
         """
         return cls(catalog.find(name))
 
@@ -166,7 +172,7 @@ class Dataset:
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
-        items, offsets = _flat(self._table)
+        items, offsets = flat(self._table)
 
         def make() -> Prefixes:
             bound = self._lengths - self._n_valid
@@ -182,7 +188,7 @@ class Dataset:
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
-        _, offsets = _flat(self._table)
+        _, offsets = flat(self._table)
         return offsets[1:] - offsets[:-1]
 
     @cached_property
@@ -191,58 +197,17 @@ class Dataset:
         return counts
 
 
-def check_test(dataset: Dataset) -> None:
-    """Check that the test part exists, without opening it.
+def flat(table: pa.Table) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The histories of a table, one after the other.
 
     Parameters
     ----------
-    dataset : a prepared data set; its test part is fetched where the home is in an object store.
-
-    Raises
-    ------
-    UserError : it is missing, or cannot be fetched.
-    """
-    fetch_withheld(dataset.path)
-    path = dataset.path / dataset.manifest.test_file
-    if not path.is_file():
-        raise UserError(
-            f"data set {dataset.name!r} lacks its test part ({path}): import it again with "
-            "--overwrite"
-        )
-
-
-def open_test(dataset: Dataset) -> Prefixes:
-    """Open the test part: for `finalize`, once a study has chosen its config.
-
-    No other function opens the test file. Each test target gets its whole history, development data
-    included.
-
-    Parameters
-    ----------
-    dataset : a prepared data set.
+    table : has them in the column `items`.
 
     Returns
     -------
-    Examples whose targets are test items.
-
-    Raises
-    ------
-    UserError : the test file is missing or damaged.
+    items : int32 [n_interactions], a view.
+    offsets : int64 [n_users + 1], where each history starts and ends, a view.
     """
-    fetch_withheld(dataset.path)
-    test, test_offsets = _flat(read_arrow(dataset.path / dataset.manifest.test_file))
-    seen, seen_offsets = _flat(read_arrow(dataset.path / dataset.manifest.development_file))
-    n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
-    offsets = seen_offsets + test_offsets
-    items = np.empty(offsets[-1], dtype=np.int32)
-    from_test = np.arange(len(items)) - np.repeat(offsets[:-1], n_seen + n_test) >= np.repeat(
-        n_seen, n_seen + n_test
-    )
-    items[from_test], items[~from_test] = test, seen
-    return prefixes_between(items, offsets, n_seen, n_seen + n_test)
-
-
-def _flat(table: pa.Table) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Flat values and offsets of the histories, as views."""
     histories = column(table, "items")
     return histories.values.to_numpy(), histories.offsets.to_numpy()

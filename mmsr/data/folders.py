@@ -1,19 +1,27 @@
-"""Folders of data sets: their names, the lock to write one, and how one is replaced."""
+"""Folders of data sets: their names, the lock to write one, and how one is replaced.
+
+The test part is in another folder, `held-out/NAME`, so a replacement needs two renames. The new
+test part waits there under a name with its content hash. The rename of the data set's folder
+decides: afterwards the part that waits takes its place if it is that of the data set, and is
+removed if not. Whoever next takes the lock makes up for a process that was killed in between.
+"""
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from mmsr import paths
-from mmsr.data.manifest import MANIFEST_FILE
-from mmsr.data.progress import Reporter
+from mmsr.data.closed import TEST_FILE, in_trial
+from mmsr.data.manifest import MANIFEST_FILE, Manifest
+from mmsr.data.progress import Reporter, Silent
 from mmsr.errors import UserError
 from mmsr.paths import NAME
 
@@ -111,6 +119,62 @@ def replacing(target: Path) -> Iterator[Path]:
         _tidy(target.parent, target.name)
 
 
+def test_file(name: str) -> Path:
+    """The file of a data set's test part.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    """
+    return paths.held_out() / name / TEST_FILE
+
+
+def waiting_test_file(name: str, content_hash: str) -> Path:
+    """Where a new test part waits until the data set that it belongs to is in place.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    content_hash : hash of the data set's whole content.
+    """
+    return test_file(name).with_name(f".{content_hash[:16]}.arrow")
+
+
+def set_apart(folder: Path) -> None:
+    """Move the test part out of a data set's folder, where earlier versions of mmsr wrote it.
+
+    Nothing happens inside a trial.
+
+    Parameters
+    ----------
+    folder : folder of the data set.
+
+    Raises
+    ------
+    UserError : it cannot be moved.
+    """
+    old, new = folder / TEST_FILE, test_file(folder.name)
+    if in_trial() or old.is_symlink() or not old.is_file():
+        return
+    try:
+        with locked(folder.name, Silent()):
+            if not new.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                old.replace(new)
+            elif old.exists():
+                if not filecmp.cmp(old, new, shallow=False):
+                    raise UserError(f"{new} is there, too, and differs: remove the wrong one")
+                old.unlink()
+    except (OSError, UserError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        again = Manifest.read(folder).provenance.command(folder.name)
+        raise UserError(
+            f"the test part of data set {folder.name!r} is where trials can reach it ({old}) and "
+            f"cannot be moved to {new}: {reason}; make both folders writable, or import it again: "
+            f"{again}"
+        ) from None
+
+
 def cannot(action: str, path: Path, error: OSError) -> UserError:
     """Build the error for a file or folder that cannot be used.
 
@@ -145,3 +209,22 @@ def _tidy(folder: Path, name: str) -> None:
             old.rename(folder / name)
     for draft in folder.glob(f".{name}.draft-*"):
         shutil.rmtree(draft, ignore_errors=True)
+    _settle_test(folder / name)
+
+
+def _settle_test(folder: Path) -> None:
+    """Put the test part that waits into place, or remove it: see the top of this module."""
+    waiting = sorted(test_file(folder.name).parent.glob(".*.arrow*"))
+    if not waiting:
+        return
+    wanted = None
+    with suppress(UserError):  # there is none yet, or it is damaged: the part belongs to nothing
+        wanted = waiting_test_file(folder.name, Manifest.read(folder).content_hash)
+    try:
+        for file in waiting:
+            if file == wanted:
+                file.replace(test_file(folder.name))
+            else:
+                file.unlink()
+    except OSError as error:
+        raise cannot("write to", test_file(folder.name).parent, error) from None

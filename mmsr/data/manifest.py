@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -115,6 +116,32 @@ class Provenance(_Frozen):
         ]
         return [*roles, *changed]
 
+    def command(self, name: str) -> str:
+        """The command that imports the data set again.
+
+        Parameters
+        ----------
+        name : name of the data set.
+        """
+        if self.generator is not None:
+            return f"mmsr data demo --name {name} --overwrite, with the options of {self.generator}"
+        words = ["mmsr", "data", "import", name]
+        for file in self.inputs:
+            option, _, modality = file.role.partition("/")
+            words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
+        for key, value in self.settings.model_dump(exclude_defaults=True).items():
+            words += (
+                ["--no-text"] if key == "text" else [f"--{key.replace('_', '-')}", shown(value)]
+            )
+        return shlex.join([*words, "--overwrite"])
+
+
+def shown(value: object) -> str:
+    """A setting of an import as the command line takes it."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={column}" for name, column in value.items())
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
 
 class Counts(_Frozen):
     """Size of a data set and of its splits."""
@@ -160,13 +187,7 @@ class Manifest(_Frozen):
     """Number of users by length of their whole history."""
     modalities: dict[str, Coverage]
     development_file: str = "development.arrow"
-    test_file: str = "test.arrow"
     provenance: Provenance
-
-    @property
-    def withheld(self) -> tuple[str, ...]:
-        """Files that are copied only where the test part may be opened."""
-        return (self.test_file,)
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -194,6 +215,7 @@ class Manifest(_Frozen):
                 f"data set {folder.name!r} has schema version {version!r}, "
                 f"this mmsr reads {SCHEMA_VERSION}; {advice}"
             )
+        tree.pop("test_file", None)  # earlier versions named the file of the test part here
         try:
             return cls.model_validate(tree)
         except ValidationError as error:

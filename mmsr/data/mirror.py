@@ -2,9 +2,10 @@
 
     datasets/NAME/manifest.json      the newest version, written last
     datasets/NAME/HASH/…             its files, which never change
+    held-out/NAME/HASH/test.arrow    its test part, which no machine copies
 
-A machine's copy lacks the test part until `finalize` asks for it, so trials have no file at hand
-that they must not open.
+Only the process that opens test reads the test part, straight from the store. Versions that an
+earlier mmsr published have it beside the other files; it is read from there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmsr import paths
-from mmsr.data.folders import locked, replacing
+from mmsr.data.closed import TEST_FILE
+from mmsr.data.folders import locked, replacing, test_file
 from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
@@ -60,6 +62,8 @@ def publish(folder: Path) -> None:
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
         for name in sizes:
             _inside(version, name).upload(folder / name)
+        if (test := test_file(folder.name)).is_file():
+            _held_out(home, folder.name, version.name).upload(test)
         (version / _LIST).write_text(json.dumps(sizes))
         (place / MANIFEST_FILE).write_text(text)
 
@@ -89,11 +93,12 @@ def refresh(name: str) -> None:
             with replacing(target) as draft:
                 (draft / MANIFEST_FILE).write_text(text)
                 manifest = Manifest.read(draft)
-                _fetch(_version(place, manifest), draft, leave_out=manifest.withheld)
+                _fetch(_version(place, manifest), draft)
+            test_file(name).unlink(missing_ok=True)  # it belonged to what was replaced
 
 
-def fetch_withheld(folder: Path) -> None:
-    """Fetch the test part, which `refresh` leaves out: for `finalize` alone.
+def has_test(folder: Path) -> bool:
+    """Whether a data set has its test part, on this machine or in the home's object store.
 
     Parameters
     ----------
@@ -101,23 +106,39 @@ def fetch_withheld(folder: Path) -> None:
 
     Raises
     ------
-    UserError : it cannot be fetched.
+    UserError : the store cannot be asked.
+    """
+    return test_file(folder.name).is_file() or published_test(folder) is not None
+
+
+def published_test(folder: Path) -> RemotePath | None:
+    """The test part in the home's object store; None where it is not there, or the home is here.
+
+    Parameters
+    ----------
+    folder : folder of the data set on this machine.
+
+    Raises
+    ------
+    UserError : the store cannot be asked.
     """
     home = paths.remote()
-    manifest = Manifest.read(folder)
-    if home is None or all((folder / name).is_file() for name in manifest.withheld):
-        return
-    with _told(f"fetch the test part of data set {folder.name!r}"):
-        version = _version(home / "datasets" / folder.name, manifest)
-        for name in manifest.withheld:
-            draft = folder / f".{name}.draft"
-            _inside(version, name).download(draft).replace(folder / name)
+    if home is None:
+        return None
+    with _told(f"find the test part of data set {folder.name!r}"):
+        version = _version(home / "datasets" / folder.name, Manifest.read(folder))
+        places = (_held_out(home, folder.name, version.name), version / TEST_FILE)
+        return next((place for place in places if place.is_file()), None)
 
 
-def _fetch(version: RemotePath, folder: Path, leave_out: tuple[str, ...]) -> None:
+def _held_out(home: RemotePath, name: str, version: str) -> RemotePath:
+    return home / paths.HELD_OUT / name / version / TEST_FILE
+
+
+def _fetch(version: RemotePath, folder: Path) -> None:
     sizes = json.loads((version / _LIST).read_text())
     for name, size in sizes.items():
-        if name in leave_out:
+        if name == TEST_FILE:  # earlier versions of mmsr published it with the rest
             continue
         path = _inside(version, name).download(folder / name)
         if path.stat().st_size != size:

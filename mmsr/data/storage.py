@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmsr.data.closed import refuse_held_out
 from mmsr.data.folders import cannot, reason_of
 from mmsr.data.progress import Advance
 from mmsr.errors import UserError
@@ -39,7 +41,7 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 def read_arrow(path: Path) -> pa.Table:
-    """Map an Arrow file; nothing is read until it is used.
+    """Map an Arrow file that is not of a test part; nothing is read until it is used.
 
     Parameters
     ----------
@@ -47,8 +49,9 @@ def read_arrow(path: Path) -> pa.Table:
 
     Raises
     ------
-    UserError : it is missing or damaged.
+    UserError : it is missing or damaged, or belongs to a test part.
     """
+    refuse_held_out(path)
     try:
         with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all()
@@ -108,6 +111,21 @@ def file_sha256(path: Path, advance: Advance) -> str:
     except OSError as error:
         raise cannot("read", path, error) from None
     return digest.hexdigest()
+
+
+def content_hash(protocol: str, tables: Mapping[str, pa.Table]) -> str:
+    """SHA-256 over a whole data set, in hexadecimal.
+
+    Parameters
+    ----------
+    protocol : how it is split.
+    tables : all tables by file name, in the order of `prepare`.
+    """
+    content = ContentHash()
+    content.add_text(protocol)
+    for file, table in tables.items():
+        content.add_table(file, table)
+    return content.hexdigest()
 
 
 class ContentHash:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config
-from mmsr.data import check_test
+from mmsr.data.closed import refuse_in_trial
+from mmsr.data.held_out import check_test
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
 from mmsr.format import plural
@@ -146,8 +147,10 @@ def make_final_plan(
     Raises
     ------
     UserError : the study has trials to run, fewer than `top` of its trials have finished, the data
-        set has other contents or no test part, or the study's epochs were chosen on test.
+        set has other contents or no test part, the study's epochs were chosen on test, or this is a
+        trial's process.
     """
+    refuse_in_trial()
     known.check_honest()
     for name, number in (("--seeds", n_seeds), ("--top", top)):
         if number < 1:

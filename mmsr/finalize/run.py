@@ -110,6 +110,8 @@ def finalize(
             opened = rank_on_test(
                 finals,
                 refits,
+                who="mmsr study finalize",
+                why=f"study {known.name}: trials {', '.join(str(c.number) for c in plan.chosen)}",
                 record=lambda opening: _note_opening(known, before, opening),
                 device=device,
                 progress=status.update,

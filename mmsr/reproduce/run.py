@@ -59,6 +59,8 @@ def reproduce(
             rank_on_test(
                 known,
                 finished,
+                who="mmsr reproduce",
+                why=f"study {known.name}: {len(finished)} runs",
                 record=lambda opening: note_opening(known.folder, opening),
                 device=device,
                 progress=status.update,

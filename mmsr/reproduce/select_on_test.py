@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save_file
 
 from mmsr.config import METRICS, Config
-from mmsr.data import Dataset, open_test
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test
 from mmsr.evaluation import ranking_metrics
 from mmsr.study.results.held_out import rank
 from mmsr.study.storage.definition import TEST_SELECTED
@@ -76,7 +77,9 @@ def train_selecting_on_test(
     ----------
     config, dataset, device, resume : as for `mmsr.training.train`.
     """
-    test = open_test(dataset)
+    test = open_test(
+        dataset, who="mmsr reproduce --select-on test", why="choosing a run's best epoch on test"
+    )
     best, ranks = BestOnTest(), dict[str, NDArray[np.int64]]()
     if resume is not None:
         best, ranks, _ = read_best(resume)

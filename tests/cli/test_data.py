@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmsr.cli import app
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test
 
 
 @pytest.fixture
@@ -42,14 +44,43 @@ def test_import_list_describe(
     assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
     assert "shop is up to date" in capsys.readouterr().out
     # Neither command needs the histories, let alone the test part.
-    for file in ("development.arrow", "test.arrow"):
-        (home / "datasets" / "shop" / file).unlink()
+    for file in ("datasets/shop/development.arrow", "held-out/shop/test.arrow"):
+        (home / file).unlink()
     assert mmsr_data("list", monkeypatch=monkeypatch) == 0
     assert "shop" in capsys.readouterr().out
     assert mmsr_data("describe", "shop", monkeypatch=monkeypatch) == 0
     out = capsys.readouterr().out
-    for shown in ("240", "33.33%", "validation", "longest", "tf-idf + svd", "100.0%", "sha256"):
+    for shown in (
+        "240",
+        "33.33%",
+        "validation",
+        "longest",
+        "tf-idf + svd",
+        "100.0%",
+        "sha256",
+    ):
         assert shown in out
+    assert out.rstrip().endswith("test was never opened")
+
+
+def test_describe_shows_openings_under_any_name(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, protocol in (("shop", "ratio"), ("twin", "ratio"), ("other", "leave-one-out")):
+        command = ("import", name, "--interactions", rows_file, "--protocol", protocol)
+        assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    open_test(Dataset.open("twin"), who="mmsr study finalize", why="study s: trials 3, 5")
+    capsys.readouterr()
+    shown = {}
+    for name in ("shop", "twin", "other"):
+        assert mmsr_data("describe", name, monkeypatch=monkeypatch) == 0
+        shown[name] = " ".join(capsys.readouterr().out.split())
+    for name in ("shop", "twin"):
+        assert "test was opened (UTC)" in shown[name]
+        assert "mmsr study finalize" in shown[name]
+        assert "trials 3, 5" in shown[name]
+    assert ["(data set twin)" in text for text in shown.values()] == [True, False, False]
+    assert shown["other"].endswith("test was never opened")
 
 
 def test_empty_home_says_what_to_do(

@@ -34,10 +34,13 @@ def write_table(tmp_path: Path) -> WriteTable:
 
 @pytest.fixture
 def purchases() -> dict[str, list[Any]]:
-    """Interactions of 30 users with 12 items: everybody has 8, every item far more than 5."""
+    """Interactions of 30 users with 12 items: everybody has 8, every item far more than 5.
+
+    Users begin on three days, so their times are not mere positions.
+    """
     pairs = [(user, step) for user in range(30) for step in range(8)]
     return {
         "user_id": [f"u{user}" for user, _ in pairs],
         "item_id": [f"i{(user * 5 + step * step) % 12}" for user, step in pairs],
-        "timestamp": [100 + step for _, step in pairs],
+        "timestamp": [100 + user % 3 + step for user, step in pairs],
     }

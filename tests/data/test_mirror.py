@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
 from mmsr import paths
-from mmsr.data import Dataset, Sources, catalog, open_test, prepare
+from mmsr.data import Dataset, Sources, catalog, prepare
+from mmsr.data.held_out import open_test, openings
 from mmsr.errors import UserError
+from mmsr.remote import RemotePath
 
 
 @pytest.fixture
@@ -34,22 +37,60 @@ def files(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_another_machine_has_the_same_but_the_test_part(made, machine):
+def test_another_machine_has_the_same_and_no_test_part(made, machine):
     machine("node")
     assert catalog.names() == ["shop"]
     fetched = Dataset.open("shop")
     assert fetched.path.is_relative_to(paths.home())
     assert fetched.content_hash == made.content_hash
-    assert files(made.path) - files(fetched.path) == {"test.arrow"}
+    assert files(made.path) == files(fetched.path)
+    assert not list(paths.home().rglob("test.arrow"))
     for name in files(fetched.path):
         assert (fetched.path / name).read_bytes() == (made.path / name).read_bytes()
 
 
-def test_the_test_part_comes_when_it_is_opened(made, machine):
-    expected = open_test(made)
+def test_test_is_read_from_the_store_and_each_opening_recorded_there(made, machine):
     machine("node")
-    found = open_test(Dataset.open("shop"))
-    assert (found.targets == expected.targets).all()
+    shop = Dataset.open("shop")
+    assert openings(shop) == ()
+    found = open_test(shop, who="node", why="a study")
+    assert len(found) == made.manifest.counts.test_targets
+    assert not list(paths.home().rglob("test.arrow")), "it was never copied"
+    machine("laptop")
+    open_test(made, who="laptop", why="another study")
+    machine("third")
+    assert sorted(one.who for one in openings(Dataset.open("shop"))) == ["laptop", "node"]
+
+
+def test_a_test_part_that_an_earlier_version_published_is_found(made, machine, tmp_path):
+    old = paths.remote() / "datasets" / "shop" / made.content_hash[:16]
+    new = paths.remote() / "held-out" / "shop" / old.name / "test.arrow"
+    listed = json.loads((old / "files.json").read_text())
+    part = new.download(tmp_path / "away")
+    (old / "test.arrow").upload(part)
+    (old / "files.json").write_text(json.dumps({**listed, "test.arrow": part.stat().st_size}))
+    new.unlink()
+    machine("node")
+    shop = Dataset.open("shop")
+    assert "test.arrow" not in files(shop.path)
+    test = open_test(shop, who="tests", why="an earlier version's")
+    assert len(test) == made.manifest.counts.test_targets
+    (old / "test.arrow").unlink()
+    with pytest.raises(UserError, match=r"lacks its test part \(.*held-out/shop\)"):
+        open_test(shop, who="tests", why="it is gone")
+    assert len(openings(shop)) == 1
+
+
+def test_test_stays_closed_where_the_store_takes_no_record(made, machine, monkeypatch):
+    machine("node")
+    shop = Dataset.open("shop")
+
+    def refused(path, text):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(RemotePath, "write_text", refused)
+    with pytest.raises(UserError, match="stays closed, since its opening cannot be recorded"):
+        open_test(shop, who="tests", why="never")
 
 
 def test_what_is_there_is_not_fetched_again(made, machine):

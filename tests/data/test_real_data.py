@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmsr.data import Dataset, Sources, open_test, prepare
+from mmsr.data import Dataset, ImportSettings, Sources, prepare
+from mmsr.data.held_out import open_test
+from mmsr.errors import UserError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 COUNTS = {
@@ -29,15 +31,16 @@ def test_counts_of_the_readme(name: str, home: Path) -> None:
     began = time.perf_counter()
     dataset = prepare(name, tables).dataset
     assert time.perf_counter() - began < 30
+    test = open_test(dataset, who="tests", why="their counts")
     counts = dataset.manifest.counts
     assert COUNTS[name] == (
         counts.users,
         counts.items,
         counts.interactions,
         len(dataset.development()),
-        len(open_test(dataset)),
+        len(test),
     )
-    assert counts.test_targets == len(open_test(dataset))
+    assert counts.test_targets == len(test)
     assert counts.train_targets + counts.valid_targets == len(dataset.development())
     dropped = dataset.manifest.provenance.dropped
     assert (dropped.duplicate_interactions, dropped.core_interactions) == (0, 0)
@@ -51,3 +54,13 @@ def test_counts_of_the_readme(name: str, home: Path) -> None:
     )
     assert not prepare(name, tables).fresh
     assert Dataset.open(name).content_hash == dataset.content_hash
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not beside the repository")
+def test_temporal_needs_moments(home: Path) -> None:
+    """Beauty has days, many of them shared; Toys has positions."""
+    settings = ImportSettings(protocol="temporal")
+    counts = prepare("beauty", Sources(DATA / "beauty" / "interactions.parquet"), settings)
+    assert counts.dataset.manifest.counts.test_targets > 0
+    with pytest.raises(UserError, match=r"19,412 of 19,412 users have 0, 1, 2 and so on"):
+        prepare("toys", Sources(DATA / "toys" / "interactions.parquet"), settings)

@@ -113,7 +113,6 @@ def test_a_grid_with_holes_is_drawn(tmp_path):
 def test_figures_from_the_command_to_their_files(shop_home, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(shop_home / "datasets", home / "datasets")
-    (home / "datasets" / "shop" / "test.arrow").unlink()
 
     def run(*arguments: str) -> str:
         done = subprocess.run(

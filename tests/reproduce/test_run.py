@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from mmsr.config import Config
-from mmsr.data import Dataset, open_test
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.finalize.request import make_final_plan
@@ -34,7 +35,8 @@ def place(shop_home, tmp_path_factory):
     """A home of its own, and the command in it."""
     folder = tmp_path_factory.mktemp("reproduce")
     home = folder / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
 
     def run(*arguments, code=0):
         done = subprocess.run(
@@ -49,7 +51,7 @@ def place(shop_home, tmp_path_factory):
         assert "Traceback" not in done.stdout + done.stderr
         return SimpleNamespace(out=done.stdout, err=done.stderr)
 
-    test_file = home / "datasets" / "shop" / "test.arrow"
+    test_file = home / "held-out" / "shop" / "test.arrow"
     return SimpleNamespace(home=home, run=run, test_file=test_file, away=folder / "test.arrow")
 
 
@@ -98,13 +100,14 @@ def test_test_is_opened_once_and_only_when_all_are_over(place, honest, known):
 def test_figures_are_those_of_the_best_models(place, honest, known):
     results = results_in(known.folder.path, "table3-shop")
     dataset = Dataset.open("shop")
+    test = open_test(dataset, who="tests", why="the oracle")
     base = Config.from_dict(known.study.trials[0].user_attrs["config"])
     for row in results.rows:
         for seed in row.seeds:
             settings = {"model.aggregator.name": row.settings["model.aggregator.name"]}
             config = base.replace({**settings, "seed": seed.seed})
             (only,) = train(config, dataset, device="cpu")
-            expected = ranking_metrics(evaluate(only.model, open_test(dataset), max_history=50))
+            expected = ranking_metrics(evaluate(only.model, test, max_history=50))
             assert seed.test == pytest.approx(expected, abs=1e-6)
             for name, value in seed.validation.items():
                 assert value == pytest.approx(only.metrics[name], abs=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmsr.config import METRICS, Config
-from mmsr.data import open_test
+from mmsr.data.held_out import open_test
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.reproduce.select_on_test import read_best, train_selecting_on_test
 from mmsr.training import train
@@ -30,7 +30,7 @@ def figures(result):
 
 
 def test_metrics_are_of_test_after_training_on_all_development_data(shop):
-    test = open_test(shop)
+    test = open_test(shop, who="tests", why="the oracle")
     expected = []
     for result in train(SMALL, shop, part="development"):
         expected.append(ranking_metrics(evaluate(result.model, test, max_history=50)))
@@ -62,7 +62,7 @@ def test_kept_ranks_give_the_best_figures(shop, tmp_path):
     for name in METRICS:
         expected = result.best_metrics[f"test-selected/{name}"]
         assert ranking_metrics(ranks[name])[name] == expected == best.values[name]
-    assert np.array_equal(users, open_test(shop).users)
+    assert np.array_equal(users, open_test(shop, who="tests", why="the oracle").users)
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(shop, tmp_path):
@@ -92,7 +92,7 @@ def test_it_needs_the_test_file_and_ordinary_training_does_not(study_home, tmp_p
     from mmsr.data import Dataset
     from mmsr.errors import UserError
 
-    file = study_home / "datasets" / "shop" / "test.arrow"
+    file = study_home / "held-out" / "shop" / "test.arrow"
     shutil.move(file, tmp_path / "away")
     once = SMALL.replace({"training.epochs": 1})
     assert len(list(train(once, Dataset.open("shop")))) == 1

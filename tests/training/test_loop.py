@@ -133,12 +133,12 @@ def test_development_part_takes_validation_in_and_has_no_validation(shop: Datase
 
 def test_training_never_needs_the_test_file(shop: Dataset) -> None:
     expected = numbers(list(train(SMALL, shop)))
-    test_file = shop.path / "test.arrow"
-    away = test_file.rename(shop.path / "away")
+    held_out = shop.path.parent.parent / "held-out"
+    away = held_out.rename(held_out.with_name("away"))
     try:
         assert numbers(list(train(SMALL, Dataset.open("shop")))) == expected
     finally:
-        away.rename(test_file)
+        away.rename(held_out)
 
 
 def test_a_checkpoint_of_another_run_is_refused(shop: Dataset, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from mmsr.data.importers.tables import read_table
 from mmsr.data.splits import Histories
 from mmsr.errors import UserError
 
+NEARLY_ALL = 0.95
+"""Share of users from which on consecutive timestamps are taken for positions."""
+
 
 @dataclass(frozen=True)
 class Interactions:
@@ -28,6 +31,7 @@ class Interactions:
     user_ids, item_ids : original ids by index, in ascending order as text.
     duplicates : number of rows left out because they repeat user, item and moment of another row.
     core_users, core_items, core_interactions : how many the k-core filter left out.
+    positions : whether the moments are positions in histories instead.
     """
 
     histories: Histories
@@ -38,6 +42,72 @@ class Interactions:
     core_users: int
     core_items: int
     core_interactions: int
+    positions: Positions
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Whether timestamps are moments, or only number the interactions of each user.
+
+    Attributes
+    ----------
+    users : number of users with two interactions or more.
+    numbered : how many of them have consecutive whole numbers from `first` on.
+    first : the number at which most such users start.
+    """
+
+    users: int
+    numbered: int
+    first: float
+
+    @classmethod
+    def of(cls, users: NDArray[np.int64], times: Times) -> Positions:
+        """Count the users whose timestamps are positions.
+
+        Parameters
+        ----------
+        users : int64 [n], the user of each interaction.
+        times : the timestamps, n of them; dates are moments, whatever they look like.
+        """
+        order = np.lexsort((times.values, users))
+        ordered, values = users[order], times.values[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        lengths = np.diff(starts, append=len(ordered))
+        is_step = np.diff(values, prepend=values[:1]) == 1
+        is_step[starts] = True
+        several = lengths > 1
+        consecutive = np.logical_and.reduceat(is_step, starts) & several
+        firsts, counts = np.unique(values[starts][consecutive], return_counts=True)
+        if times.dated or not len(firsts):
+            return cls(int(several.sum()), 0, 0)
+        most = int(counts.argmax())
+        return cls(int(several.sum()), int(counts[most]), firsts[most].item())
+
+    def __bool__(self) -> bool:
+        return self.users > 1 and self.numbered >= NEARLY_ALL * self.users
+
+
+def check_moments(kept: Interactions, source: Path) -> None:
+    """Check that moments can be compared between users, which the protocol `temporal` needs.
+
+    Parameters
+    ----------
+    kept : the interactions.
+    source : their table, for the error.
+
+    Raises
+    ------
+    UserError : the timestamps are positions in histories.
+    """
+    found = kept.positions
+    if found:
+        raise UserError(
+            f"{source}: the timestamps are positions, not moments: {found.numbered:,} of "
+            f"{found.users:,} users have {found.first:g}, {found.first + 1:g}, {found.first + 2:g} "
+            "and so on. Protocol 'temporal' needs moments that mean the same for all users: give "
+            "Unix times, or ISO dates if these numbers are days; or use --protocol ratio or "
+            "leave-one-out, which need only the order"
+        )
 
 
 def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Interactions:
@@ -67,6 +137,7 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     del table
     frame = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times.values})
     once = np.flatnonzero(~frame.duplicated().to_numpy())
+    positions = Positions.of(users.codes[once], Times(times.values[once], times.dated))
     kept = once[k_core(users.codes[once], items.codes[once], core)]
     if not len(kept):
         raise UserError(
@@ -95,6 +166,7 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
         core_users=len(users.values) - len(user_ids),
         core_items=len(items.values) - len(item_ids),
         core_interactions=len(once) - len(kept),
+        positions=positions,
     )
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmsr import __version__
+from mmsr import __version__, paths
+from mmsr.data.closed import TEST_FILE
 from mmsr.data.dataset import Dataset, FeatureTable
 from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
 from mmsr.data.encoders.text import encode_texts
-from mmsr.data.folders import check_name, locked, replacing
+from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
 from mmsr.data.importers.features import read_features
-from mmsr.data.importers.interactions import Interactions, read_interactions
+from mmsr.data.importers.interactions import Interactions, check_moments, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
@@ -28,15 +29,10 @@ from mmsr.data.manifest import (
     Manifest,
     Provenance,
 )
-from mmsr.data.mirror import publish
+from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
 from mmsr.data.splits import PROTOCOLS, Split
-from mmsr.data.storage import (
-    ContentHash,
-    list_column,
-    vector_column,
-    write_arrow,
-)
+from mmsr.data.storage import content_hash, list_column, vector_column, write_arrow
 from mmsr.errors import UserError
 from mmsr.provenance import now
 
@@ -59,10 +55,10 @@ def prepare(
 ) -> Prepared:
     """Make a data set from neutral tables, under `$MMSR_HOME/datasets`.
 
-    If it was made from the same inputs and settings before, nothing is done. The work is done in a
-    folder beside the target and moved into place at the end; only one process at a time works on a
-    name. See `read_interactions`, `read_metadata` and `read_features` for the rules on duplicates,
-    unknown items and order.
+    If it was made from the same inputs and settings before, nothing is done, unless its test part
+    is gone. The work is done beside the target and moved into place at the end; only one process at
+    a time works on a name. The test part goes to `$MMSR_HOME/held-out`. See `read_interactions`,
+    `read_metadata` and `read_features` for the rules on duplicates, unknown items and order.
 
     Parameters
     ----------
@@ -80,34 +76,40 @@ def prepare(
     reporter = reporter or Silent()
     check_name(name)
     check_sources(sources, settings)
+    if not overwrite:
+        set_apart(paths.datasets() / name)
     with locked(name, reporter) as target:
         inputs = hash_inputs(sources, reporter)
         if (target / MANIFEST_FILE).exists() and not overwrite:
             dataset = Dataset(target)
             differences = dataset.manifest.provenance.differences(inputs, settings)
-            if not differences:
+            if differences:
+                raise UserError(
+                    f"data set {name!r} exists and was made differently ({', '.join(differences)})"
+                    ": use --overwrite to replace it, or choose another name"
+                )
+            if has_test(target):
                 publish(target)
                 return Prepared(dataset, fresh=False)
-            raise UserError(
-                f"data set {name!r} exists and was made differently ({', '.join(differences)}): "
-                "use --overwrite to replace it, or choose another name"
-            )
         with replacing(target) as draft:
-            _write(draft, sources, settings, inputs, reporter)
+            _write(draft, name, sources, settings, inputs, reporter)
         publish(target)
         return Prepared(Dataset(target), fresh=True)
 
 
 def _write(
     folder: Path,
+    name: str,
     sources: Sources,
     settings: ImportSettings,
     inputs: tuple[InputFile, ...],
     reporter: Reporter,
 ) -> None:
-    """Read, check and split everything, then write it into `folder`."""
+    """Read, check and split everything; write it into `folder`, test to where it waits."""
     with reporter.stage("reading interactions"):
         kept = read_interactions(sources.interactions, settings.core, settings.columns)
+    if settings.protocol == "temporal":
+        check_moments(kept, sources.interactions)
     test_from = None
     if settings.test_from is not None:
         test_from = kept.times.parse(settings.test_from, "--test-from")
@@ -129,15 +131,16 @@ def _write(
                 "give longer histories, or choose another protocol"
             )
     tables = _tables(kept, split, metadata, features)
-    content = ContentHash()
-    content.add_text(settings.protocol)
+    whole = content_hash(settings.protocol, tables)
     with reporter.stage("writing", len(tables)) as advance:
         for file, table in tables.items():
-            content.add_table(file, table)
-            write_arrow(folder / file, table)
+            if file == TEST_FILE:
+                _write_test(waiting_test_file(name, whole), table)
+            else:
+                write_arrow(folder / file, table)
             advance(1)
     Manifest(
-        content_hash=content.hexdigest(),
+        content_hash=whole,
         counts=Counts(
             users=len(kept.user_ids),
             items=len(kept.item_ids),
@@ -171,6 +174,13 @@ def _write(
             generator=sources.generator,
         ),
     ).write(folder)
+
+
+def _write_test(path: Path, table: pa.Table) -> None:
+    """Write the test part completely or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    write_arrow(partial, table)
+    partial.replace(path)
 
 
 def _features(
@@ -232,7 +242,7 @@ def _tables(
         "development.arrow": pa.table(
             {"user": users, "items": parts[0], "n_valid": split.n_valid.astype(np.int32)}
         ),
-        "test.arrow": pa.table({"user": users, "items": parts[1]}),
+        TEST_FILE: pa.table({"user": users, "items": parts[1]}),
         "items.arrow": metadata.table,
         "users.arrow": pa.table({"user_id": kept.user_ids}),
     }

@@ -195,6 +195,7 @@ def tags_of(name: str, definition: Definition) -> dict[str, str]:
         "mmsr.dataset_hash": definition.dataset_hash,
         "mmsr.protocol": definition.protocol,
         "mmsr.objective": ", ".join(definition.objectives),
+        "mmsr.trainer": definition.trainer,
         **code_tags(),
     }
 

@@ -11,6 +11,7 @@ from mmsr.errors import UserError, unknown
 from mmsr.study.search import Halving, Pruner, Sampler, Tpe
 from mmsr.study.search.defaults import DEFAULT_SPACE
 from mmsr.study.search.dimensions import Dimension
+from mmsr.study.storage.definition import TRAINER
 
 _NOTED = "_mistake"
 T = TypeVar("T")
@@ -136,5 +137,5 @@ class Declaration:
     """Name of another study to learn from; see `mmsr.study.planning.warm_start`."""
     seed: int = 2023
     """Seed of the proposals; the seed of a trial's training is `seed` in its config."""
-    trainer: str = "mmsr.training:train"
+    trainer: str = TRAINER
     """Import path of the training generator, `module:function`."""

@@ -26,7 +26,7 @@ from mmsr.study.planning.site import find_site, open_dataset
 from mmsr.study.search import Pruner
 from mmsr.study.search.defaults import KNOWN_SETTINGS
 from mmsr.study.search.dimensions import meets
-from mmsr.study.search.objectives import read_objectives, settings_for
+from mmsr.study.search.objectives import check_not_of_test, read_objectives, settings_for
 from mmsr.study.search.pruners import chosen_pruner
 from mmsr.study.search.samplers import chosen_sampler
 from mmsr.study.search.space import (
@@ -102,6 +102,7 @@ def make_plan(study: Declaration, options: Options) -> Plan:
             pruner=str(pruner),
             space=space,
             base=base,
+            trainer=study.trainer,
         ),
         against=against,
         known=known,
@@ -147,6 +148,8 @@ def _base(
     fixed = dict(options.settings or {})
     for key in ("dataset", "training.select_by"):
         if key in fixed or key in study.base:
+            if key != "dataset":
+                check_not_of_test(key, fixed.get(key, study.base.get(key)))
             instead = "dataset=" if key == "dataset" else "objective="
             raise UserError(f"{key} cannot be set in a study: use {instead} in the study file")
     config = Config(dataset=dataset).replace(

@@ -15,7 +15,7 @@ from mmsr.study.search import Pruner, Sampler, Tpe
 from mmsr.study.search.objectives import is_cost
 from mmsr.study.search.space import Space, apply
 from mmsr.study.storage.budget import Budget
-from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.workers.messages import Proposal, Task
 from mmsr.study.workers.resources import Resources
@@ -53,7 +53,7 @@ class Plan:
     sampler: Sampler = field(default_factory=Tpe)
     pruner: Pruner | None = None
     seed: int = 2023
-    trainer: str = "mmsr.training:train"
+    trainer: str = TRAINER
     resume: bool = False
 
     @property

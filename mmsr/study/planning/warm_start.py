@@ -122,7 +122,7 @@ def warm_start(
     finished = [row for row in ranked(rows(known.study)) if row.state == "finished"]
     if not finished:
         raise UserError(f"--warm-start {name}: it has no finished trial yet to learn from")
-    problem = _incomparable(known.definition, site.dataset, objectives)
+    problem = _incomparable(known.definition, site.dataset, objectives, study.trainer)
     informing, trying, why = [], [], ""
     for row in finished:
         try:
@@ -202,7 +202,9 @@ def _look_up(name: str, storage: str) -> KnownStudy:
     return look_up(name, storage)
 
 
-def _incomparable(other: Definition, dataset: Dataset, objectives: Sequence[str]) -> str:
+def _incomparable(
+    other: Definition, dataset: Dataset, objectives: Sequence[str], trainer: str
+) -> str:
     """Why the values of another study cannot be compared with this one's; empty if they can."""
     if other.dataset_hash != dataset.content_hash:
         return "other data"
@@ -210,6 +212,8 @@ def _incomparable(other: Definition, dataset: Dataset, objectives: Sequence[str]
         return "other protocol"
     if other.objective != objectives[0]:
         return f"other objective: {other.objective}"
+    if other.trainer != trainer:
+        return f"other trainer: {other.trainer}"
     lacking = [objective for objective in objectives if objective not in other.objectives]
     return f"it has no {' and no '.join(lacking)}" if lacking else ""
 

@@ -38,6 +38,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "dataset": definition.dataset,
         "dataset_hash": definition.dataset_hash,
         "protocol": definition.protocol,
+        "trainer": definition.trainer,
         "objective": definition.objective,
         "objective_value": row.value,
         "against": {name: row.metrics.get(name) for name in definition.against},

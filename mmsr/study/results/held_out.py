@@ -5,7 +5,7 @@ are stored with the study, so asking again opens nothing. Test is opened again o
 
 Each opening is recorded in the study's folder and in its storage. So a driver on another machine,
 whose folder has neither record nor ranks, still knows of it. If it ranks the models again, that
-counts as another opening.
+counts as another opening. The data set has a record of its own: see `mmsr.data.held_out`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mmsr.config import Config
+from mmsr.data.closed import refuse_in_trial
 from mmsr.errors import UserError
 from mmsr.provenance import now
 from mmsr.remote import RemotePath
@@ -86,6 +87,8 @@ def rank_on_test(
     known: KnownStudy,
     trials: Sequence[TrialRow],
     *,
+    who: str,
+    why: str,
     record: Callable[[Opening], None],
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
@@ -97,6 +100,7 @@ def rank_on_test(
     ----------
     known : the study that trained the models.
     trials : the trials whose models are to rank test.
+    who, why : the command, and what it opens test for, as the data set's record states them.
     record : called with the opening before test is opened, to record it in a folder too.
     device : device of the models.
     progress : called with messages for the user.
@@ -108,13 +112,15 @@ def rank_on_test(
 
     Raises
     ------
-    UserError : the data set has other contents, a checkpoint is missing, or the study is being run.
+    UserError : the data set has other contents, a checkpoint is missing, the study is being run,
+        the opening cannot be recorded, or this is a trial's process.
     """
+    refuse_in_trial()
     with known.folder.locked():
         new = [row for row in trials if not is_ranked(known.folder, row.number)]
         if not new:
             return False
-        from mmsr.data import check_test, open_test
+        from mmsr.data.held_out import check_test, open_test
         from mmsr.training import load_best_model
 
         dataset = known.open_dataset()
@@ -124,7 +130,7 @@ def rank_on_test(
         record(opening)
         in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
         known.study.set_user_attr(_OPENED, in_storage)
-        test = open_test(dataset)
+        test = open_test(dataset, who=who, why=why)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
             if row.config is None:  # never so: every finished trial has a config

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from mmsr.config import VALID_METRICS
+from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
 
 ROBUST_AUC = "valid/robust_auc"
@@ -33,11 +34,13 @@ def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
 
     Raises
     ------
-    UserError : none is given, one is unknown, or one is named twice.
+    UserError : none is given, one is unknown or of test, or one is named twice.
     """
     objectives = (given,) if isinstance(given, str) else tuple(given)
     if not objectives:
         raise UserError("objective=[]: give a metric such as 'valid/mrr@20', or several")
+    for objective in objectives:
+        check_not_of_test("objective", objective)
     if objectives[0] not in VALID_METRICS:
         hint = "the first one chooses each trial's best epoch" if len(objectives) > 1 else ""
         raise unknown("objective", str(objectives[0]), VALID_METRICS, hint=hint)
@@ -47,6 +50,22 @@ def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
         if objective in objectives[:place]:
             raise UserError(f"objective {objective!r} is named twice")
     return objectives
+
+
+def check_not_of_test(what: str, metric: object) -> None:
+    """Refuse a metric that is measured on test.
+
+    Parameters
+    ----------
+    what : what the metric was given for.
+    metric : its name.
+
+    Raises
+    ------
+    UserError : it is one of test.
+    """
+    if str(metric).startswith("test"):
+        raise UserError(f"{what} {metric!r}: {RULE}; give a metric such as 'valid/mrr@20'")
 
 
 def settings_for(objectives: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from mmsr import paths
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.provenance import code_version
+from mmsr.study.storage.definition import TRAINER
 from mmsr.study.workers.cluster import is_free
 from mmsr.study.workers.messages import Task
 from mmsr.study.workers.resources import Resources
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 6.0
 """Seconds of training that are timed."""
-_OURS = "mmsr.training:train"
 
 
 class Measured(BaseModel):
@@ -202,13 +202,15 @@ def _measure(task: Task, seconds: float) -> dict[str, Any]:
     """In a worker: run a part of an epoch, or one epoch of a trainer that is not ours."""
     import torch
 
+    from mmsr.data.closed import enter_trial
     from mmsr.study.workers.trial import open_dataset
     from mmsr.training.sample import sample_epoch
 
+    enter_trial("the measuring of a trial")
     os.environ["MMSR_HOME"] = task.home
     config = Config.from_dict(task.config)
     dataset = open_dataset(config.dataset, task.dataset_hash, task.home)
-    if task.trainer == _OURS:
+    if task.trainer == TRAINER:
         cost = sample_epoch(config, dataset, task.device, seconds)
     else:
         cost = _whole_epoch(task, config, dataset)

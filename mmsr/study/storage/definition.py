@@ -16,6 +16,10 @@ TEST_SELECTED = "test-selected"
 """Replaces `valid` in names of metrics that chose epochs on test (`mmsr reproduce`)."""
 
 
+TRAINER = "mmsr.training:train"
+"""Import path of the training generator of trials, unless a study names another."""
+
+
 class Definition(BaseModel):
     """Everything that a study's trials have in common."""
 
@@ -33,6 +37,8 @@ class Definition(BaseModel):
     """Config values that the study does not vary, by dotted key."""
     meaning: int = 1
     """What its names and keys of aggregators mean (`MEANING`); older studies do not say."""
+    trainer: str = TRAINER
+    """Import path of the trials' training generator."""
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -56,6 +62,7 @@ class Definition(BaseModel):
         pruner: str,
         space: Mapping[str, object],
         base: Config,
+        trainer: str = TRAINER,
     ) -> Definition:
         """The definition with these parts; it has no number of threads, which follows the machine.
 
@@ -66,6 +73,7 @@ class Definition(BaseModel):
         pruner : the pruner, in words.
         space : the search space.
         base : the config that it varies.
+        trainer : import path of the training generator.
         """
         skipped = {"dataset", "training.threads", *space}
         return cls(
@@ -78,11 +86,13 @@ class Definition(BaseModel):
             space={key: str(dimension) for key, dimension in space.items()},
             config={key: value for key, value in base.flat().items() if key not in skipped},
             meaning=MEANING,
+            trainer=trainer,
         )
 
     def difference(self, now: Definition) -> str | None:
         """The first difference to the definition `now`, in words; None if there is none."""
-        for what in ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner"):
+        parts = ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner", "trainer")
+        for what in parts:
             then_value, now_value = getattr(self, what), getattr(now, what)
             if then_value != now_value:
                 what = {"dataset_hash": "content of the data set"}.get(what, what)

@@ -17,6 +17,7 @@ from mmsr.study.sizing.packing import settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
 from mmsr.study.storage.database import is_made, open_storage, watching
+from mmsr.study.storage.definition import TRAINER
 from mmsr.study.views.tables import (
     facts,
     settings_text,
@@ -79,8 +80,10 @@ def _existing(plan: Plan) -> Found:
 
 
 def _limits(plan: Plan) -> dict[str, str]:
-    """Budget and warm start, if the study has them."""
+    """Another trainer than mmsr's own, budget and warm start, if the study has them."""
     told = {}
+    if plan.definition.trainer != TRAINER:
+        told["trainer"] = plan.definition.trainer
     if plan.budget.limits:
         told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
     if plan.warm is not None:

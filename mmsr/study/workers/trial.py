@@ -1,7 +1,8 @@
 """A trial as it runs on a worker: train one config, report each epoch with a checkpoint.
 
 The worker opens the development data itself (memory-mapped, so that processes on one node share it)
-and knows neither Optuna nor the tracking server.
+and knows neither Optuna nor the tracking server. Before it loads the trainer, it marks its process
+as a trial's: from then on test is closed to it (see `mmsr.data.closed`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Protocol
 
 from mmsr.config import Config
 from mmsr.data import Dataset
+from mmsr.data.closed import enter_trial
 from mmsr.errors import UserError
 from mmsr.remote import on_this_machine, place
 from mmsr.study.workers.failures import out_of_memory
@@ -66,6 +68,7 @@ def run_trial(settings: dict[str, Any]) -> None:
     from ray import tune
 
     task = Task.model_validate_json(settings["task"])
+    enter_trial(f"trial {task.number}")
     try:
         with _resumption(task, tune.get_checkpoint()) as resume:
             _train(task, resume, tune)

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsr.data import Dataset, ImportSettings, Prefixes, Sources, open_test, prepare
+from mmsr.data import Dataset, ImportSettings, Prefixes, Sources, prepare
+from mmsr.data.held_out import open_test
 from mmsr.data.storage import read_arrow
 from mmsr.errors import UserError
 
@@ -79,6 +81,12 @@ interactions = st.lists(
 )
 
 
+def part_of(home: Path) -> list[list[int]]:
+    """The items of the test part of `d`, read without mmsr."""
+    with pa.memory_map(str(home / "held-out" / "d" / "test.arrow")) as source:
+        return pa.ipc.open_file(source).read_all().column("items").to_pylist()
+
+
 @given(rows=interactions, core=st.integers(2, 5))
 @settings(max_examples=60, deadline=None)
 def test_import_is_what_the_rules_say(rows: list[Row], core: int) -> None:
@@ -97,14 +105,15 @@ def test_import_is_what_the_rules_say(rows: list[Row], core: int) -> None:
         assert examples(dataset, dataset.train()) == expected["train"]
         assert examples(dataset, dataset.valid()) == expected["valid"]
         assert examples(dataset, dataset.development()) == expected["train"] | expected["valid"]
-        assert examples(dataset, open_test(dataset)) == expected["test"]
+        test = open_test(dataset, who="tests", why="the oracle")
+        assert examples(dataset, test) == expected["test"]
         counts = dataset.manifest.counts
         assert counts.users == len(histories)
         assert counts.items == len({item for history in histories.values() for item in history})
         assert counts.interactions == sum(map(len, histories.values()))
         assert counts.train_targets == len(dataset.train())
         assert counts.valid_targets == len(dataset.valid())
-        assert counts.test_targets == len(open_test(dataset))
+        assert counts.test_targets == len(test)
         assert dataset.manifest.history_lengths == Counter(map(len, histories.values()))
         dropped = dataset.manifest.provenance.dropped
         assert dropped.duplicate_interactions == len(rows) - len(set(rows))
@@ -119,8 +128,8 @@ def test_development_file_holds_nothing_of_test(
     path = write_table("rows.csv", purchases)
     dataset = prepare("d", Sources(path), ImportSettings(protocol=protocol)).dataset
     seen = read_arrow(dataset.path / "development.arrow").column("items").to_pylist()
-    held_out = read_arrow(dataset.path / "test.arrow").column("items").to_pylist()
-    test = open_test(dataset)
+    held_out = part_of(home)
+    test = open_test(dataset, who="tests", why="the oracle")
     for user, (ours, theirs) in enumerate(zip(seen, held_out, strict=True)):
         start = test.starts[test.users == user][:1]
         if len(start):
@@ -128,11 +137,14 @@ def test_development_file_holds_nothing_of_test(
             assert test.items[start[0] : start[0] + len(whole)].tolist() == whole
     assert sum(map(len, seen)) + sum(map(len, held_out)) == len(purchases["item_id"])
     # Nothing but open_test needs the test file.
-    (dataset.path / "test.arrow").unlink()
+    assert not list(dataset.path.rglob("test.arrow"))
+    (home / "held-out" / "d" / "test.arrow").unlink()
     again = Dataset.open("d")
     assert len(again.development()) == len(again.train()) + len(again.valid())
-    with pytest.raises(UserError, match=r"cannot read .*test\.arrow"):
-        open_test(again)
+    with pytest.raises(
+        UserError, match=r"lacks its test part .*test\.arrow.*mmsr data import d --interactions"
+    ):
+        open_test(again, who="tests", why="the oracle")
 
 
 def test_order_of_users_in_the_file_changes_nothing(
@@ -153,7 +165,7 @@ def test_ties_in_time_keep_the_order_of_the_file(home: Path, write_table: WriteT
         "timestamp": [5] * 18,
     }
     dataset = prepare("d", Sources(write_table("r.csv", rows)), ImportSettings(core=2)).dataset
-    test = open_test(dataset)
+    test = open_test(dataset, who="tests", why="the oracle")
     history, target = test.batch(np.array([0]), 9)
     assert [dataset.item_ids[item] for item in (*history[0], *target)] == items
 

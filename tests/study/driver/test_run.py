@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from mmsr.config import Config
-from mmsr.data import Dataset, open_test
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test, openings
 from mmsr.errors import UserError
 from mmsr.evaluation import ranking_metrics
 from mmsr.finalize.request import make_final_plan
@@ -57,8 +58,9 @@ def finished(shop_home, tmp_path_factory, driver_class):
     """The study, run while the test file was away."""
     folder = tmp_path_factory.mktemp("run")
     home = folder / "home"
-    shutil.copytree(shop_home / "datasets", home / "datasets")
-    test_file = home / "datasets" / "shop" / "test.arrow"
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
+    test_file = home / "held-out" / "shop" / "test.arrow"
     test_file.rename(folder / "test.arrow")
     script = folder / "small.py"
     script.write_text(STUDY)
@@ -184,7 +186,7 @@ def runs_of_kind(known, kind):
 
 
 def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
-    test_file = finished.home / "datasets" / "shop" / "test.arrow"
+    test_file = finished.home / "held-out" / "shop" / "test.arrow"
     test_file.rename(test_file.with_name("away"))
     code, _, err = mmsr("study", "finalize", "small")
     assert (code, "lacks its test part" in err) == (2, True)
@@ -208,6 +210,10 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert "of it is luck" in out
     assert "test opened 1 time" in out
     assert "best so far" not in out
+    (opening,) = openings(Dataset.open("shop"))
+    chosen = ", ".join(str(one.trial) for one in result.configs)
+    assert opening.who == "mmsr study finalize"
+    assert opening.why == f"study small: trials {chosen}"
 
     # What was ranked is the refit on train + validation of the seed: trained again, it is the same.
     again = config.replace(
@@ -219,7 +225,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     )
     shop = Dataset.open("shop")
     *_, last = train(again, shop, part="development", device="cpu")
-    ranks = rank(last.model, open_test(shop), again)
+    ranks = rank(last.model, open_test(shop, who="tests", why="the oracle"), again)
     found = {f"test/{name}": value for name, value in ranking_metrics(ranks).items()}
     assert result.best.seeds[0].metrics == pytest.approx(found)
 

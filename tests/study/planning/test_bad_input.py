@@ -48,7 +48,7 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"dataset": "toys"}, "mmsr data import toys"),
         ({"dataset": "demo"}, "mmsr data demo"),
         ({"objective": "valid/mrr@21"}, "valid/mrr@20"),
-        ({"objective": "test/mrr@20"}, "unknown objective"),
+        ({"objective": "test/mrr@20"}, "test is closed to trials"),
         ({"trials": 0}, "at least 1"),
         ({"epochs": 0}, "at least 1"),
         ({"epochs": 2.5}, "at least 1"),

@@ -119,6 +119,7 @@ def test_what_the_space_does_not_have_is_left_out(small_study, other):
     ("changes", "why"),
     [
         ({"objective": "valid/hr@5"}, "other objective"),
+        ({"trainer": "json:loads"}, "other trainer: mmsr.training:train"),
         ({"epochs": 5}, "in a setting that this study fixes"),
         (
             {"base": {"model.width": 16, "training.batch_size": 32}},

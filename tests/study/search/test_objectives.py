@@ -165,7 +165,7 @@ def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
         ("cost/parameters", "unknown objective 'cost/parameters'"),
         (["cost/parameters", QUALITY], "unknown objective 'cost/parameters'"),
         ([QUALITY, "cost/parameter"], "did you mean 'cost/parameters'"),
-        ([QUALITY, "test/mrr@20"], "unknown objective 'test/mrr@20'"),
+        ([QUALITY, "test/mrr@20"], "objective 'test/mrr@20': test is closed to trials"),
         ([QUALITY, QUALITY], "named twice"),
         ([QUALITY, 3], "unknown objective '3'"),
     ],

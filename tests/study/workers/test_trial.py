@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from mmsr.config import Config
+from mmsr.data.closed import TRIAL
 from mmsr.errors import UserError
 from mmsr.study.workers.messages import Failure, Task
 from mmsr.study.workers.trial import run_trial
@@ -19,6 +20,8 @@ from mmsr.study.workers.trial import run_trial
 def failure_of(shop, monkeypatch):
     """Run a trial whose training raises; returns what it reports."""
     reports = []
+    monkeypatch.setenv(TRIAL, "")  # so that the mark of a trial goes with the test
+    monkeypatch.delenv(TRIAL)
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
     monkeypatch.setattr("ray.tune.report", lambda told, **_: reports.append(told))
 
@@ -97,6 +100,11 @@ def test_a_machine_with_a_home_of_its_own_is_at_fault(failure_of):
     failure = failure_of(raising)
     assert failure.environment
     assert "set MMSR_HOME to one that all nodes share" in failure.error
+
+
+def test_the_process_is_a_trials_before_its_trainer_is_loaded_and_stays_one(failure_of):
+    assert "no_such_module" in failure_of(trainer="no_such_module:train").error
+    assert os.environ[TRIAL] == "trial 0"
 
 
 def refused(folder):
