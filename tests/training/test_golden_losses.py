@@ -30,6 +30,7 @@ SETTINGS = {
     "model.input_dropout": 0.0,
     "model.aggregator.dropout": 0.0,
     "model.aggregator.scaled": False,
+    "model.aggregator.share_qkv": True,
 }
 CURVES: dict[str, dict[str, Any]] = {
     "gated": {},

@@ -98,7 +98,7 @@ _AUTHORS: Mapping[str, Any] = {
     "model.fusion": "adaptive",
     "model.aggregator.name": "dual_attention",
     "model.aggregator.order": "gated",
-    "model.aggregator.share_qkv": True,
+    "model.aggregator.share_qkv": False,
     "model.aggregator.scaled": False,
     "model.aggregator.negative_slope": 0.1,
     "model.aggregator.heterogeneous_slope": 0.1,
@@ -129,7 +129,7 @@ OWN_SETTINGS: Mapping[str, Any] = {
     "training.averaging": 0.999,
 }
 """The authors' second settings plus input dropout, scores of codes, label smoothing and averaged
-weights: chosen on the validation targets of Toys, measured by `benchmarks/toys_quality.py`."""
+weights: chosen on the validation targets of Toys, measured by `benchmarks/quality.py`."""
 
 KNOWN_SETTINGS = (*AUTHORS_SETTINGS, OWN_SETTINGS)
 """The settings that a study tries first."""

@@ -163,7 +163,8 @@ def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
         if key not in then:
             return f"{key} ({_short(now[key])}) is new in the {what}"
         if then[key] != now[key]:
-            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}"
+            keep = f" (--set {key}={then[key]} keeps it as before)" if what == "config" else ""
+            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}{keep}"
     return None
 
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 ASSET = Path(__file__).parents[2] / "assets" / "interrupted-study.tar.gz"
 LEFT_AT = "/srv/mmsr"
 KEPT = "model.aggregator.heterogeneous_slope=1"
+SHARED = "model.aggregator.share_qkv=True"
 """What dual attention had before it got this knob."""
 FINISHED = {0: 0.5276202205824055, 1: 0.5994146418898139}
 """Value of each trial that had finished, by its number."""
@@ -82,10 +83,17 @@ def place(tmp_path_factory, driver_class):
         curve = dict(before.study.trials[2].intermediate_values)
         driver = driver_class(script, environment)
         _, refused = driver.run("--resume", code=2)
-        out, _ = driver.run("--resume", "--set", KEPT)
+        _, again = driver.run("--resume", "--set", KEPT, code=2)
+        out, _ = driver.run("--resume", "--set", KEPT, "--set", SHARED)
         study = look_up("before").study
         yield SimpleNamespace(
-            home=home, states=states, curve=curve, refused=refused, out=out, study=study
+            home=home,
+            states=states,
+            curve=curve,
+            refused=refused,
+            again=again,
+            out=out,
+            study=study,
         )
 
 
@@ -98,6 +106,10 @@ def test_it_is_refused_as_another_model_unless_that_is_set(place):
     assert "study 'before' exists with another definition" in place.refused
     assert f"--set {KEPT}" in place.refused
     assert len(place.refused.strip().splitlines()) == 1
+
+
+def test_it_is_refused_under_another_default_unless_that_is_set(place):
+    assert f"was True and is False (--set {SHARED} keeps it as before)" in place.again
 
 
 def test_it_goes_on_and_ends(place):

@@ -1,0 +1,155 @@
+"""Ranking quality of MMSR with `OWN_SETTINGS`, on Toys or Beauty, beside the paper's table 2.
+
+For each seed, resumed by the same command if interrupted:
+
+1. training on the training part, with early stopping: validation chooses the number of epochs;
+2. training on train + validation for that number of epochs, with the same seed.
+
+When all seeds are through, their models rank test: one opening, on the data set's record. Test is
+opened for committed settings only. `--train-only` ends before it, so that seeds can be trained in
+several processes, or on several days, and ranked by one command. `--quick` trains tiny models and
+ranks validation instead.
+
+The settings were chosen on validation targets of Toys (`mmsr.study.search.defaults`). The paper's
+figures are the best epoch on test, by each metric for itself; ours never are.
+The step runs in bfloat16 where the processor has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import common
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mmsr import paths
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.data.held_out import open_test
+from mmsr.evaluation import evaluate, ranking_metrics
+from mmsr.study.search.defaults import OWN_SETTINGS
+from mmsr.training import bf16_is_native, load_best_model, read_checkpoint_state, train
+
+SHOWN = ("hr@5", "mrr@5", "hr@20", "mrr@20")
+PAPER = common.ROOT.parent / "shared" / "paper" / "table2_overall.csv"
+BEFORE = {"hr@5": 0.0711, "mrr@5": 0.0465, "hr@20": 0.1242, "mrr@20": 0.0516}
+"""Toys, mean of the same three seeds at commit 1e0c2a8: Q, K and V shared, and no LeakyReLU in
+heterogeneous scores."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = common.parser(__doc__.splitlines()[0])
+    result.add_argument("--dataset", choices=("toys", "beauty"), default="toys")
+    result.add_argument("--seeds", type=int, nargs="+", default=[2023, 2024, 2025])
+    result.add_argument("--train-only", action="store_true", help="train, and leave test closed")
+    return result
+
+
+def config_of(dataset: str, seed: int, quick: bool) -> Config:
+    settings = {**OWN_SETTINGS, "training.bf16": bf16_is_native("cpu")}
+    if quick:
+        settings |= {"training.epochs": 1, "model.width": 16, "graph.max_history": 5}
+    return Config(dataset=dataset, seed=seed).replace(settings)
+
+
+def choose_epochs(config: Config, dataset: Dataset, folder: Path) -> tuple[int, dict[str, float]]:
+    """Best epoch on validation and its metrics."""
+    resume = folder if (folder / "state.json").exists() else None
+    for result in train(config, dataset, resume=resume):
+        result.save_checkpoint(folder)
+        shown = "  ".join(f"{name} {100 * result.metrics[f'valid/{name}']:.3f}" for name in SHOWN)
+        print(f"seed {config.seed}, epoch {result.epoch}: valid {shown} %", flush=True)
+    state = read_checkpoint_state(folder)
+    found = {k: v for k, v in state.best_metrics.items() if k.startswith("valid/")}
+    return state.best_epoch, found
+
+
+def refit(config: Config, dataset: Dataset, folder: Path) -> None:
+    """Train on train + validation for all epochs of the config."""
+    resume = folder if (folder / "state.json").exists() else None
+    for result in train(config, dataset, part="development", resume=resume):
+        result.save_checkpoint(folder)
+        print(f"seed {config.seed}, refit, epoch {result.epoch} of {config.training.epochs}")
+
+
+def published(dataset: str) -> dict[str, float]:
+    """The paper's row, in [0, 1]; nothing where its tables are not beside the project."""
+    if not PAPER.exists():
+        return {}
+    with PAPER.open() as file:
+        return {
+            row["metric"].lower(): float(row["percent"]) / 100
+            for row in csv.DictReader(file)
+            if (row["dataset"].lower(), row["model"]) == (dataset, "MMSR")
+        }
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    name, quick = arguments.dataset, arguments.quick
+    dataset = common.import_if_missing(name)
+    machine = common.machine(seconds=0.5)
+    root = paths.home() / "benchmarks" / f"quality-{'quick' if quick else 'full'}" / name
+    runs: dict[int, tuple[Config, dict[str, float]]] = {}
+    for seed in arguments.seeds:
+        config = config_of(name, seed, quick)
+        epochs, valid = choose_epochs(config, dataset, root / f"{seed}-choose")
+        config = config.replace({"training.epochs": epochs})
+        refit(config, dataset, root / f"{seed}-refit")
+        runs[seed] = config, valid
+    if arguments.train_only:
+        return
+    part, targets = "valid", dataset.valid()
+    if not quick:
+        if common.COMMIT.endswith("+"):
+            sys.exit("test is opened for committed settings only: commit the changes first")
+        why = f"quality with OWN_SETTINGS of commit {common.COMMIT}, seeds {arguments.seeds}"
+        part, targets = "test", open_test(dataset, who=common.command(), why=why)
+    figures: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
+    for seed, (config, valid) in runs.items():
+        model = load_best_model(root / f"{seed}-refit", config, dataset)
+        tested = ranking_metrics(evaluate(model, targets, max_history=config.graph.max_history))
+        figures[f"epochs_{seed}"] = float(config.training.epochs)
+        figures |= {f"chosen_{metric}_{seed}": value for metric, value in valid.items()}
+        figures |= {f"{part}/{metric}_{seed}": value for metric, value in tested.items()}
+        for metric, value in tested.items():
+            found.setdefault(metric, []).append(value)
+    means = {metric: statistics.fmean(values) for metric, values in found.items()}
+    figures |= {f"{part}/{metric}_mean": value for metric, value in means.items()}
+    if len(runs) > 1:
+        figures |= {f"{part}/{m}_std": float(np.std(v, ddof=1)) for m, v in found.items()}
+    paper = published(name)
+    figures |= {f"paper/{metric}": value for metric, value in paper.items()}
+
+    table = Table("", *SHOWN, title=f"MMSR on {name}, {part}, %, mean of {len(runs)} seeds")
+    rows = {"epochs chosen on validation": means, "paper, epochs chosen on test": paper}
+    for label, row in rows.items():
+        table.add_row(label, *(f"{100 * row[m]:.2f}" if m in row else "-" for m in SHOWN))
+    Console().print(table)
+    bars = {
+        f"{part}/{metric}_mean": common.at_least(limit, means[metric])
+        for metric, limit in (BEFORE if name == "toys" else paper).items()
+    }
+    common.write(
+        "quality",
+        figures,
+        bars,
+        arguments.json,
+        machine,
+        seeds=arguments.seeds,
+        settings=dict(OWN_SETTINGS),
+    )
+
+
+if __name__ == "__main__":
+    main()
