@@ -11,6 +11,7 @@ counts as another opening.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -90,6 +91,8 @@ def rank_on_test(
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
     look: Look | None = None,
+    weights: str = "best.safetensors",
+    locked: bool = False,
 ) -> bool:
     """Let the trials' models rank test, except those that have done so before.
 
@@ -101,6 +104,8 @@ def rank_on_test(
     device : device of the models.
     progress : called with messages for the user.
     look : called for each model after it has ranked test.
+    weights : file of the models' weights in the checkpoints.
+    locked : whether this process holds the right to run the study already.
 
     Returns
     -------
@@ -110,7 +115,7 @@ def rank_on_test(
     ------
     UserError : the data set has other contents, a checkpoint is missing, or the study is being run.
     """
-    with known.folder.locked():
+    with nullcontext() if locked else known.folder.locked():
         new = [row for row in trials if not is_ranked(known.folder, row.number)]
         if not new:
             return False
@@ -129,7 +134,7 @@ def rank_on_test(
             progress(f"test: model {place} of {len(new)}")
             if row.config is None:  # never so: every finished trial has a config
                 continue
-            model = load_best_model(folder, row.config, dataset)
+            model = load_best_model(folder, row.config, dataset, weights)
             ranked = Ranked(rank(model, test, row.config, device), test.users)
             if look is not None:
                 look(row, model, test)
