@@ -320,9 +320,9 @@ IMPORTS_BY_NAME = {"study/workers/trial.py"}
 """Who loads a module by a name that a user gives: the trainer."""
 NAMES_A_TRAINER = {
     "finalize/request.py",
+    "reproduce/request.py",
     "study/planning/checks.py",
     "study/planning/declaration.py",
-    "study/planning/make_plan.py",
     "study/planning/plan.py",
     "study/sizing/probe.py",
 }
@@ -367,17 +367,9 @@ def test_the_road_of_a_run_stays_short(path, name):
 READS_TEST = {
     "data/__init__.py",
     "data/dataset.py",
-    "reproduce/select_on_test.py",
     "study/results/held_out.py",
 }
 """Where `open_test` is defined, handed on and called; nobody else may name it."""
-
-NAMES_THE_TRAINER = {
-    "study/planning/make_plan.py",
-    "reproduce/collect.py",
-    "reproduce/request.py",
-}
-"""Who may name the trainer that chooses on test: to refuse it, to run it, to read what it kept."""
 
 
 def names_in(source: str) -> set[str]:
@@ -425,17 +417,12 @@ def test_who_may_open_the_test_part():
     assert who_names("open_test", "test_file") - {"data/manifest.py"} == READS_TEST
 
 
-def test_who_may_name_the_trainer_that_chooses_on_test():
-    trainer = who_names("select_on_test", "train_selecting_on_test", "TEST_SELECTING")
-    assert trainer - {"reproduce/select_on_test.py"} == NAMES_THE_TRAINER
-
-
 def test_a_trial_reaches_nothing_that_opens_the_test_part():
-    # What a worker runs: the trial itself, and the trainer that it loads by name.
+    # What a worker runs: the trial itself, and the trainers that it loads by name.
     reached = reached_from("study/workers/trial.py") | reached_from("training/__init__.py")
-    reached |= reached_from("finalize/training.py")
+    reached |= reached_from("finalize/training.py") | reached_from("reproduce/training.py")
     assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
-    assert reached & (READS_TEST | NAMES_THE_TRAINER) == {"data/__init__.py", "data/dataset.py"}
+    assert reached & READS_TEST == {"data/__init__.py", "data/dataset.py"}
     caller = reached_from("reproduce/select_on_test.py")
     assert "study/results/held_out.py" in caller, "the search does find those that open it"
 

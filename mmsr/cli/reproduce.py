@@ -118,11 +118,14 @@ def reproduce(
         raise UserError(f"--output {str(output)!r} is a file: name a folder")
     console = Console()
     from mmsr.reproduce.figures import check_figure, reproduce_figure
+    from mmsr.reproduce.kept import runs_so_far
     from mmsr.reproduce.view import show_request, show_results
 
     check_figure(request)
     if dry_run:
-        show_request(request, console)
+        folder = output or request.plan.folder.path
+        done = () if request.table.is_figure else runs_so_far(request, folder)[0]
+        show_request(request, console, done)
         return
     from mmsr.reproduce.run import reproduce as run
     from mmsr.study.driver.exit_codes import exit_code

@@ -63,6 +63,22 @@ def flat_config(request: Request, row: Row) -> dict[str, Any]:
     return found
 
 
+def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
+    """The finished runs in files, and when test was opened for the table's own.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    folder : folder of the table's files.
+
+    Raises
+    ------
+    UserError : as `read_kept`.
+    """
+    kept, opened = read_kept(request, folder)
+    return {**take_over(request, folder), **kept}, opened
+
+
 def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
     """The finished runs in the table's own files, and when test was opened for them.
 
@@ -168,6 +184,32 @@ def _other_kind(request: Request, results: Results) -> str | None:
     return None
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that results could not be written to, before anything is run.
+
+    Parameters
+    ----------
+    folder : the folder; created if it is missing.
+
+    Raises
+    ------
+    UserError : it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error.strerror or str(error)) from None
+    if not os.access(folder, os.W_OK):
+        raise _cannot_write(folder, "it is read-only")
+
+
+def _cannot_write(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"cannot write results to {str(folder)!r}: {reason}; give the same command with another "
+        "--output"
+    )
+
+
 def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...]:
     """Write the results and the users' means, each file so that it is complete or not there.
 
@@ -192,17 +234,14 @@ def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...
         path: (results.model_dump_json(indent=1) + "\n").encode(),
         path.with_suffix(".md"): markdown(results).encode(),
     }
+    check_writable(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for file, data in content.items():
             draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
             draft.write_bytes(data)
             draft.replace(file)
     except OSError as error:
-        raise UserError(
-            f"cannot write results to {str(folder)!r}: {error.strerror or error}; give the same "
-            "command with another --output"
-        ) from None
+        raise _cannot_write(folder, error.strerror or str(error)) from None
     return path, path.with_suffix(".md"), _means_file(path)
 
 

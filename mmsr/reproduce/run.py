@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
-from mmsr.reproduce.kept import Runs, read_kept, take_over, write_results
+from mmsr.reproduce.kept import check_writable, runs_so_far, write_results
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.select_on_test import epoch_chooser
@@ -77,8 +77,8 @@ class _Table:
 
     def __init__(self, request: Request, folder: Path, device: str) -> None:
         self._request, self._folder, self._device = request, folder, device
-        kept, self._opened = read_kept(request, folder)
-        self.runs: Runs = {**take_over(request, folder), **kept}
+        self.runs, self._opened = runs_so_far(request, folder)
+        check_writable(folder)
         self._failed: list[tuple[str, SeedFigures]] = []
 
     def add(self, known: KnownStudy, *, running: bool = False) -> None:

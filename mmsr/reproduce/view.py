@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -46,13 +48,16 @@ def show_results(results: Results, console: Console) -> None:
         console.print(line, markup=False, highlight=False, style="dim")
 
 
-def show_request(request: Request, console: Console) -> None:
+def show_request(
+    request: Request, console: Console, done: Collection[tuple[str, int]] = ()
+) -> None:
     """Show what would run (`--dry-run`); nothing is scheduled or written.
 
     Parameters
     ----------
     request : the rows and seeds.
     console : where to show it.
+    done : rows, by label, and seeds whose results are in files.
 
     Raises
     ------
@@ -67,6 +72,8 @@ def show_request(request: Request, console: Console) -> None:
         else _selection(request.label),
         **where(plan),
     }
+    if asked := [key for key in request.runs if key in done]:
+        told["in files"] = f"{', '.join(f'{label}/{seed}' for label, seed in asked)}: not run again"
     console.print(facts(told))
     figure = request.table.is_figure
     column = None if figure else published(request.table.name, plan.dataset.name)
@@ -138,9 +145,10 @@ def _about_runs(results: Results) -> list[str]:
     for row in results.rows:
         lines += [f"{row.label}, seed {seed.seed} failed: {seed.error}" for seed in row.failed]
         for study in sorted({seed.study for seed in row.finished} - {results.study}):
-            seeds = ", ".join(str(one.seed) for one in row.finished if one.study == study)
+            seeds = [str(one.seed) for one in row.finished if one.study == study]
             lines.append(
-                f"{row.label}, seed {seeds}: from study {study}, which ran the same settings"
+                f"{row.label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}: from "
+                f"study {study}, which ran the same settings"
             )
     return lines
 
@@ -162,7 +170,7 @@ def _about_test(results: Results) -> list[str]:
     if not results.test_opened:
         return []
     return [
-        f"test: opened {plural(len(results.test_opened), 'time')} for this table, first "
+        f"test: opened {plural(len(results.test_opened), 'time')} by study {results.study}, first "
         f"{results.test_opened[0]}; `mmsr data describe {results.dataset}` lists all openings of "
         "this data set"
     ]

@@ -81,7 +81,14 @@ def compare_seeds(pairs: Sequence[tuple[Floats, Floats]]) -> list[SeedComparison
     found = [crossed_test(first, second) for first, second in pairs]
     corrected = holm([one.p for one in found])
     return [
-        SeedComparison(**one._asdict(), p_corrected=p)
+        SeedComparison(
+            difference=one.difference,
+            low=one.low,
+            high=one.high,
+            freedom=one.freedom,
+            p=one.p,
+            p_corrected=p,
+        )
         for one, p in zip(found, corrected, strict=True)
     ]
 
