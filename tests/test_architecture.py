@@ -321,8 +321,11 @@ IMPORTS_BY_NAME = {"study/workers/trial.py"}
 """Who loads a module by a name that a user gives: the trainer."""
 NAMES_A_TRAINER = {
     "finalize/request.py",
+    "reproduce/request.py",
     "study/planning/checks.py",
-    "study/planning/make_plan.py",
+    "study/planning/declaration.py",
+    "study/planning/plan.py",
+    "study/sizing/probe.py",
     "study/storage/definition.py",
 }
 """Who may have an import path such as `mmsr.training:train` in a string."""
@@ -365,7 +368,7 @@ def test_the_road_of_a_run_stays_short(path, name):
 
 OPENS_TEST = "data/held_out.py"
 """Where `open_test` is."""
-READS_TEST = {"reproduce/select_on_test.py", "study/results/held_out.py"}
+READS_TEST = {"study/results/held_out.py"}
 """Who calls `open_test`; nobody else may name it, and nobody hands it on."""
 KNOWS_THE_FILE = {
     "data/closed.py",
@@ -377,13 +380,6 @@ KNOWS_THE_FILE = {
 """Who knows the file of a test part: to write it, to move it, to publish it, to refuse it."""
 MARKS_TRIALS = {"data/closed.py", "study/sizing/probe.py", "study/workers/trial.py"}
 """Who names the mark of a trial's process; nobody takes it back."""
-
-NAMES_THE_TRAINER = {
-    "study/planning/make_plan.py",
-    "reproduce/collect.py",
-    "reproduce/request.py",
-}
-"""Who may name the trainer that chooses on test: to refuse it, to run it, to read what it kept."""
 
 
 def names_in(source: str) -> set[str]:
@@ -446,17 +442,12 @@ def test_who_may_mark_a_trial():
     assert who_names("enter_trial", "TRIAL", "MMSR_TRIAL") == MARKS_TRIALS
 
 
-def test_who_may_name_the_trainer_that_chooses_on_test():
-    trainer = who_names("select_on_test", "train_selecting_on_test", "TEST_SELECTING")
-    assert trainer - {"reproduce/select_on_test.py"} == NAMES_THE_TRAINER
-
-
 def test_a_trial_reaches_nothing_that_opens_the_test_part():
-    # What a worker runs: the trial itself, and the trainer that it loads by name.
+    # What a worker runs: the trial itself, and the trainers that it loads by name.
     reached = reached_from("study/workers/trial.py") | reached_from("training/__init__.py")
-    reached |= reached_from("finalize/training.py")
+    reached |= reached_from("finalize/training.py") | reached_from("reproduce/training.py")
     assert {"training/loop.py", "data/dataset.py", "evaluation/ranking.py"} <= reached
-    assert reached & ({OPENS_TEST} | READS_TEST | NAMES_THE_TRAINER) == set()
+    assert reached & ({OPENS_TEST} | READS_TEST) == set()
     caller = reached_from("reproduce/select_on_test.py")
     assert OPENS_TEST in caller, "the search does find the one that opens it"
 

@@ -63,7 +63,8 @@ def reproduce(
             "-o",
             "--output",
             metavar="FOLDER",
-            help="Where results go, as JSON and Markdown. Default: the study's folder.",
+            help="Folder of the results: JSON, Markdown and users' means, which later calls go on "
+            "from. Default: the study's folder.",
         ),
     ] = None,
     name: Annotated[
@@ -83,13 +84,13 @@ def reproduce(
 ) -> None:
     """Run rows of a table or figure of the paper; for tables, show measured beside published.
 
-    All rows and seeds form one study with the same budget for each run: repeating the command
-    resumes it, and more `--rows` or `--seeds` are added to it. Each run trains on the training part
-    and chooses its epoch on validation. When all runs have finished, their models are ranked on
-    test, once. Later calls reuse these ranks and open test only for new rows. Another machine,
-    which lacks the ranks, opens test again; the results say how often it was opened.
+    Rows and seeds of all calls form one study. Each run of a table trains on the training part
+    until validation stops improving, then on train + validation for the chosen number of epochs.
+    When all seeds of a row are done, their models rank test, once, and the files are written. They
+    are the table's state: the same command goes on from them, here or on another machine, and
+    further calls add rows and seeds. Runs that another table has in common are taken over.
 
-    Differences from HAN-GNN are tested over users (Wilcoxon, Holm's correction over rows).
+    Differences from HAN-GNN are tested over users and seeds, from two seeds of both on.
 
     Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
@@ -117,24 +118,25 @@ def reproduce(
         raise UserError(f"--output {str(output)!r} is a file: name a folder")
     console = Console()
     from mmsr.reproduce.figures import check_figure, reproduce_figure
+    from mmsr.reproduce.kept import runs_so_far
     from mmsr.reproduce.view import show_request, show_results
 
     check_figure(request)
     if dry_run:
-        show_request(request, console)
+        folder = output or request.plan.folder.path
+        done = () if request.table.is_figure else runs_so_far(request, folder)[0]
+        show_request(request, console, done)
         return
     from mmsr.reproduce.run import reproduce as run
-    from mmsr.reproduce.run import write_results
     from mmsr.study.driver.exit_codes import exit_code
 
     def all_of_it() -> int:
         if request.table.is_figure:
             return reproduce_figure(request, console, output)
-        code, results = run(request, console)
-        if results is not None:
-            show_results(results, console)
-            for path in write_results(results, output or request.plan.folder.path):
-                console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        code, results, paths = run(request, console, output)
+        show_results(results, console)
+        for path in paths:
+            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
         return code
 
     if code := exit_code(all_of_it):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mmsr.errors import UserError
 from mmsr.provenance import provenance
-from mmsr.reproduce.collect import runs_of
+from mmsr.reproduce.collect import trials_of
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Figure, FigureRow
 from mmsr.reproduce.tables import Row
@@ -58,7 +58,7 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     known = look_up(plan.name, plan.storage, plan.tracking)
     if n_over(known.study, plan.only) < plan.trials:
         return code or FAILED
-    runs = runs_of(request, rows(known.study))
+    runs = trials_of(request, rows(known.study))
     found = {
         row.label: [
             runs[row.label, seed]

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmsr.config import Config
+from mmsr.data.held_out import check_test
 from mmsr.errors import UserError
 from mmsr.numbers import is_whole
 from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
 from mmsr.study.planning.declaration import Declaration, Options
-from mmsr.study.planning.make_plan import TEST_SELECTING, make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.defaults import AUTHORS_SETTINGS
+from mmsr.study.search.space import stored
 from mmsr.study.storage.definition import TEST_SELECTED
 
 SELECTIONS = ("valid", "test")
 LABELS = {"valid": "validation", "test": TEST_SELECTED.upper()}
 """How the best epochs were chosen, as names and results state it."""
+
+TRAINERS = {
+    "valid": "mmsr.reproduce.training:train_and_refit",
+    "test": "mmsr.reproduce.training:train_and_keep_epochs",
+}
+"""Trainers of tables: none of them reads test."""
 
 COMMON: Mapping[str, Any] = {
     key: value
@@ -49,6 +57,27 @@ class Request:
         """How the best epochs are chosen, as results state it."""
         return LABELS[self.select_on]
 
+    @property
+    def runs(self) -> dict[tuple[str, int], Mapping[str, Any]]:
+        """The settings of each row, by label, and seed; the first to run first."""
+        return {
+            (row.label, seed): {**row.settings, "seed": seed}
+            for row in self.table.first_to_run(self.rows)
+            for seed in self.seeds
+        }
+
+    def without(self, done: Container[tuple[str, int]]) -> Request:
+        """The same request, but its study runs only what is not done.
+
+        Parameters
+        ----------
+        done : rows, by label, and seeds.
+        """
+        known = tuple(settings for key, settings in self.runs.items() if key not in done)
+        only = tuple(stored(self.plan.space, settings) for settings in known)
+        plan = dataclasses.replace(self.plan, known=known, only=only, trials=len(known))
+        return dataclasses.replace(self, plan=plan)
+
 
 def make_request(
     table: str,
@@ -74,7 +103,8 @@ def make_request(
 
     Raises
     ------
-    UserError : the first thing that is wrong; nothing was scheduled.
+    UserError : the first thing that is wrong, or a table's data set has no test part; nothing was
+        scheduled.
     """
     options = options or Options()
     found = find_table(table)
@@ -93,17 +123,22 @@ def make_request(
         dataset=dataset,
         space=space,
         base={key: value for key, value in COMMON.items() if key not in space},
-        enqueue=[{**row.settings, "seed": seed} for seed in seeds for row in chosen],
+        enqueue=[
+            {**row.settings, "seed": seed} for row in found.first_to_run(chosen) for seed in seeds
+        ],
         only_enqueued=True,
         pruner=None,
         resources=resources or {"cpu": 1, "gpu": 0},
+        trainer=Declaration.trainer if found.is_figure else TRAINERS[select_on],
     )
     name = options.name or f"{table}-{dataset}"
     if select_on == "test":
         name = f"{name.removesuffix(_SUFFIX)}{_SUFFIX}"
     plan = make_plan(study, dataclasses.replace(options, name=name, settings=settings))
+    if not found.is_figure:
+        check_test(plan.dataset)
     if select_on == "test":
-        plan = _choosing_on_test(plan)
+        plan = _marked(plan)
     return Request(found, chosen, seeds, select_on, plan)
 
 
@@ -124,15 +159,11 @@ def name_of(request: Request, settings: Mapping[str, Any]) -> str:
 _SUFFIX = f"-{TEST_SELECTED.upper()}"
 
 
-def _choosing_on_test(plan: Plan) -> Plan:
-    """The plan with the trainer that reads test, and an objective that says so."""
+def _marked(plan: Plan) -> Plan:
+    """The plan with a definition that says TEST-SELECTED, so that nothing else takes its study."""
     objective = f"{TEST_SELECTED}/{plan.objective.removeprefix('valid/')}"
-    return dataclasses.replace(
-        plan,
-        objective=objective,
-        trainer=TEST_SELECTING,
-        definition=plan.definition.model_copy(update={"objective": objective}),
-    )
+    definition = plan.definition.model_copy(update={"objective": objective})
+    return dataclasses.replace(plan, definition=definition)
 
 
 def _seeds(n_seeds: int, first: Any) -> tuple[int, ...]:

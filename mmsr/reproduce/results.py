@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mmsr.study.results.comparison import Comparison
+from mmsr.study.results.comparison import SeedComparison
 
 
 class _Frozen(BaseModel):
@@ -14,17 +14,25 @@ class _Frozen(BaseModel):
 
 
 class SeedFigures(_Frozen):
-    """One run of a row."""
+    """One run of a row: a seed, trained to choose the epoch, then refitted."""
 
     seed: int
+    study: str
+    """The study that ran it: another table's where the same run was taken over."""
     trial: int
-    """Number of the run in the study."""
+    """Number of the run in that study."""
     error: str | None
     """Why it failed; None if it finished."""
     epochs: int
+    """Epochs on the training part."""
+    chosen_epoch: int | None
+    """The best of them on validation; the refit on train + validation had as many."""
+    stopped_by: str
+    """What ended training on the training part: `patience` or `limit`."""
     best_epochs: dict[str, int]
-    """Tested epoch, by metric; the same for all metrics unless they are TEST-SELECTED."""
+    """Tested epoch of the refit, by metric: the chosen one unless the figures are TEST-SELECTED."""
     training_seconds: float | None
+    """Both stages together."""
     validation: dict[str, float]
     test: dict[str, float]
     """Test metrics in [0, 1]; empty if the run failed."""
@@ -38,14 +46,16 @@ class RowFigures(_Frozen):
     settings: dict[str, Any]
     """Config values that not all rows share, by dotted key."""
     seeds: tuple[SeedFigures, ...]
+    """Empty for a row that was not run yet."""
     mean: dict[str, float]
     """Test metrics, mean over the seeds that finished."""
     std: dict[str, float]
     """Sample standard deviation over them; empty for a single one."""
     published: dict[str, float]
     """The paper's figures in percent, by metric."""
-    comparisons: dict[str, Comparison]
-    """Comparison with the reference, by metric; empty for the reference itself, or without one."""
+    comparisons: dict[str, SeedComparison]
+    """Comparison with the reference, by metric; empty for the reference itself, and where it or
+    the row has fewer than two seeds."""
 
     @property
     def finished(self) -> tuple[SeedFigures, ...]:
@@ -76,27 +86,37 @@ class Results(_Frozen):
     dataset: str
     dataset_hash: str
     protocol: str
+    features: dict[str, str]
+    """Width and source of the items' features, by modality."""
     n_users: int
-    """Number of users with test targets; comparisons are paired over them."""
-    seeds: tuple[int, ...]
+    """Number of users with test targets."""
     epochs: int
-    """Most epochs of every run."""
+    """Most epochs of every run on the training part."""
     patience: int
     config: dict[str, Any]
     """Config values that all rows share, by dotted key."""
     code: dict[str, str]
-    """Commit and versions."""
+    """Commit and versions of the newest call."""
     published_dataset: str
     published_stands_in: bool
     reference: str
     test_opened: tuple[str, ...]
-    """Times of the openings; empty for TEST-SELECTED results, which open test after every epoch."""
+    """Times at which test was opened for these runs."""
     rows: tuple[RowFigures, ...]
 
     @property
     def test_selected(self) -> bool:
         """Whether the best epochs were chosen on test."""
         return self.selection != "validation"
+
+    def settings_of(self, row: RowFigures) -> dict[str, Any]:
+        """The whole config of a row, but data set, seed and threads, by dotted key.
+
+        Parameters
+        ----------
+        row : one of the rows.
+        """
+        return {**self.config, **row.settings}
 
 
 class FigureRow(BaseModel):

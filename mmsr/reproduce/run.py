@@ -1,4 +1,4 @@
-"""Running a reproduction, from its study to its results."""
+"""Running a reproduction, row by row: files are written whenever a row is complete."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmsr.errors import UserError
-from mmsr.reproduce.collect import collect, runs_of
+from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
+from mmsr.reproduce.kept import check_writable, runs_so_far, write_results
 from mmsr.reproduce.request import Request, name_of
-from mmsr.reproduce.results import Results
-from mmsr.reproduce.view import markdown
-from mmsr.study.driver.exit_codes import FAILED
+from mmsr.reproduce.results import Results, SeedFigures
+from mmsr.reproduce.select_on_test import epoch_chooser
+from mmsr.reproduce.training import REFIT
+from mmsr.study.driver.exit_codes import OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
-from mmsr.study.results.held_out import note_opening, rank_on_test
-from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.progress import n_over
+from mmsr.study.results.held_out import (
+    all_openings,
+    is_ranked,
+    note_opening,
+    rank_on_test,
+    read_record,
+)
+from mmsr.study.storage import database
+from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import show_unfinished
 
 
 def reproduce(
-    request: Request, console: Console, device: str = "auto"
-) -> tuple[int, Results | None]:
-    """Train the missing runs, let their models rank test once, and compare the rows.
+    request: Request, console: Console, output: Path | None = None, device: str = "auto"
+) -> tuple[int, Results, tuple[Path, ...]]:
+    """Train the missing runs; whenever a row is complete, rank test with it and write the files.
 
     Every call retries failed runs; test is opened again for these only.
 
@@ -32,70 +39,105 @@ def reproduce(
     ----------
     request : the rows and seeds.
     console : where to show progress.
+    output : folder of the files; None takes the study's folder.
     device : device on which the models rank test.
 
     Returns
     -------
-    The exit code, and the results; None if the study was stopped before all runs were done.
+    The exit code, the results so far, and the paths of their files.
 
     Raises
     ------
-    UserError : the name belongs to another study, the study is being run, or a run needs resources
-        that the cluster lacks.
+    UserError : the name belongs to another study, the study is being run, the files hold other
+        results or cannot be written, or a run needs resources that the cluster lacks.
     """
-    plan = request.plan
-    reporting = Reporting(
-        show_end=show_unfinished,
-        name_of=lambda proposal: name_of(request, proposal.settings),
-    )
-    code = run_plan(plan, reporting, retried=plan.only)
-    known = look_up(plan.name, plan.storage, plan.tracking)
-    if n_over(known.study, plan.only) < plan.trials:
-        return code or FAILED, None
-    runs = runs_of(request, rows(known.study))
-    with console.status("test", spinner="line") as status:
-        finished = [run for run in runs.values() if run.state == "finished"]
-        if finished and not request.test_selected:
+    table = _Table(request, output or request.plan.folder.path, device)
+    left = request.without(table.runs).plan
+    code = OK
+    if left.trials:
+        reporting = Reporting(
+            show_end=show_unfinished,
+            name_of=lambda proposal: name_of(request, proposal.settings),
+            ended=lambda study: table.add(left.as_known(study), running=True),
+        )
+        code = run_plan(left, reporting, retried=left.only)
+    else:
+        console.print(f"study {left.name}: nothing to do, the files have all runs", soft_wrap=True)
+    study = None
+    if left.folder.read_record() is not None:
+        study = database.load_study(database.open_storage(left.storage), left.name)
+    if study is not None:
+        with console.status("test", spinner="line"):
+            table.add(left.as_known(study))
+    return code, *table.write()
+
+
+class _Table:
+    """The table so far: the runs in its files, and those of the study that have ranked test."""
+
+    def __init__(self, request: Request, folder: Path, device: str) -> None:
+        self._request, self._folder, self._device = request, folder, device
+        self.runs, self._opened = runs_so_far(request, folder)
+        check_writable(folder)
+        self._failed: list[tuple[str, SeedFigures]] = []
+
+    def add(self, known: KnownStudy, *, running: bool = False) -> None:
+        """Rank test with the models of complete rows, and write the files if there is a new run.
+
+        Parameters
+        ----------
+        known : the study.
+        running : whether this process is running it: then rows with runs to come have to wait.
+        """
+        trials = trials_of(self._request, rows(known.study))
+        complete = [
+            label
+            for label in {label for label, _ in self._request.runs}
+            if not running or all(self._is_over(key, trials) for key in self._of_row(label))
+        ]
+        finished = {
+            key: trial
+            for key, trial in trials.items()
+            if key not in self.runs and trial.state == "finished"
+        }
+        new = [trial for (label, _), trial in finished.items() if label in complete]
+        if new:
             rank_on_test(
                 known,
-                finished,
+                new,
                 who="mmsr reproduce",
-                why=f"study {known.name}: {len(finished)} runs",
+                why=f"study {known.name}: {len(new)} runs",
                 record=lambda opening: note_opening(known.folder, opening),
-                device=device,
-                progress=status.update,
+                device=self._device,
+                look=epoch_chooser(known) if self._request.test_selected else None,
+                weights=REFIT,
+                locked=running,
             )
-        results = collect(request, known, runs, status.update)
-    return code, results
+        found = {
+            key: finished_run(self._request, known, trial)
+            for key, trial in finished.items()
+            if is_ranked(known.folder, trial.number)
+        }
+        self.runs |= found
+        openings = all_openings(read_record(known.folder).opened, known.study)
+        self._opened = (*self._opened, *(opening.at for opening in openings))
+        self._failed = [
+            (label, failed_run(self._request, trial))
+            for (label, seed), trial in trials.items()
+            if trial.state == "failed" and (label, seed) not in self.runs
+        ]
+        if found and running:
+            self.write()
 
+    def write(self) -> tuple[Results, tuple[Path, ...]]:
+        """Write the results so far; returns them, and the paths of their files."""
+        results = make_results(self._request, self.runs, self._failed, self._opened)
+        return results, write_results(results, self.runs, self._folder)
 
-def write_results(results: Results, folder: Path) -> tuple[Path, Path]:
-    """Write the results as JSON and Markdown, named after the study.
+    def _of_row(self, label: str) -> list[tuple[str, int]]:
+        return [key for key in self._request.runs if key[0] == label]
 
-    Parameters
-    ----------
-    results : the results.
-    folder : where to write; created if it is missing.
-
-    Returns
-    -------
-    The paths of the two files.
-
-    Raises
-    ------
-    UserError : the folder cannot be written.
-    """
-    text = {".json": results.model_dump_json(indent=1) + "\n", ".md": markdown(results)}
-    written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for ending, content in text.items():
-            path = folder / f"{results.study}{ending}"
-            path.write_text(content)
-            written.append(path)
-    except OSError as error:
-        raise UserError(
-            f"cannot write results to {str(folder)!r}: {error.strerror or error}; give the same "
-            "command with another --output"
-        ) from None
-    return written[0], written[1]
+    def _is_over(self, key: tuple[str, int], trials: Trials) -> bool:
+        if key in self.runs:
+            return True
+        return key in trials and trials[key].state in ("finished", "failed")

@@ -1,129 +1,94 @@
-"""Training that chooses its best epoch on test, as the paper's authors did: TEST-SELECTED.
+"""Epochs chosen on test, as the paper's authors chose them: TEST-SELECTED.
 
 Such figures are too good: they are the best of many looks at the test part. They exist only to be
-compared with published figures that were made in the same way. Only `mmsr reproduce --select-on
-test` uses this trainer. All its metrics are named `test-selected/…`, so a study that maximises a
-validation metric cannot use it.
+compared with published figures that were made in the same way. Training does not look: it keeps the
+model of every epoch, and the driver lets all of them rank test when a run is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from mmsr.config import METRICS, Config
-from mmsr.data import Dataset
-from mmsr.data.held_out import open_test
-from mmsr.evaluation import ranking_metrics
-from mmsr.study.results.held_out import rank
-from mmsr.study.storage.definition import TEST_SELECTED
-from mmsr.training import EpochResult, train
+from mmsr.config import METRICS
+from mmsr.errors import UserError
+from mmsr.reproduce.training import EPOCHS
+from mmsr.study.results.held_out import Look, checkpoint_of, rank
+from mmsr.study.storage.folder import StudyFolder
+from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.trials import TrialRow
 
-RANKS_FILE, STATE_FILE = "selected_on_test.safetensors", "selected_on_test.json"
-_USERS = "users"
+if TYPE_CHECKING:
+    from mmsr.data import Prefixes
+    from mmsr.models.mmsr import MMSR
 
-
-class BestOnTest(BaseModel):
-    """The best epoch of each metric so far, as measured on test."""
-
-    model_config = ConfigDict(frozen=True)
-
-    epochs: dict[str, int] = {}
-    values: dict[str, float] = {}
-    improved: int = 0
-    """Newest epoch that was the best so far by any metric."""
-    finished: bool = False
+_USERS, _EPOCHS = "users", "epochs"
 
 
-@dataclass(frozen=True)
-class SelectedOnTest:
-    """The outcome of one epoch; `metrics` and `best_metrics` are measured on test."""
-
-    epoch: int
-    metrics: dict[str, float]
-    best_epoch: int
-    best_metrics: dict[str, float]
-    """Each metric at the epoch where it was best."""
-    finished: bool
-    best: BestOnTest
-    ranks: Mapping[str, NDArray[np.int64]]
-    """Ranks of the test targets at the best epoch of each metric."""
-    users: NDArray[np.int32]
-    _inner: EpochResult
-
-    def save_checkpoint(self, folder: Path) -> None:
-        """Write the model, the best epochs and their ranks to `folder`, which must not exist."""
-        self._inner.save_checkpoint(folder)
-        arrays = {name: ranks.astype(np.int32) for name, ranks in self.ranks.items()}
-        save_file({**arrays, _USERS: self.users}, folder / RANKS_FILE)
-        (folder / STATE_FILE).write_text(self.best.model_dump_json())
-
-
-def train_selecting_on_test(
-    config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
-) -> Iterator[SelectedOnTest]:
-    """Train on train + validation, rank test after every epoch, keep each metric's best epoch.
-
-    Training ends after `config.training.epochs`, or when no metric has improved for
-    `config.training.patience` epochs.
+def epoch_chooser(known: KnownStudy) -> Look:
+    """What lets the models of all epochs of a run rank test, and keeps each metric's best epoch.
 
     Parameters
     ----------
-    config, dataset, device, resume : as for `mmsr.training.train`.
+    known : the study that trained the models.
     """
-    test = open_test(
-        dataset, who="mmsr reproduce --select-on test", why="choosing a run's best epoch on test"
-    )
-    best, ranks = BestOnTest(), dict[str, NDArray[np.int64]]()
-    if resume is not None:
-        best, ranks, _ = read_best(resume)
-    if best.finished:
-        return
-    for result in train(config, dataset, part="development", device=device, resume=resume):
-        now = rank(result.model, test, config)
-        values = ranking_metrics(now)
-        better = [name for name in METRICS if values[name] > best.values.get(name, -1.0)]
-        ranks = {**ranks, **dict.fromkeys(better, now)}
-        improved = result.epoch if better else best.improved
-        best = BestOnTest(
-            epochs={**best.epochs, **dict.fromkeys(better, result.epoch)},
-            values={**best.values, **{name: values[name] for name in better}},
-            improved=improved,
-            finished=result.finished or result.epoch - improved >= config.training.patience,
-        )
-        yield SelectedOnTest(
-            epoch=result.epoch,
-            metrics={**result.metrics, **_named(values)},
-            best_epoch=best.epochs[config.training.select_by.removeprefix("valid/")],
-            best_metrics=_named(best.values),
-            finished=best.finished,
-            best=best,
-            ranks=ranks,
-            users=test.users,
-            _inner=result,
-        )
-        if best.finished:
+
+    def choose(row: TrialRow, model: MMSR, test: Prefixes) -> None:
+        from mmsr.evaluation import ranking_metrics
+        from mmsr.training.checkpoint import load_model
+
+        if row.config is None:  # never so: every finished trial has a config
             return
+        folder = checkpoint_of(known, row)
+        best = dict.fromkeys(METRICS, -1.0)
+        epochs: dict[str, int] = {}
+        ranks: dict[str, NDArray[np.int32]] = {}
+        for epoch, path in enumerate(sorted(folder.glob(EPOCHS)), start=1):
+            load_model(folder, path.name, model)
+            found = rank(model, test, row.config)
+            for name, value in ranking_metrics(found).items():
+                if name in best and value > best[name]:
+                    best[name], epochs[name] = value, epoch
+                    ranks[name] = found.astype(np.int32)
+        chosen = np.array([epochs[name] for name in METRICS], dtype=np.int32)
+        path = _file(known.folder, row.number)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            save_file({**ranks, _USERS: test.users, _EPOCHS: chosen}, path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+    return choose
 
 
-def read_best(folder: Path) -> tuple[BestOnTest, dict[str, NDArray[np.int64]], NDArray[np.int32]]:
-    """The best epochs, their ranks by metric, and the targets' users, from a checkpoint.
+def read_chosen(
+    folder: StudyFolder, number: int
+) -> tuple[dict[str, int], dict[str, NDArray[np.int64]], NDArray[np.int32]]:
+    """The best epochs of a run and their ranks, by metric, and the targets' users.
 
     Parameters
     ----------
-    folder : folder of the checkpoint.
+    folder : the study's folder.
+    number : number of the run.
+
+    Raises
+    ------
+    UserError : they cannot be read.
     """
-    best = BestOnTest.model_validate_json((folder / STATE_FILE).read_text())
-    arrays = load_file(folder / RANKS_FILE)
-    users = arrays.pop(_USERS)
+    path = _file(folder, number)
+    try:
+        arrays = load_file(path)
+        users, epochs = arrays.pop(_USERS), arrays.pop(_EPOCHS)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): remove it to rank again") from None
+    best = dict(zip(METRICS, epochs.tolist(), strict=True))
     return best, {name: ranks.astype(np.int64) for name, ranks in arrays.items()}, users
 
 
-def _named(values: Mapping[str, float]) -> dict[str, float]:
-    return {f"{TEST_SELECTED}/{name}": value for name, value in values.items()}
+def _file(folder: StudyFolder, number: int) -> Path:
+    return folder.path / "tested" / f"selected-{number:05d}.safetensors"

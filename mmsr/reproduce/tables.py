@@ -18,6 +18,11 @@ from mmsr.study.search.dimensions import Choice, Dimension, Int
 
 REFERENCE = "HAN-GNN"
 """The row that the others are compared with: the paper's own model."""
+FIRST_TO_RUN = (
+    *(REFERENCE, "he", "ho", "GAT", "GraphSAGE"),
+    *("hohe", "Synchronous", "w/o e^ty"),
+)
+"""Rows that are run before the others: the reference, and those that the paper argues with."""
 STAND_IN = "Beauty"
 """Published column to show for a data set that the paper's table does not have."""
 MOST_SEED = 2**31 - 1
@@ -58,6 +63,16 @@ class PaperTable:
                     found.append(row.settings[key])
         varied: dict[str, Dimension] = {key: Choice(*found) for key, found in options.items()}
         return {**varied, "seed": Int(0, MOST_SEED)}
+
+    def first_to_run(self, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """Rows in the order in which they are run: those first that tell most.
+
+        Parameters
+        ----------
+        rows : rows of this table, in its order.
+        """
+        place = {label: number for number, label in enumerate(FIRST_TO_RUN)}
+        return tuple(sorted(rows, key=lambda row: place.get(row.label, len(place))))
 
     def choose(self, labels: Sequence[str] | None) -> tuple[Row, ...]:
         """The rows with the given labels, in the table's order.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mmsr.format import markdown_table, seconds
+from mmsr.format import markdown_table, plural, seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
@@ -19,7 +21,8 @@ _TRAINING = (
     "training: time of the runs, which depends on what else their machines were doing; compare "
     "the speed of rows with benchmarks/train_step.py"
 )
-_LOWER, _HIGHER = "↓", "↑"
+_EPOCHS = "epochs: the chosen epoch of each seed"
+_LOWER, _HIGHER, _LIMIT = "↓", "↑", "*"
 
 
 def show_results(results: Results, console: Console) -> None:
@@ -38,19 +41,23 @@ def show_results(results: Results, console: Console) -> None:
         table.add_column(column, justify="left" if column == "row" else "right", no_wrap=True)
     for row in results.rows:
         style = "bold" if row.label == results.reference else "dim" if not row.mean else ""
-        table.add_row(escape(row.label), *_measured(row), *_paper(row), style=style)
+        label = escape(_label(results, row))
+        table.add_row(label, *_measured(row), *_paper(row), style=style)
     console.print(table)
     for line in notes(results):
         console.print(line, markup=False, highlight=False, style="dim")
 
 
-def show_request(request: Request, console: Console) -> None:
+def show_request(
+    request: Request, console: Console, done: Collection[tuple[str, int]] = ()
+) -> None:
     """Show what would run (`--dry-run`); nothing is scheduled or written.
 
     Parameters
     ----------
     request : the rows and seeds.
     console : where to show it.
+    done : rows, by label, and seeds whose results are in files.
 
     Raises
     ------
@@ -65,6 +72,8 @@ def show_request(request: Request, console: Console) -> None:
         else _selection(request.label),
         **where(plan),
     }
+    if asked := [key for key in request.runs if key in done]:
+        told["in files"] = f"{', '.join(f'{label}/{seed}' for label, seed in asked)}: not run again"
     console.print(facts(told))
     figure = request.table.is_figure
     column = None if figure else published(request.table.name, plan.dataset.name)
@@ -89,72 +98,115 @@ def notes(results: Results) -> list[str]:
     ----------
     results : the results.
     """
-    lines = [f"best epochs: {_selection(results.selection)}"]
-    if any(row.comparisons for row in results.rows):
-        lines.append(
-            f"{_LOWER} {_HIGHER}: lower, higher than {results.reference} with p < {LEVEL:g} "
-            f"(Wilcoxon over {results.n_users:,} users' means over seeds, Holm's correction over "
-            "rows): p is about other users, ± about other seeds"
-        )
-    else:
-        lines.append(f"no comparison: it needs {results.reference} and another row with figures")
-    if results.published_stands_in:
-        lines.append(
-            f"paper: its {results.published_dataset} column; {results.table} has none for "
-            f"{results.dataset}"
-        )
-    else:
-        lines.append(f"paper: its {results.published_dataset} column")
+    return [
+        f"best epochs: {_selection(results.selection)}",
+        *_about_seeds(results),
+        *_about_limits(results),
+        _about_tests(results),
+        *_about_runs(results),
+        *_about_the_paper(results),
+        *_about_test(results),
+    ]
+
+
+def _about_seeds(results: Results) -> list[str]:
+    """How many seeds each row has."""
+    labels: dict[int, list[str]] = {}
+    for row in results.rows:
+        if row.finished:
+            labels.setdefault(len(row.finished), []).append(row.label)
+    told = [f"{plural(n, 'seed')}: {', '.join(labels[n])}" for n in sorted(labels, reverse=True)]
+    return ["; ".join(told)] if told else []
+
+
+def _about_limits(results: Results) -> list[str]:
+    if not any(_at_limit(results, row) for row in results.rows):
+        return []
+    return [
+        f"{_LIMIT}: the best epoch of a run is the last one allowed ({results.epochs}), so more "
+        "epochs might improve the row"
+    ]
+
+
+def _about_tests(results: Results) -> str:
+    if not any(row.comparisons for row in results.rows):
+        return f"no arrows: they need two seeds at least of {results.reference} and of a row"
+    return (
+        f"{_LOWER} {_HIGHER}: lower, higher than {results.reference}, p < {LEVEL:g}, for rows with "
+        f"two seeds or more: t-test of the mean over {results.n_users:,} users and all seeds, "
+        "which are crossed random effects; degrees of freedom are Satterthwaite's, Holm's "
+        "correction is over all rows and metrics together"
+    )
+
+
+def _about_runs(results: Results) -> list[str]:
+    """Runs that failed, and those that another study ran."""
+    lines = []
     for row in results.rows:
         lines += [f"{row.label}, seed {seed.seed} failed: {seed.error}" for seed in row.failed]
-    if results.test_opened:
-        times = len(results.test_opened)
-        lines.append(
-            f"test opened {times} time{'s' if times > 1 else ''} for this study, first "
-            f"{results.test_opened[0]}"
-        )
+        for study in sorted({seed.study for seed in row.finished} - {results.study}):
+            seeds = [str(one.seed) for one in row.finished if one.study == study]
+            lines.append(
+                f"{row.label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}: from "
+                f"study {study}, which ran the same settings"
+            )
     return lines
+
+
+def _about_the_paper(results: Results) -> list[str]:
+    """Where a comparison with the published figures limps."""
+    column = f"paper: its {results.published_dataset} column, chosen on test"
+    if results.published_stands_in:
+        column += f"; {results.table} has none for {results.dataset}"
+    features = "; ".join(f"{name} {text}" for name, text in results.features.items()) or "none"
+    return [
+        column,
+        f"features: {features}; the paper's came from ResNet (images) and T5 (text)",
+        "settings: the authors' for all rows; no row was tuned",
+    ]
+
+
+def _about_test(results: Results) -> list[str]:
+    if not results.test_opened:
+        return []
+    return [
+        f"test: opened {plural(len(results.test_opened), 'time')} by study {results.study}, first "
+        f"{results.test_opened[0]}; `mmsr data describe {results.dataset}` lists all openings of "
+        "this data set"
+    ]
 
 
 def markdown(results: Results) -> str:
     """The table, the comparisons and the provenance of `results` as Markdown."""
     paper = (f"paper {_upper(metric)}" for metric in _PUBLISHED)
-    columns = ["row", *map(_upper, COMPARED), *paper, "training"]
+    columns = ["row", "seeds", "epochs", *map(_upper, COMPARED), *paper, "training"]
     body = [
-        [row.label, *_measured(row), *_paper(row), seconds(row.training_seconds)]
+        [
+            _label(results, row),
+            str(len(row.finished)),
+            ", ".join(str(seed.chosen_epoch) for seed in row.finished),
+            *_measured(row),
+            *_paper(row),
+            seconds(row.training_seconds) if row.seeds else "",
+        ]
         for row in results.rows
     ]
     parts = [
         f"# {_heading(results)}",
         markdown_table(columns, body),
-        "\n".join(f"- {line}" for line in (*notes(results), _TRAINING)),
+        "\n".join(f"- {line}" for line in (*notes(results), _EPOCHS, _TRAINING)),
     ]
     if any(row.comparisons for row in results.rows):
-        head = ["row", "metric", "difference, %", "95 % interval, %", "p", "p, corrected"]
-        compared = [
-            [
-                row.label,
-                _upper(metric),
-                f"{100 * one.difference:+.3f}",
-                f"{100 * one.low:+.3f} … {100 * one.high:+.3f}",
-                f"{one.p:.2g}",
-                f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
-            ]
-            for row in results.rows
-            for metric, one in row.comparisons.items()
-        ]
-        parts += [
-            f"## Against {results.reference}, means over users",
-            markdown_table(head, compared),
-        ]
+        parts += [f"## Against {results.reference}", _comparisons(results)]
     versions = ", ".join(f"{name} {value}" for name, value in results.code.items())
+    runs = [seed for row in results.rows for seed in row.finished]
     origin = {
-        "command": f"`{results.command}`",
+        "command": f"`{results.command}` (the newest)",
         "study": results.study,
         "data": f"{results.dataset} ({results.protocol}), {results.dataset_hash}",
-        "seeds": ", ".join(map(str, results.seeds)),
         "epochs": f"at most {results.epochs}, patience {results.patience}",
         "settings of all rows": ", ".join(f"{k} {v}" for k, v in results.config.items()),
+        "commits of the runs": ", ".join(sorted({run.commit or "unknown" for run in runs})),
         "code": versions,
         "made": results.created_at,
     }
@@ -162,25 +214,55 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _comparisons(results: Results) -> str:
+    head = ["row", "metric", "difference, %", "95 % interval, %", "freedom", "p", "p, corrected"]
+    body = [
+        [
+            row.label,
+            _upper(metric),
+            f"{100 * one.difference:+.3f}",
+            f"{100 * one.low:+.3f} … {100 * one.high:+.3f}",
+            f"{one.freedom:.1f}",
+            f"{one.p:.2g}",
+            f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
+        ]
+        for row in results.rows
+        for metric, one in row.comparisons.items()
+    ]
+    return markdown_table(head, body)
+
+
 def _heading(results: Results) -> str:
-    n = len(results.seeds)
-    spread = "mean ± standard deviation" if n > 1 else "one seed, so no spread"
+    several = any(len(row.finished) > 1 for row in results.rows)
+    spread = "mean ± standard deviation over seeds" if several else "one seed, so no spread"
     selected = "TEST-SELECTED " if results.test_selected else ""
     return (
         f"{results.table} ({results.title}) on {results.dataset}: {selected}test figures in %, "
-        f"{spread}" + (f" of {n} seeds" if n > 1 else "")
+        f"{spread}"
     )
 
 
 def _selection(label: str) -> str:
     if label == "validation":
-        return "chosen on validation; test read once, afterwards"
+        return (
+            "chosen on validation; then refitted on train + validation for as many epochs, and "
+            "ranked on test once"
+        )
     return f"{label}: chosen on test, separately for each metric; too good, like the paper's"
+
+
+def _label(results: Results, row: RowFigures) -> str:
+    return f"{row.label}{_LIMIT if _at_limit(results, row) else ''}"
+
+
+def _at_limit(results: Results, row: RowFigures) -> bool:
+    """Whether the best epoch of a run is the last one allowed."""
+    return any(seed.chosen_epoch == results.epochs for seed in row.finished)
 
 
 def _measured(row: RowFigures) -> list[str]:
     if not row.mean:
-        return ["failed", *[""] * (len(COMPARED) - 1)]
+        return ["failed" if row.seeds else "not run yet", *[""] * (len(COMPARED) - 1)]
     return [_cell(row, metric) for metric in COMPARED]
 
 

@@ -89,20 +89,23 @@ def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
     )
 
 
-def load_best_model(folder: Path, config: Config, dataset: Dataset) -> MMSR:
+def load_best_model(
+    folder: Path, config: Config, dataset: Dataset, weights: str = checkpoint.BEST
+) -> MMSR:
     """Load the model of a checkpoint's best epoch, on the CPU.
 
     Parameters
     ----------
     folder : folder of the checkpoint.
     config, dataset : those of the checkpoint.
+    weights : name of the file of the weights, for a checkpoint that holds other models, too.
 
     Raises
     ------
     UserError : the weights are missing or damaged.
     """
     model = new_model(config, dataset)
-    checkpoint.load_model(folder, checkpoint.BEST, model)
+    checkpoint.load_model(folder, weights, model)
     return model
 
 

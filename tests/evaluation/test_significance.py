@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import ttest_ind, ttest_rel
 
 from mmsr.evaluation.significance import (
     bootstrap_interval,
+    crossed_test,
     holm,
     paired_bootstrap,
     paired_wilcoxon,
@@ -186,3 +188,65 @@ def test_values_that_do_not_pair_up():
         paired_bootstrap(np.zeros((2, 2)), np.zeros((2, 2)))
     with pytest.raises(ValueError, match="no users"):
         paired_bootstrap(np.zeros(0), np.zeros(0))
+
+
+def test_seeds_without_users_are_welchs_test():
+    # All users of a run have one value, so only seeds vary.
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=(4, 1)), rng.normal(0.5, 2, size=(3, 1))
+    found = crossed_test(np.repeat(first, 50, axis=1), np.repeat(second, 50, axis=1))
+    expected = ttest_ind(first[:, 0], second[:, 0], equal_var=False)
+    interval = expected.confidence_interval()
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.freedom == pytest.approx(expected.df)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_users_without_seeds_are_the_paired_test():
+    # All runs of a model are equal, so only users vary.
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(size=(2, 40))
+    found = crossed_test(np.tile(first, (2, 1)), np.tile(second, (3, 1)))
+    expected = ttest_rel(first, second)
+    assert found.difference == pytest.approx((first - second).mean())
+    assert (found.p, found.freedom) == pytest.approx((expected.pvalue, 39))
+
+
+def found_at_5_percent(n_seeds, *, seed_effect, effect=0.0, n_users=100, repeats=1500):
+    """How often the crossed test, and one over users alone, find a difference at level .05."""
+    rng = np.random.default_rng(3)
+    crossed = users_alone = 0
+    for _ in range(repeats):
+        users = rng.normal(size=n_users)
+        first, second = (
+            users
+            + rng.normal(0, 0.3, n_users)
+            + rng.normal(0, seed_effect, (n, 1))
+            + rng.normal(0, 0.5, (n, n_users))
+            for n in n_seeds
+        )
+        first += effect
+        crossed += crossed_test(first, second).p < 0.05
+        users_alone += ttest_rel(first.mean(axis=0), second.mean(axis=0)).pvalue < 0.05
+    return crossed / repeats, users_alone / repeats
+
+
+@pytest.mark.parametrize("n_seeds", [(2, 2), (3, 3), (2, 3)])
+def test_a_luckier_seed_is_no_better_model(n_seeds):
+    crossed, users_alone = found_at_5_percent(n_seeds, seed_effect=0.3)
+    assert crossed <= 0.07
+    assert users_alone > 0.3, "this is what seeds do to a test that does not know them"
+
+
+def test_a_real_difference_is_found_where_seeds_do_not_matter():
+    crossed, _ = found_at_5_percent((3, 3), seed_effect=0.0, effect=0.25, repeats=300)
+    assert crossed > 0.9
+
+
+def test_runs_that_cannot_be_tested():
+    with pytest.raises(ValueError, match="pair up"):
+        crossed_test(np.zeros((2, 5)), np.zeros((2, 6)))
+    with pytest.raises(ValueError, match="two seeds"):
+        crossed_test(np.zeros((1, 5)), np.zeros((2, 5)))
+    same = crossed_test(np.ones((2, 5)), np.ones((3, 5)))
+    assert (same.difference, same.p) == (0.0, 1.0)

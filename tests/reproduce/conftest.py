@@ -16,7 +16,7 @@ def request_of(study_home):
 
     def make(table="table3", rows=("GCN", "HAN-GNN"), n_seeds=2, select_on="valid", **options):
         settings = {**SMALL, **options.pop("settings", {})}
-        given = Options(epochs=1, **options, settings=settings)
+        given = Options(**{"epochs": 1, **options}, settings=settings)
         return make_request(
             table, "shop", rows=rows, n_seeds=n_seeds, select_on=select_on, options=given
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mmsr.errors import UserError
-from mmsr.reproduce.request import name_of
+from mmsr.reproduce.request import TRAINERS, name_of
 from mmsr.reproduce.tables import TABLES
-from mmsr.study.planning.make_plan import TEST_SELECTING
+from mmsr.study.planning.declaration import Declaration
 
 
 def test_the_study_is_rows_times_seeds_with_one_budget(request_of):
@@ -16,16 +16,44 @@ def test_the_study_is_rows_times_seeds_with_one_budget(request_of):
     assert plan.name == "table3-shop"
     assert plan.trials == len(plan.only) == 2 * len(TABLES["table3"].rows)
     assert plan.pruner is None
-    assert plan.trainer == "mmsr.training:train"
+    assert plan.trainer == TRAINERS["valid"]
+    assert request_of("fig4", rows=None).plan.trainer == Declaration.trainer
     assert plan.objective == "valid/mrr@20"
     assert request.seeds == (2023, 2024)
     configs = [plan.base.replace(settings) for settings in plan.known]
     assert {config.training.epochs for config in configs} == {1}
     assert {config.graph.links_per_item for config in configs} == {3}
     assert {config.model.width for config in configs} == {8}
-    # Every row once before any row twice, so that an interrupted study shows a whole table.
-    first = [settings["seed"] for settings in plan.known[: len(TABLES["table3"].rows)]]
-    assert set(first) == {2023}
+
+
+def test_rows_are_run_one_after_another_and_those_that_tell_most_first(request_of):
+    def order(request):
+        return [name_of(request, settings) for settings in request.plan.known]
+
+    assert order(request_of(rows=None))[:5] == [
+        *("HAN-GNN, seed 2023", "HAN-GNN, seed 2024", "GAT, seed 2023", "GAT, seed 2024"),
+        "GraphSAGE, seed 2023",
+    ]
+    ablation = [name.partition(",")[0] for name in order(request_of("table4", None, 1))]
+    assert ablation[:6] == ["HAN-GNN", "he", "ho", "hohe", "Synchronous", "w/o e^ty"]
+    assert sorted(ablation) == sorted(row.label for row in TABLES["table4"].rows)
+
+
+def test_what_is_done_is_not_run(small_request):
+    left = small_request.without({("HAN-GNN", 2023), ("GCN", 2024)})
+    assert [name_of(left, one) for one in left.plan.known] == [
+        "HAN-GNN, seed 2024",
+        "GCN, seed 2023",
+    ]
+    assert left.plan.trials == len(left.plan.only) == 2
+    assert left.plan.definition == small_request.plan.definition
+
+
+def test_a_table_needs_the_test_part_and_a_figure_does_not(request_of, study_home):
+    (study_home / "datasets" / "shop" / "test.arrow").unlink()
+    assert request_of("fig4", rows=None).plan.trials
+    with pytest.raises(UserError, match="lacks its test part"):
+        request_of()
 
 
 def test_other_rows_and_seeds_are_the_same_study(request_of):
@@ -47,8 +75,8 @@ def test_selection_on_test_is_another_study_and_says_so(request_of):
     assert chosen.plan.name == "table3-shop-TEST-SELECTED"
     assert request_of(select_on="test", name="mine").plan.name == "mine-TEST-SELECTED"
     assert request_of(select_on="test", name="mine-TEST-SELECTED").plan.name.count("TEST") == 1
-    assert chosen.plan.trainer == TEST_SELECTING != honest.plan.trainer
-    assert chosen.plan.objective == "test-selected/mrr@20"
+    assert chosen.plan.trainer == TRAINERS["test"] != honest.plan.trainer
+    assert chosen.plan.objective == "valid/mrr@20", "trials know no other"
     assert chosen.plan.definition.test_selected
     assert not honest.plan.definition.test_selected
     assert "objective" in honest.plan.definition.difference(chosen.plan.definition)
@@ -56,7 +84,7 @@ def test_selection_on_test_is_another_study_and_says_so(request_of):
 
 def test_a_trial_is_called_by_its_row_and_seed(small_request):
     names = [name_of(small_request, settings) for settings in small_request.plan.known]
-    assert names == [f"{row}, seed {s}" for s in (2023, 2024) for row in ("GCN", "HAN-GNN")]
+    assert names == [f"{row}, seed {s}" for row in ("HAN-GNN", "GCN") for s in (2023, 2024)]
 
 
 @pytest.mark.parametrize(

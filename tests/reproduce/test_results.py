@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import io
 import statistics
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
-from scipy.stats import wilcoxon
 
-from mmsr.reproduce.collect import collect, runs_of
+from mmsr.errors import UserError
+from mmsr.evaluation.significance import crossed_test, holm
+from mmsr.reproduce.collect import failed_run, finished_run, make_results, trials_of
+from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.results import Results
-from mmsr.reproduce.run import write_results
 from mmsr.reproduce.view import markdown, notes, show_results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.storage import database
-from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
 N_USERS, PER_USER = 60, 2
 USERS = np.repeat(np.arange(N_USERS), PER_USER).astype(np.int32)
 BETTER, SAME, WORSE = 0.4, 1.0, 3.0
+SEEDS = (2023, 2024)
 
 
 def ranks_of(seed, factor):
@@ -35,11 +37,11 @@ def ranks_of(seed, factor):
 
 
 @pytest.fixture
-def results_of(request_of, study_home):
-    """Results of a study whose trials failed, or finished with made-up ranks."""
+def table_of(request_of, study_home):
+    """Request, runs and results of a study whose trials failed, or finished with made-up ranks."""
 
-    def make(factors, n_seeds=2):
-        request = request_of(rows=list(factors), n_seeds=n_seeds)
+    def make(factors, n_seeds=2, table="table3", epochs=4, best=2, **options):
+        request = request_of(table, rows=list(factors), n_seeds=n_seeds, epochs=epochs, **options)
         plan = request.plan
         study = database.open_study(
             database.open_storage(plan.storage),
@@ -50,34 +52,50 @@ def results_of(request_of, study_home):
             sampler=plan.sampler.build(0, 0),
             pruner=None,
         )
-        plan.folder.path.mkdir(parents=True)
-        (plan.folder.path / "tested").mkdir()
+        (plan.folder.path / "tested").mkdir(parents=True)
         ledger = Ledger(study, plan.rules(), plan.folder.ray)
-        for settings in plan.known:
+        for (label, seed), settings in request.runs.items():
             proposal = ledger.ask("a")
             assert proposal.settings == settings
-            label = {row.settings["model.aggregator.name"]: row.label for row in request.rows}
-            factor = factors[label[settings["model.aggregator.name"]]]
-            if factor is None or (isinstance(factor, dict) and settings["seed"] not in factor):
+            factor = factors[label]
+            factor = factor.get(seed) if isinstance(factor, dict) else factor
+            if factor is None:
                 ledger.fail("a", Failure(error="out of memory", traceback=""))
                 continue
-            factor = factor[settings["seed"]] if isinstance(factor, dict) else factor
             metrics = {plan.objective: 0.1}
             report = Report(
-                epoch=1,
+                epoch=epochs + best,
                 metrics=metrics,
-                best_epoch=1,
+                best_epoch=best,
                 best_metrics=metrics,
                 finished=True,
                 seconds=5.0,
             )
             ledger.report("a", report)
             file = plan.folder.path / "tested" / f"trial-{proposal.number:05d}.safetensors"
-            save_file({"ranks": ranks_of(settings["seed"], factor), "users": USERS}, file)
-        known = look_up(plan.name, plan.storage)
-        return collect(request, known, runs_of(request, rows(known.study)))
+            save_file({"ranks": ranks_of(seed, factor), "users": USERS}, file)
+        known = plan.as_known(study)
+        trials = trials_of(request, rows(known.study))
+        runs = {
+            key: finished_run(request, known, trial)
+            for key, trial in trials.items()
+            if trial.state == "finished"
+        }
+        failed = [
+            (key[0], failed_run(request, trial))
+            for key, trial in trials.items()
+            if trial.state == "failed"
+        ]
+        results = make_results(request, runs, failed, ["2026-01-02", "2026-01-01"])
+        return SimpleNamespace(request=request, runs=runs, results=results)
 
     return make
+
+
+@pytest.fixture
+def results_of(table_of):
+    """Only the results."""
+    return lambda *arguments, **options: table_of(*arguments, **options).results
 
 
 def shown(results, width):
@@ -101,11 +119,12 @@ def test_figures_are_means_over_seeds(results_of):
         for metric in COMPARED:
             values = [
                 statistics.fmean(contribution(r, metric) for r in ranks_of(seed, factor).tolist())
-                for seed in results.seeds
+                for seed in SEEDS
             ]
             assert row(results, label).mean[metric] == pytest.approx(statistics.fmean(values))
             assert row(results, label).std[metric] == pytest.approx(statistics.stdev(values))
-        assert [seed.best_epochs["mrr@20"] for seed in row(results, label).seeds] == [1, 1]
+        assert [seed.best_epochs["mrr@20"] for seed in row(results, label).seeds] == [2, 2]
+        assert [(one.epochs, one.chosen_epoch) for one in row(results, label).seeds] == [(4, 2)] * 2
         assert row(results, label).training_seconds == 10.0
     assert row(results, "GCN").published == {"hr@5": 5.6348, "mrr@5": 3.163}
     assert results.published_stands_in
@@ -113,33 +132,37 @@ def test_figures_are_means_over_seeds(results_of):
     assert results.selection == "validation"
 
 
-def test_rows_are_compared_over_users_and_corrected_over_rows(results_of):
+def test_rows_are_compared_over_users_and_seeds_and_corrected_all_together(results_of):
     results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME})
 
     def per_user(factor, metric):
-        ranks = np.array([ranks_of(seed, factor) for seed in results.seeds])
+        ranks = np.array([ranks_of(seed, factor) for seed in SEEDS])
         values = np.vectorize(lambda r: contribution(r, metric))(ranks)
-        return values.reshape(len(results.seeds), N_USERS, PER_USER).mean(axis=(0, 2))
+        return values.reshape(len(SEEDS), N_USERS, PER_USER).mean(axis=2)
 
-    for metric in COMPARED:
-        reference = per_user(SAME, metric)
-        differences = {
-            label: per_user(factor, metric) - reference
-            for label, factor in (("GCN", WORSE), ("GAT", BETTER))
-        }
-        p = {
-            label: wilcoxon(np.round(d[np.abs(d) > 1e-9], 9)).pvalue
-            for label, d in differences.items()
-        }
-        smallest = min(p, key=p.get)
-        for label, difference in differences.items():
-            compared = row(results, label).comparisons[metric]
-            assert compared.difference == pytest.approx(difference.mean())
-            assert compared.low <= compared.difference <= compared.high
-            assert compared.p == pytest.approx(p[label])
-            corrected = 2 * p[label] if label == smallest else max(2 * p[smallest], p[label])
-            assert compared.p_corrected == pytest.approx(min(corrected, 1))
+    expected = {
+        (label, metric): crossed_test(per_user(factor, metric), per_user(SAME, metric))
+        for label, factor in (("GCN", WORSE), ("GAT", BETTER))
+        for metric in COMPARED
+    }
+    corrected = holm([one.p for one in expected.values()])
+    for (label, metric), p in zip(expected, corrected, strict=True):
+        compared, one = row(results, label).comparisons[metric], expected[label, metric]
+        assert compared.difference == pytest.approx(one.difference, rel=1e-3)
+        assert compared.low < compared.difference < compared.high
+        assert compared.p == pytest.approx(one.p, rel=0.02)
+        assert compared.p_corrected == pytest.approx(p, rel=0.02)
     assert row(results, "HAN-GNN").comparisons == {}
+    assert row(results, "HGAT").comparisons == {}
+
+
+@pytest.mark.parametrize("one_seed", ["GCN", "HAN-GNN"])
+def test_nothing_is_compared_with_one_seed(results_of, one_seed):
+    factors = {"GCN": WORSE, "HAN-GNN": SAME, one_seed: {2023: WORSE}}
+    results = results_of(factors)
+    assert len(row(results, one_seed).finished) == 1
+    assert all(not row.comparisons for row in results.rows)
+    assert "no arrows: they need two seeds at least of HAN-GNN and of a row" in notes(results)
 
 
 def test_the_table_marks_what_differs(results_of):
@@ -174,7 +197,7 @@ def test_rows_that_failed_are_shown_as_failed(results_of):
 def test_without_the_reference_nothing_is_compared(results_of):
     results = results_of({"GCN": WORSE, "GAT": BETTER})
     assert all(not row.comparisons for row in results.rows)
-    assert any("no comparison" in line for line in notes(results))
+    assert any("no arrows" in line for line in notes(results))
 
 
 def test_one_seed_has_no_spread(results_of):
@@ -189,7 +212,7 @@ def test_the_table_fits_its_terminal(results_of, width):
     table = shown(results, width).split("paper", 1)[1].split("best epochs")[0]
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= width
-    assert len([line for line in table.splitlines() if line.strip()]) == 1 + 1 + 3
+    assert len([line for line in table.splitlines() if line.strip()]) == 1 + 1 + 8
 
 
 def test_settings_are_shared_or_a_rows_own(results_of):
@@ -201,14 +224,98 @@ def test_settings_are_shared_or_a_rows_own(results_of):
     assert {"dataset", "seed", "training.threads"}.isdisjoint(results.config)
 
 
-def test_results_are_written_and_read_back(results_of, tmp_path):
-    results = results_of({"GCN": WORSE, "HAN-GNN": SAME})
-    json_file, markdown_file = write_results(results, tmp_path / "new" / "folder")
-    assert Results.model_validate_json(json_file.read_text()) == results
+def test_rows_that_were_not_run_are_listed_with_the_published_figures(results_of):
+    results = results_of({"HAN-GNN": SAME}, n_seeds=1)
+    for text in (shown(results, 100), markdown(results)):
+        lines = [line for line in text.splitlines() if "not run yet" in line]
+        assert len(lines) == 7
+        assert "5.63" in next(line for line in lines if "GCN" in line)
+
+
+@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, False)])
+def test_a_row_whose_best_epoch_is_the_last_is_marked(results_of, best, marked):
+    results = results_of({"GCN": WORSE, "HAN-GNN": SAME}, best=best)
+    for text in (shown(results, 100), markdown(results)):
+        assert ("GCN*" in text) == marked
+        assert ("the last one allowed (4)" in text) == marked
+
+
+def test_a_run_ends_by_patience_or_by_the_limit(results_of):
+    settings = {"training.patience": 2}
+    results = results_of({"HAN-GNN": SAME}, n_seeds=1, epochs=4, best=2, settings=settings)
+    assert row(results, "HAN-GNN").seeds[0].stopped_by == "patience"
+
+
+def test_the_number_of_seeds_may_differ(results_of):
+    results = results_of({"GCN": {2024: WORSE}, "GAT": SAME, "HAN-GNN": SAME})
+    assert "2 seeds: GAT, HAN-GNN; 1 seed: GCN" in notes(results)
+    assert row(results, "GAT").comparisons
+    assert not row(results, "GCN").comparisons
+
+
+def test_what_limps_is_said(results_of):
+    text = "\n".join(notes(results_of({"HAN-GNN": SAME}, n_seeds=1)))
+    assert "features: image 12 numbers" in text
+    assert "its Beauty column, chosen on test; table3 has none for shop" in text
+    assert "no row was tuned" in text
+    assert "test: opened 2 times by study table3-shop, first 2026-01-01" in text
+
+
+def test_files_are_the_state_of_a_table(table_of, tmp_path):
+    table = table_of({"GCN": WORSE, "GAT": {2023: SAME}, "HAN-GNN": SAME})
+    folder = tmp_path / "new" / "folder"
+    json_file, markdown_file, _ = write_results(table.results, table.runs, folder)
+    assert Results.model_validate_json(json_file.read_text()) == table.results
     text = markdown_file.read_text()
     assert "| GCN | HR@5 |" in text
-    assert results.dataset_hash in text
-    assert results.code["version"] in text
+    assert table.results.dataset_hash in text
+    assert table.results.code["version"] in text
+    runs, opened = read_kept(table.request, folder)
+    assert runs.keys() == table.runs.keys()
+    again = make_results(table.request, runs, [], opened)
+    assert again.rows[0] == table.results.rows[0], "figures and comparisons are the same"
+    assert again.test_opened == table.results.test_opened
+    assert row(again, "GAT").failed == (), "what failed is to be run again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"settings": {"model.width": 16}}, "model.width was 8 and is 16"),
+        ({"epochs": 5}, "training.epochs was 4 and is 5"),
+    ],
+)
+def test_files_of_other_results_are_not_overwritten(table_of, request_of, tmp_path, changes, told):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    write_results(table.results, table.runs, tmp_path)
+    with pytest.raises(UserError, match=told):
+        read_kept(request_of(**{"epochs": 4, **changes}), tmp_path)
+
+
+def test_damaged_files_are_not_overwritten(table_of, tmp_path):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    json_file, _, means = write_results(table.results, table.runs, tmp_path)
+    means.unlink()
+    with pytest.raises(UserError, match="lacks HAN-GNN/2023"):
+        read_kept(table.request, tmp_path)
+    json_file.write_text("{}")
+    with pytest.raises(UserError, match="another version of mmsr wrote it: move it away"):
+        read_kept(table.request, tmp_path)
+
+
+def test_a_row_of_another_table_is_taken_over(table_of, request_of, tmp_path):
+    table = table_of({"GCN": WORSE, "HAN-GNN": SAME})
+    write_results(table.results, table.runs, tmp_path)
+    ablation = request_of("table4", ["HAN-GNN", "he"], epochs=4)
+    found = take_over(ablation, tmp_path)
+    assert found.keys() == {("HAN-GNN", 2023), ("HAN-GNN", 2024)}
+    results = make_results(ablation, found, [], ())
+    assert row(results, "HAN-GNN").mean == row(table.results, "HAN-GNN").mean
+    told = "HAN-GNN, seeds 2023, 2024: from study table3-shop, which ran the same settings"
+    assert told in notes(results)
+    assert take_over(table.request, tmp_path) == {}, "its own file is none of another table"
+    for other in ({"epochs": 5}, {"epochs": 4, "select_on": "test"}):
+        assert take_over(request_of("table4", ["HAN-GNN"], **other), tmp_path) == {}
 
 
 def test_test_selected_results_say_so(results_of):

@@ -1,4 +1,4 @@
-"""Reproductions on Ray, from the command to its files: test is opened once, never by a trial."""
+"""Reproductions on Ray, from the command to its files: row by row, each model tested once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from safetensors.numpy import load_file
 
-from mmsr.config import Config
+from mmsr.config import METRICS, Config
 from mmsr.data import Dataset
 from mmsr.data.held_out import open_test
 from mmsr.errors import UserError
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     *("--set", "model.width=8", "--set", "graph.n_codes=6", "--set", "training.batch_size=32"),
-    *("--dataset", "shop", "--epochs", "1"),
+    *("--set", "training.patience=1", "--dataset", "shop", "--epochs", "2"),
 ]
 
 
@@ -51,22 +52,15 @@ def place(shop_home, tmp_path_factory):
         assert "Traceback" not in done.stdout + done.stderr
         return SimpleNamespace(out=done.stdout, err=done.stderr)
 
-    test_file = home / "held-out" / "shop" / "test.arrow"
-    return SimpleNamespace(home=home, run=run, test_file=test_file, away=folder / "test.arrow")
+    return SimpleNamespace(home=home, run=run, output=folder / "tables")
 
 
 @pytest.fixture(scope="module")
 def honest(place):
-    """Two rows, run while the test file was away, then tested, then asked again."""
+    """Two rows of two seeds."""
     arguments = ("table3", *SMALL, "--seeds", "2", "--rows", "GCN,HAN-GNN")
-    place.test_file.rename(place.away)
-    trained = place.run(*arguments, code=2)
-    shutil.copy(place.away, place.test_file)
-    tested = place.run(*arguments)
-    place.test_file.unlink()
-    again = place.run(*arguments, "--output", str(place.home / "out"))
-    shutil.copy(place.away, place.test_file)
-    return SimpleNamespace(trained=trained, tested=tested, again=again)
+    done = place.run(*arguments, "--output", str(place.output))
+    return SimpleNamespace(arguments=arguments, out=done.out)
 
 
 @pytest.fixture
@@ -79,85 +73,118 @@ def results_in(folder, name):
     return Results.model_validate_json((folder / f"{name}.json").read_text())
 
 
-def test_trials_need_no_test_file(honest):
-    done = [line for line in honest.trained.out.splitlines() if "finished after epoch 1" in line]
-    assert len(done) == 4
-    assert sum("trial GCN, seed 20" in line for line in done) == 2
-    assert honest.trained.err.count("\n") == 1
+def of(results, label):
+    return next(row for row in results.rows if row.label == label)
 
 
-def test_test_is_opened_once_and_only_when_all_are_over(place, honest, known):
-    assert "nothing to do" in honest.tested.out
+def test_a_row_is_tested_when_it_is_complete_and_once(place, honest, known):
     record = json.loads((known.folder.path / "tested.json").read_text())
-    (opening,) = record["opened"]
-    assert sorted(opening["trials"]) == [0, 1, 2, 3]
-    first = results_in(known.folder.path, "table3-shop")
-    again = results_in(place.home / "out", "table3-shop")
-    assert again.rows == first.rows
-    assert again.test_opened == first.test_opened == (opening["at"],)
+    trials = [sorted(opening["trials"]) for opening in record["opened"]]
+    assert trials == [[0, 1], [2, 3]], "HAN-GNN is run first"
+    results = results_in(place.output, "table3-shop")
+    assert results.test_opened == tuple(opening["at"] for opening in record["opened"]) or len(
+        {opening["at"] for opening in record["opened"]}
+    ) == len(results.test_opened)
+    assert "table3 (graph aggregators) on shop" in honest.out
+    assert "TEST-SELECTED" not in honest.out
 
 
-def test_figures_are_those_of_the_best_models(place, honest, known):
-    results = results_in(known.folder.path, "table3-shop")
+def test_figures_are_those_of_refits_for_the_chosen_epochs(place, honest, known):
+    results = results_in(place.output, "table3-shop")
     dataset = Dataset.open("shop")
     test = open_test(dataset, who="tests", why="the oracle")
     base = Config.from_dict(known.study.trials[0].user_attrs["config"])
-    for row in results.rows:
-        for seed in row.seeds:
-            settings = {"model.aggregator.name": row.settings["model.aggregator.name"]}
-            config = base.replace({**settings, "seed": seed.seed})
-            (only,) = train(config, dataset, device="cpu")
-            expected = ranking_metrics(evaluate(only.model, test, max_history=50))
-            assert seed.test == pytest.approx(expected, abs=1e-6)
-            for name, value in seed.validation.items():
-                assert value == pytest.approx(only.metrics[name], abs=1e-6)
+    for label in ("GCN", "HAN-GNN"):
+        row = of(results, label)
+        seed = row.seeds[0]
+        name = row.settings["model.aggregator.name"]
+        config = base.replace({"model.aggregator.name": name, "seed": seed.seed})
+        *_, chosen = train(config, dataset, device="cpu")
+        assert (seed.chosen_epoch, seed.epochs) == (chosen.best_epoch, chosen.epoch)
+        for metric, value in seed.validation.items():
+            assert value == pytest.approx(chosen.best_metrics[metric], abs=1e-6)
+        again = config.replace({"training.epochs": chosen.best_epoch})
+        *_, refit = train(again, dataset, part="development", device="cpu")
+        expected = ranking_metrics(evaluate(refit.model, test, max_history=50))
+        assert seed.test == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_table_is_shown(honest):
-    text = honest.tested.out
-    assert "table3 (graph aggregators) on shop" in text
-    assert "mean ± standard deviation of 2 seeds" in text
-    assert "test opened 1 time" in text
-    assert "TEST-SELECTED" not in text
+def test_files_are_enough_to_go_on_without_the_home(place, honest, known):
+    before = results_in(place.output, "table3-shop")
+    new = place.home.with_name("other")
+    for part in ("datasets", "held-out"):
+        shutil.copytree(place.home / part, new / part)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mmsr.cli.app", "reproduce", *honest.arguments),
+            *("--output", str(place.output)),
+        ],
+        env={**os.environ, "MMSR_HOME": str(new), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stdout
+    assert results_in(place.output, "table3-shop").rows == before.rows
+    assert not (new / "studies" / "table3-shop" / "study.json").exists()
 
 
-def test_a_new_row_is_added_and_tested_alone(place, honest, known):
-    place.run("table3", *SMALL, "--seeds", "1", "--rows", "HAN-GNN,GAT")
+def test_other_rows_with_other_seeds_are_added(place, honest, known):
+    arguments = ("table3", *SMALL, "--output", str(place.output))
+    place.run(*arguments, "--seeds", "1", "--rows", "GAT,HAN-GNN")
     opened = json.loads((known.folder.path / "tested.json").read_text())["opened"]
-    assert [len(opening["trials"]) for opening in opened] == [4, 1]
-    results = results_in(known.folder.path, "table3-shop")
-    assert [row.label for row in results.rows] == ["GAT", "HAN-GNN"]
-    assert len(look_up("table3-shop").study.trials) == 5
+    assert [len(opening["trials"]) for opening in opened] == [2, 2, 1]
+    results = results_in(place.output, "table3-shop")
+    n_seeds = {row.label: len(row.finished) for row in results.rows if row.seeds}
+    assert n_seeds == {"GCN": 2, "GAT": 1, "HAN-GNN": 2}
+    assert of(results, "GCN").comparisons
+    assert not of(results, "GAT").comparisons
 
 
 def test_other_settings_are_refused(place, honest):
+    arguments = ("table3", *SMALL, "--set", "model.width=16", "--output", str(place.output))
+    for more in ([], ["--dry-run"]):
+        err = place.run(*arguments, *more, code=2).err
+        assert "model.width was 8 and is 16" in err
+        assert err.count("\n") == 1
     err = place.run("table3", *SMALL, "--set", "model.width=16", code=2).err
-    assert "model.width was 8 and is 16" in err
-    assert err.count("\n") == 1
+    assert "model.width was 8 and is 16" in err, "the study itself refuses them, too"
 
 
 def test_dry_run_writes_nothing(place, honest):
     before = sorted(place.home.rglob("*"))
-    out = place.run("table4", *SMALL, "--dry-run").out
+    out = place.run("table4", *SMALL, "--output", str(place.output), "--dry-run").out
     assert "10 of table4 (ablation)" in out
+    assert "HAN-GNN/2023, HAN-GNN/2024: not run again" in out
     assert sorted(place.home.rglob("*")) == before
 
 
-def test_selection_on_test_is_a_study_of_its_own(place, monkeypatch):
-    arguments = ("table4", *SMALL, "--seeds", "1", "--rows", "ho,HAN-GNN", "--select-on", "test")
-    out = place.run(*arguments).out
-    assert "TEST-SELECTED test figures" in out
+def test_selection_on_test_ranks_the_models_of_all_epochs(place, monkeypatch):
+    arguments = ("table4", *SMALL, "--seeds", "1", "--rows", "ho", "--select-on", "test")
+    assert "TEST-SELECTED test figures" in place.run(*arguments).out
     monkeypatch.setenv("MMSR_HOME", str(place.home))
     name = "table4-shop-TEST-SELECTED"
     known = look_up(name)
     results = results_in(known.folder.path, name)
     assert results.selection == "TEST-SELECTED"
-    for row in results.rows:
-        (seed,) = row.seeds
-        outcome = known.study.trials[seed.trial].user_attrs["outcome"]
-        kept = outcome["best_metrics"]
-        assert seed.test == {k.partition("/")[2]: v for k, v in kept.items() if "/" in k}
-        assert not [k for k in kept if k.startswith("valid/")]
+    (seed,) = of(results, "ho").seeds
+    assert [name for name in seed.validation if not name.startswith("valid/")] == []
+    dataset = Dataset.open("shop")
+    test = open_test(dataset, who="tests", why="the oracle")
+    config = Config.from_dict(known.study.trials[0].user_attrs["config"])
+    longer = config.replace({"training.epochs": seed.chosen_epoch + config.training.patience})
+    values = [
+        ranking_metrics(evaluate(one.model, test, max_history=50))
+        for one in train(longer, dataset, part="development", device="cpu")
+    ]
+    for metric in METRICS:
+        best = max(one[metric] for one in values)
+        assert seed.test[metric] == pytest.approx(best, abs=1e-6)
+        assert values[seed.best_epochs[metric] - 1][metric] == pytest.approx(best, abs=1e-6)
+    means = load_file(known.folder.path / f"{name}.users.safetensors")
+    assert means.keys() == {"ho/2023"}
     for use in (lambda: make_final_plan(known), lambda: export_best(known)):
         with pytest.raises(UserError, match="TEST-SELECTED"):
             use()

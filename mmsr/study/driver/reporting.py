@@ -180,6 +180,8 @@ class Reporting:
     which trial is the best so far."""
     reporter: Callable[[Plan, optuna.Study, Tracker], TrackingReporter] = StudyReporter
     """Makes the observer that reports to the tracking server."""
+    ended: Callable[[optuna.Study], None] = lambda _: None
+    """Called with the study whenever a trial has ended and its ending is recorded."""
 
 
 def tags_of(name: str, definition: Definition) -> dict[str, str]:

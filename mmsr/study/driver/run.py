@@ -175,7 +175,8 @@ class Driver:
             lost = partial(ledger.halt, "no trial can continue")
             with watched_head(lost, FAILED), self._display:
                 n_trials = self._plan.trials - self._already
-                _tune(self._plan, ledger, n_trials, meter.used_up)
+                ended = partial(self._reporting.ended, self._study)
+                _tune(self._plan, ledger, n_trials, meter.used_up, ended)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -234,11 +235,17 @@ def _state(ledger: Ledger, after: Progress) -> RunState:
     return RunState.FINISHED if after.is_over else RunState.INTERRUPTED
 
 
-def _tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: Callable[[], str | None]) -> None:
+def _tune(
+    plan: Plan,
+    ledger: Ledger,
+    n_trials: int,
+    used_up: Callable[[], str | None],
+    ended: Callable[[], None],
+) -> None:
     """Let Ray Tune run trials until the ledger requests no more."""
     from mmsr.study.driver.tune import make_tuner
 
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
     lost: Callable[[], bool] = capacity.lost if plan.address is None else lambda: False
-    make_tuner(plan, ledger, n_trials, capacity, used_up, lost).fit()
+    make_tuner(plan, ledger, n_trials, capacity, used_up, lost, ended).fit()

@@ -40,6 +40,7 @@ def make_tuner(
     capacity: Callable[[], int],
     used_up: Callable[[], str | None],
     lost: Callable[[], bool],
+    ended: Callable[[], None] = lambda: None,
 ) -> tune.Tuner:
     """Ray Tune, set up to run the trials that a ledger hands out.
 
@@ -51,6 +52,7 @@ def make_tuner(
     capacity : returns how many trials fit on the cluster now.
     used_up : returns which budget is used up, in words; None while none is.
     lost : returns whether no node is left that trials could run on.
+    ended : called when a trial has ended and its ending is recorded.
     """
     return tune.Tuner(
         tune.with_resources(run_trial, plan.resources.for_ray()),
@@ -66,7 +68,7 @@ def make_tuner(
             stop=StopWhenAsked(ledger, used_up),
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
-            callbacks=[StudyCallback(ledger, lost)],
+            callbacks=[StudyCallback(ledger, lost, ended)],
             verbose=0,
         ),
     )
@@ -217,10 +219,16 @@ class StudyCallback(_StaysHere, Callback):
     ----------
     ledger : the study's bookkeeping.
     lost : returns whether no node is left that trials could run on; Tune would wait forever.
+    ended : called when a trial has ended and its ending is recorded.
     """
 
-    def __init__(self, ledger: Ledger, lost: Callable[[], bool]) -> None:
-        self._ledger, self._lost = ledger, lost
+    def __init__(
+        self,
+        ledger: Ledger,
+        lost: Callable[[], bool],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger, self._lost, self._ended = ledger, lost, ended
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Stop the study if all nodes are lost; kill the workers of trials past the time limit."""
@@ -240,10 +248,17 @@ class StudyCallback(_StaysHere, Callback):
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Drop what Tune keeps of a trial that has ended."""
         drop_unread(trial)
+        self._after()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Drop what Tune keeps of a trial that it has given up."""
         drop_unread(trial)
+        self._after()
+
+    def _after(self) -> None:
+        if self._ledger.stop_reason is None:  # else the trial is only interrupted
+            with _kept(self._ledger):
+                self._ended()
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Record that a trial whose worker died resumes from its checkpoint."""

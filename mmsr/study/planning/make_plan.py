@@ -40,9 +40,6 @@ from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.workers.resources import Resources, read_resources
 
-TEST_SELECTING = "mmsr.reproduce.select_on_test:train_selecting_on_test"
-"""Import path of the trainer behind `mmsr reproduce --select-on test`."""
-
 
 def make_plan(study: Declaration, options: Options) -> Plan:
     """Check a study and its options, and return the plan to run; nothing is written.
@@ -57,7 +54,6 @@ def make_plan(study: Declaration, options: Options) -> Plan:
     UserError : the first thing that is wrong.
     """
     check_kinds(study)
-    _check_trainer(study.trainer)
     objectives = read_objectives(study.objective)
     against = tuple(objectives[1:])
     resources = read_resources(study.resources)
@@ -116,12 +112,6 @@ def make_plan(study: Declaration, options: Options) -> Plan:
         trainer=study.trainer,
         resume=options.resume,
     )
-
-
-def _check_trainer(trainer: str) -> None:
-    """Keep ordinary studies from the one trainer that reads the test part."""
-    if trainer.partition(":")[0] == TEST_SELECTING.partition(":")[0]:
-        raise UserError(f"trainer {trainer!r} reads test: only `mmsr reproduce` may use it")
 
 
 def _pruner(study: Declaration, options: Options, against: Sequence[str]) -> Pruner | None:

@@ -45,6 +45,54 @@ class Comparison(BaseModel):
         return self.p_corrected < LEVEL
 
 
+class SeedComparison(BaseModel):
+    """One metric of a model against another, over users and seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    difference: float
+    """Mean over users and seeds, first minus second."""
+    low: float
+    high: float
+    """95 % interval of the difference, for other users and other seeds."""
+    freedom: float
+    """Degrees of freedom of the t-test."""
+    p: float
+    """Two-sided p-value of `mmsr.evaluation.significance.crossed_test`."""
+    p_corrected: float
+    """The same, with Holm's correction over everything compared."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two differ, at level `LEVEL`."""
+        return self.p_corrected < LEVEL
+
+
+def compare_seeds(pairs: Sequence[tuple[Floats, Floats]]) -> list[SeedComparison]:
+    """Compare pairs of models over users and seeds; p-values are corrected for the number of pairs.
+
+    Parameters
+    ----------
+    pairs : two float64 arrays [n_seeds, n_users] for each pair, of two seeds at least; the users
+        are the same, in the same order.
+    """
+    from mmsr.evaluation.significance import crossed_test, holm
+
+    found = [crossed_test(first, second) for first, second in pairs]
+    corrected = holm([one.p for one in found])
+    return [
+        SeedComparison(
+            difference=one.difference,
+            low=one.low,
+            high=one.high,
+            freedom=one.freedom,
+            p=one.p,
+            p_corrected=p,
+        )
+        for one, p in zip(found, corrected, strict=True)
+    ]
+
+
 def compare(pairs: Sequence[tuple[Floats, Floats]]) -> list[Comparison]:
     """Compare pairs of models by one metric; p-values are corrected for the number of pairs.
 

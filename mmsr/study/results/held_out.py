@@ -11,6 +11,7 @@ counts as another opening. The data set has a record of its own: see `mmsr.data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -93,6 +94,8 @@ def rank_on_test(
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
     look: Look | None = None,
+    weights: str = "best.safetensors",
+    locked: bool = False,
 ) -> bool:
     """Let the trials' models rank test, except those that have done so before.
 
@@ -105,6 +108,8 @@ def rank_on_test(
     device : device of the models.
     progress : called with messages for the user.
     look : called for each model after it has ranked test.
+    weights : file of the models' weights in the checkpoints.
+    locked : whether this process holds the right to run the study already.
 
     Returns
     -------
@@ -116,7 +121,7 @@ def rank_on_test(
         the opening cannot be recorded, or this is a trial's process.
     """
     refuse_in_trial()
-    with known.folder.locked():
+    with nullcontext() if locked else known.folder.locked():
         new = [row for row in trials if not is_ranked(known.folder, row.number)]
         if not new:
             return False
@@ -135,7 +140,7 @@ def rank_on_test(
             progress(f"test: model {place} of {len(new)}")
             if row.config is None:  # never so: every finished trial has a config
                 continue
-            model = load_best_model(folder, row.config, dataset)
+            model = load_best_model(folder, row.config, dataset, weights)
             ranked = Ranked(rank(model, test, row.config, device), test.users)
             if look is not None:
                 look(row, model, test)

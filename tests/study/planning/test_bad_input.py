@@ -15,7 +15,7 @@ from mmsr.config import AGGREGATOR_NAMES
 from mmsr.errors import UserError
 from mmsr.study import DEFAULT_SPACE, Choice, Float, Grid, Halving, Int, Study, Tpe
 from mmsr.study.planning.declaration import Options
-from mmsr.study.planning.make_plan import TEST_SELECTING, make_plan
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.database import default_storage
 from mmsr.study.storage.folder import StudyFolder, StudyRecord
 from mmsr.study.workers.resources import Node, Resources
@@ -92,7 +92,6 @@ def refused(small_study, study_home, capsys, monkeypatch):
         ({"sampler": Tpe(startup_trials=-1)}, "at least 0"),
         ({"sampler": Grid()}, "training.learning_rate is continuous"),
         ({"objective": ["valid/mrr@20", "cost/dollars"]}, "unknown objective"),
-        ({"trainer": TEST_SELECTING}, "only `mmsr reproduce` may use it"),
     ],
 )
 def test_a_wrong_study_file(refused, changes, told):

@@ -1,0 +1,264 @@
+"""The files of a reproduced table: they are its state, and a call goes on from them.
+
+`STUDY.json` and `STUDY.md` hold the results. `STUDY.users.safetensors` holds what comparisons need:
+for each run, `ROW/SEED`, an array float16 [n_metrics, n_users] of the users' means. Float16 has
+three digits, which moves a mean over thousands of users by less than its fifth digit.
+
+So finished runs are not repeated where the study's own home is lost, or on another machine that has
+the files. Runs with equal settings and seed are taken over from the files of other tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from mmsr.errors import UserError
+from mmsr.reproduce.request import Request
+from mmsr.reproduce.results import Results, SeedFigures
+from mmsr.reproduce.tables import TABLES, Row
+from mmsr.reproduce.view import markdown
+from mmsr.study.storage.folder import StudyFolder
+
+Means = NDArray[np.float16]
+ELSEWHERE = ("dataset", "seed", "training.threads")
+"""Config keys that are stated elsewhere or follow the machine."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of a row."""
+
+    figures: SeedFigures
+    users: Means
+    """float16 [n_metrics, n_users]: users' means of the metrics that are compared."""
+
+
+Runs = dict[tuple[str, int], Run]
+"""Finished runs by label of their row, and seed."""
+
+
+def flat_config(request: Request, row: Row) -> dict[str, Any]:
+    """The config of a row by dotted key, as JSON has it, without data set, seed and threads.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    row : the row.
+    """
+    flat = request.plan.base.replace(row.settings).flat()
+    found: dict[str, Any] = json.loads(
+        json.dumps({key: value for key, value in flat.items() if key not in ELSEWHERE})
+    )
+    return found
+
+
+def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
+    """The finished runs in files, and when test was opened for the table's own.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    folder : folder of the table's files.
+
+    Raises
+    ------
+    UserError : as `read_kept`.
+    """
+    kept, opened = read_kept(request, folder)
+    return {**take_over(request, folder), **kept}, opened
+
+
+def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
+    """The finished runs in the table's own files, and when test was opened for them.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    folder : folder of the files.
+
+    Raises
+    ------
+    UserError : the files hold other results, which would be overwritten, or cannot be read.
+    """
+    path = folder / f"{request.plan.name}.json"
+    if not path.exists():
+        return {}, ()
+    advice = "move it away, or give another --output or --name"
+    try:
+        results = Results.model_validate_json(path.read_text())
+    except (OSError, ValidationError):
+        raise UserError(
+            f"{path} cannot be read, or another version of mmsr wrote it: {advice}"
+        ) from None
+    difference = _difference(request, results)
+    if difference is not None:
+        raise UserError(f"{path} holds other results ({difference}): {advice}")
+    means = _read_means(_means_file(path))
+    found = {}
+    for row in results.rows:
+        for figures in row.finished:
+            key = (row.label, figures.seed)
+            if key not in means:
+                raise UserError(f"{_means_file(path)} lacks {_name(*key)}: restore it, or {advice}")
+            found[key] = Run(figures, means[key])
+    return found, results.test_opened
+
+
+def take_over(request: Request, output: Path) -> Runs:
+    """Finished runs of other tables that have the settings and seed of a row of this one.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    output : folder of this table's files; the default folders of other tables are searched, too.
+    """
+    own = f"{request.plan.name}.json"
+    folders = [output]
+    for name in TABLES:
+        study = request.plan.name.replace(request.table.name, name, 1)
+        folders.append(StudyFolder(study).path)
+    found: Runs = {}
+    for folder in dict.fromkeys(folders):
+        for path in sorted(folder.glob("*.json")):
+            if path.name != own:
+                found = {**_same_runs(request, path), **found}
+    return found
+
+
+def _same_runs(request: Request, path: Path) -> Runs:
+    """What can be taken over from a file; nothing from one that holds something else."""
+    try:
+        results = Results.model_validate_json(path.read_text())
+        means = _read_means(_means_file(path))
+    except (OSError, ValidationError, UserError):
+        return {}
+    if _other_kind(request, results) is not None:
+        return {}
+    configs = {row.label: flat_config(request, row) for row in request.table.rows}
+    return {
+        (label, figures.seed): Run(figures, means[row.label, figures.seed])
+        for row in results.rows
+        for label, config in configs.items()
+        if results.settings_of(row) == config
+        for figures in row.finished
+        if (row.label, figures.seed) in means
+    }
+
+
+def _difference(request: Request, results: Results) -> str | None:
+    """How results differ from those that are asked for; None if they belong together."""
+    if (other := _other_kind(request, results)) is not None:
+        return other
+    rows = {row.label: row for row in request.table.rows}
+    for row in results.rows:
+        if row.label not in rows:
+            return f"row {row.label}"
+        then, now = results.settings_of(row), flat_config(request, rows[row.label])
+        for key in [*now, *(key for key in then if key not in now)]:
+            if then.get(key) != now.get(key):
+                return f"{row.label}: {key} was {then.get(key)} and is {now.get(key)}"
+    return None
+
+
+def _other_kind(request: Request, results: Results) -> str | None:
+    """The first of data, protocol and selection in which results differ from those asked for."""
+    definition = request.plan.definition
+    for what, then, now in (
+        ("content of the data set", results.dataset_hash[:12], definition.dataset_hash[:12]),
+        ("protocol", results.protocol, definition.protocol),
+        ("selection", results.selection, request.label),
+    ):
+        if then != now:
+            return f"{what} was {then} and is {now}"
+    return None
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that results could not be written to, before anything is run.
+
+    Parameters
+    ----------
+    folder : the folder; created if it is missing.
+
+    Raises
+    ------
+    UserError : it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error.strerror or str(error)) from None
+    if not os.access(folder, os.W_OK):
+        raise _cannot_write(folder, "it is read-only")
+
+
+def _cannot_write(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"cannot write results to {str(folder)!r}: {reason}; give the same command with another "
+        "--output"
+    )
+
+
+def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...]:
+    """Write the results and the users' means, each file so that it is complete or not there.
+
+    Parameters
+    ----------
+    results : the results.
+    runs : the runs that they are made of.
+    folder : where to write; created if it is missing.
+
+    Returns
+    -------
+    The paths of the files: JSON, Markdown, users' means.
+
+    Raises
+    ------
+    UserError : the folder cannot be written.
+    """
+    path = folder / f"{results.study}.json"
+    means = {_name(*key): np.ascontiguousarray(run.users) for key, run in runs.items()}
+    content: Mapping[Path, bytes] = {  # the means first: they must have all that the JSON names
+        _means_file(path): save(means),
+        path: (results.model_dump_json(indent=1) + "\n").encode(),
+        path.with_suffix(".md"): markdown(results).encode(),
+    }
+    check_writable(folder)
+    try:
+        for file, data in content.items():
+            draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+            draft.write_bytes(data)
+            draft.replace(file)
+    except OSError as error:
+        raise _cannot_write(folder, error.strerror or str(error)) from None
+    return path, path.with_suffix(".md"), _means_file(path)
+
+
+def _means_file(path: Path) -> Path:
+    return path.with_suffix(".users.safetensors")
+
+
+def _name(label: str, seed: int) -> str:
+    return f"{label}/{seed}"
+
+
+def _read_means(path: Path) -> dict[tuple[str, int], Means]:
+    if not path.exists():
+        return {}
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it") from None
+    split = {name: name.rpartition("/") for name in arrays}  # a label may have a slash, too
+    return {(split[name][0], int(split[name][2])): array for name, array in arrays.items()}
