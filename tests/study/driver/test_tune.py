@@ -165,3 +165,35 @@ def test_what_nobody_reads_of_a_trial_that_is_over_is_dropped(tune, ending):
     assert over.config == {"number": 0}
     assert "config" not in over.last_result
     assert over.last_result["training_iteration"] == 1
+
+
+def test_a_recorded_ending_is_announced_unless_the_study_is_stopping(tune, monkeypatch):
+    monkeypatch.setattr("mmsr.study.driver.tune.drop_unread", lambda _: None)
+    seen = []
+
+    def ended():
+        seen.append([one.state for one in tune.study.trials])
+
+    callback = StudyCallback(tune.ledger, lambda: False, ended)
+    for name in ("a", "b"):
+        tune.search.suggest(name)
+    tune.scheduler.on_trial_result(None, trial("a"), reported(1, 0.5, finished=True))
+    callback.on_trial_complete(0, [], trial("a"))
+    assert seen == [[TrialState.COMPLETE, TrialState.RUNNING]]
+    tune.ledger.stop("interrupted")
+    callback.on_trial_complete(0, [], trial("b"))
+    assert len(seen) == 1
+
+
+def test_an_error_of_what_follows_an_ending_reaches_the_driver(tune, monkeypatch):
+    monkeypatch.setattr("mmsr.study.driver.tune.drop_unread", lambda _: None)
+
+    def ended():
+        raise OSError("disk full")
+
+    callback = StudyCallback(tune.ledger, lambda: False, ended)
+    tune.search.suggest("a")
+    tune.scheduler.on_trial_result(None, trial("a"), reported(1, 0.5, finished=True))
+    callback.on_trial_complete(0, [], trial("a"))
+    assert str(tune.ledger.broken) == "disk full"
+    assert tune.ledger.stop_reason is not None
