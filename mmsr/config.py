@@ -18,13 +18,13 @@ from mmsr.errors import UserError, unknown
 from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
 from mmsr.model_config import (
     AGGREGATOR_NAMES,
-    AGGREGATORS,
     AggregatorConfig,
     DualAttentionConfig,
     Frozen,
     GcnConfig,
     ModelConfig,
 )
+from mmsr.older_configs import as_meant
 from mmsr.training_config import METRICS, TOP_K, VALID_METRICS, TrainingConfig
 
 __all__ = [
@@ -81,6 +81,20 @@ class Config(Frozen):
             raise UserError(_explain(error, source)) from None
 
     @classmethod
+    def from_stored(cls, values: Mapping[str, Any], source: str = "config") -> Config:
+        """Make a config from one that was stored whole, perhaps by an older mmsr.
+
+        Parameters
+        ----------
+        values, source : as for `from_dict`; aggregators keep the meaning that they had.
+
+        Raises
+        ------
+        UserError : see `from_dict`.
+        """
+        return cls.from_dict(as_meant(values), source)
+
+    @classmethod
     def from_yaml(cls, path: Path, **overrides: Any) -> Config:
         """Read a config file: a plain config, or an exported one, which is under the key `config`.
 
@@ -106,8 +120,7 @@ class Config(Frozen):
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.
 
-        Setting `model.aggregator.name` to another aggregator replaces the old one's own settings
-        with the new one's defaults.
+        Setting `model.aggregator.name` to another aggregator drops the old one's own settings.
 
         Parameters
         ----------
@@ -151,7 +164,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     tree = _read_mapping(path)
     if _is_export(tree):
-        return dict(tree["config"])
+        return as_meant(tree["config"])
     return tree
 
 
@@ -239,8 +252,6 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node = node[parent]
     if leaf == "name" and node.get("name", value) != value:
         node.clear()
-        if isinstance(value, str) and value in AGGREGATORS:
-            node.update(AGGREGATORS[value]().model_dump(mode="json"))
     elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
         raise unknown("config key", key, dict(_leaves(tree)))
     node[leaf] = value

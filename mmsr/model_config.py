@@ -5,12 +5,9 @@ To add an aggregator, add its config class to the union `AggregatorConfig`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from mmsr.older_configs import upgraded_model
 
 
 class Frozen(BaseModel):
@@ -150,12 +147,9 @@ AggregatorConfig = Annotated[
     | TypedGatConfig,
     Field(discriminator="name"),
 ]
-AGGREGATORS: Mapping[str, type[Frozen]] = {
-    variant.model_fields["name"].default: variant
-    for variant in get_args(get_args(AggregatorConfig)[0])
-}
-"""Config class of each aggregator, by name."""
-AGGREGATOR_NAMES = tuple(AGGREGATORS)
+AGGREGATOR_NAMES = tuple(
+    variant.model_fields["name"].default for variant in get_args(get_args(AggregatorConfig)[0])
+)
 
 
 class ModelConfig(Frozen):
@@ -198,11 +192,6 @@ class ModelConfig(Frozen):
     """Add an embedding of the positions where a node occurs (e^po); without it: table 4."""
     type_embedding: bool = True
     """Add an embedding of a node's type (e^ty); without it: table 4."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_it_was_meant(cls, values: Any) -> Any:
-        return upgraded_model(values) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _order_has_neighbours(self) -> ModelConfig:

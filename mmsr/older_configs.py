@@ -1,8 +1,8 @@
 """Configs that an older mmsr stored, read as what they meant then.
 
-Stored configs (of trials, checkpoints and exports) have every key. Some keys of aggregators are
-newer than some of these configs; where such a key is absent, the value of before stands, and not
-today's default. A mapping with fewer keys is what a user wrote, and has today's defaults.
+Stored configs (of trials, checkpoints and exports) have every key of their aggregator. Where one of
+them lacks a key that is newer, the value of before stands, and not today's default. What a user
+writes has today's defaults.
 """
 
 from __future__ import annotations
@@ -20,30 +20,27 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
 }
 """By aggregator, keys that were added, with the values that make it what it was."""
 
-_STORED = {
-    *("width", "layers", "fusion", "aggregator", "readout", "last_n", "scoring"),
-    *("dropout", "input_dropout", "position_embedding", "type_embedding"),
-}
-"""Keys of a stored config's `model` when the aggregators changed; later ones may join them."""
 _OLDER_HGAT = {"name", "dropout", "negative_slope"}
 
 
-def upgraded_model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Say in today's keys and names what a config's `model` meant when it was stored.
+def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in today's keys and names what a stored config meant.
 
     Parameters
     ----------
-    model : the mapping, as it was stored or as a user wrote it.
+    config : the whole tree, as it was stored.
 
     Returns
     -------
     A copy, changed only where an older mmsr stored it.
     """
-    found, aggregator = dict(model), model.get("aggregator")
-    if isinstance(aggregator, Mapping) and model.keys() >= _STORED:
-        name = str(aggregator.get("name"))
-        if name in RENAMED and aggregator.keys() == _OLDER_HGAT:
-            found["aggregator"] = {**aggregator, "name": RENAMED[name]}
-        else:
-            found["aggregator"] = {**BEFORE.get(name, {}), **aggregator}
-    return found
+    model = config.get("model")
+    aggregator = model.get("aggregator") if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping) or not isinstance(aggregator, Mapping):
+        return dict(config)
+    name = str(aggregator.get("name"))
+    if name in RENAMED and aggregator.keys() == _OLDER_HGAT:
+        meant = {**aggregator, "name": RENAMED[name]}
+    else:
+        meant = {**BEFORE.get(name, {}), **aggregator}
+    return {**config, "model": {**model, "aggregator": meant}}

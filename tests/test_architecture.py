@@ -323,9 +323,6 @@ NAMES_A_TRAINER = {
     "finalize/request.py",
     "reproduce/request.py",
     "study/planning/checks.py",
-    "study/planning/declaration.py",
-    "study/planning/plan.py",
-    "study/sizing/probe.py",
     "study/storage/definition.py",
 }
 """Who may have an import path such as `mmsr.training:train` in a string."""

@@ -18,10 +18,10 @@ from mmsr.finalize import DONE
 from mmsr.format import plural
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import check_home, find_site
-from mmsr.study.results.finalized import finals_name
+from mmsr.study.results.finalized import final_record, finals_name
 from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
-from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.progress import Progress, progress_of
@@ -146,16 +146,23 @@ def make_final_plan(
 
     Raises
     ------
-    UserError : the study has trials to run, fewer than `top` of its trials have finished, the data
-        set has other contents or no test part, the study's epochs were chosen on test, or this is a
-        trial's process.
+    UserError : the study has trials to run or a trainer of its own, fewer than `top` of its trials
+        have finished, the data set has other contents or no test part, the study's epochs were
+        chosen on test, or this is a trial's process.
     """
     refuse_in_trial()
     known.check_honest()
     for name, number in (("--seeds", n_seeds), ("--top", top)):
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
-    chosen = _choose(known, top, trials)
+    if known.definition.trainer not in (None, TRAINER):
+        raise UserError(
+            f"study {known.name!r} has a trainer of its own, {known.definition.trainer}, but "
+            f"refits are by {TRAINER}: their test figures would not be those of its trials; refit "
+            "its best config with that trainer, and open test by `mmsr.data.held_out.open_test`"
+        )
+    opened = bool(final_record(known).opened)
+    chosen = _choose(known, top, trials, few=opened)
     progress = progress_of(known.study)
     if not (force or progress.is_over):
         raise UserError(_unfinished(known, progress))
@@ -205,8 +212,11 @@ def make_final_plan(
     )
 
 
-def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen, ...]:
-    """The best finished trials by validation, or the named ones, best first."""
+def _choose(known: KnownStudy, top: int, trials: Sequence[int], *, few: bool) -> tuple[Chosen, ...]:
+    """The best finished trials by validation, or the named ones, best first.
+
+    With `few` there may be fewer than `top`: older versions opened test for those that there were.
+    """
     found = rows(known.study)
     finished = [row for row in ranked(found) if row.state == "finished" and row.config is not None]
     if not finished:
@@ -225,7 +235,7 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen,
         wanted = row.number in trials if trials else len(chosen) < top
         if wanted and row.config is not None and row.config not in [one.config for one in chosen]:
             chosen.append(Chosen(row, row.config))
-    if not trials and len(chosen) < top:
+    if not (trials or few) and len(chosen) < top:
         raise UserError(
             f"--top {top}: study {known.name!r} has {plural(len(chosen), 'finished config')}, so "
             f"give at most --top {len(chosen)}, or run more trials first"

@@ -189,7 +189,7 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
     UserError : it belongs to another run; continuing would mix two.
     """
     state = read_checkpoint_state(folder)
-    theirs = Config.from_dict(state.config, source=str(folder / STATE)).flat()
+    theirs = Config.from_stored(state.config, source=str(folder / STATE)).flat()
     for key, ours in config.flat().items():
         if theirs[key] != ours:
             raise UserError(

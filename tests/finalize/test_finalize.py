@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import statistics
@@ -181,6 +182,15 @@ def test_no_more_configs_are_asked_for_than_have_finished(known):
     with pytest.raises(UserError, match=r"--top 5: study 'small' has 3 finished configs.*--top 3"):
         make_final_plan(known, top=5)
     assert len(make_final_plan(known, trials=[0], top=5).chosen) == 1, "trials were named"
+    opened = (Opening(at="2026-01-01T00:00:00+00:00", trials=(0,)),)
+    known.folder.write("finalized.json", FinalRecord(opened=opened).model_dump_json())
+    assert len(make_final_plan(known, top=5).chosen) == 3, "an older version opened test for them"
+
+
+def test_a_study_with_a_trainer_of_its_own_is_refused(known):
+    own = known.definition.model_copy(update={"trainer": "mine:train"})
+    with pytest.raises(UserError, match="has a trainer of its own, mine:train, but refits are by"):
+        make_final_plan(dataclasses.replace(known, definition=own))
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_what_is_done_is_not_run(small_request):
 
 
 def test_a_table_needs_the_test_part_and_a_figure_does_not(request_of, study_home):
-    (study_home / "datasets" / "shop" / "test.arrow").unlink()
+    (study_home / "held-out" / "shop" / "test.arrow").unlink()
     assert request_of("fig4", rows=None).plan.trials
     with pytest.raises(UserError, match="lacks its test part"):
         request_of()

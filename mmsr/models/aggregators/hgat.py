@@ -1,7 +1,6 @@
 """Attention over node types, then over nodes (HGAT).
 
-Shapes: B batch, N nodes, Q query nodes, D width, T node types, X an axis
-of several vectors.
+Shapes: B batch, N nodes, Q query nodes, D width, T node types, X an axis of several vectors.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _of_run(folder: Path) -> Subject:
             f"{str(folder)!r} was trained on validation targets too, so they would flatter it: "
             "name a run of `mmsr train`, or a study"
         )
-    config = Config.from_dict(state.config, source=str(folder / "state.json"))
+    config = Config.from_stored(state.config, source=str(folder / "state.json"))
     dataset = Dataset.open(config.dataset)
     if dataset.content_hash != state.dataset_hash:
         raise UserError(

@@ -119,7 +119,8 @@ AUTHORS_SETTINGS: tuple[Mapping[str, Any], ...] = (
     {"graph.n_codes": 20, "graph.links_per_item": 1, **_AUTHORS},
     {"graph.n_codes": 30, "graph.links_per_item": 3, **_AUTHORS},
 )
-"""What the paper's authors used: 20 codes and 1 link, 30 codes and 3 links per item."""
+"""What the paper's authors used: 20 codes and 1 link, 30 codes and 3 links per item; but with Q, K
+and V as the paper prints them (`docs/deviations.md`)."""
 
 OWN_SETTINGS: Mapping[str, Any] = {
     **AUTHORS_SETTINGS[1],

@@ -55,4 +55,4 @@ def is_invalid(trial: FrozenTrial) -> bool:
 def config_of(trial: FrozenTrial | Trial) -> Config | None:
     """The config that `trial` ran with; None if it has not been handed out yet."""
     tree = trial.user_attrs.get(CONFIG)
-    return None if tree is None else Config.from_dict(tree)
+    return None if tree is None else Config.from_stored(tree)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,23 +99,30 @@ class Definition(BaseModel):
             if then_value != now_value:
                 what = {"dataset_hash": "content of the data set"}.get(what, what)
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"
-        for key, dimension in now.space.items():
-            if key not in self.space and key in self.config:
-                return (
-                    f"{key} ({_short(dimension)}) is new in the space (--set "
-                    f"{key}={self.config[key]} keeps it fixed as before)"
-                )
+        hopeless, kept = _as_meant(self, now) if self.meaning < now.meaning else (None, {})
+        if hopeless is not None:
+            return hopeless
         # Config keys that were added to mmsr since the study was made had their defaults then.
-        then = {**{k: v for k, v in _defaults().items() if k in now.config}, **self.config}
-        if self.meaning < now.meaning:
-            if (change := _other_aggregator(self, now)) is not None:
-                return change
-            then |= {key: now.config[key] for _, key, _ in _ADDED if key in now.config}
-            if then.get(_NAME) in RENAMED:
-                then[_NAME] = RENAMED[then[_NAME]]
-        return _difference("space", self.space, now.space) or _difference(
-            "config", then, now.config
-        )
+        defaults = {key: value for key, value in _defaults().items() if key in now.config}
+        then = {**defaults, **self.config, **kept}
+        freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
+        space = {key: value for key, value in now.space.items() if key not in freed}
+        config = {key: value for key, value in then.items() if key not in freed}
+        if then.get(_NAME) != now.config.get(_NAME, then.get(_NAME)):
+            changed, lost = [_NAME], None  # other keys follow from the name
+        else:
+            lost = _lost("space", self.space, space) or _lost("config", config, now.config)
+            changed = [key for key in config if config[key] != now.config.get(key)]
+            if _varied(now) and _defaults()[_NAME] not in _varied(now):  # no trial has the base's
+                changed = [key for key in changed if not key.startswith("model.aggregator.")]
+        if lost is not None:
+            return lost
+        words = [f"{key} ({_short(value)}) is new in the space" for key, value in freed.items()]
+        words += [_changed(key, then[key], now.config[key]) for key in changed]
+        if not words:
+            return None
+        sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
+        return f"config: {'; '.join(words)} ({sets} keeps the study as it was)"
 
 
 def _defaults() -> dict[str, Any]:
@@ -129,43 +138,58 @@ _ADDED = [
 """Keys that aggregators got since, with the value that makes them what they were."""
 
 
-def _other_aggregator(then: Definition, now: Definition) -> str | None:
-    """Which aggregator of an older study is another one now, and how to keep the study."""
-    fixed = then.config.get(_NAME)
-    varied = [option.split()[0] for option in then.space.get(_NAME, "").split(" | ") if option]
+def _varied(definition: Definition) -> list[str]:
+    """The aggregators that the space has."""
+    options = definition.space.get(_NAME, "").split(" | ")
+    return [option.split()[0] for option in options if option]
+
+
+def _as_meant(then: Definition, now: Definition) -> tuple[str | None, dict[str, Any]]:
+    """Why an older study cannot go on; else the config values that its aggregators had."""
+    fixed, varied = then.config.get(_NAME), _varied(then)
+    kept: dict[str, Any] = {_NAME: RENAMED[fixed]} if fixed in RENAMED else {}
     for old, new in RENAMED.items():
-        what = f"{old} is another model now, and what it was is called {new}"
-        if fixed == old and now.config.get(_NAME) == old:
-            return f"{_NAME}: {what} (--set {_NAME}={new} keeps the study as it was)"
         if old in varied:
-            return f"{_NAME} in the space: {what}; the study cannot go on"
+            return (
+                f"{_NAME} in the space: {old} is another model now, and what it was is called "
+                f"{new}; the study cannot go on"
+            ), {}
     for aggregator, key, value in _ADDED:
         if aggregator not in (fixed, *varied) or key in then.config or key in then.space:
             continue
-        keep = f"--set {key}={value} keeps the study as it was"
-        if key in now.config:
-            if now.config[key] != value:
-                return f"config: {key} was {value} and is {_short(now.config[key])} ({keep})"
-        elif key in now.space and aggregator in (fixed, _defaults()[_NAME]):
-            return f"{key} ({_short(now.space[key])}) is new in the space ({keep})"
+        can_be_set = aggregator in (fixed, _defaults()[_NAME])
+        if key in now.config or (key in now.space and can_be_set):
+            kept[key] = value
         elif aggregator in varied:
             return (
                 f"{_NAME} in the space: {aggregator} had {key}={value}, which cannot be set beside "
                 "other aggregators; the study cannot go on"
-            )
-    return None
+            ), {}
+    return None, kept
 
 
-def _difference(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+def _lost(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first key that only one of the two has, or a dimension that differs."""
     for key in [*then, *(key for key in now if key not in then)]:
         if key not in now:
             return f"{key} ({_short(then[key])}) is no longer in the {what}"
         if key not in then:
             return f"{key} ({_short(now[key])}) is new in the {what}"
-        if then[key] != now[key]:
-            keep = f" (--set {key}={then[key]} keeps it as before)" if what == "config" else ""
-            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}{keep}"
+        if what == "space" and then[key] != now[key]:
+            return f"{what}: {key} was {_short(then[key])} and is {_short(now[key])}"
     return None
+
+
+def _changed(key: str, then: Any, now: Any) -> str:
+    if key == _NAME and RENAMED.get(now) == then:
+        return f"{now} is another model now, and what it was is called {then}"
+    return f"{key} was {_short(then)} and is {_short(now)}"
+
+
+def _set(key: str, value: Any) -> str:
+    """The option that gives a key this value, as a shell and YAML read it."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def _short(value: Any) -> str:

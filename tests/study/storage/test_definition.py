@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 import pytest
 
@@ -20,31 +21,48 @@ def older(study, base, space=None):
     added = {f"model.aggregator.{key}" for keys in BEFORE.values() for key in keys}
     added.add("model.aggregator.type_slope")
     kept = {k: v for k, v in plan.definition.config.items() if k not in added}
+    if "model.aggregator.share_qkv" in kept:
+        kept["model.aggregator.share_qkv"] = True  # the default was another one, too
     return changed, plan.definition.model_copy(update={"config": kept, "meaning": 1})
 
 
 @pytest.mark.parametrize(
     ("name", "keep"),
     [
-        ("dual_attention", {"model.aggregator.heterogeneous_slope": 1}),
-        ("graphsage", {"model.aggregator.normalise": False}),
-        ("graphormer", {"model.aggregator.edges": "hop"}),
-        ("hgat", {"model.aggregator.name": "typed_gat"}),
-        ("gcn", {}),
+        ("dual_attention", ["share_qkv=true", "heterogeneous_slope=1.0"]),
+        ("graphsage", ["normalise=false"]),
+        ("graphormer", ["edges=hop"]),
+        ("hgat", ["name=typed_gat"]),
+        ("gcn", []),
     ],
 )
 def test_an_older_study_says_how_its_aggregator_is_kept(small_study, study_home, name, keep):
     base = {**small_study.base, "model.aggregator.name": name, "model.width": 8}
     study, then = older(small_study, base)
     difference = then.difference(make_plan(study, Options()).definition)
-    for key, value in keep.items():
-        assert f"--set {key}={value}" in difference
-        pair = difference.partition("--set ")[2].split()[0]
-        kept = make_plan(study, Options(settings=parse_settings([pair])))
-        assert then.difference(kept.definition) is None
-        assert kept.definition.difference(make_plan(study, Options()).definition) is not None
     if not keep:
         assert difference is None
+        return
+    words = shlex.split(difference.partition("(")[2].partition(" keeps the study as it was)")[0])
+    assert words[::2] == ["--set"] * len(keep)
+    assert words[1::2] == [f"model.aggregator.{pair}" for pair in keep]
+    kept = make_plan(study, Options(settings=parse_settings(words[1::2])))
+    assert then.difference(kept.definition) is None
+    assert kept.definition.difference(make_plan(study, Options()).definition) is not None
+
+
+def test_values_are_written_as_a_shell_and_yaml_read_them(small_study, study_home):
+    def planned(modalities):
+        base = {**small_study.base, "graph.modalities": modalities}
+        return make_plan(dataclasses.replace(small_study, base=base), Options()).definition
+
+    listed = planned(["image", "text"])
+    text = planned(None).difference(listed)
+    assert text is not None
+    assert "--set graph.modalities=null keeps" in text
+    text = listed.difference(planned(None))
+    assert text is not None
+    assert """--set 'graph.modalities=["image", "text"]' keeps""" in text
 
 
 @pytest.mark.parametrize(
@@ -52,7 +70,8 @@ def test_an_older_study_says_how_its_aggregator_is_kept(small_study, study_home,
     [
         (("hgat", "gcn"), "hgat is another model now, and what it was is called typed_gat"),
         (("graphsage", "gcn"), "graphsage had model.aggregator.normalise=False"),
-        (("dual_attention", "gcn"), "--set model.aggregator.heterogeneous_slope=1.0 keeps"),
+        (("dual_attention", "gcn"), "--set model.aggregator.heterogeneous_slope=1.0"),
+        (("dual_attention", "graphsage"), "the study cannot go on"),
         (("gat", "gcn"), None),
     ],
 )
