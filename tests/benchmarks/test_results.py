@@ -93,8 +93,8 @@ def test_a_benchmark_tells_all_that_its_figures_need(file):
     result = json.loads(file.read_text())
     assert result.keys() >= KEYS
     assert result["machine"].keys() >= MACHINE
-    seed = result["figures"].get("seed")
-    assert file.stem == result["name"] + (f"_{seed:.0f}" if seed is not None else "")
+    of = result.get("dataset")
+    assert file.stem == result["name"] + (f"_{of}" if of is not None else "")
     assert Path(shlex.split(result["command"])[1]).stem == result["name"]
     for bar in result["bars"].values():
         assert bar.keys() == {"limit", "value", "met"}
@@ -136,7 +136,7 @@ def test_a_wrong_commit_is_found(commit, history):
     [
         "python benchmarks/train_stop.py",
         "python benchmarks/train_step.py --quik",
-        "python benchmarks/toys_quality.py --seed first",
+        "python benchmarks/quality.py --seeds first",
         "python benchmarks/study_overhead.py --parts 7",
         "mmsr reproduce table3 --epoch 6",
         "mmsr reproduce table3 --seeds one",
