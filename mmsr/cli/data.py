@@ -185,18 +185,19 @@ def demo(
 def list_() -> None:
     """List the prepared data sets."""
     from mmsr.cli.views.data import overview
-    from mmsr.data import Manifest, catalog
+    from mmsr.data import catalog
 
     console = Console(highlight=False)
     manifests = {}
-    for name in catalog.names():
+    names = catalog.names()
+    for name in names:
         try:
-            manifests[name] = Manifest.read(catalog.find(name))
+            manifests[name] = catalog.manifest(name)
         except UserError as error:
             Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
     if manifests:
         console.print(overview(manifests))
-    else:
+    elif not names:
         console.print(
             f"no data sets yet in {paths.searched()}: run `mmsr data demo`, or `mmsr data import "
             "--help`",
@@ -218,10 +219,10 @@ def describe(
     """
     from mmsr.cli.views.data import description
     from mmsr.data import Dataset
-    from mmsr.data.held_out import openings
+    from mmsr.data.held_out import openings, set_apart_at
 
     dataset = Dataset.open(name)
-    shown = description(name, dataset.manifest, openings(dataset))
+    shown = description(name, dataset.manifest, openings(dataset), set_apart_at(dataset))
     Console(highlight=False).print(shown)
 
 

@@ -79,7 +79,7 @@ def list_() -> None:
 @app.command()
 def status(name: StudyName, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
-    from mmsr.study.storage.definition import TRAINER
+    from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, state_of, summary
@@ -103,7 +103,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
         soft_wrap=True,
     )
     if definition.trainer != TRAINER:
-        console.print(f"trainer {definition.trainer}", soft_wrap=True)
+        console.print(f"trainer {definition.trainer or NOT_RECORDED}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")

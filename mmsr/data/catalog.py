@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmsr import paths
 from mmsr.data.folders import cannot, set_apart
-from mmsr.data.manifest import MANIFEST_FILE
+from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.errors import unknown
 from mmsr.paths import NAME
 
@@ -46,12 +46,31 @@ def find(name: str) -> Path:
     ------
     UserError : there is none of this name, it cannot be fetched, or its test part cannot be moved.
     """
-    from mmsr.data.mirror import refresh
-
     known = names()
     if name not in known:
         hint = "run `mmsr data demo` or `mmsr data import`"
         raise unknown("data set", name, known, hint=hint, where=paths.searched())
-    refresh(name)
-    set_apart(folder := paths.datasets() / name)
+    folder = _refreshed(name)
+    set_apart(folder)
     return folder
+
+
+def manifest(name: str) -> Manifest:
+    """The manifest of a prepared data set; a test part that is in the folder stays there.
+
+    Parameters
+    ----------
+    name : one of `names`.
+
+    Raises
+    ------
+    UserError : it cannot be read, or the data set cannot be fetched.
+    """
+    return Manifest.read(_refreshed(name))
+
+
+def _refreshed(name: str) -> Path:
+    from mmsr.data.mirror import refresh
+
+    refresh(name)
+    return paths.datasets() / name

@@ -48,6 +48,8 @@ def refuse_in_trial() -> None:
 def refuse_held_out(path: Path) -> None:
     """Refuse a path that leads to a test part, by links and `..` too, in any process.
 
+    Data sets and modalities may have any name, `held-out` and `test` too.
+
     Parameters
     ----------
     path : the file or folder that is about to be read.
@@ -56,11 +58,25 @@ def refuse_held_out(path: Path) -> None:
     ------
     UserError : it is a test part, or lies in a folder of test parts.
     """
-    real, home = path.resolve(), paths.home().resolve()
-    parts = real.relative_to(home).parts if real.is_relative_to(home) else real.parts
-    is_feature = real.parent.name == "features"  # of a modality that is called "test"
-    if paths.HELD_OUT in parts or (real.name == TEST_FILE and not is_feature):
+    given, real = path.absolute(), path.resolve()
+    # A link may have another name than the file that it leads to.
+    if _is_held_out(real) or _is_test_file(given) or _is_test_file(real):
         raise UserError(
             f"{path} belongs to a test part ({real}), and nothing but `open_test` reads that: "
             f"{RULE}"
         )
+
+
+def _is_held_out(real: Path) -> bool:
+    if real.is_relative_to(paths.held_out().resolve()):
+        return True
+    homes = (paths.home().resolve(), paths.datasets().resolve())
+    return paths.HELD_OUT in real.parts and not any(real.is_relative_to(home) for home in homes)
+
+
+def _is_test_file(path: Path) -> bool:
+    is_feature = path.parent.name == "features" and path.parents[1] not in (
+        paths.datasets(),
+        paths.datasets().resolve(),
+    )
+    return path.name == TEST_FILE and not is_feature and not path.is_dir()

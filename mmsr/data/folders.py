@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
 
 from mmsr import paths
 from mmsr.data.closed import TEST_FILE, in_trial
@@ -24,6 +25,23 @@ from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Reporter, Silent
 from mmsr.errors import UserError
 from mmsr.paths import NAME
+from mmsr.provenance import now
+
+RECORD_FILE = "openings.jsonl"
+"""File beside the test part with its record: see `mmsr.data.held_out`."""
+
+
+class SetApart(BaseModel):
+    """Line of the record: until then the test part was in the data set's own folder.
+
+    Earlier versions of mmsr wrote it there, and kept no record of its openings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_apart_at: str
+    """Time in UTC."""
+    content_hash: str
 
 
 def check_name(name: str) -> None:
@@ -143,7 +161,8 @@ def waiting_test_file(name: str, content_hash: str) -> Path:
 def set_apart(folder: Path) -> None:
     """Move the test part out of a data set's folder, where earlier versions of mmsr wrote it.
 
-    Nothing happens inside a trial.
+    The record of openings says so, since it has none from before. Of a link, the file that it leads
+    to is copied and stays where it is. Nothing happens inside a trial.
 
     Parameters
     ----------
@@ -154,17 +173,19 @@ def set_apart(folder: Path) -> None:
     UserError : it cannot be moved.
     """
     old, new = folder / TEST_FILE, test_file(folder.name)
-    if in_trial() or old.is_symlink() or not old.is_file():
+    if in_trial() or not old.is_file():
         return
     try:
         with locked(folder.name, Silent()):
+            if not old.exists():  # another process has moved it meanwhile
+                return
             if not new.exists():
-                new.parent.mkdir(parents=True, exist_ok=True)
-                old.replace(new)
-            elif old.exists():
-                if not filecmp.cmp(old, new, shallow=False):
-                    raise UserError(f"{new} is there, too, and differs: remove the wrong one")
-                old.unlink()
+                _copy(old, new)
+            elif not filecmp.cmp(old, new, shallow=False):
+                raise UserError(f"{new} is there, too, and differs: remove the wrong one")
+            mark = SetApart(set_apart_at=now(), content_hash=Manifest.read(folder).content_hash)
+            append_line(new.with_name(RECORD_FILE), mark.model_dump_json())
+            old.unlink()
     except (OSError, UserError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         again = Manifest.read(folder).provenance.command(folder.name)
@@ -173,6 +194,25 @@ def set_apart(folder: Path) -> None:
             f"cannot be moved to {new}: {reason}; make both folders writable, or import it again: "
             f"{again}"
         ) from None
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file; it is on disk when this returns.
+
+    Parameters
+    ----------
+    path : the file; it may be missing.
+    line : the line, without its end.
+    """
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a process was killed while it wrote
+                line = f"\n{line}"
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(path.parent)
 
 
 def cannot(action: str, path: Path, error: OSError) -> UserError:
@@ -193,6 +233,27 @@ def cannot(action: str, path: Path, error: OSError) -> UserError:
 def reason_of(error: OSError) -> str:
     """The system's message for the number of `error`, or the error's own where it has none."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _copy(old: Path, new: Path) -> None:
+    """Copy a test part, also from another file system; `new` is there as a whole or not at all."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    partial = new.with_name(".copy.arrow.partial")  # what is left of it, `_settle_test` removes
+    with old.open("rb") as source, partial.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())
+    partial.replace(new)
+    _sync(new.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _backup(folder: Path, name: str) -> Path:

@@ -1,7 +1,8 @@
 """The test part of a data set: opened by one function, and every opening on record.
 
     $MMSR_HOME/held-out/NAME/test.arrow        the test part
-    $MMSR_HOME/held-out/NAME/openings.jsonl    the record, one line for each opening
+    $MMSR_HOME/held-out/NAME/openings.jsonl    the record, one line for each opening, and one where
+                                               an earlier version kept no record (`SetApart`)
 
 In an object store, these are `held-out/NAME/HASH/test.arrow` and one object for each opening under
 `held-out/NAME/openings/`. An opening is recorded before test is read; where it cannot be recorded,
@@ -10,10 +11,10 @@ test stays closed. Inside a trial, test stays closed, too.
 
 from __future__ import annotations
 
-import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mmsr import __version__, paths
 from mmsr.data.closed import TEST_FILE, refuse_in_trial
 from mmsr.data.dataset import Dataset, flat
-from mmsr.data.folders import cannot, locked, reason_of, test_file
+from mmsr.data.folders import (
+    RECORD_FILE,
+    SetApart,
+    append_line,
+    cannot,
+    locked,
+    reason_of,
+    test_file,
+)
 from mmsr.data.mirror import published_test
 from mmsr.data.progress import Silent
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import content_hash, read_arrow
 from mmsr.errors import UserError
 from mmsr.provenance import code_version, now, user
-from mmsr.remote import AnyPath, RemotePath
+from mmsr.remote import AnyPath
 
-RECORD_FILE = "openings.jsonl"
 _RECORD_FOLDER = "openings"
 
 
@@ -56,7 +64,9 @@ class RecordedOpening(BaseModel):
     commit: str = ""
 
 
-def open_test(dataset: Dataset, *, who: str, why: str) -> Prefixes:
+def open_test(
+    dataset: Dataset, *, who: str, why: str, recorded: Callable[[], None] = lambda: None
+) -> Prefixes:
     """Record that the test part is opened, then open it.
 
     No other function reads the test part. Each test target gets its whole history, development data
@@ -67,6 +77,8 @@ def open_test(dataset: Dataset, *, who: str, why: str) -> Prefixes:
     dataset : a prepared data set.
     who : the command or program, e.g. ``"mmsr study finalize"``.
     why : what test is opened for, e.g. ``"study toys: trials 3, 5"``.
+    recorded : called when the opening is on record and nothing of test has been read yet, to record
+        it elsewhere too.
 
     Returns
     -------
@@ -74,10 +86,12 @@ def open_test(dataset: Dataset, *, who: str, why: str) -> Prefixes:
 
     Raises
     ------
-    UserError : this is a trial's process, the test part is missing, damaged or of other content, or
-        the opening cannot be recorded.
+    UserError : this is a trial's process, the test part is missing, the development data is damaged
+        or of another size, or the opening cannot be recorded. In these cases, test stays closed.
+        When it is open: the test part is damaged or of other content.
     """
     place = _find(dataset)
+    tables = _tables(dataset)
     _record(
         RecordedOpening(
             at=now(),
@@ -91,10 +105,11 @@ def open_test(dataset: Dataset, *, who: str, why: str) -> Prefixes:
             commit=code_version().get("commit", ""),
         )
     )
+    recorded()
     table = _read(place, dataset)
-    _check_content(place, dataset, table)
+    _check_content(place, dataset, tables, table)
     test, test_offsets = flat(table)
-    seen, seen_offsets = flat(_development(dataset))
+    seen, seen_offsets = flat(tables[dataset.manifest.development_file])
     n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
     offsets = seen_offsets + test_offsets
     items = np.empty(offsets[-1], dtype=np.int32)
@@ -134,8 +149,29 @@ def openings(dataset: Dataset) -> tuple[RecordedOpening, ...]:
     ------
     UserError : a record cannot be read.
     """
-    found = [one for one in _recorded() if one.content_hash in (dataset.content_hash, "")]
+    found = (one for one in _of_content(dataset) if isinstance(one, RecordedOpening))
     return tuple(sorted(found, key=lambda one: one.at))
+
+
+def set_apart_at(dataset: Dataset) -> str | None:
+    """When the test part was moved out of the data set's folder, under any name of the content.
+
+    Earlier versions of mmsr had it there, and kept no record of its openings.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+
+    Returns
+    -------
+    Time in UTC of the latest move; None if there was none.
+
+    Raises
+    ------
+    UserError : a record cannot be read.
+    """
+    found = (one.set_apart_at for one in _of_content(dataset) if isinstance(one, SetApart))
+    return max(found, default=None)
 
 
 def _find(dataset: Dataset) -> AnyPath:
@@ -168,25 +204,40 @@ def _read(place: AnyPath, dataset: Dataset) -> pa.Table:
         raise UserError(f"cannot read {place}: {reason}; import it again with {again}") from None
 
 
-def _development(dataset: Dataset) -> pa.Table:
-    return read_arrow(dataset.path / dataset.manifest.development_file)
-
-
-def _check_content(place: AnyPath, dataset: Dataset, test: pa.Table) -> None:
-    """Raise UserError unless the data set and this test part have the content of its manifest."""
-    manifest, path = dataset.manifest, dataset.path
-    rest = [
+def _tables(dataset: Dataset) -> dict[str, pa.Table]:
+    """All tables but the test part by file name, checked as far as that goes without it."""
+    manifest = dataset.manifest
+    files = [
+        manifest.development_file,
         "items.arrow",
         "users.arrow",
         *(f"features/{name}.arrow" for name in manifest.modalities),
     ]
-    tables = {manifest.development_file: _development(dataset), TEST_FILE: test}
-    tables |= {file: read_arrow(path / file) for file in rest}
-    if content_hash(manifest.protocol, tables) != manifest.content_hash:
-        raise UserError(
-            f"{place} and {path} do not make up the content {manifest.content_hash[:12]} that the "
-            f"manifest states: import it again with {manifest.provenance.command(dataset.name)}"
-        )
+    tables = {file: read_arrow(dataset.path / file) for file in files}
+    lengths = np.diff(flat(tables[manifest.development_file])[1])
+    found = (*(tables[file].num_rows for file in files[:3]), np.maximum(lengths - 1, 0).sum())
+    n = manifest.counts
+    if found != (n.users, n.items, n.users, n.train_targets + n.valid_targets):
+        raise _other_content(dataset, f"{dataset.path} does not have")
+    return tables
+
+
+def _check_content(
+    place: AnyPath, dataset: Dataset, tables: dict[str, pa.Table], test: pa.Table
+) -> None:
+    """Raise UserError unless the tables and this test part have the content of the manifest."""
+    first = dataset.manifest.development_file
+    rest = {file: table for file, table in tables.items() if file != first}
+    whole = {first: tables[first], TEST_FILE: test, **rest}  # in the order of `prepare`
+    if content_hash(dataset.protocol, whole) != dataset.content_hash:
+        raise _other_content(dataset, f"{place} and {dataset.path} do not make up")
+
+
+def _other_content(dataset: Dataset, what: str) -> UserError:
+    return UserError(
+        f"{what} the content {dataset.content_hash[:12]} that the manifest states: import it again "
+        f"with {dataset.manifest.provenance.command(dataset.name)}"
+    )
 
 
 def _record(opening: RecordedOpening) -> None:
@@ -200,7 +251,7 @@ def _record(opening: RecordedOpening) -> None:
             path = folder / f"{opening.at.replace(':', '')}-{uuid.uuid4().hex[:8]}.json"
             path.write_text(line)
         else:
-            _append(test_file(opening.dataset).with_name(RECORD_FILE), f"{line}\n".encode())
+            append_line(test_file(opening.dataset).with_name(RECORD_FILE), line)
     except OSError as error:
         raise UserError(
             f"test of data set {opening.dataset!r} stays closed, since its opening cannot be "
@@ -208,46 +259,37 @@ def _record(opening: RecordedOpening) -> None:
         ) from None
 
 
-def _append(path: Path, line: bytes) -> None:
-    with path.open("a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a process was killed while it wrote
-                line = b"\n" + line
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _of_content(dataset: Dataset) -> list[RecordedOpening | SetApart]:
+    """What the records say of the data set's content, damaged entries included."""
+    return [one for one in _recorded() if one.content_hash in (dataset.content_hash, "")]
 
 
-def _recorded() -> Iterator[RecordedOpening]:
-    """All openings of all data sets of the home."""
+def _recorded() -> Iterator[RecordedOpening | SetApart]:
+    """The records of all data sets of the home."""
     home = paths.remote()
     try:
         if home is not None:
             for folder in (home / paths.HELD_OUT).glob("*"):
                 for one in (folder / _RECORD_FOLDER).glob("*.json"):
-                    yield _opening(one.read_text(), one)
+                    yield _entry(one.read_text(), one)
         else:
             for file in sorted(paths.held_out().glob(f"*/{RECORD_FILE}")):
-                for line in file.read_text(errors="replace").splitlines():
-                    yield _opening(line, file)
+                # `splitlines` would split a line at U+2028 and the like, too.
+                for line in file.read_text(errors="replace").split("\n"):
+                    if line:
+                        yield _entry(line, file)
     except OSError as error:
         raise cannot("read the openings of test in", paths.held_out(), error) from None
 
 
-def _opening(text: str, place: Path | RemotePath) -> RecordedOpening:
-    try:
-        return RecordedOpening.model_validate_json(text)
-    except ValidationError:
-        return RecordedOpening(
-            at="unknown",
-            who="unknown",
-            why=f"damaged entry in {place}",
-            dataset="",
-            content_hash="",
-        )
+def _entry(text: str, place: AnyPath) -> RecordedOpening | SetApart:
+    for kind in (RecordedOpening, SetApart):
+        with suppress(ValidationError):
+            return kind.model_validate_json(text)
+    return RecordedOpening(
+        at="unknown",
+        who="unknown",
+        why=f"damaged entry in {place}",
+        dataset="",
+        content_hash="",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_import_list_describe(
         "sha256",
     ):
         assert shown in out
-    assert out.rstrip().endswith("test was never opened")
+    assert out.rstrip().endswith("no opening of test on record")
 
 
 def test_describe_shows_openings_under_any_name(
@@ -80,7 +81,46 @@ def test_describe_shows_openings_under_any_name(
         assert "mmsr study finalize" in shown[name]
         assert "trials 3, 5" in shown[name]
     assert ["(data set twin)" in text for text in shown.values()] == [True, False, False]
-    assert shown["other"].endswith("test was never opened")
+    assert shown["other"].endswith("no opening of test on record")
+
+
+def test_a_list_moves_nothing_and_hides_nothing(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("import", "shop", "--interactions", rows_file)
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    old = (home / "held-out/shop/test.arrow").rename(home / "datasets/shop/test.arrow")
+    shutil.rmtree(home / "held-out")
+    (home / "held-out").write_text("so that nothing can be moved")
+    capsys.readouterr()
+    assert mmsr_data("list", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "shop" in said.out
+    assert said.err == ""
+    assert old.exists()
+    (home / "datasets/shop/manifest.json").write_text("{")
+    assert mmsr_data("list", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "note: " in said.err
+    assert "no data sets yet" not in said.out
+
+
+def test_describe_says_since_when_openings_are_recorded(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("import", "shop", "--interactions", rows_file)
+    assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
+    (home / "held-out/shop/test.arrow").rename(home / "datasets/shop/test.arrow")
+    shown = []
+    for opens in (False, True):
+        capsys.readouterr()
+        assert mmsr_data("describe", "shop", monkeypatch=monkeypatch) == 0
+        shown.append(" ".join(capsys.readouterr().out.split()))
+        if not opens:
+            open_test(Dataset.open("shop"), who="tests", why="an opening")
+    assert "no opening of test on record until 20" in shown[0]
+    assert "an opening until 20" in shown[1]
+    assert all("earlier openings stand at most in the records of studies" in one for one in shown)
 
 
 def test_empty_home_says_what_to_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -15,9 +16,10 @@ import pytest
 from mmsr.data import Dataset, ImportSettings, Manifest, Sources, prepare
 from mmsr.data.closed import TRIAL, in_trial
 from mmsr.data.folders import waiting_test_file
-from mmsr.data.held_out import check_test, open_test, openings
+from mmsr.data.held_out import check_test, open_test, openings, set_apart_at
 from mmsr.data.storage import read_arrow
 from mmsr.errors import UserError
+from mmsr.provenance import now
 
 WriteTable = Callable[..., Path]
 
@@ -106,6 +108,58 @@ def test_where_the_opening_cannot_be_recorded_test_stays_closed(
         opened(dataset)
 
 
+def test_what_can_be_seen_without_test_costs_no_opening(
+    dataset: Dataset, home: Path, others: Sources
+) -> None:
+    other = prepare("other", others).dataset
+    for file, message in {
+        "development.arrow": "does not have the content .* mmsr data import d ",
+        "users.arrow": "does not have the content",
+        "items.arrow": r"cannot read .*items\.arrow",
+    }.items():
+        table = dataset.path / file
+        before = table.read_bytes()
+        table.unlink()
+        if (other.path / file).read_bytes() != before:
+            shutil.copy(other.path / file, table)
+        with pytest.raises(UserError, match=message):
+            opened(dataset)
+        table.unlink(missing_ok=True)
+        table.write_bytes(before)
+    assert openings(dataset) == ()
+    assert opened(dataset) > 0
+
+
+def test_another_record_follows_that_of_the_data_set(
+    dataset: Dataset, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[int] = []
+
+    def look() -> int:
+        def recorded() -> None:
+            others.append(len(openings(dataset)))
+
+        return len(open_test(dataset, who="tests", why="a record", recorded=recorded))
+
+    record = part.with_name("openings.jsonl")
+    record.mkdir()
+    with pytest.raises(UserError, match="stays closed"):
+        look()
+    assert others == [], "what did not happen is on no record"
+    record.rmdir()
+    monkeypatch.setattr("mmsr.data.held_out._read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        look()
+    assert others == [1], "after the data set's own, and before anything is read"
+
+
+def test_any_character_may_be_in_a_line(dataset: Dataset) -> None:
+    why = "study \u2028\x85\x0b\x1c\r\n toys"
+    open_test(dataset, who="tests", why=why)
+    (one,) = openings(dataset)
+    assert one.why == why
+
+
 def test_a_line_that_was_cut_off_spoils_no_other(dataset: Dataset, part: Path) -> None:
     opened(dataset)
     with part.with_name("openings.jsonl").open("a") as file:
@@ -175,6 +229,15 @@ def ways_to(dataset: Dataset, part: Path) -> Iterator[Path]:
     copy.parent.mkdir(parents=True)
     yield Path(shutil.copy(part, copy))
     yield Path(shutil.copy(part, dataset.path / "test.arrow"))
+    stored = part.parents[3] / "store" / "abc123"
+    stored.parent.mkdir()
+    shutil.move(dataset.path / "test.arrow", stored)
+    (dataset.path / "test.arrow").symlink_to(stored)
+    yield dataset.path / "test.arrow"
+    yield Path(os.path.relpath(dataset.path / "test.arrow"))
+    of_that_name = dataset.path.parent / "features" / "test.arrow"
+    of_that_name.parent.mkdir()
+    yield Path(shutil.copy(part, of_that_name))
 
 
 def test_no_path_leads_to_it(dataset: Dataset, part: Path) -> None:
@@ -196,6 +259,23 @@ def test_a_modality_may_be_called_test(
     assert opened(dataset) > 0
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in the home", "behind a link"])
+@pytest.mark.parametrize("name", ["held-out", "features", "test.arrow"])
+def test_a_data_set_may_have_any_name(
+    home: Path, tmp_path: Path, sources: Sources, name: str, elsewhere: bool
+) -> None:
+    if elsewhere:
+        (tmp_path / "elsewhere").mkdir()
+        home.mkdir(exist_ok=True)
+        (home / "datasets").symlink_to(tmp_path / "elsewhere")
+    assert prepare(name, sources).fresh
+    dataset = Dataset.open(name)
+    assert len(dataset.development()) > 0
+    assert opened(dataset) > 0
+    with pytest.raises(UserError, match="test is closed to trials"):
+        read_arrow(home / "held-out" / name / "test.arrow")
+
+
 def test_a_home_below_a_folder_of_that_name_is_a_home(
     tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +291,72 @@ def test_a_data_set_of_before_is_set_apart_when_it_is_found(dataset: Dataset, pa
     again = Dataset.open("d")
     assert (old.exists(), part.exists()) == (False, True)
     assert again.manifest == dataset.manifest
+    assert openings(again) == (), "a move is no opening"
     assert opened(again) == expected
+
+
+def test_the_record_says_since_when_it_is_complete(
+    dataset: Dataset, part: Path, sources: Sources
+) -> None:
+    assert set_apart_at(dataset) is None
+    as_of_before(dataset, part)
+    moved = set_apart_at(Dataset.open("d"))
+    assert moved is not None
+    assert moved <= now()
+    assert set_apart_at(Dataset.open("d")) == moved
+    again = prepare("d", sources, overwrite=True).dataset
+    assert set_apart_at(again) == set_apart_at(prepare("twin", sources).dataset) == moved
+    other = prepare("other", sources, ImportSettings(protocol="leave-one-out")).dataset
+    assert set_apart_at(other) is None
+
+
+def test_it_is_set_apart_from_another_file_system(
+    dataset: Dataset, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename from the one folder to the other fails, as between file systems."""
+    expected = opened(dataset)
+    old = as_of_before(dataset, part)
+    rename = os.replace
+
+    def within(source: Path, target: Path) -> None:
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, target)
+
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, within)
+    assert opened(Dataset.open("d")) == expected
+    assert not old.exists()
+    assert {path.name for path in part.parent.iterdir()} == {"test.arrow", "openings.jsonl"}
+
+
+def test_a_move_that_is_cut_off_is_made_up_for(
+    dataset: Dataset, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = as_of_before(dataset, part)
+    part.parent.mkdir(parents=True)
+    part.with_name(".copy.arrow.partial").write_bytes(b"half")
+    with monkeypatch.context() as broken:
+        broken.setattr("mmsr.data.folders.append_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Dataset.open("d")
+    assert (old.exists(), part.exists()) == (True, True)
+    assert set_apart_at(Dataset.open("d")) is not None
+    assert not old.exists()
+    assert {path.name for path in part.parent.iterdir()} == {"test.arrow", "openings.jsonl"}
+
+
+def test_of_a_link_what_it_leads_to_is_copied(dataset: Dataset, part: Path, tmp_path: Path) -> None:
+    expected = opened(dataset)
+    old = as_of_before(dataset, part)
+    stored = tmp_path / "store" / "abc123"
+    stored.parent.mkdir()
+    old.rename(stored)
+    old.symlink_to(os.path.relpath(stored, old.parent))
+    assert opened(Dataset.open("d")) == expected
+    assert not old.is_symlink()
+    assert not part.is_symlink()
+    assert stored.exists()
 
 
 def test_a_trial_moves_nothing(

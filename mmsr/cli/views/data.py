@@ -60,7 +60,7 @@ def summary(verb: str, name: str, manifest: Manifest) -> str:
 
 
 def description(
-    name: str, manifest: Manifest, openings: Sequence[RecordedOpening]
+    name: str, manifest: Manifest, openings: Sequence[RecordedOpening], set_apart_at: str | None
 ) -> RenderableType:
     """Everything that a manifest records, and when test was opened.
 
@@ -68,7 +68,8 @@ def description(
     ----------
     name : name of the data set.
     manifest : manifest of the data set.
-    openings : the openings of its test part.
+    openings : the recorded openings of its test part.
+    set_apart_at : time in UTC before which none was recorded; None if all were.
     """
     return Group(
         Text(name, style="bold"),
@@ -84,6 +85,7 @@ def description(
         *_origin(manifest),
         "",
         _openings(name, openings),
+        *([_before(set_apart_at)] if set_apart_at is not None else []),
     )
 
 
@@ -180,15 +182,25 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
 def _openings(name: str, openings: Sequence[RecordedOpening]) -> RenderableType:
     """When test was opened, by whom and what for, under other names of the same content too."""
     if not openings:
-        return Text("test was never opened")
+        return Text("no opening of test on record")
     table = _table("test was opened (UTC)", "by", "for")
     for one in openings:
         named = f" (data set {one.dataset})" if one.dataset != name else ""
         where = f", {one.user} on {one.host}" if one.host else ""
-        table.add_row(
-            one.at[:19].replace("T", " "), escape(one.who + where), escape(one.why + named)
-        )
+        table.add_row(_shown_time(one.at), escape(one.who + where), escape(one.why + named))
     return table
+
+
+def _before(set_apart_at: str) -> Text:
+    return Text(
+        f"until {_shown_time(set_apart_at)} (UTC), a test part was in the data set's own folder, where "
+        "earlier versions have it; they keep no record here, so earlier openings stand at most in "
+        "the records of studies"
+    )
+
+
+def _shown_time(at: str) -> str:
+    return at[:19].replace("T", " ")
 
 
 def _left_out(manifest: Manifest) -> list[str]:

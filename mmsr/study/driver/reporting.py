@@ -16,7 +16,7 @@ from mmsr.provenance import code_tags
 from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage.database import study_uid
-from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.definition import NOT_RECORDED, Definition
 from mmsr.study.storage.known_study import STUDY
 from mmsr.study.storage.lineage import trial_folder
 from mmsr.study.storage.progress import progress_of
@@ -197,7 +197,7 @@ def tags_of(name: str, definition: Definition) -> dict[str, str]:
         "mmsr.dataset_hash": definition.dataset_hash,
         "mmsr.protocol": definition.protocol,
         "mmsr.objective": ", ".join(definition.objectives),
-        "mmsr.trainer": definition.trainer,
+        "mmsr.trainer": definition.trainer or NOT_RECORDED,
         **code_tags(),
     }
 

@@ -212,7 +212,7 @@ def _incomparable(
         return "other protocol"
     if other.objective != objectives[0]:
         return f"other objective: {other.objective}"
-    if other.trainer != trainer:
+    if other.trainer not in (None, trainer):
         return f"other trainer: {other.trainer}"
     lacking = [objective for objective in objectives if objective not in other.objectives]
     return f"it has no {' and no '.join(lacking)}" if lacking else ""

@@ -9,6 +9,7 @@ import yaml
 from mmsr.provenance import now
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import best, rows
 from mmsr.tracking.databases import without_password
@@ -38,7 +39,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "dataset": definition.dataset,
         "dataset_hash": definition.dataset_hash,
         "protocol": definition.protocol,
-        "trainer": definition.trainer,
+        "trainer": definition.trainer or NOT_RECORDED,
         "objective": definition.objective,
         "objective_value": row.value,
         "against": {name: row.metrics.get(name) for name in definition.against},

@@ -104,7 +104,8 @@ def rank_on_test(
     known : the study that trained the models.
     trials : the trials whose models are to rank test.
     who, why : the command, and what it opens test for, as the data set's record states them.
-    record : called with the opening before test is opened, to record it in a folder too.
+    record : called with the opening once the data set's record has it and before test is read, to
+        record it in a folder too.
     device : device of the models.
     progress : called with messages for the user.
     look : called for each model after it has ranked test.
@@ -131,11 +132,14 @@ def rank_on_test(
         dataset = known.open_dataset()
         check_test(dataset)
         checkpoints = [(row, checkpoint_of(known, row)) for row in new]
-        opening = Opening(at=now(), trials=tuple(row.number for row in new))
-        record(opening)
-        in_storage = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
-        known.study.set_user_attr(_OPENED, in_storage)
-        test = open_test(dataset, who=who, why=why)
+
+        def recorded() -> None:
+            opening = Opening(at=now(), trials=tuple(row.number for row in new))
+            record(opening)
+            stored = [*known.study.user_attrs.get(_OPENED, ()), opening.model_dump(mode="json")]
+            known.study.set_user_attr(_OPENED, stored)
+
+        test = open_test(dataset, who=who, why=why, recorded=recorded)
         for place, (row, folder) in enumerate(checkpoints, start=1):
             progress(f"test: model {place} of {len(new)}")
             if row.config is None:  # never so: every finished trial has a config

@@ -20,6 +20,8 @@ TEST_SELECTED = "test-selected"
 
 TRAINER = "mmsr.training:train"
 """Import path of the training generator of trials, unless a study names another."""
+NOT_RECORDED = "not recorded"
+"""Stands for the trainer of a study that was made before definitions named it."""
 
 
 class Definition(BaseModel):
@@ -39,8 +41,8 @@ class Definition(BaseModel):
     """Config values that the study does not vary, by dotted key."""
     meaning: int = 1
     """What its names and keys of aggregators mean (`MEANING`); older studies do not say."""
-    trainer: str = TRAINER
-    """Import path of the trials' training generator."""
+    trainer: str | None = None
+    """Import path of the trials' training generator; older studies do not say."""
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -96,6 +98,8 @@ class Definition(BaseModel):
         parts = ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner", "trainer")
         for what in parts:
             then_value, now_value = getattr(self, what), getattr(now, what)
+            if what == "trainer" and None in (then_value, now_value):
+                continue
             if then_value != now_value:
                 what = {"dataset_hash": "content of the data set"}.get(what, what)
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"

@@ -82,8 +82,8 @@ def _existing(plan: Plan) -> Found:
 def _limits(plan: Plan) -> dict[str, str]:
     """Another trainer than mmsr's own, budget and warm start, if the study has them."""
     told = {}
-    if plan.definition.trainer != TRAINER:
-        told["trainer"] = plan.definition.trainer
+    if plan.trainer != TRAINER:
+        told["trainer"] = plan.trainer
     if plan.budget.limits:
         told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
     if plan.warm is not None:

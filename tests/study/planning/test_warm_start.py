@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import optuna
 import pytest
@@ -141,6 +142,14 @@ def test_values_that_cannot_be_compared_are_tried_not_told(small_study, other, c
     assert proposal.origin == "warm start"
     assert len(rows(study)) == 3, "they are the study's own: they run here"
     assert import_trials(study, plan.warm, plan.space, plan.base) == 0
+
+
+def test_a_trainer_that_was_not_recorded_keeps_no_value_from_being_told(small_study, other):
+    tree = json.loads(other.user_attrs["definition"])
+    assert tree.pop("trainer") != "json:loads"
+    other.set_user_attr("definition", json.dumps(tree))
+    plan = warm_plan(dataclasses.replace(small_study, trainer="json:loads"))
+    assert len(plan.warm.informing) == 3
 
 
 def test_a_study_that_is_not_there_or_knows_nothing(small_study, other):

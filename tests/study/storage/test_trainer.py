@@ -16,7 +16,7 @@ from mmsr.study.planning.existing import check_existing
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.results.export import export_best
 from mmsr.study.storage import database
-from mmsr.study.storage.definition import TRAINER, Definition
+from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.views import dry_run
@@ -80,14 +80,29 @@ def test_a_study_goes_on_with_its_trainer_alone(finished, plan_of):
         check_existing(plan, database.open_storage(plan.storage))
 
 
-def test_a_definition_of_before_has_the_default_trainer(plan_of):
-    now = plan_of(TRAINER).definition
-    before = now.model_dump(mode="json")
-    del before["trainer"]
-    then = Definition.model_validate_json(json.dumps(before))
-    assert then.trainer == TRAINER
-    assert then.difference(now) is None
-    assert then.difference(plan_of(OWN).definition) == f"trainer was {TRAINER} and is {OWN}"
+@pytest.fixture
+def of_before(finished):
+    """A finished study whose definition names no trainer, as older ones do."""
+    known = finished(OWN)
+    tree = known.definition.model_dump(mode="json", exclude={"trainer"})
+    known.study.set_user_attr("definition", json.dumps(tree))
+    return look_up("small")
+
+
+@pytest.mark.parametrize("trainer", [TRAINER, OWN])
+def test_a_study_of_before_goes_on_with_whatever_trainer(of_before, plan_of, trainer):
+    assert of_before.definition.trainer is None
+    plan = plan_of(trainer)
+    assert check_existing(plan, database.open_storage(plan.storage)) is not None
+    other = plan.definition.model_copy(update={"pruner": "another"})
+    assert of_before.definition.difference(other).startswith("pruner was")
+
+
+def test_a_trainer_that_was_not_recorded_is_not_named(of_before, monkeypatch, capsys):
+    assert tags_of("small", of_before.definition)["mmsr.trainer"] == "not recorded"
+    exported = yaml.safe_load(export_best(of_before))
+    assert exported["provenance"]["trainer"] == "not recorded"
+    assert "trainer not recorded" in status(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("trainer", [TRAINER, OWN])
@@ -95,12 +110,17 @@ def test_it_is_told_wherever_a_result_goes(finished, trainer, monkeypatch, capsy
     known = finished(trainer)
     assert tags_of("small", known.definition)["mmsr.trainer"] == trainer
     assert yaml.safe_load(export_best(known))["provenance"]["trainer"] == trainer
+    shown = [line for line in status(monkeypatch, capsys) if line.startswith("trainer")]
+    assert shown == ([f"trainer {OWN}"] if trainer == OWN else [])
+
+
+def status(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["mmsr", "study", "status", "small"])
     from mmsr.cli.app import main
 
     with pytest.raises(SystemExit):
         main()
-    assert (f"trainer {OWN}" in capsys.readouterr().out) == (trainer == OWN)
+    return capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("trainer", [TRAINER, OWN])

@@ -176,7 +176,7 @@ def test_every_road_ends_at_the_rule_and_leaves_no_opening(faked_place, monkeypa
             assert "mmsr study finalize" in error, road
 
     monkeypatch.setenv("MMSR_HOME", str(place.home))
-    assert "test was never opened" in described()
+    assert "no opening of test on record" in described()
     shop = Dataset.open("shop")
     assert openings(shop) == ()
     open_test(shop, who="tests", why="to see that an opening shows")
