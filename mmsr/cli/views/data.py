@@ -193,9 +193,9 @@ def _openings(name: str, openings: Sequence[RecordedOpening]) -> RenderableType:
 
 def _before(set_apart_at: str) -> Text:
     return Text(
-        f"until {_shown_time(set_apart_at)} (UTC), a test part was in the data set's own folder, where "
-        "earlier versions have it; they keep no record here, so earlier openings stand at most in "
-        "the records of studies"
+        f"until {_shown_time(set_apart_at)} (UTC), a test part was in the data set's own folder, "
+        "where earlier versions have it; they keep no record here, so earlier openings stand "
+        "at most in the records of studies"
     )
 
 
