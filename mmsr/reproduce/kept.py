@@ -1,8 +1,7 @@
 """The files of a reproduced table: they are its state, and a call goes on from them.
 
 `STUDY.json` and `STUDY.md` hold the results. `STUDY.users.safetensors` holds what comparisons need:
-for each run, `ROW/SEED`, an array float16 [n_metrics, n_users] of the users' means. Float16 has
-three digits, which moves a mean over thousands of users by less than its fifth digit.
+for each run, `ROW/SEED`, an array float32 [n_metrics, n_users] of the users' means.
 
 So finished runs are not repeated where the study's own home is lost, or on another machine that has
 the files. Runs with equal settings and seed are taken over from the files of other tables.
@@ -30,7 +29,7 @@ from mmsr.reproduce.tables import TABLES, Row
 from mmsr.reproduce.view import markdown
 from mmsr.study.storage.folder import StudyFolder
 
-Means = NDArray[np.float16]
+Means = NDArray[np.float32]
 ELSEWHERE = ("dataset", "seed", "training.threads")
 """Config keys that are stated elsewhere or follow the machine."""
 
@@ -41,7 +40,7 @@ class Run:
 
     figures: SeedFigures
     users: Means
-    """float16 [n_metrics, n_users]: users' means of the metrics that are compared."""
+    """float32 [n_metrics, n_users]: users' means of the metrics that are compared."""
 
 
 Runs = dict[tuple[str, int], Run]

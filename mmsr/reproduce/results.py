@@ -55,7 +55,7 @@ class RowFigures(_Frozen):
     """The paper's figures in percent, by metric."""
     comparisons: dict[str, SeedComparison]
     """Comparison with the reference, by metric; empty for the reference itself, and where it or
-    the row has fewer than two seeds."""
+    the row has fewer than three seeds."""
 
     @property
     def finished(self) -> tuple[SeedFigures, ...]:

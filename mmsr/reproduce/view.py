@@ -12,7 +12,7 @@ from mmsr.format import markdown_table, plural, seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
-from mmsr.study.results.comparison import COMPARED, LEVEL
+from mmsr.study.results.comparison import COMPARED, LEAST_SEEDS, LEVEL
 from mmsr.study.views.dry_run import what, where
 from mmsr.study.views.tables import facts
 
@@ -130,12 +130,13 @@ def _about_limits(results: Results) -> list[str]:
 
 def _about_tests(results: Results) -> str:
     if not any(row.comparisons for row in results.rows):
-        return f"no arrows: they need two seeds at least of {results.reference} and of a row"
+        return f"no arrows: they need {LEAST_SEEDS} seeds of {results.reference} and of a row"
     return (
         f"{_LOWER} {_HIGHER}: lower, higher than {results.reference}, p < {LEVEL:g}, for rows with "
-        f"two seeds or more: t-test of the mean over {results.n_users:,} users and all seeds, "
-        "which are crossed random effects; degrees of freedom are Satterthwaite's, Holm's "
-        "correction is over all rows and metrics together"
+        f"{LEAST_SEEDS} seeds or more: t-test of the mean over {results.n_users:,} users and all "
+        "seeds, which are crossed random effects; the variance of seeds is a row's own or that "
+        "pooled over the table, whichever is larger; degrees of freedom are Satterthwaite's, "
+        "Holm's correction is over all rows and metrics together"
     )
 
 

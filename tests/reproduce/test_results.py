@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from mmsr.errors import UserError
-from mmsr.evaluation.significance import crossed_test, holm
+from mmsr.evaluation.significance import crossed_test, holm, pooled_spread
 from mmsr.reproduce.collect import failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.results import Results
@@ -133,40 +133,46 @@ def test_figures_are_means_over_seeds(results_of):
 
 
 def test_rows_are_compared_over_users_and_seeds_and_corrected_all_together(results_of):
-    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME})
+    factors = {"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME, "HGAT": {2023: WORSE, 2024: SAME}}
+    results = results_of(factors, n_seeds=3)
 
     def per_user(factor, metric):
-        ranks = np.array([ranks_of(seed, factor) for seed in SEEDS])
+        by_seed = factor if isinstance(factor, dict) else dict.fromkeys((*SEEDS, 2025), factor)
+        ranks = np.array([ranks_of(seed, one) for seed, one in by_seed.items()])
         values = np.vectorize(lambda r: contribution(r, metric))(ranks)
-        return values.reshape(len(SEEDS), N_USERS, PER_USER).mean(axis=2)
+        return values.reshape(len(by_seed), N_USERS, PER_USER).mean(axis=2)
 
     expected = {
-        (label, metric): crossed_test(per_user(factor, metric), per_user(SAME, metric))
-        for label, factor in (("GCN", WORSE), ("GAT", BETTER))
+        (label, metric): crossed_test(
+            per_user(factors[label], metric),
+            per_user(SAME, metric),
+            pooled=pooled_spread([per_user(factor, metric) for factor in factors.values()]),
+        )
+        for label in ("GCN", "GAT")
         for metric in COMPARED
     }
     corrected = holm([one.p for one in expected.values()])
     for (label, metric), p in zip(expected, corrected, strict=True):
         compared, one = row(results, label).comparisons[metric], expected[label, metric]
-        assert compared.difference == pytest.approx(one.difference, rel=1e-3)
+        assert compared.difference == pytest.approx(one.difference, rel=1e-5)
         assert compared.low < compared.difference < compared.high
-        assert compared.p == pytest.approx(one.p, rel=0.02)
-        assert compared.p_corrected == pytest.approx(p, rel=0.02)
+        assert compared.p == pytest.approx(one.p, rel=1e-3)
+        assert compared.p_corrected == pytest.approx(p, rel=1e-3)
     assert row(results, "HAN-GNN").comparisons == {}
-    assert row(results, "HGAT").comparisons == {}
+    assert row(results, "HGAT").comparisons == {}, "two seeds are too few"
 
 
-@pytest.mark.parametrize("one_seed", ["GCN", "HAN-GNN"])
-def test_nothing_is_compared_with_one_seed(results_of, one_seed):
-    factors = {"GCN": WORSE, "HAN-GNN": SAME, one_seed: {2023: WORSE}}
-    results = results_of(factors)
-    assert len(row(results, one_seed).finished) == 1
+@pytest.mark.parametrize("two_seeds", ["GCN", "HAN-GNN"])
+def test_nothing_is_compared_with_two_seeds(results_of, two_seeds):
+    factors = {"GCN": WORSE, "HAN-GNN": SAME, two_seeds: dict.fromkeys(SEEDS, WORSE)}
+    results = results_of(factors, n_seeds=3)
+    assert len(row(results, two_seeds).finished) == 2
     assert all(not row.comparisons for row in results.rows)
-    assert "no arrows: they need two seeds at least of HAN-GNN and of a row" in notes(results)
+    assert "no arrows: they need 3 seeds of HAN-GNN and of a row" in notes(results)
 
 
 def test_the_table_marks_what_differs(results_of):
-    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME})
+    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME}, n_seeds=3)
     lines = {line.split()[0]: line for line in shown(results, 100).splitlines() if line.strip()}
     assert (lines["GCN"].count("↓"), lines["GCN"].count("↑")) == (4, 0)
     assert (lines["GAT"].count("↓"), lines["GAT"].count("↑")) == (0, 4)
@@ -176,7 +182,7 @@ def test_the_table_marks_what_differs(results_of):
 
 
 def test_equal_rows_are_not_marked(results_of):
-    results = results_of({"GCN": SAME, "HAN-GNN": SAME})
+    results = results_of({"GCN": SAME, "HAN-GNN": SAME}, n_seeds=3)
     assert {one.p_corrected for one in row(results, "GCN").comparisons.values()} == {1.0}
     assert "↓" not in shown(results, 100).split("best epochs")[0]
 
@@ -247,8 +253,8 @@ def test_a_run_ends_by_patience_or_by_the_limit(results_of):
 
 
 def test_the_number_of_seeds_may_differ(results_of):
-    results = results_of({"GCN": {2024: WORSE}, "GAT": SAME, "HAN-GNN": SAME})
-    assert "2 seeds: GAT, HAN-GNN; 1 seed: GCN" in notes(results)
+    results = results_of({"GCN": {2024: WORSE}, "GAT": SAME, "HAN-GNN": SAME}, n_seeds=3)
+    assert "3 seeds: GAT, HAN-GNN; 1 seed: GCN" in notes(results)
     assert row(results, "GAT").comparisons
     assert not row(results, "GCN").comparisons
 
@@ -262,7 +268,7 @@ def test_what_limps_is_said(results_of):
 
 
 def test_files_are_the_state_of_a_table(table_of, tmp_path):
-    table = table_of({"GCN": WORSE, "GAT": {2023: SAME}, "HAN-GNN": SAME})
+    table = table_of({"GCN": WORSE, "GAT": {2023: SAME}, "HAN-GNN": SAME}, n_seeds=3)
     folder = tmp_path / "new" / "folder"
     json_file, markdown_file, _ = write_results(table.results, table.runs, folder)
     assert Results.model_validate_json(json_file.read_text()) == table.results
