@@ -190,14 +190,21 @@ def crossed_test(
     from scipy.special import stdtr, stdtrit
 
     users = first.mean(axis=0) - second.mean(axis=0)
-    least = pooled or Spread(0.0, 0.0)
-    spreads = [_spread(users), *(max(_spread(one.mean(axis=1)), least) for one in (first, second))]
-    counts = np.array([len(users), len(first), len(second)])
-    parts = np.array([one.variance for one in spreads]) / counts
+    terms = [(_spread(users), 1 / len(users))]
+    shared = 0.0
+    for runs in (first, second):
+        own = _spread(runs.mean(axis=1))
+        if pooled is not None and own.variance < pooled.variance:
+            shared += 1 / len(runs)
+        else:
+            terms.append((own, 1 / len(runs)))
+    if pooled is not None:  # one estimate, so one term even where both models take it
+        terms.append((pooled, shared))
+    parts = np.array([spread.variance * share for spread, share in terms])
     difference, variance = float(users.mean()), float(parts.sum())
     if variance == 0:
         return CrossedTest(difference, difference, difference, 1.0, float(difference == 0.0))
-    degrees = np.array([one.freedom for one in spreads])
+    degrees = np.array([spread.freedom for spread, _ in terms])
     freedom = variance**2 / float((parts**2 / degrees).sum())
     error = variance**0.5
     reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
