@@ -22,7 +22,7 @@ from mmsr.study.results.comparison import (
     compare_seeds,
     mean_and_std,
 )
-from mmsr.study.results.held_out import read_ranked
+from mmsr.study.results.held_out import Opening, read_ranked
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import TrialRow
 
@@ -76,17 +76,23 @@ def finished_run(request: Request, known: KnownStudy, trial: TrialRow) -> Run:
     return Run(figures, np.stack(means).astype(np.float32))
 
 
-def failed_run(request: Request, trial: TrialRow) -> SeedFigures:
-    """What is known of a run that failed.
+def failed_run(request: Request, trial: TrialRow, reason: str | None = None) -> SeedFigures:
+    """What is known of a run that failed, or whose models are lost.
 
     Parameters
     ----------
     request : the rows and seeds.
     trial : its trial.
+    reason : why it gives no figures; None takes the trial's error.
     """
-    error = trial.error or trial.state
     return _figures(request, trial).model_copy(
-        update={"error": error, "chosen_epoch": None, "validation": {}}
+        update={
+            "error": reason or trial.error or trial.state,
+            "epochs": trial.epochs,
+            "chosen_epoch": None,
+            "stopped_by": None,
+            "validation": {},
+        }
     )
 
 
@@ -112,7 +118,10 @@ def _figures(request: Request, trial: TrialRow) -> SeedFigures:
 
 
 def make_results(
-    request: Request, runs: Runs, failed: Sequence[tuple[str, SeedFigures]], opened: Sequence[str]
+    request: Request,
+    runs: Runs,
+    failed: Sequence[tuple[str, SeedFigures]],
+    opened: Sequence[Opening],
 ) -> Results:
     """The table of all rows that have results, and of those that were not run yet.
 
@@ -121,7 +130,7 @@ def make_results(
     request : the rows and seeds.
     runs : the finished runs.
     failed : the runs that failed, with the labels of their rows.
-    opened : when test was opened for them.
+    opened : the openings of test for them; any of them may be there twice.
     """
     definition, training = request.plan.definition, request.plan.base.training
     column = published(request.table.name, definition.dataset)
@@ -149,7 +158,7 @@ def make_results(
         published_dataset=column.dataset,
         published_stands_in=column.stand_in,
         reference=REFERENCE,
-        test_opened=tuple(sorted(set(opened))),
+        test_opened=tuple(sorted(set(opened), key=lambda one: (one.at, one.trials))),
         rows=tuple(
             _row(
                 row,

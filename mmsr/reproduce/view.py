@@ -122,10 +122,10 @@ def _about_seeds(results: Results) -> list[str]:
 def _about_limits(results: Results) -> list[str]:
     if not any(_at_limit(results, row) for row in results.rows):
         return []
-    return [
-        f"{_LIMIT}: the best epoch of a run is the last one allowed ({results.epochs}), so more "
-        "epochs might improve the row"
-    ]
+    told = f"{_LIMIT}: a run was ended by the limit of {plural(results.epochs, 'epoch')}"
+    if results.test_selected:
+        told += ", or is best on test in the last epoch that was kept"
+    return [f"{told}, so more epochs might improve the row"]
 
 
 def _about_tests(results: Results) -> str:
@@ -172,8 +172,8 @@ def _about_test(results: Results) -> list[str]:
         return []
     return [
         f"test: opened {plural(len(results.test_opened), 'time')} by study {results.study}, first "
-        f"{results.test_opened[0]}; `mmsr data describe {results.dataset}` lists all openings of "
-        "this data set"
+        f"{results.test_opened[0].at}; `mmsr data describe {results.dataset}` lists all openings "
+        "of this data set"
     ]
 
 
@@ -257,8 +257,15 @@ def _label(results: Results, row: RowFigures) -> str:
 
 
 def _at_limit(results: Results, row: RowFigures) -> bool:
-    """Whether the best epoch of a run is the last one allowed."""
-    return any(seed.chosen_epoch == results.epochs for seed in row.finished)
+    """Whether more epochs might improve a run."""
+    return any(
+        seed.stopped_by == "limit"
+        or (
+            results.test_selected
+            and max(seed.best_epochs.values()) == (seed.chosen_epoch or 0) + results.patience
+        )
+        for seed in row.finished
+    )
 
 
 def _measured(row: RowFigures) -> list[str]:

@@ -19,12 +19,14 @@ from mmsr.reproduce.results import Results
 from mmsr.reproduce.view import markdown, notes, show_results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.results.comparison import COMPARED
+from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
 N_USERS, PER_USER = 60, 2
 USERS = np.repeat(np.arange(N_USERS), PER_USER).astype(np.int32)
+OPENED = [Opening(at=f"2026-01-0{day}", trials=(day,)) for day in (2, 1)]
 BETTER, SAME, WORSE = 0.4, 1.0, 3.0
 SEEDS = (2023, 2024)
 
@@ -86,7 +88,7 @@ def table_of(request_of, study_home):
             for key, trial in trials.items()
             if trial.state == "failed"
         ]
-        results = make_results(request, runs, failed, ["2026-01-02", "2026-01-01"])
+        results = make_results(request, runs, failed, OPENED)
         return SimpleNamespace(request=request, runs=runs, results=results)
 
     return make
@@ -192,6 +194,7 @@ def test_rows_that_failed_are_shown_as_failed(results_of):
     failed, partly = row(results, "GCN"), row(results, "GAT")
     assert (failed.mean, len(failed.failed), failed.comparisons) == ({}, 2, {})
     assert (len(partly.failed), len(partly.finished), partly.std) == (1, 1, {})
+    assert (partly.failed[0].epochs, partly.failed[0].stopped_by) == (0, None)
     for text in (shown(results, 120), markdown(results)):
         assert "GCN, seed 2023 failed: out of memory" in text
         assert "GAT, seed 2023 failed: out of memory" in text
@@ -238,12 +241,24 @@ def test_rows_that_were_not_run_are_listed_with_the_published_figures(results_of
         assert "5.63" in next(line for line in lines if "GCN" in line)
 
 
-@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, False)])
-def test_a_row_whose_best_epoch_is_the_last_is_marked(results_of, best, marked):
-    results = results_of({"GCN": WORSE, "HAN-GNN": SAME}, best=best)
+@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, True), (2, False)])
+def test_a_row_that_the_limit_ended_is_marked(results_of, best, marked):
+    settings = {"training.patience": 2}
+    results = results_of({"GCN": WORSE, "HAN-GNN": SAME}, best=best, settings=settings)
     for text in (shown(results, 100), markdown(results)):
         assert ("GCN*" in text) == marked
-        assert ("the last one allowed (4)" in text) == marked
+        assert ("*: a run was ended by the limit of 4 epochs, so" in text) == marked
+
+
+@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, False)])
+def test_a_row_that_is_best_in_the_last_kept_epoch_is_marked(results_of, best, marked):
+    results = results_of({"GCN": WORSE}, settings={"training.patience": 2})
+    gcn = row(results, "GCN")
+    seeds = [s.model_copy(update={"best_epochs": {"hr@5": 1, "mrr@5": best}}) for s in gcn.seeds]
+    rows = [gcn.model_copy(update={"seeds": seeds})]
+    chosen = results.model_copy(update={"selection": "TEST-SELECTED", "rows": rows})
+    assert ("GCN*" in shown(chosen, 100)) == marked
+    assert any("in the last epoch that was kept" in line for line in notes(chosen)) == marked
 
 
 def test_a_run_ends_by_patience_or_by_the_limit(results_of):
@@ -304,9 +319,33 @@ def test_damaged_files_are_not_overwritten(table_of, tmp_path):
     means.unlink()
     with pytest.raises(UserError, match="lacks HAN-GNN/2023"):
         read_kept(table.request, tmp_path)
-    json_file.write_text("{}")
-    with pytest.raises(UserError, match="another version of mmsr wrote it: move it away"):
+    for content in (b"{}", b"\xff\xfe"):
+        json_file.write_bytes(content)
+        with pytest.raises(UserError, match="another version of mmsr wrote it: move it away"):
+            read_kept(table.request, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"HAN-GNN": np.zeros((4, N_USERS), np.float32)},
+        {"HAN-GNN/2023": np.zeros((4, 3), np.float32)},
+        {"HAN-GNN/2023": np.zeros((4, N_USERS), np.float16)},
+    ],
+)
+def test_damaged_means_are_refused(table_of, tmp_path, arrays):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    *_, means = write_results(table.results, table.runs, tmp_path)
+    save_file(arrays, means)
+    with pytest.raises(UserError, match="is damaged"):
         read_kept(table.request, tmp_path)
+
+
+def test_unrelated_files_are_skipped(table_of, tmp_path):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    (tmp_path / "notes.json").write_bytes(b"\xff\xfe")
+    (tmp_path / "list.json").write_text("[]")
+    assert take_over(table.request, tmp_path) == {}
 
 
 def test_a_row_of_another_table_is_taken_over(table_of, request_of, tmp_path):
