@@ -174,7 +174,8 @@ def test_nothing_is_compared_with_two_seeds(results_of, two_seeds):
 
 
 def test_the_table_marks_what_differs(results_of):
-    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME}, n_seeds=3)
+    factors = {"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME}
+    results = results_of(factors, n_seeds=3, settings={"training.patience": 2})
     lines = {line.split()[0]: line for line in shown(results, 100).splitlines() if line.strip()}
     assert (lines["GCN"].count("↓"), lines["GCN"].count("↑")) == (4, 0)
     assert (lines["GAT"].count("↓"), lines["GAT"].count("↑")) == (0, 4)

@@ -138,8 +138,7 @@ def test_other_rows_with_other_seeds_are_added(place, honest, known):
     results = results_in(place.output, "table3-shop")
     n_seeds = {row.label: len(row.finished) for row in results.rows if row.seeds}
     assert n_seeds == {"GCN": 2, "GAT": 1, "HAN-GNN": 2}
-    assert of(results, "GCN").comparisons
-    assert not of(results, "GAT").comparisons
+    assert not of(results, "GCN").comparisons, "two seeds are too few"
 
 
 def test_other_settings_are_refused(place, honest):
