@@ -90,7 +90,7 @@ def reproduce(
     are the table's state: the same command goes on from them, here or on another machine, and
     further calls add rows and seeds. Runs that another table has in common are taken over.
 
-    Differences from HAN-GNN are tested over users and seeds, from two seeds of both on.
+    Differences from HAN-GNN are tested over users and seeds, from three seeds of both on.
 
     Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.

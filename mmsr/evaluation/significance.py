@@ -28,6 +28,13 @@ class PairedBootstrap(NamedTuple):
     """Two-sided: twice the share of resampled means on the rarer side of 0 (or at 0), at most 1."""
 
 
+class Spread(NamedTuple):
+    """How much runs of one model differ in their means over users."""
+
+    variance: float
+    freedom: float
+
+
 class CrossedTest(NamedTuple):
     """A difference of two means over users and seeds, with its t-test."""
 
@@ -121,7 +128,27 @@ def paired_bootstrap(
     return PairedBootstrap(float(low), float(high), float(p))
 
 
-def crossed_test(first: Floats, second: Floats, *, confidence: float = 0.95) -> CrossedTest:
+def pooled_spread(models: Sequence[Floats]) -> Spread:
+    """The variance between runs of a model, estimated from several models together.
+
+    Parameters
+    ----------
+    models : float64 [s, n] for each model, users' values in each of its runs.
+
+    Raises
+    ------
+    ValueError : no model has two runs.
+    """
+    means = [one.mean(axis=1) for one in models]
+    freedom = sum(len(one) - 1 for one in means)
+    if freedom < 1:
+        raise ValueError("no model has two runs")
+    return Spread(sum(float(((m - m.mean()) ** 2).sum()) for m in means) / freedom, freedom)
+
+
+def crossed_test(
+    first: Floats, second: Floats, *, pooled: Spread | None = None, confidence: float = 0.95
+) -> CrossedTest:
     """Test whether two models differ, for other users and other seeds than these.
 
     Users and seeds are crossed random effects: all runs rank the same users, and a run is good or
@@ -134,6 +161,12 @@ def crossed_test(first: Floats, second: Floats, *, confidence: float = 0.95) -> 
     terms, so that V errs on the large side. The difference over the square root of V is compared
     with Student's t, with Satterthwaite's degrees of freedom: few where V comes from few seeds.
 
+    The variance of two or three runs is often small by chance. A test that trusts it finds far too
+    much at the low levels that a correction for many comparisons needs. So var(a) and var(b) are
+    each replaced by the variance `pooled` over many models where that is larger, with its degrees
+    of freedom. The larger of the two, because the pooled variance alone finds too much where one
+    model's runs vary more than those of the others.
+
     Sources: Satterthwaite, An approximate distribution of estimates of variance components,
     Biometrics Bulletin 2 (1946); Clark, The language-as-fixed-effect fallacy, Journal of Verbal
     Learning and Verbal Behavior 12 (1973), for sums of mean squares with crossed random effects.
@@ -142,6 +175,7 @@ def crossed_test(first: Floats, second: Floats, *, confidence: float = 0.95) -> 
     ----------
     first, second : float64 [s, n] and [t, n], users' values in each run of a model; the users are
         the same, in the same order.
+    pooled : the least spread of a model's runs, see `pooled_spread`; None takes each model's own.
     confidence : of the interval.
 
     Raises
@@ -153,18 +187,28 @@ def crossed_test(first: Floats, second: Floats, *, confidence: float = 0.95) -> 
         raise ValueError(f"users must pair up, got shapes {first.shape} and {second.shape}")
     if min(*first.shape, *second.shape) < 2:
         raise ValueError(f"two seeds and two users at least, got {first.shape}, {second.shape}")
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
-    samples = (first.mean(axis=0) - second.mean(axis=0), first.mean(axis=1), second.mean(axis=1))
-    parts = np.array([one.var(ddof=1) / len(one) for one in samples])
-    difference, variance = float(samples[0].mean()), float(parts.sum())
+    users = first.mean(axis=0) - second.mean(axis=0)
+    terms = [(_spread(users), 1 / len(users))]
+    shared = 0.0
+    for runs in (first, second):
+        own = _spread(runs.mean(axis=1))
+        if pooled is not None and own.variance < pooled.variance:
+            shared += 1 / len(runs)
+        else:
+            terms.append((own, 1 / len(runs)))
+    if pooled is not None:  # one estimate, so one term even where both models take it
+        terms.append((pooled, shared))
+    parts = np.array([spread.variance * share for spread, share in terms])
+    difference, variance = float(users.mean()), float(parts.sum())
     if variance == 0:
         return CrossedTest(difference, difference, difference, 1.0, float(difference == 0.0))
-    degrees = np.array([len(one) - 1 for one in samples])
+    degrees = np.array([spread.freedom for spread, _ in terms])
     freedom = variance**2 / float((parts**2 / degrees).sum())
     error = variance**0.5
-    reach = float(t.ppf((1 + confidence) / 2, freedom)) * error
-    p = 2 * float(t.sf(abs(difference) / error, freedom))
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    p = 2 * float(stdtr(freedom, -abs(difference) / error))
     return CrossedTest(difference, difference - reach, difference + reach, freedom, p)
 
 
@@ -239,6 +283,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
     return [float(value) for value in corrected]
+
+
+def _spread(values: Floats) -> Spread:
+    return Spread(float(values.var(ddof=1)), len(values) - 1)
 
 
 def _differences(first: Floats, second: Floats) -> Floats:

@@ -15,8 +15,14 @@ from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.reproduce.select_on_test import read_chosen
 from mmsr.reproduce.tables import REFERENCE, Row, published
-from mmsr.study.results.comparison import COMPARED, SeedComparison, compare_seeds, mean_and_std
-from mmsr.study.results.held_out import read_ranked
+from mmsr.study.results.comparison import (
+    COMPARED,
+    LEAST_SEEDS,
+    SeedComparison,
+    compare_seeds,
+    mean_and_std,
+)
+from mmsr.study.results.held_out import Opening, read_ranked
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import TrialRow
 
@@ -67,20 +73,26 @@ def finished_run(request: Request, known: KnownStudy, trial: TrialRow) -> Run:
     test = {name: ranking_metrics(one)[name] for name, one in ranks.items()}
     means = [per_user_means(contributions(ranks[name])[name], users) for name in COMPARED]
     figures = _figures(request, trial).model_copy(update={"best_epochs": epochs, "test": test})
-    return Run(figures, np.stack(means).astype(np.float16))
+    return Run(figures, np.stack(means).astype(np.float32))
 
 
-def failed_run(request: Request, trial: TrialRow) -> SeedFigures:
-    """What is known of a run that failed.
+def failed_run(request: Request, trial: TrialRow, reason: str | None = None) -> SeedFigures:
+    """What is known of a run that failed, or whose models are lost.
 
     Parameters
     ----------
     request : the rows and seeds.
     trial : its trial.
+    reason : why it gives no figures; None takes the trial's error.
     """
-    error = trial.error or trial.state
     return _figures(request, trial).model_copy(
-        update={"error": error, "chosen_epoch": None, "validation": {}}
+        update={
+            "error": reason or trial.error or trial.state,
+            "epochs": trial.epochs,
+            "chosen_epoch": None,
+            "stopped_by": None,
+            "validation": {},
+        }
     )
 
 
@@ -106,7 +118,10 @@ def _figures(request: Request, trial: TrialRow) -> SeedFigures:
 
 
 def make_results(
-    request: Request, runs: Runs, failed: Sequence[tuple[str, SeedFigures]], opened: Sequence[str]
+    request: Request,
+    runs: Runs,
+    failed: Sequence[tuple[str, SeedFigures]],
+    opened: Sequence[Opening],
 ) -> Results:
     """The table of all rows that have results, and of those that were not run yet.
 
@@ -115,7 +130,7 @@ def make_results(
     request : the rows and seeds.
     runs : the finished runs.
     failed : the runs that failed, with the labels of their rows.
-    opened : when test was opened for them.
+    opened : the openings of test for them; any of them may be there twice.
     """
     definition, training = request.plan.definition, request.plan.base.training
     column = published(request.table.name, definition.dataset)
@@ -143,7 +158,7 @@ def make_results(
         published_dataset=column.dataset,
         published_stands_in=column.stand_in,
         reference=REFERENCE,
-        test_opened=tuple(sorted(set(opened))),
+        test_opened=tuple(sorted(set(opened), key=lambda one: (one.at, one.trials))),
         rows=tuple(
             _row(
                 row,
@@ -189,17 +204,27 @@ def _common(request: Request, configs: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _compare(runs: Runs) -> dict[str, dict[str, SeedComparison]]:
-    """Rows with several seeds compared with the reference, by metric; corrected all together."""
+    """Rows compared with the reference, by metric; corrected all together.
+
+    The spread of seeds is pooled over all rows that have several.
+    """
+    from mmsr.evaluation.significance import pooled_spread
+
     seeds: dict[str, list[NDArray[np.float64]]] = {}
     for (label, _), run in sorted(runs.items()):
         seeds.setdefault(label, []).append(run.users.astype(np.float64))
     several = {label: np.stack(found, axis=1) for label, found in seeds.items() if len(found) > 1}
-    reference = several.pop(REFERENCE, None)
-    if reference is None or not several:
+    enough = {label: one for label, one in several.items() if one.shape[1] >= LEAST_SEEDS}
+    reference = enough.pop(REFERENCE, None)
+    if reference is None or not enough:
         return {}
-    keys = [(label, place) for label in several for place in range(len(COMPARED))]
-    found = compare_seeds([(several[label][place], reference[place]) for label, place in keys])
-    compared: dict[str, dict[str, SeedComparison]] = {label: {} for label in several}
+    places = range(len(COMPARED))
+    pooled = [pooled_spread([one[place] for one in several.values()]) for place in places]
+    keys = [(label, place) for label in enough for place in places]
+    found = compare_seeds(
+        [(enough[label][place], reference[place], pooled[place]) for label, place in keys]
+    )
+    compared: dict[str, dict[str, SeedComparison]] = {label: {} for label in enough}
     for (label, place), one in zip(keys, found, strict=True):
         compared[label][COMPARED[place]] = one
     return compared

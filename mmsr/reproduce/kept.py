@@ -1,8 +1,7 @@
 """The files of a reproduced table: they are its state, and a call goes on from them.
 
 `STUDY.json` and `STUDY.md` hold the results. `STUDY.users.safetensors` holds what comparisons need:
-for each run, `ROW/SEED`, an array float16 [n_metrics, n_users] of the users' means. Float16 has
-three digits, which moves a mean over thousands of users by less than its fifth digit.
+for each run, `ROW/SEED`, an array float32 [n_metrics, n_users] of the users' means.
 
 So finished runs are not repeated where the study's own home is lost, or on another machine that has
 the files. Runs with equal settings and seed are taken over from the files of other tables.
@@ -12,14 +11,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -28,9 +28,11 @@ from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.tables import TABLES, Row
 from mmsr.reproduce.view import markdown
+from mmsr.study.results.comparison import COMPARED
+from mmsr.study.results.held_out import Opening
 from mmsr.study.storage.folder import StudyFolder
 
-Means = NDArray[np.float16]
+Means = NDArray[np.float32]
 ELSEWHERE = ("dataset", "seed", "training.threads")
 """Config keys that are stated elsewhere or follow the machine."""
 
@@ -41,7 +43,7 @@ class Run:
 
     figures: SeedFigures
     users: Means
-    """float16 [n_metrics, n_users]: users' means of the metrics that are compared."""
+    """float32 [n_metrics, n_users]: users' means of the metrics that are compared."""
 
 
 Runs = dict[tuple[str, int], Run]
@@ -63,8 +65,8 @@ def flat_config(request: Request, row: Row) -> dict[str, Any]:
     return found
 
 
-def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
-    """The finished runs in files, and when test was opened for the table's own.
+def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[Opening, ...]]:
+    """The finished runs in files, and the openings of test for the table's own.
 
     Parameters
     ----------
@@ -79,8 +81,8 @@ def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
     return {**take_over(request, folder), **kept}, opened
 
 
-def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
-    """The finished runs in the table's own files, and when test was opened for them.
+def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[Opening, ...]]:
+    """The finished runs in the table's own files, and the openings of test for them.
 
     Parameters
     ----------
@@ -97,14 +99,14 @@ def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[str, ...]]:
     advice = "move it away, or give another --output or --name"
     try:
         results = Results.model_validate_json(path.read_text())
-    except (OSError, ValidationError):
+    except (OSError, ValueError):
         raise UserError(
             f"{path} cannot be read, or another version of mmsr wrote it: {advice}"
         ) from None
     difference = _difference(request, results)
     if difference is not None:
         raise UserError(f"{path} holds other results ({difference}): {advice}")
-    means = _read_means(_means_file(path))
+    means = _read_means(_means_file(path), results.n_users)
     found = {}
     for row in results.rows:
         for figures in row.finished:
@@ -140,8 +142,8 @@ def _same_runs(request: Request, path: Path) -> Runs:
     """What can be taken over from a file; nothing from one that holds something else."""
     try:
         results = Results.model_validate_json(path.read_text())
-        means = _read_means(_means_file(path))
-    except (OSError, ValidationError, UserError):
+        means = _read_means(_means_file(path), results.n_users)
+    except (OSError, ValueError, UserError):
         return {}
     if _other_kind(request, results) is not None:
         return {}
@@ -210,6 +212,31 @@ def _cannot_write(folder: Path, reason: str) -> UserError:
     )
 
 
+@contextmanager
+def writing(request: Request, folder: Path) -> Iterator[None]:
+    """Hold the exclusive right to read a table's files and write them anew, inside this context.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    folder : folder of the files; created if it is missing.
+
+    Raises
+    ------
+    UserError : the folder cannot be written.
+    """
+    check_writable(folder)
+    lock = FileLock(folder / f".{request.plan.name}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise _cannot_write(folder, error.strerror or str(error)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...]:
     """Write the results and the users' means, each file so that it is complete or not there.
 
@@ -253,12 +280,21 @@ def _name(label: str, seed: int) -> str:
     return f"{label}/{seed}"
 
 
-def _read_means(path: Path) -> dict[tuple[str, int], Means]:
+def _read_means(path: Path, n_users: int) -> dict[tuple[str, int], Means]:
     if not path.exists():
         return {}
     try:
         arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): restore it") from None
-    split = {name: name.rpartition("/") for name in arrays}  # a label may have a slash, too
-    return {(split[name][0], int(split[name][2])): array for name, array in arrays.items()}
+    shape, found = (len(COMPARED), n_users), {}
+    for name, array in arrays.items():
+        label, _, seed = name.rpartition("/")  # a label may have a slash, too
+        if not seed.isdecimal() or array.shape != shape or array.dtype != np.float32:
+            raise UserError(
+                f"{path} is damaged, or another version of mmsr wrote it: {name!r} is "
+                f"{array.dtype} {list(array.shape)} and not ROW/SEED, float32 {list(shape)}; "
+                "restore the file"
+            )
+        found[label, int(seed)] = array
+    return found

@@ -19,6 +19,7 @@ from mmsr.study.search.defaults import AUTHORS_SETTINGS
 from mmsr.study.search.space import stored
 from mmsr.study.storage.definition import TEST_SELECTED
 
+_MOST_SEEDS = 1000
 SELECTIONS = ("valid", "test")
 LABELS = {"valid": "validation", "test": TEST_SELECTED.upper()}
 """How the best epochs were chosen, as names and results state it."""
@@ -167,8 +168,8 @@ def _marked(plan: Plan) -> Plan:
 
 
 def _seeds(n_seeds: int, first: Any) -> tuple[int, ...]:
-    if n_seeds < 1:
-        raise UserError(f"--seeds {n_seeds}: give a whole number of at least 1")
+    if not is_whole(n_seeds) or not 1 <= n_seeds <= _MOST_SEEDS:
+        raise UserError(f"--seeds {n_seeds}: give a whole number from 1 to {_MOST_SEEDS}")
     last = MOST_SEED - n_seeds + 1
     if not is_whole(first) or not 0 <= first <= last:
         raise UserError(f"--set seed={first}: the first seed is a whole number from 0 to {last}")

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.study.results.comparison import SeedComparison
+from mmsr.study.results.held_out import Opening
 
 
 class _Frozen(BaseModel):
@@ -24,11 +25,12 @@ class SeedFigures(_Frozen):
     error: str | None
     """Why it failed; None if it finished."""
     epochs: int
-    """Epochs on the training part."""
+    """Epochs on the training part; of both stages together if the run failed."""
     chosen_epoch: int | None
     """The best of them on validation; the refit on train + validation had as many."""
-    stopped_by: str
-    """What ended training on the training part: `patience` or `limit`."""
+    stopped_by: str | None
+    """What ended training on the training part: `patience`, or the `limit` of epochs; None if the
+    run failed."""
     best_epochs: dict[str, int]
     """Tested epoch of the refit, by metric: the chosen one unless the figures are TEST-SELECTED."""
     training_seconds: float | None
@@ -55,7 +57,7 @@ class RowFigures(_Frozen):
     """The paper's figures in percent, by metric."""
     comparisons: dict[str, SeedComparison]
     """Comparison with the reference, by metric; empty for the reference itself, and where it or
-    the row has fewer than two seeds."""
+    the row has fewer than three seeds."""
 
     @property
     def finished(self) -> tuple[SeedFigures, ...]:
@@ -100,8 +102,8 @@ class Results(_Frozen):
     published_dataset: str
     published_stands_in: bool
     reference: str
-    test_opened: tuple[str, ...]
-    """Times at which test was opened for these runs."""
+    test_opened: tuple[Opening, ...]
+    """The openings of test for these runs, by time."""
     rows: tuple[RowFigures, ...]
 
     @property

@@ -6,17 +6,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmsr.errors import UserError
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
-from mmsr.reproduce.kept import check_writable, runs_so_far, write_results
+from mmsr.reproduce.kept import check_writable, read_kept, runs_so_far, write_results, writing
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results, SeedFigures
-from mmsr.reproduce.select_on_test import epoch_chooser
-from mmsr.reproduce.training import REFIT
-from mmsr.study.driver.exit_codes import OK
+from mmsr.reproduce.select_on_test import epoch_chooser, remove_epochs
+from mmsr.reproduce.training import EPOCHS, REFIT
+from mmsr.study.driver.exit_codes import FAILED, OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.existing import check_existing
 from mmsr.study.results.held_out import (
     all_openings,
+    checkpoint_of,
     is_ranked,
     note_opening,
     rank_on_test,
@@ -24,7 +27,7 @@ from mmsr.study.results.held_out import (
 )
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.trials import rows
+from mmsr.study.storage.trials import TrialRow, rows
 from mmsr.study.views.ending import show_unfinished
 
 
@@ -63,12 +66,13 @@ def reproduce(
         code = run_plan(left, reporting, retried=left.only)
     else:
         console.print(f"study {left.name}: nothing to do, the files have all runs", soft_wrap=True)
-    study = None
     if left.folder.read_record() is not None:
-        study = database.load_study(database.open_storage(left.storage), left.name)
-    if study is not None:
-        with console.status("test", spinner="line"):
-            table.add(left.as_known(study))
+        study = check_existing(left, database.open_storage(left.storage))
+        if study is not None:
+            with console.status("test", spinner="line"):
+                table.add(left.as_known(study))
+    if code == OK and table.has_lost:
+        code = FAILED
     return code, *table.write()
 
 
@@ -80,6 +84,12 @@ class _Table:
         self.runs, self._opened = runs_so_far(request, folder)
         check_writable(folder)
         self._failed: list[tuple[str, SeedFigures]] = []
+        self._lost: dict[tuple[str, int], str] = {}
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether models of finished runs are missing."""
+        return bool(self._lost)
 
     def add(self, known: KnownStudy, *, running: bool = False) -> None:
         """Rank test with the models of complete rows, and write the files if there is a new run.
@@ -87,20 +97,27 @@ class _Table:
         Parameters
         ----------
         known : the study.
-        running : whether this process is running it: then rows with runs to come have to wait.
+        running : whether this process is running it, and holds its lock.
         """
         trials = trials_of(self._request, rows(known.study))
         complete = [
             label
             for label in {label for label, _ in self._request.runs}
-            if not running or all(self._is_over(key, trials) for key in self._of_row(label))
+            if all(self._is_over(key, trials) for key in self._of_row(label))
         ]
         finished = {
             key: trial
             for key, trial in trials.items()
             if key not in self.runs and trial.state == "finished"
         }
-        new = [trial for (label, _), trial in finished.items() if label in complete]
+        new = []
+        for key, trial in finished.items():
+            if key[0] not in complete or is_ranked(known.folder, trial.number):
+                continue
+            if (reason := self._missing(known, trial)) is None:
+                new.append(trial)
+            else:
+                self._lost[key] = reason
         if new:
             rank_on_test(
                 known,
@@ -113,6 +130,9 @@ class _Table:
                 weights=REFIT,
                 locked=running,
             )
+        if self._request.test_selected:
+            for trial in new:
+                remove_epochs(known, trial)
         found = {
             key: finished_run(self._request, known, trial)
             for key, trial in finished.items()
@@ -120,19 +140,44 @@ class _Table:
         }
         self.runs |= found
         openings = all_openings(read_record(known.folder).opened, known.study)
-        self._opened = (*self._opened, *(opening.at for opening in openings))
+        self._opened = (*self._opened, *openings)
         self._failed = [
             (label, failed_run(self._request, trial))
             for (label, seed), trial in trials.items()
             if trial.state == "failed" and (label, seed) not in self.runs
+        ] + [
+            (key[0], failed_run(self._request, trials[key], reason))
+            for key, reason in self._lost.items()
         ]
         if found and running:
             self.write()
 
     def write(self) -> tuple[Results, tuple[Path, ...]]:
-        """Write the results so far; returns them, and the paths of their files."""
-        results = make_results(self._request, self.runs, self._failed, self._opened)
-        return results, write_results(results, self.runs, self._folder)
+        """Write the results so far; returns them, and the paths of their files.
+
+        What another machine has written to the same files meanwhile is kept.
+        """
+        with writing(self._request, self._folder):
+            kept, opened = read_kept(self._request, self._folder)
+            self.runs |= kept
+            self._opened = (*self._opened, *opened)
+            failed = [one for one in self._failed if (one[0], one[1].seed) not in self.runs]
+            results = make_results(self._request, self.runs, failed, self._opened)
+            return results, write_results(results, self.runs, self._folder)
+
+    def _missing(self, known: KnownStudy, trial: TrialRow) -> str | None:
+        """What is missing of a run's models; None if nothing is."""
+        try:
+            folder = checkpoint_of(known, trial)
+        except UserError as error:
+            return str(error)
+        needed = (REFIT, EPOCHS) if self._request.test_selected else (REFIT,)
+        for pattern in needed:
+            if not any(folder.glob(pattern)):
+                return (
+                    f"{folder / pattern} is missing: restore it, or start anew under a new --name"
+                )
+        return None
 
     def _of_row(self, label: str) -> list[tuple[str, int]]:
         return [key for key in self._request.runs if key[0] == label]

@@ -16,11 +16,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mmsr.config import METRICS
-from mmsr.errors import UserError
-from mmsr.reproduce.training import EPOCHS
+from mmsr.errors import UserError, reason
+from mmsr.reproduce.training import EPOCHS, epoch_of
 from mmsr.study.results.held_out import Look, checkpoint_of, rank
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.lineage import newest_checkpoint
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def epoch_chooser(known: KnownStudy) -> Look:
         best = dict.fromkeys(METRICS, -1.0)
         epochs: dict[str, int] = {}
         ranks: dict[str, NDArray[np.int32]] = {}
-        for epoch, path in enumerate(sorted(folder.glob(EPOCHS)), start=1):
+        for path in sorted(folder.glob(EPOCHS)):
+            epoch = epoch_of(path)
             load_model(folder, path.name, model)
             found = rank(model, test, row.config)
             for name, value in ranking_metrics(found).items():
@@ -60,10 +62,25 @@ def epoch_chooser(known: KnownStudy) -> Look:
         try:
             path.parent.mkdir(exist_ok=True)
             save_file({**ranks, _USERS: test.users, _EPOCHS: chosen}, path)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"cannot write {path}: {reason(error)}") from None
 
     return choose
+
+
+def remove_epochs(known: KnownStudy, row: TrialRow) -> None:
+    """Remove the models of a run's epochs from this machine, once they have ranked test.
+
+    Parameters
+    ----------
+    known : the study that trained the models.
+    row : the run.
+    """
+    left = newest_checkpoint(known.study, row.number, known.folder.ray, to_resume=False)
+    copies = known.folder.path / "models" / f"trial-{row.number:05d}"
+    for folder in (copies, *([left.folder] if left is not None else [])):
+        for path in folder.glob(EPOCHS):
+            path.unlink(missing_ok=True)
 
 
 def read_chosen(
@@ -83,11 +100,11 @@ def read_chosen(
     path = _file(folder, number)
     try:
         arrays = load_file(path)
-        users, epochs = arrays.pop(_USERS), arrays.pop(_EPOCHS)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}): remove it to rank again") from None
-    best = dict(zip(METRICS, epochs.tolist(), strict=True))
-    return best, {name: ranks.astype(np.int64) for name, ranks in arrays.items()}, users
+        users, epochs = arrays[_USERS], arrays[_EPOCHS]
+        best = dict(zip(METRICS, epochs.tolist(), strict=True))
+        return best, {name: arrays[name].astype(np.int64) for name in METRICS}, users
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it") from None
 
 
 def _file(folder: StudyFolder, number: int) -> Path:

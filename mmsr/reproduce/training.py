@@ -13,10 +13,12 @@ In stage 2 it also holds
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -93,8 +95,8 @@ def _choose(
                 metrics=result.metrics,
                 best_epoch=result.best_epoch,
                 best_metrics=result.best_metrics,
-                finished=False,  # stage 2 follows
-                _save=result.save_checkpoint,
+                finished=False,  # stage 2 follows, and needs the memory of this stage's model
+                _save=partial(_copy_all, chosen) if result.finished else result.save_checkpoint,
             )
     if resume is not None and not chosen.exists():  # stage 1 had ended
         _copy(resume, chosen, {BEST: BEST, STATE: STATE})
@@ -159,11 +161,35 @@ def _keep(result: EpochResult, folder: Path) -> None:
     """Write the weights of an epoch's model."""
     folder.mkdir(exist_ok=True)
     weights = {name: one.detach().contiguous() for name, one in result.model.state_dict().items()}
-    save_file(weights, folder / EPOCHS.replace("*", f"{result.epoch:05d}"))
+    path = folder / EPOCHS.replace("*", f"{result.epoch:05d}")
+    path.unlink(missing_ok=True)  # it may be a link to a checkpoint's
+    save_file(weights, path)
+
+
+def epoch_of(path: Path) -> int:
+    """The epoch of the refit whose model a file holds.
+
+    Parameters
+    ----------
+    path : the file, named after `EPOCHS`.
+    """
+    return int(path.stem.removeprefix("epoch-"))
 
 
 def _copy(source: Path, target: Path, names: dict[str, str]) -> None:
-    """Copy files of a folder to another one, each under its new name."""
+    """Copy files of a folder to another one, each under its new name; as links where possible.
+
+    So nothing may write to a file of a checkpoint, only replace it.
+    """
     target.mkdir(exist_ok=True)
     for old, new in names.items():
-        shutil.copyfile(source / old, target / new)
+        (target / new).unlink(missing_ok=True)
+        try:
+            os.link(source / old, target / new)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source / old, target / new)
+
+
+def _copy_all(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _copy(source, target, {path.name: path.name for path in source.iterdir()})

@@ -12,7 +12,7 @@ from mmsr.format import markdown_table, plural, seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
-from mmsr.study.results.comparison import COMPARED, LEVEL
+from mmsr.study.results.comparison import COMPARED, LEAST_SEEDS, LEVEL
 from mmsr.study.views.dry_run import what, where
 from mmsr.study.views.tables import facts
 
@@ -122,20 +122,21 @@ def _about_seeds(results: Results) -> list[str]:
 def _about_limits(results: Results) -> list[str]:
     if not any(_at_limit(results, row) for row in results.rows):
         return []
-    return [
-        f"{_LIMIT}: the best epoch of a run is the last one allowed ({results.epochs}), so more "
-        "epochs might improve the row"
-    ]
+    told = f"{_LIMIT}: a run was ended by the limit of {plural(results.epochs, 'epoch')}"
+    if results.test_selected:
+        told += ", or is best on test in the last epoch that was kept"
+    return [f"{told}, so more epochs might improve the row"]
 
 
 def _about_tests(results: Results) -> str:
     if not any(row.comparisons for row in results.rows):
-        return f"no arrows: they need two seeds at least of {results.reference} and of a row"
+        return f"no arrows: they need {LEAST_SEEDS} seeds of {results.reference} and of a row"
     return (
         f"{_LOWER} {_HIGHER}: lower, higher than {results.reference}, p < {LEVEL:g}, for rows with "
-        f"two seeds or more: t-test of the mean over {results.n_users:,} users and all seeds, "
-        "which are crossed random effects; degrees of freedom are Satterthwaite's, Holm's "
-        "correction is over all rows and metrics together"
+        f"{LEAST_SEEDS} seeds or more: t-test of the mean over {results.n_users:,} users and all "
+        "seeds, which are crossed random effects; the variance of seeds is a row's own or that "
+        "pooled over the table, whichever is larger; degrees of freedom are Satterthwaite's, "
+        "Holm's correction is over all rows and metrics together"
     )
 
 
@@ -171,8 +172,8 @@ def _about_test(results: Results) -> list[str]:
         return []
     return [
         f"test: opened {plural(len(results.test_opened), 'time')} by study {results.study}, first "
-        f"{results.test_opened[0]}; `mmsr data describe {results.dataset}` lists all openings of "
-        "this data set"
+        f"{results.test_opened[0].at}; `mmsr data describe {results.dataset}` lists all openings "
+        "of this data set"
     ]
 
 
@@ -256,8 +257,15 @@ def _label(results: Results, row: RowFigures) -> str:
 
 
 def _at_limit(results: Results, row: RowFigures) -> bool:
-    """Whether the best epoch of a run is the last one allowed."""
-    return any(seed.chosen_epoch == results.epochs for seed in row.finished)
+    """Whether more epochs might improve a run."""
+    return any(
+        seed.stopped_by == "limit"
+        or (
+            results.test_selected
+            and max(seed.best_epochs.values()) == (seed.chosen_epoch or 0) + results.patience
+        )
+        for seed in row.finished
+    )
 
 
 def _measured(row: RowFigures) -> list[str]:

@@ -103,9 +103,9 @@ def test_a_benchmark_tells_all_that_its_figures_need(file):
 @kept("tables/*.json")
 def test_a_table_tells_all_that_its_figures_need(file):
     result = json.loads(file.read_text())
-    assert result.keys() >= {"command", "code", "seeds", "dataset_hash", "config", "rows"}
+    assert result.keys() >= {"command", "code", "dataset_hash", "config", "rows"}
     assert result["code"].keys() >= {"version", "commit", "package.torch"}
-    assert result["seeds"]
+    assert any(row["seeds"] for row in result["rows"])
 
 
 @kept("**/*.json")

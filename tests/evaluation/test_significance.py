@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import ttest_ind, ttest_rel
+from scipy.stats import t, ttest_ind, ttest_rel
 
 from mmsr.evaluation.significance import (
     bootstrap_interval,
@@ -19,6 +19,7 @@ from mmsr.evaluation.significance import (
     paired_bootstrap,
     paired_wilcoxon,
     per_user_means,
+    pooled_spread,
 )
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -241,6 +242,59 @@ def test_a_luckier_seed_is_no_better_model(n_seeds):
 def test_a_real_difference_is_found_where_seeds_do_not_matter():
     crossed, _ = found_at_5_percent((3, 3), seed_effect=0.0, effect=0.25, repeats=300)
     assert crossed > 0.9
+
+
+def test_the_larger_of_own_and_pooled_spread_counts():
+    means = np.array([[3.0, 3.1, 3.2], [-9, 0, 9], [0, 1, 2]])  # users do not differ
+    calm, wild, reference = np.repeat(means[:, :, None], 50, axis=2)
+    variances = (0.01, 81, 1)
+    pooled = pooled_spread([calm, wild, reference])
+    assert pooled == pytest.approx((sum(variances) / 3, 6))
+    found = crossed_test(calm, reference, pooled=pooled)
+    error = math.sqrt(2 / 3 * pooled.variance)
+    assert found.p == pytest.approx(2 * t.sf(abs(found.difference) / error, 6))
+    assert found.freedom == pytest.approx(6)
+    own = crossed_test(wild, reference, pooled=pooled)
+    parts = (variances[1] / 3, pooled.variance / 3)
+    assert own.freedom == pytest.approx(sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 6))
+    with pytest.raises(ValueError, match="two runs"):
+        pooled_spread([np.zeros((1, 5))])
+
+
+def tables_with_a_false_mark(ratio, *, pool=True, spreads=(1.0,) * 8, repeats=400):
+    """Share of tables of equal rows, seven against the first, with any finding after Holm.
+
+    `ratio` is that of the variances of a run's mean, over seeds and over users.
+    """
+    rng = np.random.default_rng(7)
+    n_users = 25
+
+    def metrics(*shape):  # 4 of them, with correlation .9
+        shared, own = rng.normal(size=(1, *shape)), rng.normal(size=(4, *shape))
+        return math.sqrt(0.9) * shared + math.sqrt(0.1) * own
+
+    marked = 0
+    for _ in range(repeats):
+        seeds = metrics(8, 3, 1) * np.reshape(spreads, (8, 1, 1)) * math.sqrt(ratio / n_users)
+        runs = metrics(8, 1, n_users) + seeds
+        p_values = []
+        for reference, *rows in runs:
+            pooled = pooled_spread([reference, *rows]) if pool else None
+            p_values += [crossed_test(row, reference, pooled=pooled).p for row in rows]
+        marked += min(holm(p_values)) < 0.05
+    return marked / repeats
+
+
+@pytest.mark.parametrize("ratio", [0, 4, 16])
+def test_a_table_of_equal_rows_has_hardly_ever_an_arrow(ratio):
+    found = tables_with_a_false_mark(ratio)
+    assert found <= 0.05
+    if ratio == 16:
+        assert tables_with_a_false_mark(ratio, pool=False) > 2 * found, "this is prevented"
+
+
+def test_nor_has_it_one_where_the_seeds_of_a_row_vary_more():
+    assert tables_with_a_false_mark(16, spreads=(1.0, 3.0, *(1.0,) * 6)) <= 0.06
 
 
 def test_runs_that_cannot_be_tested():

@@ -92,7 +92,8 @@ def test_a_trial_is_called_by_its_row_and_seed(small_request):
     [
         ({"table": "table9"}, "unknown table or figure 'table9'"),
         ({"rows": ["GCN", "GATT"]}, "did you mean 'GAT'"),
-        ({"n_seeds": 0}, "at least 1"),
+        ({"n_seeds": 0}, "--seeds 0: give a whole number from 1 to 1000"),
+        ({"n_seeds": 9999999999}, "--seeds 9999999999: give a whole number from 1 to 1000"),
         ({"select_on": "train"}, "choose one of valid, test"),
         ({"settings": {"model.aggregator.name": "gcn"}}, "the rows of table3 differ in it"),
         ({"settings": {"seed": -1}}, "first seed"),

@@ -12,19 +12,21 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from mmsr.errors import UserError
-from mmsr.evaluation.significance import crossed_test, holm
+from mmsr.evaluation.significance import crossed_test, holm, pooled_spread
 from mmsr.reproduce.collect import failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.results import Results
 from mmsr.reproduce.view import markdown, notes, show_results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.results.comparison import COMPARED
+from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
 N_USERS, PER_USER = 60, 2
 USERS = np.repeat(np.arange(N_USERS), PER_USER).astype(np.int32)
+OPENED = [Opening(at=f"2026-01-0{day}", trials=(day,)) for day in (2, 1)]
 BETTER, SAME, WORSE = 0.4, 1.0, 3.0
 SEEDS = (2023, 2024)
 
@@ -86,7 +88,7 @@ def table_of(request_of, study_home):
             for key, trial in trials.items()
             if trial.state == "failed"
         ]
-        results = make_results(request, runs, failed, ["2026-01-02", "2026-01-01"])
+        results = make_results(request, runs, failed, OPENED)
         return SimpleNamespace(request=request, runs=runs, results=results)
 
     return make
@@ -133,40 +135,47 @@ def test_figures_are_means_over_seeds(results_of):
 
 
 def test_rows_are_compared_over_users_and_seeds_and_corrected_all_together(results_of):
-    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME})
+    factors = {"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME, "HGAT": {2023: WORSE, 2024: SAME}}
+    results = results_of(factors, n_seeds=3)
 
     def per_user(factor, metric):
-        ranks = np.array([ranks_of(seed, factor) for seed in SEEDS])
+        by_seed = factor if isinstance(factor, dict) else dict.fromkeys((*SEEDS, 2025), factor)
+        ranks = np.array([ranks_of(seed, one) for seed, one in by_seed.items()])
         values = np.vectorize(lambda r: contribution(r, metric))(ranks)
-        return values.reshape(len(SEEDS), N_USERS, PER_USER).mean(axis=2)
+        return values.reshape(len(by_seed), N_USERS, PER_USER).mean(axis=2)
 
     expected = {
-        (label, metric): crossed_test(per_user(factor, metric), per_user(SAME, metric))
-        for label, factor in (("GCN", WORSE), ("GAT", BETTER))
+        (label, metric): crossed_test(
+            per_user(factors[label], metric),
+            per_user(SAME, metric),
+            pooled=pooled_spread([per_user(factor, metric) for factor in factors.values()]),
+        )
+        for label in ("GCN", "GAT")
         for metric in COMPARED
     }
     corrected = holm([one.p for one in expected.values()])
     for (label, metric), p in zip(expected, corrected, strict=True):
         compared, one = row(results, label).comparisons[metric], expected[label, metric]
-        assert compared.difference == pytest.approx(one.difference, rel=1e-3)
+        assert compared.difference == pytest.approx(one.difference, rel=1e-5)
         assert compared.low < compared.difference < compared.high
-        assert compared.p == pytest.approx(one.p, rel=0.02)
-        assert compared.p_corrected == pytest.approx(p, rel=0.02)
+        assert compared.p == pytest.approx(one.p, rel=1e-3)
+        assert compared.p_corrected == pytest.approx(p, rel=1e-3)
     assert row(results, "HAN-GNN").comparisons == {}
-    assert row(results, "HGAT").comparisons == {}
+    assert row(results, "HGAT").comparisons == {}, "two seeds are too few"
 
 
-@pytest.mark.parametrize("one_seed", ["GCN", "HAN-GNN"])
-def test_nothing_is_compared_with_one_seed(results_of, one_seed):
-    factors = {"GCN": WORSE, "HAN-GNN": SAME, one_seed: {2023: WORSE}}
-    results = results_of(factors)
-    assert len(row(results, one_seed).finished) == 1
+@pytest.mark.parametrize("two_seeds", ["GCN", "HAN-GNN"])
+def test_nothing_is_compared_with_two_seeds(results_of, two_seeds):
+    factors = {"GCN": WORSE, "HAN-GNN": SAME, two_seeds: dict.fromkeys(SEEDS, WORSE)}
+    results = results_of(factors, n_seeds=3)
+    assert len(row(results, two_seeds).finished) == 2
     assert all(not row.comparisons for row in results.rows)
-    assert "no arrows: they need two seeds at least of HAN-GNN and of a row" in notes(results)
+    assert "no arrows: they need 3 seeds of HAN-GNN and of a row" in notes(results)
 
 
 def test_the_table_marks_what_differs(results_of):
-    results = results_of({"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME})
+    factors = {"GCN": WORSE, "GAT": BETTER, "HAN-GNN": SAME}
+    results = results_of(factors, n_seeds=3, settings={"training.patience": 2})
     lines = {line.split()[0]: line for line in shown(results, 100).splitlines() if line.strip()}
     assert (lines["GCN"].count("↓"), lines["GCN"].count("↑")) == (4, 0)
     assert (lines["GAT"].count("↓"), lines["GAT"].count("↑")) == (0, 4)
@@ -176,7 +185,7 @@ def test_the_table_marks_what_differs(results_of):
 
 
 def test_equal_rows_are_not_marked(results_of):
-    results = results_of({"GCN": SAME, "HAN-GNN": SAME})
+    results = results_of({"GCN": SAME, "HAN-GNN": SAME}, n_seeds=3)
     assert {one.p_corrected for one in row(results, "GCN").comparisons.values()} == {1.0}
     assert "↓" not in shown(results, 100).split("best epochs")[0]
 
@@ -186,6 +195,7 @@ def test_rows_that_failed_are_shown_as_failed(results_of):
     failed, partly = row(results, "GCN"), row(results, "GAT")
     assert (failed.mean, len(failed.failed), failed.comparisons) == ({}, 2, {})
     assert (len(partly.failed), len(partly.finished), partly.std) == (1, 1, {})
+    assert (partly.failed[0].epochs, partly.failed[0].stopped_by) == (0, None)
     for text in (shown(results, 120), markdown(results)):
         assert "GCN, seed 2023 failed: out of memory" in text
         assert "GAT, seed 2023 failed: out of memory" in text
@@ -232,12 +242,24 @@ def test_rows_that_were_not_run_are_listed_with_the_published_figures(results_of
         assert "5.63" in next(line for line in lines if "GCN" in line)
 
 
-@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, False)])
-def test_a_row_whose_best_epoch_is_the_last_is_marked(results_of, best, marked):
-    results = results_of({"GCN": WORSE, "HAN-GNN": SAME}, best=best)
+@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, True), (2, False)])
+def test_a_row_that_the_limit_ended_is_marked(results_of, best, marked):
+    settings = {"training.patience": 2}
+    results = results_of({"GCN": WORSE, "HAN-GNN": SAME}, best=best, settings=settings)
     for text in (shown(results, 100), markdown(results)):
         assert ("GCN*" in text) == marked
-        assert ("the last one allowed (4)" in text) == marked
+        assert ("*: a run was ended by the limit of 4 epochs, so" in text) == marked
+
+
+@pytest.mark.parametrize(("best", "marked"), [(4, True), (3, False)])
+def test_a_row_that_is_best_in_the_last_kept_epoch_is_marked(results_of, best, marked):
+    results = results_of({"GCN": WORSE}, settings={"training.patience": 2})
+    gcn = row(results, "GCN")
+    seeds = [s.model_copy(update={"best_epochs": {"hr@5": 1, "mrr@5": best}}) for s in gcn.seeds]
+    rows = [gcn.model_copy(update={"seeds": seeds})]
+    chosen = results.model_copy(update={"selection": "TEST-SELECTED", "rows": rows})
+    assert ("GCN*" in shown(chosen, 100)) == marked
+    assert any("in the last epoch that was kept" in line for line in notes(chosen)) == marked
 
 
 def test_a_run_ends_by_patience_or_by_the_limit(results_of):
@@ -247,8 +269,8 @@ def test_a_run_ends_by_patience_or_by_the_limit(results_of):
 
 
 def test_the_number_of_seeds_may_differ(results_of):
-    results = results_of({"GCN": {2024: WORSE}, "GAT": SAME, "HAN-GNN": SAME})
-    assert "2 seeds: GAT, HAN-GNN; 1 seed: GCN" in notes(results)
+    results = results_of({"GCN": {2024: WORSE}, "GAT": SAME, "HAN-GNN": SAME}, n_seeds=3)
+    assert "3 seeds: GAT, HAN-GNN; 1 seed: GCN" in notes(results)
     assert row(results, "GAT").comparisons
     assert not row(results, "GCN").comparisons
 
@@ -262,7 +284,7 @@ def test_what_limps_is_said(results_of):
 
 
 def test_files_are_the_state_of_a_table(table_of, tmp_path):
-    table = table_of({"GCN": WORSE, "GAT": {2023: SAME}, "HAN-GNN": SAME})
+    table = table_of({"GCN": WORSE, "GAT": {2023: SAME}, "HAN-GNN": SAME}, n_seeds=3)
     folder = tmp_path / "new" / "folder"
     json_file, markdown_file, _ = write_results(table.results, table.runs, folder)
     assert Results.model_validate_json(json_file.read_text()) == table.results
@@ -298,9 +320,33 @@ def test_damaged_files_are_not_overwritten(table_of, tmp_path):
     means.unlink()
     with pytest.raises(UserError, match="lacks HAN-GNN/2023"):
         read_kept(table.request, tmp_path)
-    json_file.write_text("{}")
-    with pytest.raises(UserError, match="another version of mmsr wrote it: move it away"):
+    for content in (b"{}", b"\xff\xfe"):
+        json_file.write_bytes(content)
+        with pytest.raises(UserError, match="another version of mmsr wrote it: move it away"):
+            read_kept(table.request, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"HAN-GNN": np.zeros((4, N_USERS), np.float32)},
+        {"HAN-GNN/2023": np.zeros((4, 3), np.float32)},
+        {"HAN-GNN/2023": np.zeros((4, N_USERS), np.float16)},
+    ],
+)
+def test_damaged_means_are_refused(table_of, tmp_path, arrays):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    *_, means = write_results(table.results, table.runs, tmp_path)
+    save_file(arrays, means)
+    with pytest.raises(UserError, match="is damaged"):
         read_kept(table.request, tmp_path)
+
+
+def test_unrelated_files_are_skipped(table_of, tmp_path):
+    table = table_of({"HAN-GNN": SAME}, n_seeds=1)
+    (tmp_path / "notes.json").write_bytes(b"\xff\xfe")
+    (tmp_path / "list.json").write_text("[]")
+    assert take_over(table.request, tmp_path) == {}
 
 
 def test_a_row_of_another_table_is_taken_over(table_of, request_of, tmp_path):

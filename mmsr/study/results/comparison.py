@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmsr.evaluation.significance import Floats
+    from mmsr.evaluation.significance import Floats, Spread
 
 COMPARED = ("hr@5", "mrr@5", "hr@20", "mrr@20")
 """Metrics that are shown and compared."""
 LEVEL = 0.05
 """A difference is marked if its corrected p-value is below this level."""
+LEAST_SEEDS = 3
+"""Models are compared over seeds if both have as many."""
 
 
 class Comparison(BaseModel):
@@ -68,17 +70,18 @@ class SeedComparison(BaseModel):
         return self.p_corrected < LEVEL
 
 
-def compare_seeds(pairs: Sequence[tuple[Floats, Floats]]) -> list[SeedComparison]:
+def compare_seeds(pairs: Sequence[tuple[Floats, Floats, Spread]]) -> list[SeedComparison]:
     """Compare pairs of models over users and seeds; p-values are corrected for the number of pairs.
 
     Parameters
     ----------
-    pairs : two float64 arrays [n_seeds, n_users] for each pair, of two seeds at least; the users
-        are the same, in the same order.
+    pairs : for each pair, two float64 arrays [n_seeds, n_users] of the same users in the same
+        order, and the spread of runs that is pooled over all models, see
+        `mmsr.evaluation.significance.crossed_test`.
     """
     from mmsr.evaluation.significance import crossed_test, holm
 
-    found = [crossed_test(first, second) for first, second in pairs]
+    found = [crossed_test(first, second, pooled=pooled) for first, second, pooled in pairs]
     corrected = holm([one.p for one in found])
     return [
         SeedComparison(

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 from mmsr.config import Config
 from mmsr.data.closed import refuse_in_trial
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason
 from mmsr.provenance import now
 from mmsr.remote import RemotePath
 from mmsr.study.storage.folder import StudyFolder
@@ -264,8 +264,8 @@ def _write(folder: StudyFolder, number: int, ranked: Ranked) -> None:
         path.parent.mkdir(exist_ok=True)
         save_file({"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}, draft)
         draft.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {path}: {reason(error)}") from None
 
 
 def _file(folder: StudyFolder, number: int) -> Path:
