@@ -16,11 +16,13 @@ from mmsr.evaluation.significance import crossed_test, holm, pooled_spread
 from mmsr.reproduce.collect import failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.results import Results
+from mmsr.reproduce.run import _Table, reproduce
 from mmsr.reproduce.view import markdown, notes, show_results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
+from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
@@ -98,6 +100,44 @@ def table_of(request_of, study_home):
 def results_of(table_of):
     """Only the results."""
     return lambda *arguments, **options: table_of(*arguments, **options).results
+
+
+def test_two_machines_add_to_one_folder(table_of, tmp_path):
+    made = table_of({"GCN": WORSE, "HAN-GNN": SAME})
+    first, second = (_Table(made.request, tmp_path, "cpu") for _ in range(2))
+    first.runs = {key: run for key, run in made.runs.items() if key[0] == "GCN"}
+    second.runs = {key: run for key, run in made.runs.items() if key[0] == "HAN-GNN"}
+    first.write()
+    results, _ = second.write()
+    assert {row.label: len(row.finished) for row in results.rows if row.seeds} == {
+        "GCN": 2,
+        "HAN-GNN": 2,
+    }
+    kept, _ = read_kept(made.request, tmp_path)
+    assert kept.keys() == made.runs.keys()
+
+
+def test_a_study_of_other_settings_is_not_read_though_nothing_is_left_to_run(
+    table_of, request_of, tmp_path
+):
+    made = table_of({"GCN": WORSE, "HAN-GNN": SAME}, epochs=4)
+    plan = made.request.plan
+    study = database.load_study(database.open_storage(plan.storage), plan.name)
+    plan.folder.write_record(
+        StudyRecord(
+            name=plan.name,
+            uid=database.study_uid(study),
+            dataset="shop",
+            objective=plan.objective,
+            storage=plan.storage,
+            tracking=plan.tracking,
+            command="mmsr reproduce",
+        )
+    )
+    other = request_of(epochs=8)
+    write_results(make_results(other, made.runs, [], OPENED), made.runs, tmp_path)
+    with pytest.raises(UserError, match=r"training.epochs was 4 and is 8"):
+        reproduce(other, Console(file=io.StringIO()), tmp_path)
 
 
 def shown(results, width):

@@ -15,7 +15,8 @@ from mmsr.older_configs import BEFORE, RENAMED
 MEANING = 2
 """What names and keys of aggregators mean now; 1 is what they meant before `older_configs`."""
 TEST_SELECTED = "test-selected"
-"""Replaces `valid` in names of metrics that chose epochs on test (`mmsr reproduce`)."""
+"""Replaces `valid` in the objective of studies whose tables choose epochs on test, so that nothing
+else takes them (`mmsr reproduce`); the values of their trials are validation's."""
 
 
 TRAINER = "mmsr.training:train"
