@@ -30,7 +30,7 @@ BAD = {
     "row": (("table3", *SHOP, "--rows", "GCN,HAN-GMN"), "did you mean 'HAN-GNN'?"),
     "row of the other table": (("table4", *SHOP, "--rows", "GCN"), "unknown row of table4 'GCN'"),
     "no row": (("table3", *SHOP, "--rows", ","), "names no row"),
-    "no seed": (("table3", *SHOP, "--seeds", "0"), "--seeds 0: give a whole number of at least 1"),
+    "no seed": (("table3", *SHOP, "--seeds", "0"), "--seeds 0: give a whole number from 1 to 1000"),
     "no epoch": (("table3", *SHOP, "--epochs", "0"), "at least 1"),
     "varied key": (("table4", *SHOP, "--set", "model.type_embedding=true"), "differ in it"),
     "key": (("table3", *SHOP, "--set", "model.widht=8"), "did you mean 'model.width'?"),

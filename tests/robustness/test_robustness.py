@@ -180,7 +180,7 @@ def test_some_targets_are_those_of_whole_users(shop: Dataset):
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials run one after the other in this process, Ray is not started."""
 
-    def tune(plan: Plan, ledger: Ledger, n_trials: int, used_up: object) -> None:
+    def tune(plan: Plan, ledger: Ledger, n_trials: int, *given: object) -> None:
         for name in map(str, range(n_trials)):
             proposal = ledger.ask(name)
             for place, result in enumerate(train(proposal.config, plan.dataset)):
