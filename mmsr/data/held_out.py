@@ -244,18 +244,19 @@ def _record(opening: RecordedOpening) -> None:
     """Add an opening to the record of its data set, durably."""
     home = paths.remote()
     line = opening.model_dump_json()
-    path: AnyPath = test_file(opening.dataset).with_name(RECORD_FILE)
+    here = test_file(opening.dataset).with_name(RECORD_FILE)
+    place: AnyPath = here
     try:
         if home is not None:
             folder = home / paths.HELD_OUT / opening.dataset / _RECORD_FOLDER
-            path = folder / f"{opening.at.replace(':', '')}-{uuid.uuid4().hex[:8]}.json"
-            path.write_text(line)
+            place = folder / f"{opening.at.replace(':', '')}-{uuid.uuid4().hex[:8]}.json"
+            place.write_text(line)
         else:
-            append_line(test_file(opening.dataset).with_name(RECORD_FILE), line)
+            append_line(here, line)
     except OSError as error:
         raise UserError(
             f"test of data set {opening.dataset!r} stays closed, since its opening cannot be "
-            f"recorded in {path}: {reason_of(error)}"
+            f"recorded in {place}: {reason_of(error)}"
         ) from None
 
 

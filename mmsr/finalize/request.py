@@ -161,8 +161,7 @@ def make_final_plan(
             f"refits are by {TRAINER}: their test figures would not be those of its trials; refit "
             "its best config with that trainer, and open test by `mmsr.data.held_out.open_test`"
         )
-    opened = bool(final_record(known).opened)
-    chosen = _choose(known, top, trials, few=opened)
+    chosen = _choose(known, top, trials)
     progress = progress_of(known.study)
     if not (force or progress.is_over):
         raise UserError(_unfinished(known, progress))
@@ -212,10 +211,10 @@ def make_final_plan(
     )
 
 
-def _choose(known: KnownStudy, top: int, trials: Sequence[int], *, few: bool) -> tuple[Chosen, ...]:
+def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen, ...]:
     """The best finished trials by validation, or the named ones, best first.
 
-    With `few` there may be fewer than `top`: older versions opened test for those that there were.
+    There may be fewer than `top` once test is open: older versions opened it for those there were.
     """
     found = rows(known.study)
     finished = [row for row in ranked(found) if row.state == "finished" and row.config is not None]
@@ -235,7 +234,7 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int], *, few: bool) ->
         wanted = row.number in trials if trials else len(chosen) < top
         if wanted and row.config is not None and row.config not in [one.config for one in chosen]:
             chosen.append(Chosen(row, row.config))
-    if not (trials or few) and len(chosen) < top:
+    if not trials and len(chosen) < top and not final_record(known).opened:
         raise UserError(
             f"--top {top}: study {known.name!r} has {plural(len(chosen), 'finished config')}, so "
             f"give at most --top {len(chosen)}, or run more trials first"

@@ -26,11 +26,11 @@ from safetensors.torch import save_file
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.training import EpochResult, read_checkpoint_state, train
+from mmsr.training.checkpoint import AVERAGE, BEST, MODEL, OPTIMIZER, STATE
 
-BEST, STATE = "best.safetensors", "state.json"
 REFIT, REFIT_STATE = "refit.safetensors", "refit.json"
 EPOCHS = "epoch-*.safetensors"
-_TO_RESUME = ("model.safetensors", "optimizer.safetensors", "average.safetensors")
+_TO_RESUME = (MODEL, OPTIMIZER, AVERAGE)
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,7 @@ def train_and_refit(
     ----------
     config, dataset, device, resume : as for `mmsr.training.train`.
     """
-    with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
-        chosen = Path(scratch) / "chosen"
-        yield from _choose(config, dataset, device, resume, chosen)
-        yield from _refit(config, dataset, device, resume, chosen)
+    return _two_stages(config, dataset, device, resume, keep=False)
 
 
 def train_and_keep_epochs(
@@ -76,10 +73,16 @@ def train_and_keep_epochs(
     ----------
     config, dataset, device, resume : as for `mmsr.training.train`.
     """
+    return _two_stages(config, dataset, device, resume, keep=True)
+
+
+def _two_stages(
+    config: Config, dataset: Dataset, device: str, resume: Path | None, *, keep: bool
+) -> Iterator[Epoch]:
     with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
         chosen, kept = Path(scratch) / "chosen", Path(scratch) / "epochs"
         yield from _choose(config, dataset, device, resume, chosen)
-        yield from _refit(config, dataset, device, resume, chosen, kept)
+        yield from _refit(config, dataset, device, resume, chosen, kept if keep else None)
 
 
 def _choose(
@@ -108,7 +111,7 @@ def _refit(
     device: str,
     resume: Path | None,
     chosen: Path,
-    kept: Path | None = None,
+    kept: Path | None,
 ) -> Iterator[Epoch]:
     """Stage 2; the model of each epoch is added to the folder `kept`, if there is one."""
     state = read_checkpoint_state(chosen)
