@@ -1,6 +1,6 @@
 """Attention over node types, then over nodes (HGAT).
 
-Shapes: B batch, N nodes, Q query nodes, D width, T node types, X an axis of several vectors.
+Shapes: B batch, N nodes, Q query nodes, D width, T node types.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import NONE
 from mmsr.model_config import HgatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.aggregators.relational import typed_products, typed_sum
 from mmsr.models.embedding import preserving_, uniform_
-from mmsr.models.products import product
 
 
 class Hgat(Aggregator):
@@ -52,38 +52,31 @@ class Hgat(Aggregator):
             """Second half of μ_t."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        blocks = graph.by_type(h_BND)
         related_BQN = graph.relations_of(queries_BQ) > NONE
-        own = self.own[:, None].expand(len(blocks), -1, -1)
-        other = self.other[:, None].expand(len(blocks), -1, -1)
-        own_BQ1, other_BN1 = self._scalars(blocks, own, queries_BQ), self._scalars(blocks, other)
+        own_BQ1 = typed_products(graph, self.weight @ self.own[:, None], h_BND, queries_BQ)
+        other_BN1 = typed_products(graph, self.weight @ self.other[:, None], h_BND, None)
         scores_BQN = F.leaky_relu(own_BQ1 + other_BN1.mT, self.config.negative_slope)
-        if len(blocks) > 1:
-            alpha_BQT = self._type_weights(graph, blocks, related_BQN, queries_BQ)
+        if len(graph.sizes) > 1:
+            alpha_BQT = self._type_weights(graph, h_BND, related_BQN, queries_BQ)
             sizes = torch.tensor(graph.sizes, device=alpha_BQT.device)
             scores_BQN = scores_BQN * alpha_BQT.repeat_interleave(sizes, dim=2)
         weights_BQN = attention_weights(
             scores_BQN.masked_fill(~related_BQN, -torch.inf), self.config.dropout, self.training
         )
-        if queries_BQ is None:
-            values = [product(h, w) for h, w in zip(blocks, self.weight, strict=True)]
-            return torch.relu(weights_BQN @ torch.cat(values, dim=1))
-        # Summed per type first: few rows are left to project.
-        pairs = zip(graph.by_type(weights_BQN, dim=2), blocks, strict=True)
-        return torch.relu(torch.cat([w @ h for w, h in pairs], dim=2) @ self.weight.flatten(0, 1))
+        return torch.relu(typed_sum(graph, weights_BQN, self.weight, h_BND, queries_BQ))
 
     def _type_weights(
         self,
         graph: BatchGraph,
-        blocks: tuple[Tensor, ...],
+        h_BND: Tensor,
         related_BQN: Tensor,
         queries_BQ: Tensor | None,
     ) -> Tensor:
         """α `[B, Q, T]`; 0 for types that a node is not related to."""
-        own = self.type_own.T.expand(len(blocks), -1, -1)
-        own_BQT = self._scalars(blocks, own, queries_BQ)
+        own_BQT = typed_products(graph, self.weight @ self.type_own.T, h_BND, queries_BQ)
         scale_BN1 = (graph.degree_BN + 1).to(own_BQT.dtype).rsqrt()[:, :, None]
-        scaled_BN1 = scale_BN1 * self._scalars(blocks, self.type_other[:, :, None])
+        other_TD1 = self.weight @ self.type_other[:, :, None]
+        scaled_BN1 = scale_BN1 * typed_products(graph, other_TD1, h_BND, None)
         of_type = graph.by_type(related_BQN, dim=2)
         pairs = zip(of_type, graph.by_type(scaled_BN1), strict=True)
         sums_BQT = torch.cat([related.to(s.dtype) @ s for related, s in pairs], dim=2)
@@ -91,12 +84,3 @@ class Hgat(Aggregator):
         scores_BQT = F.leaky_relu(own_BQT + other_BQT, self.config.type_slope)
         present_BQT = torch.stack([related.any(dim=2) for related in of_type], dim=2)
         return scores_BQT.masked_fill(~present_BQT, -torch.inf).softmax(dim=2)
-
-    def _scalars(
-        self, blocks: tuple[Tensor, ...], vectors_TDX: Tensor, queries_BQ: Tensor | None = None
-    ) -> Tensor:
-        """Products `[B, Q, X]` of projected nodes with vectors of their type."""
-        maps_TDX = self.weight @ vectors_TDX
-        if queries_BQ is not None:
-            return take_rows(blocks[0], queries_BQ) @ maps_TDX[0]
-        return torch.cat([h @ m for h, m in zip(blocks, maps_TDX, strict=True)], dim=1)

@@ -1,7 +1,7 @@
-"""What aggregators with parameters per relation share.
+"""What aggregators with parameters per relation or per node type share.
 
-Shapes: B batch, N nodes, n nodes of one type block, Q query nodes, D width, R relations from
-`SELF` on.
+Shapes: B batch, N nodes, n nodes of one type block, Q query nodes, D width, T node types,
+R relations from `SELF` on, X any width.
 """
 
 from __future__ import annotations
@@ -88,6 +88,58 @@ class RelationalSum(nn.Module):
         first = cross_relation(type_, others[0], len(blocks)) - SELF
         weight = self.weight[first : first + len(others)].flatten(0, 1)
         return sums_BQD + product(across_BQX, weight)
+
+
+def typed_products(
+    graph: BatchGraph, weight_TDX: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
+) -> Tensor:
+    """Each node's vector times the matrix of its type.
+
+    Parameters
+    ----------
+    graph : the batch graph.
+    weight_TDX : a matrix for each node type.
+    h_BND : node vectors.
+    queries_BQ : nodes of type 0; None stands for all nodes, and Q is N.
+
+    Returns
+    -------
+    `[B, Q, X]`.
+    """
+    if queries_BQ is not None:
+        return take_rows(h_BND, queries_BQ) @ weight_TDX[0]
+    pairs = zip(graph.by_type(h_BND), weight_TDX, strict=True)
+    return torch.cat([h @ w for h, w in pairs], dim=1)
+
+
+def typed_sum(
+    graph: BatchGraph,
+    weights_BQN: Tensor,
+    weight_TDD: Tensor,
+    h_BND: Tensor,
+    queries_BQ: Tensor | None,
+) -> Tensor:
+    """sum_j w_ij W_t h_j, where t is the type of j.
+
+    Parameters
+    ----------
+    graph : the batch graph.
+    weights_BQN : w_ij.
+    weight_TDD : W_t for each node type.
+    h_BND : node vectors.
+    queries_BQ : nodes of type 0; None stands for all nodes, and Q is N.
+
+    Returns
+    -------
+    `[B, Q, D]`.
+    """
+    blocks = graph.by_type(h_BND)
+    if queries_BQ is None:
+        values = [product(h, w) for h, w in zip(blocks, weight_TDD, strict=True)]
+        return weights_BQN @ torch.cat(values, dim=1)
+    # Summed per type first: few rows are left to project.
+    pairs = zip(graph.by_type(weights_BQN, dim=2), blocks, strict=True)
+    return torch.cat([w @ h for w, h in pairs], dim=2) @ weight_TDD.flatten(0, 1)
 
 
 def relation_scores(

@@ -8,13 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.graph.batch import BatchGraph, take_rows
+from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import SELF, n_relations
 from mmsr.model_config import TypedGatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights
-from mmsr.models.aggregators.relational import relation_scores
+from mmsr.models.aggregators.relational import relation_scores, typed_products, typed_sum
 from mmsr.models.embedding import preserving_, uniform_
-from mmsr.models.products import product
 
 
 class TypedGat(Aggregator):
@@ -37,24 +36,9 @@ class TypedGat(Aggregator):
         """Second half of a_r."""
 
     def forward(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor:
-        own_BQR = _parts_of_scores(graph, self.weight @ self.own.T, h_BND, queries_BQ)
-        other_BNR = _parts_of_scores(graph, self.weight @ self.other.T, h_BND, None)
+        own_BQR = typed_products(graph, self.weight @ self.own.T, h_BND, queries_BQ)
+        other_BNR = typed_products(graph, self.weight @ self.other.T, h_BND, None)
         relation_BQN = graph.relations_of(queries_BQ)
         scores_BQN = relation_scores(relation_BQN, own_BQR, other_BNR, self.config.negative_slope)
         weights_BQN = attention_weights(scores_BQN, self.config.dropout, self.training)
-        if queries_BQ is None:
-            values = zip(graph.by_type(h_BND), self.weight, strict=True)
-            return weights_BQN @ torch.cat([product(h, w) for h, w in values], dim=1)
-        # Summed per type first: few rows are left to project.
-        pairs = zip(graph.by_type(weights_BQN, dim=2), graph.by_type(h_BND), strict=True)
-        return torch.cat([w @ h for w, h in pairs], dim=2) @ self.weight.flatten(0, 1)
-
-
-def _parts_of_scores(
-    graph: BatchGraph, weight_TDR: Tensor, h_BND: Tensor, queries_BQ: Tensor | None
-) -> Tensor:
-    """Each node's vector times the matrix of its type; queries are of type 0."""
-    if queries_BQ is not None:
-        return take_rows(h_BND, queries_BQ) @ weight_TDR[0]
-    pairs = zip(graph.by_type(h_BND), weight_TDR, strict=True)
-    return torch.cat([h @ w for h, w in pairs], dim=1)
+        return typed_sum(graph, weights_BQN, self.weight, h_BND, queries_BQ)
