@@ -43,17 +43,6 @@ def unknown(
     return UserError(message)
 
 
-def reason(error: Exception) -> str:
-    """Why a file could not be read or written, without its number and path.
-
-    Parameters
-    ----------
-    error : an OSError, or what a library made of one.
-    """
-    found = system_error(error)
-    return (isinstance(found, OSError) and found.strerror) or str(found)
-
-
 def system_error(error: Exception) -> Exception:
     """Find the OSError that a library's error reports in its text.
 

@@ -73,3 +73,20 @@ def prefixes_cache() -> Path:
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is complete or not there; the folder must exist.
+
+    Parameters
+    ----------
+    path : the file; replaced where it is there.
+    data : its contents.
+
+    Raises
+    ------
+    OSError : it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(data)
+    draft.replace(path)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, SeedFigures
@@ -264,9 +265,7 @@ def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...
     check_writable(folder)
     try:
         for file, data in content.items():
-            draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
-            draft.write_bytes(data)
-            draft.replace(file)
+            paths.write_whole(file, data)
     except OSError as error:
         raise _cannot_write(folder, error.strerror or str(error)) from None
     return path, path.with_suffix(".md"), _means_file(path)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from mmsr.config import METRICS
-from mmsr.errors import UserError, reason
+from mmsr.errors import UserError
 from mmsr.reproduce.training import EPOCHS, epoch_of
 from mmsr.study.results.held_out import Look, checkpoint_of, rank
 from mmsr.study.storage.folder import StudyFolder
@@ -58,12 +58,8 @@ def epoch_chooser(known: KnownStudy) -> Look:
                     best[name], epochs[name] = value, epoch
                     ranks[name] = found.astype(np.int32)
         chosen = np.array([epochs[name] for name in METRICS], dtype=np.int32)
-        path = _file(known.folder, row.number)
-        try:
-            path.parent.mkdir(exist_ok=True)
-            save_file({**ranks, _USERS: test.users, _EPOCHS: chosen}, path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot write {path}: {reason(error)}") from None
+        arrays = {**ranks, _USERS: test.users, _EPOCHS: chosen}
+        known.folder.write_bytes(_file(known.folder, row.number), save(arrays))
 
     return choose
 

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from mmsr.config import Config
 from mmsr.data.closed import refuse_in_trial
-from mmsr.errors import UserError, reason
+from mmsr.errors import UserError
 from mmsr.provenance import now
 from mmsr.remote import RemotePath
 from mmsr.study.storage.folder import StudyFolder
@@ -148,7 +148,8 @@ def rank_on_test(
             ranked = Ranked(rank(model, test, row.config, device), test.users)
             if look is not None:
                 look(row, model, test)
-            _write(known.folder, row.number, ranked)
+            arrays = {"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}
+            known.folder.write_bytes(_file(known.folder, row.number), save(arrays))
         return True
 
 
@@ -255,17 +256,6 @@ def read_ranked(folder: StudyFolder, number: int) -> Ranked:
         return Ranked(arrays["ranks"].astype(np.int64), arrays["users"])
     except (OSError, SafetensorError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): remove it to rank again") from None
-
-
-def _write(folder: StudyFolder, number: int, ranked: Ranked) -> None:
-    path = _file(folder, number)
-    draft = path.with_suffix(".draft")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        save_file({"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}, draft)
-        draft.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {path}: {reason(error)}") from None
 
 
 def _file(folder: StudyFolder, number: int) -> Path:

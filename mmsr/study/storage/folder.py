@@ -170,12 +170,26 @@ class StudyFolder:
         ------
         UserError : the file cannot be written.
         """
-        draft = self.path / f".{name}.{os.getpid()}.draft"
+        self.write_bytes(self.path / name, f"{text}\n".encode())
+
+    def write_bytes(self, path: Path, data: bytes) -> None:
+        """Write a file of the folder, or of one in it, so that it is complete or not there.
+
+        Parameters
+        ----------
+        path : the file; a folder in this one is made where it is missing.
+        data : its contents.
+
+        Raises
+        ------
+        UserError : the file cannot be written.
+        """
         try:
-            draft.write_text(text + "\n")
-            draft.replace(self.path / name)
+            if path.parent != self.path:
+                path.parent.mkdir(exist_ok=True)
+            paths.write_whole(path, data)
         except OSError as error:
-            raise UserError(f"cannot write {self.path / name}: {error.strerror or error}") from None
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def study_names() -> list[str]:
