@@ -31,7 +31,6 @@ class Interactions:
     user_ids, item_ids : original ids by index, in ascending order as text.
     duplicates : number of rows left out because they repeat user, item and moment of another row.
     core_users, core_items, core_interactions : how many the k-core filter left out.
-    positions : whether the moments are positions in histories instead.
     """
 
     histories: Histories
@@ -42,7 +41,6 @@ class Interactions:
     core_users: int
     core_items: int
     core_interactions: int
-    positions: Positions
 
 
 @dataclass(frozen=True)
@@ -87,19 +85,18 @@ class Positions:
         return self.users > 1 and self.numbered >= NEARLY_ALL * self.users
 
 
-def check_moments(kept: Interactions, source: Path) -> None:
+def check_moments(found: Positions, source: Path) -> None:
     """Check that moments can be compared between users, which the protocol `temporal` needs.
 
     Parameters
     ----------
-    kept : the interactions.
+    found : how many users have positions for timestamps.
     source : their table, for the error.
 
     Raises
     ------
     UserError : the timestamps are positions in histories.
     """
-    found = kept.positions
     if found:
         raise UserError(
             f"{source}: the timestamps are positions, not moments: {found.numbered:,} of "
@@ -110,7 +107,9 @@ def check_moments(kept: Interactions, source: Path) -> None:
         )
 
 
-def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Interactions:
+def read_interactions(
+    path: Path, core: int, columns: Mapping[str, str], *, moments: bool = False
+) -> Interactions:
     """Read interactions and make histories of them.
 
     Rows that repeat user, item and moment of an earlier row are left out; the same item at another
@@ -122,10 +121,12 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     path : table of user_id, item_id and timestamp.
     core : fewest interactions of a user or item that is kept.
     columns : column names in the file by mmsr's names.
+    moments : whether timestamps must be moments that can be compared between users.
 
     Raises
     ------
-    UserError : the table cannot be used, nothing is left, or a history is shorter than two.
+    UserError : the table cannot be used, nothing is left, a history is shorter than two, or
+        timestamps are positions where moments are needed.
     """
     import pandas as pd
 
@@ -137,7 +138,6 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     del table
     frame = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times.values})
     once = np.flatnonzero(~frame.duplicated().to_numpy())
-    positions = Positions.of(users.codes[once], Times(times.values[once], times.dated))
     kept = once[k_core(users.codes[once], items.codes[once], core)]
     if not len(kept):
         raise UserError(
@@ -157,6 +157,9 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ordered = Times(times.values[kept][order], times.dated)
     histories = Histories(item_codes[order].astype(np.int32), offsets, ordered.values)
+    if moments:
+        seen = Times(times.values[once], times.dated)
+        check_moments(Positions.of(users.codes[once], seen), path)
     return Interactions(
         histories,
         ordered,
@@ -166,7 +169,6 @@ def read_interactions(path: Path, core: int, columns: Mapping[str, str]) -> Inte
         core_users=len(users.values) - len(user_ids),
         core_items=len(items.values) - len(item_ids),
         core_interactions=len(once) - len(kept),
-        positions=positions,
     )
 
 

@@ -16,7 +16,7 @@ from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
 from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
 from mmsr.data.importers.features import read_features
-from mmsr.data.importers.interactions import Interactions, check_moments, read_interactions
+from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
@@ -107,9 +107,12 @@ def _write(
 ) -> None:
     """Read, check and split everything; write it into `folder`, test to where it waits."""
     with reporter.stage("reading interactions"):
-        kept = read_interactions(sources.interactions, settings.core, settings.columns)
-    if settings.protocol == "temporal":
-        check_moments(kept, sources.interactions)
+        kept = read_interactions(
+            sources.interactions,
+            settings.core,
+            settings.columns,
+            moments=settings.protocol == "temporal",
+        )
     test_from = None
     if settings.test_from is not None:
         test_from = kept.times.parse(settings.test_from, "--test-from")
