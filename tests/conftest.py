@@ -287,3 +287,38 @@ def tracked_runs() -> Callable[[Path, str], list[Any]]:
         return list(client.search_runs([found.experiment_id], only, max_results=500))
 
     return read
+
+
+@pytest.fixture
+def opened_study() -> Callable[..., Any]:
+    """Opens the study of a plan in its storage; with a `command`, its record is written, too."""
+
+    def opened(plan: Any, command: str | None = None, **given: Any) -> Any:
+        from mmsr.study.storage import database
+        from mmsr.study.storage.folder import StudyRecord
+
+        study = database.open_study(
+            database.open_storage(plan.storage),
+            plan.name,
+            plan.definition,
+            sampler=plan.sampler.build(0, 0),
+            pruner=None,
+            **{"known": (), "trials": plan.trials, **given},
+        )
+        if command is not None:
+            plan.folder.path.mkdir(parents=True, exist_ok=True)
+            plan.folder.write_record(
+                StudyRecord(
+                    name=plan.name,
+                    uid=database.study_uid(study),
+                    dataset=plan.dataset.name,
+                    objective=plan.objective,
+                    storage=plan.storage,
+                    tracking=plan.tracking,
+                    command=command,
+                    resources={"cpu": 2, "gpu": 0},
+                )
+            )
+        return study
+
+    return opened

@@ -30,7 +30,6 @@ from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import BUDGET, SPENT
-from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.progress import failed, n_over, set_target, take_back
 from mmsr.study.storage.trials import rows
@@ -53,31 +52,10 @@ def report_of(value, epoch=2, best_epoch=2):
 
 
 @pytest.fixture
-def known(small_study, study_home):
+def known(small_study, study_home, opened_study):
     """A study whose three trials have finished, the last one with the best value."""
     plan = make_plan(small_study, Options(name="small", trials=3))
-    study = database.open_study(
-        database.open_storage(plan.storage),
-        plan.name,
-        plan.definition,
-        known=(),
-        trials=3,
-        sampler=plan.sampler.build(0, 0),
-        pruner=None,
-    )
-    plan.folder.path.mkdir(parents=True)
-    plan.folder.write_record(
-        StudyRecord(
-            name="small",
-            uid=database.study_uid(study),
-            dataset="shop",
-            objective=OBJECTIVE,
-            storage=plan.storage,
-            tracking=plan.tracking,
-            command="python small.py",
-            resources={"cpu": 2, "gpu": 0},
-        )
-    )
+    study = opened_study(plan, command="python small.py")
     ledger = Ledger(study, plan.rules(), plan.folder.ray)
     for value in (0.2, 0.25, 0.3):
         ledger.ask("a")
@@ -95,19 +73,11 @@ def ledger_of(plan, study, retries=False):
 
 
 @pytest.fixture
-def finalized(known):
+def finalized(known, opened_study):
     """Final figures of runs with made-up ranks and validation scores; some may have failed."""
 
     def make(plan, failing=()):
-        study = database.open_study(
-            database.open_storage(plan.storage),
-            plan.name,
-            plan.definition,
-            known=(),
-            trials=plan.trials,
-            sampler=plan.sampler.build(0, 0),
-            pruner=None,
-        )
+        study = opened_study(plan)
         (plan.folder.path / "tested").mkdir(parents=True)
         from mmsr.study.storage.progress import add_missing
 

@@ -21,8 +21,6 @@ from mmsr.reproduce.view import markdown, notes, show_results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.results.held_out import Opening
-from mmsr.study.storage import database
-from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
@@ -41,21 +39,13 @@ def ranks_of(seed, factor):
 
 
 @pytest.fixture
-def table_of(request_of, study_home):
+def table_of(request_of, study_home, opened_study):
     """Request, runs and results of a study whose trials failed, or finished with made-up ranks."""
 
     def make(factors, n_seeds=2, table="table3", epochs=4, best=2, **options):
         request = request_of(table, rows=list(factors), n_seeds=n_seeds, epochs=epochs, **options)
         plan = request.plan
-        study = database.open_study(
-            database.open_storage(plan.storage),
-            plan.name,
-            plan.definition,
-            known=plan.only,
-            trials=plan.trials,
-            sampler=plan.sampler.build(0, 0),
-            pruner=None,
-        )
+        study = opened_study(plan, known=plan.only, command="mmsr reproduce")
         (plan.folder.path / "tested").mkdir(parents=True)
         ledger = Ledger(study, plan.rules(), plan.folder.ray)
         for (label, seed), settings in request.runs.items():
@@ -121,19 +111,6 @@ def test_a_study_of_other_settings_is_not_read_though_nothing_is_left_to_run(
     table_of, request_of, tmp_path
 ):
     made = table_of({"GCN": WORSE, "HAN-GNN": SAME}, epochs=4)
-    plan = made.request.plan
-    study = database.load_study(database.open_storage(plan.storage), plan.name)
-    plan.folder.write_record(
-        StudyRecord(
-            name=plan.name,
-            uid=database.study_uid(study),
-            dataset="shop",
-            objective=plan.objective,
-            storage=plan.storage,
-            tracking=plan.tracking,
-            command="mmsr reproduce",
-        )
-    )
     other = request_of(epochs=8)
     write_results(make_results(other, made.runs, [], OPENED), made.runs, tmp_path)
     with pytest.raises(UserError, match=r"training.epochs was 4 and is 8"):

@@ -17,7 +17,6 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.results.export import export_best
 from mmsr.study.storage import database
 from mmsr.study.storage.definition import TRAINER
-from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.views import dry_run
 from mmsr.study.workers.messages import Report
@@ -35,32 +34,12 @@ def plan_of(small_study, study_home):
 
 
 @pytest.fixture
-def finished(plan_of):
+def finished(plan_of, opened_study):
     """Makes a study of one finished trial by the given trainer."""
 
     def study(trainer):
         plan = plan_of(trainer)
-        study = database.open_study(
-            database.open_storage(plan.storage),
-            plan.name,
-            plan.definition,
-            known=(),
-            trials=1,
-            sampler=plan.sampler.build(0, 0),
-            pruner=None,
-        )
-        plan.folder.path.mkdir(parents=True)
-        plan.folder.write_record(
-            StudyRecord(
-                name="small",
-                uid=database.study_uid(study),
-                dataset="shop",
-                objective=plan.objective,
-                storage=plan.storage,
-                tracking=plan.tracking,
-                command="python small.py",
-            )
-        )
+        study = opened_study(plan, trials=1, command="python small.py")
         ledger = Ledger(study, plan.rules(), plan.folder.ray)
         ledger.ask("a")
         value = {plan.objective: 0.2}
