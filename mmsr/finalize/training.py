@@ -6,7 +6,7 @@ report the share of their epochs that is done instead; nothing is chosen by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +17,24 @@ from mmsr.training import EpochResult, train
 
 
 @dataclass(frozen=True)
-class FinalEpoch:
-    """An epoch of training, with the share of epochs done among its metrics."""
+class Epoch:
+    """An epoch of training as a study sees it: its metrics need not be those of the loop alone."""
 
     epoch: int
     metrics: dict[str, float]
     best_epoch: int
     best_metrics: dict[str, float]
     finished: bool
-    _inner: EpochResult
+    _save: Callable[[Path], None]
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write the model, and what training needs to resume, to `folder`."""
-        self._inner.save_checkpoint(folder)
+        self._save(folder)
 
 
 def refit(
     config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
-) -> Iterator[FinalEpoch]:
+) -> Iterator[Epoch]:
     """Train on train + validation for all epochs of the config.
 
     Parameters
@@ -47,7 +47,7 @@ def refit(
 
 def reseed(
     config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
-) -> Iterator[FinalEpoch]:
+) -> Iterator[Epoch]:
     """Train as a trial does: on the training part, with the best epoch chosen on validation.
 
     Parameters
@@ -58,13 +58,13 @@ def reseed(
         yield _counted(result, config)
 
 
-def _counted(result: EpochResult, config: Config) -> FinalEpoch:
+def _counted(result: EpochResult, config: Config) -> Epoch:
     done = {DONE: 1.0 if result.finished else result.epoch / config.training.epochs}
-    return FinalEpoch(
+    return Epoch(
         epoch=result.epoch,
         metrics={**result.metrics, **done},
         best_epoch=result.best_epoch,
         best_metrics={**result.best_metrics, **done},
         finished=result.finished,
-        _inner=result,
+        _save=result.save_checkpoint,
     )

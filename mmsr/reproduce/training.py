@@ -9,6 +9,9 @@ In stage 2 it also holds
 
 - `refit.safetensors`, `refit.json`: the refitted model and the state of stage 2,
 - `epoch-….safetensors`: the model of each of its epochs, where all are kept.
+
+Epochs are counted on from stage 1 to stage 2. In stage 2, the best epoch and the objective are
+those of the chosen one.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,31 +27,13 @@ from safetensors.torch import save_file
 
 from mmsr.config import Config
 from mmsr.data import Dataset
+from mmsr.finalize.training import Epoch
 from mmsr.training import EpochResult, read_checkpoint_state, train
 from mmsr.training.checkpoint import AVERAGE, BEST, MODEL, OPTIMIZER, STATE
 
 REFIT, REFIT_STATE = "refit.safetensors", "refit.json"
 EPOCHS = "epoch-*.safetensors"
 _TO_RESUME = (MODEL, OPTIMIZER, AVERAGE)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch of either stage."""
-
-    epoch: int
-    """Counted on from stage 1 to stage 2."""
-    metrics: dict[str, float]
-    """In stage 2, the objective is that of the chosen epoch."""
-    best_epoch: int
-    """In stage 2, the chosen epoch."""
-    best_metrics: dict[str, float]
-    finished: bool
-    _save: Callable[[Path], None]
-
-    def save_checkpoint(self, folder: Path) -> None:
-        """Write the models, and what training needs to resume, to `folder`."""
-        self._save(folder)
 
 
 def train_and_refit(
