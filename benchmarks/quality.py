@@ -23,6 +23,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -71,8 +72,9 @@ def config_of(dataset: str, seed: int, quick: bool) -> Config:
 
 def choose_epochs(config: Config, dataset: Dataset, folder: Path) -> tuple[int, dict[str, float]]:
     """Best epoch on validation and its metrics."""
-    resume = _begin(folder)
+    resume = folder if holds_checkpoint(folder) else None
     for result in train(config, dataset, resume=resume):
+        _note_commit(folder)
         result.save_checkpoint(folder)
         shown = "  ".join(f"{name} {100 * result.metrics[f'valid/{name}']:.3f}" for name in SHOWN)
         print(f"seed {config.seed}, epoch {result.epoch}: valid {shown} %", flush=True)
@@ -83,21 +85,20 @@ def choose_epochs(config: Config, dataset: Dataset, folder: Path) -> tuple[int, 
 
 def refit(config: Config, dataset: Dataset, folder: Path) -> None:
     """Train on train + validation for all epochs of the config."""
-    resume = _begin(folder)
+    resume = folder if holds_checkpoint(folder) else None
     for result in train(config, dataset, part="development", resume=resume):
+        _note_commit(folder)
         result.save_checkpoint(folder)
         print(f"seed {config.seed}, refit, epoch {result.epoch} of {config.training.epochs}")
 
 
-def _begin(folder: Path) -> Path | None:
-    """The checkpoint to resume; notes the commit that trains, beside it."""
+def _note_commit(folder: Path) -> None:
+    """Note the commit that trains, beside the checkpoint; a new training begins a new list."""
     log = folder.with_name(f"{folder.name}.commits")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    resume = folder if holds_checkpoint(folder) else None
-    before = log.read_text() if resume and log.exists() else ""
+    before = log.read_text() if holds_checkpoint(folder) and log.exists() else ""
     if common.COMMIT not in before.split():
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"{before}{common.COMMIT}\n")
-    return resume
 
 
 def trained_by(root: Path, seeds: list[int]) -> list[str]:
@@ -129,6 +130,18 @@ def _open(dataset: Dataset, seeds: list[int], commits: list[str]) -> Prefixes:
     return open_test(dataset, who=common.command(), why=why)
 
 
+def _stored(store: Path, models: dict[str, Any]) -> dict[str, dict[str, float]] | None:
+    """The figures of an earlier opening for these models; None if there was none."""
+    if not store.exists():
+        return None
+    found = json.loads(store.read_text())
+    if found["of"] != models:
+        sys.exit(f"{store} has the figures of other models: move it away to open test anew")
+    print(f"test is not opened again: its figures are in {store}")
+    figures: dict[str, dict[str, float]] = found["figures"]
+    return figures
+
+
 def main() -> None:
     arguments = parser().parse_args()
     name, quick = arguments.dataset, arguments.quick
@@ -147,17 +160,20 @@ def main() -> None:
     commits = trained_by(root, arguments.seeds)
     part = "valid" if quick else "test"
     store = root / f"{part}-{'-'.join(map(str, arguments.seeds))}.json"
-    if store.exists() and not quick:
-        print(f"test is not opened again: its figures are in {store}")
-        stored = json.loads(store.read_text())
-    else:
+    models = {
+        "trained_by": commits,
+        "dataset_hash": dataset.content_hash,
+        "configs": {str(seed): config.to_dict() for seed, (config, _) in runs.items()},
+    }
+    stored = None if quick else _stored(store, models)
+    if stored is None:
         targets = dataset.valid() if quick else _open(dataset, arguments.seeds, commits)
         stored = {}
         for seed, (config, _) in runs.items():
             model = load_best_model(root / f"{seed}-refit", config, dataset)
             ranks = evaluate(model, targets, max_history=config.graph.max_history)
             stored[str(seed)] = ranking_metrics(ranks)
-        store.write_text(json.dumps(stored))
+        store.write_text(json.dumps({"of": models, "figures": stored}))
     figures: dict[str, float] = {}
     found: dict[str, list[float]] = {}
     for seed, (config, valid) in runs.items():

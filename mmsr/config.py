@@ -113,9 +113,18 @@ class Config(Frozen):
         """Nested plain values, all keys, fit for YAML and JSON."""
         return self.model_dump(mode="json")
 
-    def to_yaml(self) -> str:
-        """YAML text that `from_yaml` reads back as an equal config."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+    def to_yaml(self, provenance: Mapping[str, Any] | None = None) -> str:
+        """YAML text that `from_yaml` reads back as an equal config.
+
+        Parameters
+        ----------
+        provenance : plain values that say where the config comes from. With them, the text is an
+            export, which later versions read with the meaning that its keys have now.
+        """
+        tree = self.to_dict()
+        if provenance is not None:
+            tree = {"config": tree, "provenance": dict(provenance)}
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.

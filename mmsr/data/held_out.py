@@ -33,7 +33,7 @@ from mmsr.data.folders import (
     reason_of,
     test_file,
 )
-from mmsr.data.mirror import published_test
+from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import content_hash, read_arrow
@@ -164,12 +164,15 @@ def set_apart_at(dataset: Dataset) -> str | None:
 
     Returns
     -------
-    Time in UTC of the latest move; None if there was none.
+    Time in UTC of the latest move: now, if the home's object store has it there still; None if
+    there was none.
 
     Raises
     ------
     UserError : a record cannot be read.
     """
+    if is_within_reach(dataset.path):
+        return now()
     found = (one.set_apart_at for one in _of_content(dataset) if isinstance(one, SetApart))
     return max(found, default=None)
 
@@ -272,7 +275,7 @@ def _recorded() -> Iterator[RecordedOpening | SetApart]:
         if home is not None:
             for folder in (home / paths.HELD_OUT).glob("*"):
                 for one in (folder / _RECORD_FOLDER).glob("*.json"):
-                    yield _entry(one.read_text(), one)
+                    yield _entry(one.read_bytes().decode(errors="replace"), one)
         else:
             for file in sorted(paths.held_out().glob(f"*/{RECORD_FILE}")):
                 # `splitlines` would split a line at U+2028 and the like, too.

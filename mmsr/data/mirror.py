@@ -131,6 +131,25 @@ def published_test(folder: Path) -> RemotePath | None:
         return next((place for place in places if place.is_file()), None)
 
 
+def is_within_reach(folder: Path) -> bool:
+    """Whether the home's object store has the test part beside the other files, as of before.
+
+    Parameters
+    ----------
+    folder : folder of the data set on this machine.
+
+    Raises
+    ------
+    UserError : the store cannot be asked.
+    """
+    home = paths.remote()
+    if home is None:
+        return False
+    with _told(f"find the test part of data set {folder.name!r}"):
+        place = home / "datasets" / folder.name
+        return (_version(place, Manifest.read(folder)) / TEST_FILE).is_file()
+
+
 def _held_out(home: RemotePath, name: str, version: str) -> RemotePath:
     return home / paths.HELD_OUT / name / version / TEST_FILE
 

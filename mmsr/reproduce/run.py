@@ -71,9 +71,8 @@ def reproduce(
         if study is not None:
             with console.status("test", spinner="line"):
                 table.add(left.as_known(study))
-    if code == OK and table.has_lost:
-        code = FAILED
-    return code, *table.write()
+    written = table.write()
+    return FAILED if code == OK and table.has_lost else code, *written
 
 
 class _Table:
@@ -88,8 +87,8 @@ class _Table:
 
     @property
     def has_lost(self) -> bool:
-        """Whether models of finished runs are missing."""
-        return bool(self._lost)
+        """Whether models of finished runs are missing whose results are in no file."""
+        return any(key not in self.runs for key in self._lost)
 
     def add(self, known: KnownStudy, *, running: bool = False) -> None:
         """Rank test with the models of complete rows, and write the files if there is a new run.
@@ -130,14 +129,12 @@ class _Table:
                 weights=REFIT,
                 locked=running,
             )
-        if self._request.test_selected:
-            for trial in new:
-                remove_epochs(known, trial)
-        found = {
-            key: finished_run(self._request, known, trial)
-            for key, trial in finished.items()
-            if is_ranked(known.folder, trial.number)
-        }
+        found = {}
+        for key, trial in finished.items():
+            if is_ranked(known.folder, trial.number):
+                if self._request.test_selected:
+                    remove_epochs(known, trial)
+                found[key] = finished_run(self._request, known, trial)
         self.runs |= found
         openings = all_openings(read_record(known.folder).opened, known.study)
         self._opened = (*self._opened, *openings)

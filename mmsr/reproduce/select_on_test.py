@@ -21,7 +21,7 @@ from mmsr.reproduce.training import EPOCHS, epoch_of
 from mmsr.study.results.held_out import Look, checkpoint_of, rank
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.lineage import newest_checkpoint
+from mmsr.study.storage.lineage import drop_files
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
@@ -65,18 +65,17 @@ def epoch_chooser(known: KnownStudy) -> Look:
 
 
 def remove_epochs(known: KnownStudy, row: TrialRow) -> None:
-    """Remove the models of a run's epochs from this machine, once they have ranked test.
+    """Remove the models of a run's epochs, once they have ranked test.
 
     Parameters
     ----------
     known : the study that trained the models.
     row : the run.
     """
-    left = newest_checkpoint(known.study, row.number, known.folder.ray, to_resume=False)
+    drop_files(known.study, row.number, known.folder.ray, [EPOCHS])
     copies = known.folder.path / "models" / f"trial-{row.number:05d}"
-    for folder in (copies, *([left.folder] if left is not None else [])):
-        for path in folder.glob(EPOCHS):
-            path.unlink(missing_ok=True)
+    for path in copies.glob(EPOCHS):
+        path.unlink(missing_ok=True)
 
 
 def read_chosen(

@@ -235,7 +235,8 @@ def _comparisons(results: Results) -> str:
 
 def _heading(results: Results) -> str:
     several = any(len(row.finished) > 1 for row in results.rows)
-    spread = "mean ± standard deviation over seeds" if several else "one seed, so no spread"
+    over = "over seeds; codes are those of one clustering"
+    spread = f"mean ± standard deviation {over}" if several else "one seed, so no spread"
     selected = "TEST-SELECTED " if results.test_selected else ""
     return (
         f"{results.table} ({results.title}) on {results.dataset}: {selected}test figures in %, "

@@ -9,7 +9,7 @@ import pytest
 
 from mmsr import paths
 from mmsr.data import Dataset, Sources, catalog, prepare
-from mmsr.data.held_out import open_test, openings
+from mmsr.data.held_out import open_test, openings, set_apart_at
 from mmsr.errors import UserError
 from mmsr.remote import RemotePath
 
@@ -73,12 +73,14 @@ def test_a_test_part_that_an_earlier_version_published_is_found(made, machine, t
     machine("node")
     shop = Dataset.open("shop")
     assert "test.arrow" not in files(shop.path)
+    assert set_apart_at(shop) is not None, "earlier versions can still open it without a record"
     test = open_test(shop, who="tests", why="an earlier version's")
     assert len(test) == made.manifest.counts.test_targets
     (old / "test.arrow").unlink()
     with pytest.raises(UserError, match=r"lacks its test part \(.*held-out/shop\)"):
         open_test(shop, who="tests", why="it is gone")
     assert len(openings(shop)) == 1
+    assert set_apart_at(shop) is None
 
 
 def test_test_stays_closed_where_the_store_takes_no_record(made, machine, monkeypatch):

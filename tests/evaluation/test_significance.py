@@ -293,8 +293,10 @@ def test_a_table_of_equal_rows_has_hardly_ever_an_arrow(ratio):
         assert tables_with_a_false_mark(ratio, pool=False) > 2 * found, "this is prevented"
 
 
-def test_nor_has_it_one_where_the_seeds_of_a_row_vary_more():
-    assert tables_with_a_false_mark(16, spreads=(1.0, 3.0, *(1.0,) * 6)) <= 0.06
+@pytest.mark.parametrize(("noisy", "limit"), [(0, 0.08), (1, 0.06)])
+def test_nor_has_it_one_where_the_seeds_of_a_row_vary_more(noisy, limit):
+    spreads = [3.0 if row == noisy else 1.0 for row in range(8)]  # row 0 is what others are held to
+    assert tables_with_a_false_mark(16, spreads=spreads) <= limit
 
 
 def test_runs_that_cannot_be_tested():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from mmsr.provenance import now
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
@@ -57,8 +55,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         f"# {_which(known, trial)} of study {known.name}; run it again with\n"
         "#   mmsr train --config THIS_FILE\n"
     )
-    tree = {"config": config.to_dict(), "provenance": provenance}
-    return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return head + config.to_yaml(provenance)
 
 
 def _which(known: KnownStudy, trial: int | None) -> str:

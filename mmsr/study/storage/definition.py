@@ -127,7 +127,7 @@ class Definition(BaseModel):
         if not words:
             return None
         sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
-        return f"config: {'; '.join(words)} ({sets} keeps the study as it was)"
+        return f"{'; '.join(words)} ({sets} keeps the study as it was)"
 
 
 def _defaults() -> dict[str, Any]:

@@ -7,7 +7,7 @@ FAIL and no longer counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -160,10 +160,26 @@ def drop_resumption(study: optuna.Study, number: int, checkpoints: AnyPath) -> N
     number : number of the trial.
     checkpoints : folder with one sub-folder per trial.
     """
+    drop_files(study, number, checkpoints, RESUMPTION_FILES)
+
+
+def drop_files(
+    study: optuna.Study, number: int, checkpoints: AnyPath, patterns: Iterable[str]
+) -> None:
+    """Remove files from all checkpoints of a trial and of its earlier attempts.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    number : number of the trial.
+    checkpoints : folder with one sub-folder per trial.
+    patterns : names of the files, perhaps with wildcards.
+    """
     for trial in _lineage(study, number):
         for folder in _newest_first(checkpoints, trial.number):
-            for name in RESUMPTION_FILES:
-                (folder / name).unlink(missing_ok=True)
+            for pattern in patterns:
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
 
 
 def _lineage(study: optuna.Study, number: int) -> Iterator[FrozenTrial]:

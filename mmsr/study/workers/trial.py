@@ -114,11 +114,11 @@ def _train(task: Task, resume: Path | None, tune: Any) -> None:
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
     costs = _costs(config, dataset) if task.costs else {}
-    yielded, text = False, config.to_yaml()
+    yielded = False
     for result in train(config, dataset, device=task.device, resume=resume):
         yielded = True
         with _home_shared(task.home):
-            _report(result, text, costs, time.monotonic() - started, tune)
+            _report(result, task, config, costs, time.monotonic() - started, tune)
     if not yielded and before is not None:  # it had finished before its driver could record it
         tune.report({"report": before.model_dump_json()})
 
@@ -130,7 +130,7 @@ def _costs(config: Config, dataset: Dataset) -> dict[str, float]:
 
 
 def _report(
-    result: _Epoch, config: str, costs: dict[str, float], seconds: float, tune: Any
+    result: _Epoch, task: Task, config: Config, costs: dict[str, float], seconds: float, tune: Any
 ) -> None:
     report = Report(
         epoch=result.epoch,
@@ -143,7 +143,8 @@ def _report(
     with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
         folder = Path(scratch) / "checkpoint"
         result.save_checkpoint(folder)
-        (folder / CONFIG_FILE).write_text(config)
+        provenance = {"dataset_hash": task.dataset_hash, "metrics": result.best_metrics}
+        (folder / CONFIG_FILE).write_text(config.to_yaml(provenance))
         files = {path.name: path.stat().st_size for path in folder.iterdir()}
         whole = report.model_copy(update={"files": files})
         (folder / REPORT_FILE).write_text(whole.model_dump_json())
