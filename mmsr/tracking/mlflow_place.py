@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from mmsr.tracking.databases import sqlite_file
+from mmsr.urls import Url, sqlite_url
 
 
 def metric_name(name: str) -> str:
@@ -33,7 +34,7 @@ def prepare_environment() -> None:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
-def make_store(uri: str) -> None:
+def make_store(uri: str | Url) -> None:
     """Make a SQLite store where there is none, completely or not at all.
 
     MLflow needs a second and many migrations for it; a store whose making was interrupted could
@@ -57,11 +58,11 @@ def make_store(uri: str) -> None:
         if not _has_content(path):
             with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
                 draft = Path(folder) / path.name
-                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+                MlflowClient(sqlite_url(draft).reveal()).search_experiments(max_results=1)
                 draft.replace(path)
 
 
-def study_page(uri: str, experiment: str, objective: str) -> str | None:
+def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     """Path of the page that shows a study's trials and their curves.
 
     Parameters
@@ -84,7 +85,7 @@ def study_page(uri: str, experiment: str, objective: str) -> str | None:
     if file is not None and not _has_content(file):
         return None  # MLflow would make the file
     try:
-        found = MlflowClient(uri).get_experiment_by_name(experiment)
+        found = MlflowClient(Url.parse(uri).reveal()).get_experiment_by_name(experiment)
     except (MlflowException, SQLAlchemyError, OSError):
         return None
     if found is None:
