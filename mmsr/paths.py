@@ -31,8 +31,8 @@ def home() -> Path:
     if not is_uri(named):
         return Path(named).expanduser().absolute()
     copies = Path(os.environ.get("MMSR_COPIES") or "~/.mmsr/copies").expanduser().absolute()
-    checked = str(RemotePath.parse(named))  # it becomes a name here, so it must hold no secret
-    return copies / re.sub(r"[^A-Za-z0-9._-]+", "-", checked.partition("?")[0])
+    RemotePath.parse(named)  # it becomes a name here, so it must hold no secret
+    return copies / re.sub(r"[^A-Za-z0-9._-]+", "-", named.partition("?")[0])
 
 
 def named_home() -> str:

@@ -92,9 +92,11 @@ class Url:
             return _server(f"{scheme}://{rest.rpartition('@')[2]}")
         if self.kind != "database":
             return self
-        from sqlalchemy import make_url
+        from sqlalchemy import URL, make_url
 
-        return _of(make_url(self.whole).set(password=None))
+        url = make_url(self.whole)
+        place = (url.drivername, url.username, None, url.host, url.port, url.database, url.query)
+        return _of(URL.create(*place))
 
     def scrub(self, text: str) -> str:
         """Hide the secrets of this URL, and of any other, in a text such as a client's error."""

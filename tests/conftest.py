@@ -296,6 +296,7 @@ def opened_study() -> Callable[..., Any]:
     def opened(plan: Any, command: str | None = None, **given: Any) -> Any:
         from mmsr.study.storage import database
         from mmsr.study.storage.folder import StudyRecord
+        from mmsr.tracking.databases import recorded
 
         study = database.open_study(
             database.open_storage(plan.storage),
@@ -313,8 +314,8 @@ def opened_study() -> Callable[..., Any]:
                     uid=database.study_uid(study),
                     dataset=plan.dataset.name,
                     objective=plan.objective,
-                    storage=plan.storage,
-                    tracking=plan.tracking,
+                    storage=recorded(plan.storage),
+                    tracking=recorded(plan.tracking),
                     command=command,
                     resources={"cpu": 2, "gpu": 0},
                 )

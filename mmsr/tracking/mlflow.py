@@ -27,7 +27,14 @@ from mmsr.tracking.base import (
     Upload,
 )
 from mmsr.tracking.databases import reason, recorded
-from mmsr.tracking.mlflow_place import make_store, metric_name, prepare_environment
+from mmsr.tracking.mlflow_place import (
+    artifacts_here,
+    artifacts_of,
+    for_mlflow,
+    make_store,
+    metric_name,
+    prepare_environment,
+)
 from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
 from mmsr.urls import Url
 
@@ -103,7 +110,7 @@ class MlflowSink:
             from mlflow import MlflowClient
 
             make_store(self._uri)
-            client = MlflowClient(self._uri.reveal())
+            client = MlflowClient(for_mlflow(self._uri).reveal())
             self._experiment_id = self._find_experiment(client)
             self._client_ = client
         return self._client_
@@ -113,10 +120,11 @@ class MlflowSink:
         if known is not None:
             if known.lifecycle_stage != "active":
                 client.restore_experiment(known.experiment_id)
+            artifacts_here(self._uri, self._experiment, known.artifact_location)
             return str(known.experiment_id)
         served = self._uri.kind != "database"
-        # A database has no place for files; without one, MLflow uses the working directory.
-        place = None if served else (paths.home() / "mlartifacts" / self._experiment).as_uri()
+        # Without a place for files, MLflow uses the working directory.
+        place = None if served else artifacts_of(self._experiment).as_uri()
         made = client.create_experiment(self._experiment, artifact_location=place, tags=_KIND)
         return str(made)
 

@@ -7,9 +7,10 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
-from mmsr.tracking.databases import sqlite_file
+from mmsr import paths
+from mmsr.tracking.databases import connect_arguments, recorded, sqlite_file
 from mmsr.urls import Url, sqlite_url
 
 
@@ -32,6 +33,58 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     for logger in ("alembic", "mlflow"):  # their errors are raised, too, and reported then
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+
+
+def for_mlflow(uri: str | Url) -> Url:
+    """The tracking URI as MLflow is given it.
+
+    Of a `sqlite:///` URL, MLflow makes the folder whose name is not decoded; it makes none where
+    the driver is named.
+    """
+    url = Url.parse(uri, "tracking URI")
+    if "%" not in url.reveal() or not url.reveal().startswith("sqlite:///"):
+        return url
+    named = url.reveal().replace("sqlite:", "sqlite+pysqlite:", 1)  # a file has no secrets
+    return Url("database", named, named)
+
+
+def artifacts_here(uri: Url, experiment: str, there: str) -> None:
+    """Let the store of a home that was moved or copied name the files of this home.
+
+    MLflow records their whole paths, and has no call to change them.
+
+    Parameters
+    ----------
+    uri : tracking URI; nothing is done unless it names a store in the home.
+    experiment : name of an experiment.
+    there : where its files are, as MLflow says.
+    """
+    from sqlalchemy import create_engine, text
+
+    here = artifacts_of(experiment)
+    old, new = (place.removesuffix(f"/{experiment}") for place in (there, here.as_uri()))
+    ours = recorded(uri) != str(uri) and there.endswith(f"/mlartifacts/{experiment}")
+    if old == new or not ours or (_path(there).exists() and not here.exists()):
+        return
+    engine = create_engine(uri.reveal(), connect_args=connect_arguments(uri))
+    with engine.begin() as connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            moved = text(
+                f"UPDATE {table} SET {column} = :new || substr({column}, :n) "
+                f"WHERE substr({column}, 1, :n) = :old || '/'"
+            )
+            connection.execute(moved, {"old": old, "new": new, "n": len(old) + 1})
+    engine.dispose()
+
+
+def artifacts_of(experiment: str) -> Path:
+    """Folder of an experiment's files in the home; a database has no place for them.
+
+    Parameters
+    ----------
+    experiment : its name.
+    """
+    return paths.home() / "mlartifacts" / experiment
 
 
 def make_store(uri: str | Url) -> None:
@@ -58,7 +111,9 @@ def make_store(uri: str | Url) -> None:
         if not _has_content(path):
             with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
                 draft = Path(folder) / path.name
-                MlflowClient(sqlite_url(draft).reveal()).search_experiments(max_results=1)
+                MlflowClient(for_mlflow(sqlite_url(draft)).reveal()).search_experiments(
+                    max_results=1
+                )
                 draft.replace(path)
 
 
@@ -85,7 +140,7 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     if file is not None and not _has_content(file):
         return None  # MLflow would make the file
     try:
-        found = MlflowClient(Url.parse(uri).reveal()).get_experiment_by_name(experiment)
+        found = MlflowClient(for_mlflow(uri).reveal()).get_experiment_by_name(experiment)
     except (MlflowException, SQLAlchemyError, OSError):
         return None
     if found is None:
@@ -99,6 +154,10 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
         "compareRunsMode": "CHART",
     }
     return f"#/experiments/{found.experiment_id}/runs?{urlencode(query)}"
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
 
 
 def _has_content(path: Path) -> bool:
