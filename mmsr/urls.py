@@ -50,7 +50,7 @@ _QUESTION_MARK = "write a ? that belongs to a name as %3F"
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/")
-_TOKEN = re.compile(r"([A-Za-z][\w+.-]*:\S*?)([^\w\s]*)(?=\s|$)")
+_TOKEN = re.compile(r"((?:[A-Za-z][\w+.-]*)?:\S*?)([^\w\s]*)(?=\s|$)")
 _SECRET_OPTION = re.compile(
     r"""(?ix) ( [?&] [^=&\s]* (?: pass | pwd | secret | token | key | cred | auth | sig ) [^=&\s]* =
     | \b (?: ssl )? (?: password | passwd | pwd ) = ) [^\s&]+"""
@@ -215,6 +215,8 @@ def _database(text: str) -> Url:
     if url.get_backend_name() == "sqlite":
         if rest and not rest.startswith("/"):
             raise _Mistake("the path of a SQLite file follows three slashes, an absolute one four")
+        if re.search(":.*@", rest):
+            raise _Mistake("SQLite knows no password; write : and @ of a name as %3A and %40")
         if options and not (url.query and _SQLITE_OPTIONS.issuperset(url.query)):
             raise _Mistake(_QUESTION_MARK)
         if not url.database or url.database == ":memory:":
