@@ -54,8 +54,8 @@ class RemotePath:
         url = Url.parse(uri, "MMSR_HOME")
         if url.kind != "store":
             raise UserError(
-                f"MMSR_HOME={url}: give a folder, or one in an object store: s3://BUCKET/FOLDER or "
-                "gs://BUCKET/FOLDER"
+                "MMSR_HOME names no object store: give a folder, or one in an object store: "
+                "s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
             )
         return cls(url.reveal())
 

@@ -157,7 +157,7 @@ def hidden_word(word: str) -> str:
     """A word of a command line without the secrets of a URL in it; it may contain blanks."""
     found = _SCHEME.search(word)
     if found is None or ("://" not in word and "@" not in word):
-        return hidden(word)
+        return hidden(re.sub(r":.*@", f":{HIDDEN}@", word, flags=re.DOTALL))
     head, url = word[: found.start()], word[found.start() :]
     try:
         return head + Url.parse(url).shown

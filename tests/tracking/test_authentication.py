@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from mmsr.errors import UserError
@@ -17,62 +12,17 @@ from mmsr.tracking.shipper import Unavailable
 
 USER, PASSWORD, TOKEN = "ada", "s3c/r@t", "t0k3n"
 QUOTED = "s3c%2Fr%40t"
-ALLOWED = {
-    f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}",
-    f"Bearer {TOKEN}",
-}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Enough of MLflow's REST interface to open a run."""
-
-    def answer(self):
-        if self.headers.get("Authorization") not in ALLOWED:
-            self.send_response(401)
-            self.end_headers()
-            return
-        length = int(self.headers.get("Content-Length", 0))
-        self.server.asked.append((self.path.partition("?")[0], self.rfile.read(length).decode()))
-        info = {"run_id": "r1", "run_uuid": "r1", "experiment_id": "1", "status": "RUNNING"}
-        experiment = {"experiment_id": "1", "name": "s", "lifecycle_stage": "active"}
-        answers = {
-            "get-by-name": {"experiment": experiment},
-            "experiments/search": {"experiments": [experiment]},
-            "runs/search": {"runs": []},
-            "runs/create": {"run": {"info": info, "data": {}}},
-        }
-        found = [text for end, text in answers.items() if self.path.partition("?")[0].endswith(end)]
-        body = json.dumps(found[0] if found else {}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = answer
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    """Address of a server that only lets `USER` or `TOKEN` in, without `http://`."""
-    for name in ("USERNAME", "PASSWORD", "TOKEN"):
-        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.asked = []
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    found.shutdown()
-    found.server_close()
-    thread.join()
+def server(guarded_mlflow):
+    """A server that only lets `USER` or `TOKEN` in."""
+    return guarded_mlflow(USER, PASSWORD, TOKEN)
 
 
 @pytest.fixture
 def address(server):
+    """Host and port of the server."""
     return f"127.0.0.1:{server.server_address[1]}"
 
 
