@@ -24,13 +24,8 @@ _SQLITE_OPTIONS = frozenset(
 )
 _STORE_OPTIONS = frozenset(
     {
-        "allow_bucket_creation",
-        "allow_bucket_deletion",
-        "endpoint_override",
-        "force_virtual_addressing",
-        "region",
-        "retry_limit_seconds",
-        "scheme",
+        *("allow_bucket_creation", "allow_bucket_deletion", "endpoint_override", "region"),
+        *("force_virtual_addressing", "retry_limit_seconds", "scheme"),
     }
 )
 _OPEN_OPTIONS = _SQLITE_OPTIONS | {

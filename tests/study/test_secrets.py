@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,9 +13,16 @@ import sqlalchemy
 from typer.testing import CliRunner
 
 from mmsr.cli.app import app
-from mmsr.study import Int, Study
+from mmsr.study import Study
+from mmsr.study.driver.opening import open_study_of
+from mmsr.study.driver.reporting import StudyReporter
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.storage.attributes import CONFIG
+from mmsr.study.storage.database import open_storage
+from mmsr.study.storage.known_study import open_journal
+from mmsr.study.storage.single_writer import SingleWriterStorage
+from mmsr.tracking import RunState
 
 SECRET = "s3cr3tW0rd"
 """What all passwords here have in common, however they are written."""
@@ -25,7 +33,7 @@ from mmsr.study import Int, Study
 study = Study(
     dataset="shop",
     name="hush",
-    trials=3,
+    trials=2,
     epochs=2,
     space={"model.width": Int(12, 13)},
     enqueue=[{"model.width": 12}, {"model.width": 13}],
@@ -142,53 +150,90 @@ def rows_with(text: str, url: str) -> list[str]:
     return [row for row in rows if text in row]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("storage", ["sqlite", "postgresql"])
-def test_a_whole_study_keeps_its_secrets(
-    storage, faked_place, guarded_mlflow, request, monkeypatch, tmp_path, capsys
-):
-    """Storage and server get their passwords on the command line, which is the hardest case."""
+@pytest.fixture(params=["sqlite", "postgresql"])
+def urls(request, tmp_path):
+    """URLs of one storage, whose passwords have many forms."""
+    if request.param == "sqlite":
+        return [f"sqlite:///{tmp_path}/a%3Fb%23.db"]
+    return forms(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def hush(study_home, tmp_path, monkeypatch, fake_training_code):
+    """The study of `STUDY`, here and as a file."""
+    (tmp_path / "fake_training.py").write_text(fake_training_code)
+    (tmp_path / "hush.py").write_text(STUDY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    space: dict[str, object] = {"__name__": "read"}
+    exec(STUDY, space)
+    return space["study"]
+
+
+@pytest.fixture
+def tracking(guarded_mlflow):
+    """A server with a password, and its URI."""
     server = guarded_mlflow("ada", f"/{SECRET}@")
-    tracking = f"http://ada:{quote(f'/{SECRET}@', safe='')}@127.0.0.1:{server.server_address[1]}"
-    ray = Path(tempfile.mkdtemp(prefix="mmsr-ray-"))  # sockets have short paths
-    place = faked_place("hush", STUDY, RAY_TMPDIR=str(ray), HOME=str(tmp_path))
-    if storage == "sqlite":
-        urls = [str(f"sqlite:///{tmp_path}/a%3Fb%23.db")]
-        database = urls[0]
-    else:
-        database = request.getfixturevalue("postgres")
-        urls = forms(database)
-    told = place.driver.run("--storage", urls[0], "--tracking-uri", tracking)
-    assert "12" in told[0]
-    monkeypatch.setenv("MMSR_HOME", str(place.home))
-    monkeypatch.syspath_prepend(str(place.folder))
+    quoted = quote(f"/{SECRET}@", safe="")
+    return server, f"http://ada:{quoted}@127.0.0.1:{server.server_address[1]}"
+
+
+def use(study: Study, urls: list[str], uri: str) -> str:
+    """Look at a study by all URLs of its storage, and run it again; returns what is exported."""
     exported = ""
-    for number, url in enumerate(urls):
-        for command in (
-            ["study", "status", "hush", "--storage", url],
-            ["study", "leaderboard", "hush", "--storage", url],
-            ["best-config", "export", "hush", "--storage", url],
-        ):
-            result = CliRunner().invoke(app, command, catch_exceptions=False)
+    for url in urls:
+        for command in (["study", "status"], ["study", "leaderboard"], ["best-config", "export"]):
+            words = [*command, "hush", "--storage", url]
+            result = CliRunner().invoke(app, words, catch_exceptions=False)
             assert result.exit_code == 0, result.output
             exported += result.output
-        if number % 4 == 1:  # nothing is left to run, so no Ray is started
-            study = Study(
-                dataset="shop",
-                name="hush",
-                trials=3,
-                epochs=2,
-                space={"model.width": Int(12, 13)},
-                enqueue=[{"model.width": 12}, {"model.width": 13}],
-                trainer="fake_training:train",
-            )
-            assert study.run(Options(storage=url, tracking_uri=tracking)) == 0
-    said = capsys.readouterr()
-    assert SECRET not in f"{told}{said}{exported}"
-    assert "hush" in exported
-    assert files_with("hush", place.home), "the search itself finds what is there"
-    assert files_with(SECRET, place.home, place.folder, tmp_path, ray) == []
-    assert rows_with(SECRET, database) == []
+    # Nothing is left to run, so no Ray is started.
+    assert study.run(Options(storage=urls[-1], tracking_uri=uri)) == 0
+    return exported
+
+
+def check_nothing_leaked(server, said: str, urls: list[str], *folders: Path) -> None:
+    assert SECRET not in said
+    assert files_with("hush", *folders), "the search finds what is there"
+    assert files_with(SECRET, *folders) == []
+    assert rows_with(SECRET, urls[0]) == []
     assert any("runs/create" in path for path, _ in server.asked)
     assert SECRET not in str(server.asked)
+
+
+def test_what_a_driver_records_has_no_secret(hush, urls, tracking, study_home, monkeypatch, capsys):
+    """All that a driver does but for running trials: these know no URL."""
+    server, uri = tracking
+    monkeypatch.setattr("sys.argv", ["hush.py", "--storage", urls[0], f"--tracking-uri={uri}"])
+    plan = make_plan(hush, Options(storage=urls[0], tracking_uri=uri))
+    with plan.folder.locked():
+        study = open_study_of(plan, SingleWriterStorage(open_storage(plan.storage)))
+    tracker = open_journal(plan.as_known(study), print)
+    reporter = StudyReporter(plan, study, tracker)
+    for value in (0.25, 0.5):
+        trial = study.ask()
+        trial.set_user_attr(CONFIG, plan.base.replace({"model.width": 12}).to_dict())
+        study.tell(trial, value)
+    reporter.close(RunState.FINISHED, None, {})
+    assert tracker.close(60) == 0
+    exported = use(hush, urls, uri)
+    said = capsys.readouterr()
+    check_nothing_leaked(server, f"{said}{exported}", urls, study_home)
+    record = (study_home / "studies" / "hush" / "study.json").read_text()
+    assert "***" in record
+
+
+@pytest.mark.slow
+def test_a_whole_study_keeps_its_secrets(
+    hush, urls, tracking, study_home, tmp_path, monkeypatch, capsys, driver_class
+):
+    """Storage and server get their passwords on the command line, which is the hardest case."""
+    server, uri = tracking
+    ray = Path(tempfile.mkdtemp(prefix="mmsr-ray-"))  # sockets have short paths
+    monkeypatch.setenv("RAY_TMPDIR", str(ray))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    driver = driver_class(tmp_path / "hush.py", {**os.environ, "PYTHONPATH": path})
+    told = driver.run("--storage", urls[0], "--tracking-uri", uri)
+    exported = use(hush, urls, uri)
+    said = capsys.readouterr()
+    check_nothing_leaked(server, f"{told}{said}{exported}", urls, study_home, ray)
     shutil.rmtree(ray, ignore_errors=True)
