@@ -418,7 +418,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         capture_output=True,
     )
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [*user, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w"]
+    control = [*user, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-t", "300"]
     subprocess.run(
         [*control, "-l", str(folder / "log"), "-o", options, "start"],
         check=True,
