@@ -10,10 +10,13 @@ import os
 import re
 from pathlib import Path
 
-from mmsr.remote import RemotePath, is_uri
+from mmsr.remote import RemotePath
+from mmsr.urls import is_uri
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What can name a data set or a study."""
+IN_HOME = "$MMSR_HOME"
+"""Stands for the home in records."""
 HELD_OUT = "held-out"
 """Name of the folder of the test parts, in the home and in an object store."""
 
@@ -28,11 +31,15 @@ def home() -> Path:
     if not is_uri(named):
         return Path(named).expanduser().absolute()
     copies = Path(os.environ.get("MMSR_COPIES") or "~/.mmsr/copies").expanduser().absolute()
+    RemotePath.parse(named)  # it becomes a name here, so it must hold no secret
     return copies / re.sub(r"[^A-Za-z0-9._-]+", "-", named.partition("?")[0])
 
 
 def named_home() -> str:
-    """`$MMSR_HOME` as it was given: the path or URI that names the home on every node."""
+    """`$MMSR_HOME` as it was given: the path or URI that names the home on every node.
+
+    It is not for messages: only `searched` and `remote` refuse a URI with a password.
+    """
     return os.environ.get("MMSR_HOME") or "~/.mmsr"
 
 
@@ -40,8 +47,8 @@ def searched() -> str:
     """The home as messages name it: where data sets and studies are searched for."""
     if not os.environ.get("MMSR_HOME"):
         return f"{named_home()} (MMSR_HOME is not set)"
-    named = named_home()
-    return named.partition("?")[0] if is_uri(named) else str(home())
+    there = remote()
+    return str(home()) if there is None else str(there).partition("?")[0]
 
 
 def remote() -> RemotePath | None:
@@ -73,6 +80,31 @@ def prefixes_cache() -> Path:
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"
+
+
+def recorded(path: Path) -> str:
+    """`path` as records name it: a place in the home is told from there, as homes are moved."""
+    inside = path.is_relative_to(home())
+    return f"{IN_HOME}/{path.relative_to(home())}" if inside else str(path)
+
+
+def recalled(text: str) -> Path:
+    """The path that a record names.
+
+    Earlier versions of mmsr recorded the whole path. If nothing is there any more, it is looked
+    for in the present home, in case the home was moved.
+
+    Parameters
+    ----------
+    text : what `recorded` has returned, now or in an earlier version.
+    """
+    if text.startswith(f"{IN_HOME}/"):
+        return home() / text.removeprefix(f"{IN_HOME}/")
+    path = Path(text)
+    if path.exists():
+        return path
+    moved = (home().joinpath(*path.parts[first:]) for first in range(2, len(path.parts)))
+    return next((place for place in moved if place.exists()), path)
 
 
 def write_whole(path: Path, data: bytes) -> None:

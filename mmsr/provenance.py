@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import mmsr
+from mmsr.urls import hidden_word
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
@@ -34,7 +35,7 @@ def provenance() -> ResultOrigin:
 
 def command_line() -> str:
     """This process's command line, with the program's name but not its folder."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(map(hidden_word, [Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def now() -> str:

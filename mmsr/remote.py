@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,15 +11,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from mmsr.errors import UserError
+from mmsr.urls import Url, is_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-SCHEMES = ("s3", "gs", "file")
-"""Schemes of URIs; `file` is for a mounted folder that is to be used like an object store."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that stand for devices on some systems."""
 
 
 @dataclass(frozen=True, order=True)
@@ -44,9 +45,19 @@ class RemotePath:
 
     @classmethod
     def parse(cls, uri: str) -> RemotePath:
-        """The place that `uri` names, e.g. ``s3://bucket/mmsr``."""
-        base, mark, query = uri.partition("?")
-        return cls(base.rstrip("/") + mark + query)
+        """The place that `uri` names, e.g. ``s3://bucket/mmsr``.
+
+        Raises
+        ------
+        UserError : it is no URI of an object store, or it holds credentials.
+        """
+        url = Url.parse(uri, "MMSR_HOME")
+        if url.kind != "store":
+            raise UserError(
+                "MMSR_HOME names no object store: give a folder, or one in an object store: "
+                "s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
+            )
+        return cls(url.reveal())
 
     @property
     def name(self) -> str:
@@ -75,7 +86,7 @@ class RemotePath:
 
         for info in self.filesystem.get_file_info(FileSelector(self.key, allow_not_found=True)):
             if fnmatchcase(info.base_name, pattern):
-                yield self / info.base_name
+                yield self / plain_name(info.base_name, self)
 
     def is_file(self) -> bool:
         """Whether it is a file that exists."""
@@ -172,7 +183,7 @@ class RemotePath:
         return target
 
     def _make_parent(self) -> None:
-        if urlsplit(self.root).scheme == "file":
+        if self.root.startswith("file:"):
             self.filesystem.create_dir(self.parent.key, recursive=True)
 
     def _info(self) -> Any:
@@ -188,9 +199,33 @@ def place(text: str) -> AnyPath:
     return RemotePath.parse(text) if is_uri(text) else Path(text)
 
 
-def is_uri(text: str) -> bool:
-    """Whether `text` is a URI rather than a path."""
-    return "://" in text
+def plain_name(name: object, source: object) -> str:
+    """A name that came from outside, if it can only name a file in the folder that it is put in.
+
+    Every name that an object store lists or a file of names holds passes here.
+
+    Parameters
+    ----------
+    name : the name.
+    source : where it came from, for the error.
+
+    Raises
+    ------
+    UserError : it is a path, or no name that every system can have.
+    """
+    if (
+        isinstance(name, str)
+        and name.isprintable()
+        and name.strip(". ") != ""
+        and not re.search(r"[/\\:]|[. ]$", name)
+        and not _RESERVED.fullmatch(name)
+        and len(name.encode()) <= 255
+    ):
+        return name
+    raise UserError(
+        f"{source} names a file {str(name)[:100]!r}, which is no plain file name: nothing is "
+        "written; check who can write there"
+    )
 
 
 def size(path: AnyPath) -> int:
@@ -224,21 +259,15 @@ def check_remote(uri: str) -> None:
     ------
     UserError : the URI has an unknown scheme, or the store cannot be used.
     """
-    scheme = urlsplit(uri).scheme
-    if scheme not in SCHEMES:
-        raise UserError(
-            f"MMSR_HOME={uri}: give a folder, or one in an object store: s3://BUCKET/FOLDER or "
-            "gs://BUCKET/FOLDER"
-        )
     home = RemotePath.parse(uri)
-    bucket = home.key if scheme == "file" else home.key.partition("/")[0]
+    bucket = home.key if home.root.startswith("file:") else home.key.partition("/")[0]
     try:
         if home.filesystem.get_file_info(bucket).type.name == "NotFound":
             raise FileNotFoundError(f"there is no {bucket}")
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"MMSR_HOME={uri} cannot be used: {reason}; check the bucket, the credentials and "
+            f"MMSR_HOME={home} cannot be used: {reason}; check the bucket, the credentials and "
             "the network"
         ) from None
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -296,6 +301,7 @@ def opened_study() -> Callable[..., Any]:
     def opened(plan: Any, command: str | None = None, **given: Any) -> Any:
         from mmsr.study.storage import database
         from mmsr.study.storage.folder import StudyRecord
+        from mmsr.tracking.databases import recorded
 
         study = database.open_study(
             database.open_storage(plan.storage),
@@ -313,8 +319,8 @@ def opened_study() -> Callable[..., Any]:
                     uid=database.study_uid(study),
                     dataset=plan.dataset.name,
                     objective=plan.objective,
-                    storage=plan.storage,
-                    tracking=plan.tracking,
+                    storage=recorded(plan.storage),
+                    tracking=recorded(plan.tracking),
                     command=command,
                     resources={"cpu": 2, "gpu": 0},
                 )
@@ -322,3 +328,103 @@ def opened_study() -> Callable[..., Any]:
         return study
 
     return opened
+
+
+class GuardedMlflow(BaseHTTPRequestHandler):
+    """Enough of MLflow's REST interface to record runs, for who may; keeps what it is told."""
+
+    def answer(self) -> None:
+        """Refuse, or record the request and answer as MLflow does."""
+        server: Any = self.server
+        if self.headers.get("Authorization") not in server.allowed:
+            self.send_response(401)
+            self.end_headers()
+            return
+        length = int(self.headers.get("Content-Length", 0))
+        server.asked.append((self.path, self.rfile.read(length).decode(errors="replace")))
+        info = {"run_id": "r1", "run_uuid": "r1", "experiment_id": "1", "status": "RUNNING"}
+        info["artifact_uri"] = "mlflow-artifacts:/1/r1/artifacts"
+        experiment = {"experiment_id": "1", "name": "s", "lifecycle_stage": "active"}
+        answers = {
+            "get-by-name": {"experiment": experiment},
+            "experiments/search": {"experiments": [experiment]},
+            "runs/search": {"runs": []},
+            "runs/create": {"run": {"info": info, "data": {}}},
+            "runs/get": {"run": {"info": info, "data": {}}},
+        }
+        path = self.path.partition("?")[0]
+        found = [told for end, told in answers.items() if path.endswith(end)]
+        body = json.dumps(found[0] if found else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def guarded_mlflow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., ThreadingHTTPServer]]:
+    """Starts a server with the list `asked`, which lets in one user, and who has a token."""
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    started = []
+
+    def start(user: str, password: str, token: str = "none") -> ThreadingHTTPServer:
+        server: Any = ThreadingHTTPServer(("127.0.0.1", 0), GuardedMlflow)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        server.allowed, server.asked = {f"Basic {basic}", f"Bearer {token}"}, []
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """URL of a PostgreSQL server of the test's own."""
+    pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL's server is not installed")
+    binaries = programs[-1].parent
+    folder = tmp_path / "pg"
+    folder.mkdir()
+    # The server refuses to run as root.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        for part in (folder, *folder.parents[:3]):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    subprocess.run(
+        [*user, str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "mmsr", "-A", "trust"],
+        check=True,
+        capture_output=True,
+    )
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*user, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-t", "300"]
+    subprocess.run(
+        [*control, "-l", str(folder / "log"), "-o", options, "start"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield f"postgresql+psycopg://mmsr@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)

@@ -27,6 +27,7 @@ FLOORS = {
     "provenance": 0,
     "remote": 0,
     "training_config": 0,
+    "urls": 0,
     "data": 1,
     "tracking": 1,
     "graph": 2,

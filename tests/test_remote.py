@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mmsr import paths
 from mmsr.errors import UserError
-from mmsr.remote import RemotePath, check_remote, on_this_machine, place, size
+from mmsr.remote import RemotePath, check_remote, on_this_machine, place, plain_name, size
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -82,3 +84,47 @@ def test_each_machine_has_its_part_of_a_remote_home(monkeypatch, tmp_path):
     monkeypatch.setenv("MMSR_HOME", str(tmp_path / "here"))
     assert paths.remote() is None
     assert paths.home() == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "/etc/passwd", "../x", "a/b", "a\\b", "C:x", "a\0b", "a\nb", "CON"),
+        *("nul.txt", "a.", "a ", " ", "x" * 256, "ä" * 128, "\udcff", 3, None),
+    ],
+)
+def test_a_name_from_outside_is_a_plain_file_name_or_refused(name):
+    with pytest.raises(UserError, match=r"^s3://b names a file .* no plain file name") as told:
+        plain_name(name, "s3://b")
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) <= 300
+
+
+@pytest.mark.parametrize("name", ["items.arrow", ".metadata.json", "ä b.txt", "a..b", "console"])
+def test_a_plain_file_name_is_itself(name):
+    assert plain_name(name, "s3://b") == name
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://AK:s3cr3t@b/x", "s3://b?secret_key=s3cr3t", "s3:/k:s3cr3t@b"]
+)
+def test_a_home_with_credentials_is_refused_before_it_is_used(uri, monkeypatch, tmp_path):
+    monkeypatch.setenv("MMSR_COPIES", str(tmp_path))
+    monkeypatch.setenv("MMSR_HOME", uri)
+    for use in (paths.home, paths.remote, paths.searched, lambda: check_remote(uri)):
+        with pytest.raises(UserError, match="MMSR_HOME") as told:
+            use()
+        assert "s3cr3t" not in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_recorded_is_found_in_a_moved_home(home, monkeypatch, tmp_path):
+    place = home / "studies" / "a" / "ray"
+    assert paths.recorded(place) == "$MMSR_HOME/studies/a/ray"
+    assert paths.recorded(tmp_path / "x") == str(tmp_path / "x")
+    old, text = str(place), paths.recorded(place)
+    place.mkdir(parents=True)
+    monkeypatch.setenv("MMSR_HOME", str(home.rename(tmp_path / "moved")))
+    moved = tmp_path / "moved" / "studies" / "a" / "ray"
+    assert paths.recalled(text) == paths.recalled(old) == moved
+    assert paths.recalled("/not/there") == Path("/not/there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 
 from mmsr.errors import UserError
 from mmsr.paths import NAME
+from mmsr.urls import hidden_words
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """Typer's base class of errors in options and arguments, which it does not export."""
@@ -61,6 +63,7 @@ def _as_user_error() -> Iterator[None]:
             raise
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "mmsr"
+        message = hidden_words(message, sys.argv)
         told = message[:1].lower() + message[1:].rstrip(".")
         raise UserError(f"{told}; see `{where} --help`") from None
 

@@ -83,7 +83,6 @@ def status(name: StudyName, storage: Storage = None) -> None:
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, state_of, summary
-    from mmsr.tracking.databases import without_password
 
     console = Console()
     known = look_up(name, storage)
@@ -99,7 +98,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     definition = known.definition
     console.print(
         f"{', '.join(definition.objectives)} on {definition.dataset} ({definition.protocol}), "
-        f"storage {without_password(known.storage)}, tracking {without_password(known.tracking)}",
+        f"storage {known.storage}, tracking {known.tracking}",
         soft_wrap=True,
     )
     if definition.trainer != TRAINER:

@@ -7,12 +7,16 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mmsr.errors import UserError
+from mmsr.remote import plain_name
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+
+_Name = Annotated[str, AfterValidator(lambda name: plain_name(name, "it"))]
+"""What becomes a file's name, or part of one; a manifest may come from an object store."""
 
 
 class _Frozen(BaseModel):
@@ -176,7 +180,7 @@ class Manifest(_Frozen):
     """The content of `manifest.json`."""
 
     schema_version: int = SCHEMA_VERSION
-    content_hash: str
+    content_hash: _Name
     counts: Counts
     protocol: str
     valid_from: str | None = None
@@ -185,8 +189,8 @@ class Manifest(_Frozen):
     """First moment of test (protocol `temporal`)."""
     history_lengths: dict[int, int]
     """Number of users by length of their whole history."""
-    modalities: dict[str, Coverage]
-    development_file: str = "development.arrow"
+    modalities: dict[_Name, Coverage]
+    development_file: _Name = "development.arrow"
     provenance: Provenance
 
     @classmethod

@@ -10,10 +10,14 @@ earlier mmsr published have it beside the other files; it is read from there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from mmsr import paths
 from mmsr.data.closed import TEST_FILE
@@ -21,10 +25,15 @@ from mmsr.data.folders import locked, replacing, test_file
 from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
-from mmsr.remote import RemotePath
+from mmsr.remote import RemotePath, plain_name
 
-_LIST = "files.json"
-"""File with the sizes of a version's files by name, to check that a copy is complete."""
+_LIST, _HASHES = "files.json", "hashes.json"
+"""Files with the sizes and the SHA-256 of a version's files by name, to check a copy; versions that
+an earlier mmsr published have no hashes."""
+_SIZES = TypeAdapter(dict[str, StrictInt])
+_TEXTS = TypeAdapter(dict[str, StrictStr])
+_AGAIN = "publish the data set again (mmsr data import --overwrite)"
+T = TypeVar("T")
 
 
 def published() -> list[str]:
@@ -33,7 +42,8 @@ def published() -> list[str]:
     if home is None:
         return []
     with _told("list the data sets"):
-        return [path.name for path in (home / "datasets").glob("*")]
+        listed = [path.name for path in (home / "datasets").glob("*")]
+    return [name for name in listed if paths.NAME.fullmatch(name)]
 
 
 def publish(folder: Path) -> None:
@@ -60,10 +70,12 @@ def publish(folder: Path) -> None:
         version = _version(place, Manifest.read(folder))
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        hashes = {name: _hash(folder / name) for name in sizes}
         for name in sizes:
             _inside(version, name).upload(folder / name)
         if (test := test_file(folder.name)).is_file():
             _held_out(home, folder.name, version.name).upload(test)
+        (version / _HASHES).write_text(json.dumps(hashes))
         (version / _LIST).write_text(json.dumps(sizes))
         (place / MANIFEST_FILE).write_text(text)
 
@@ -155,26 +167,41 @@ def _held_out(home: RemotePath, name: str, version: str) -> RemotePath:
 
 
 def _fetch(version: RemotePath, folder: Path) -> None:
-    sizes = json.loads((version / _LIST).read_text())
+    sizes = _listed(version / _LIST, _SIZES)
+    hashes = _listed(version / _HASHES, _TEXTS) if (version / _HASHES).is_file() else {}
+    places = {name: _inside(version, name) for name in sizes}  # all names are checked first
     for name, size in sizes.items():
         if name == TEST_FILE:  # earlier versions of mmsr published it with the rest
             continue
-        path = _inside(version, name).download(folder / name)
+        path = places[name].download(folder / name)
         if path.stat().st_size != size:
-            raise UserError(
-                f"{version / name} has {path.stat().st_size} bytes, not {size}: publish the data "
-                "set again (mmsr data import --overwrite)"
-            )
+            raise UserError(f"{places[name]} has {path.stat().st_size} bytes, not {size}: {_AGAIN}")
+        if name in hashes and _hash(path) != hashes[name]:
+            raise UserError(f"{places[name]} has other contents than were published: {_AGAIN}")
+
+
+def _listed(path: RemotePath, kind: TypeAdapter[dict[str, T]]) -> dict[str, T]:
+    try:
+        return kind.validate_json(path.read_bytes())
+    except ValidationError:
+        raise UserError(f"{path} is damaged: {_AGAIN}") from None
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(place: RemotePath, manifest: Manifest) -> RemotePath:
-    return place / manifest.content_hash[:16]
+    return place / plain_name(manifest.content_hash[:16], place / MANIFEST_FILE)
 
 
 def _inside(folder: RemotePath, name: str) -> RemotePath:
+    """The file of a folder that a list of files names, also if it is in a folder of that."""
+    place = folder
     for part in name.split("/"):
-        folder = folder / part
-    return folder
+        place = place / plain_name(part, folder / _LIST)
+    return place
 
 
 def _is(folder: Path, text: str) -> bool:
@@ -197,4 +224,4 @@ def _told(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"cannot {what} ({paths.named_home()}): {reason}") from None
+        raise UserError(f"cannot {what} ({paths.remote()}): {reason}") from None

@@ -22,7 +22,7 @@ from mmsr.study.storage.progress import n_over, taken_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import show_unfinished
 from mmsr.study.workers.messages import Proposal
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import recorded
 from mmsr.tracking.shipper import unshipped
 
 REPORT_FILE = "finalized.md"
@@ -174,7 +174,7 @@ def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> N
 
 def _ship(known: KnownStudy) -> int:
     """Ship the events that an earlier call could not."""
-    if not unshipped(known.folder.path, without_password(known.tracking)):
+    if not unshipped(known.folder.path, recorded(known.tracking)):
         return 0
     with known.folder.locked():
         return open_journal(known).close(SHIP_SECONDS)

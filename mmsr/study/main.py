@@ -12,6 +12,7 @@ from mmsr.errors import UserError
 from mmsr.study.driver.exit_codes import OK, exit_code
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import PRUNERS, SAMPLERS
+from mmsr.urls import hidden_words
 
 
 class Study(Declaration):
@@ -128,7 +129,10 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--"]:  # `ray submit` and its like set it before a script's own arguments
         del words[0]
-    given = parser.parse_args(words)
+    try:
+        given = parser.parse_args(words)
+    except UserError as error:  # it may repeat a URL
+        raise UserError(hidden_words(str(error), words)) from None
     return Options(
         name=given.name,
         trials=given.trials,

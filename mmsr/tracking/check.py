@@ -2,60 +2,106 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import urllib.error
 import urllib.request
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.tracking.databases import check_database
+from mmsr.urls import Url, sqlite_url
 
 TIMEOUT_SECONDS = 5.0
+_USER, _PASSWORD, _TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 
 
 def default_uri() -> str:
-    """`$MLFLOW_TRACKING_URI`, where it is set; else the SQLite store under `$MMSR_HOME`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
+    """`$MLFLOW_TRACKING_URI`, where it is set; else the SQLite store under `$MMSR_HOME`.
+
+    It may hold a password: `Url.parse` makes of it what can be shown.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    return named or sqlite_url(paths.home() / "mlflow.db").reveal()
 
 
-def check_tracking(uri: str) -> None:
+def check_tracking(given: str | Url) -> None:
     """Check quickly that a tracking server or store answers.
 
     Parameters
     ----------
-    uri : MLflow's tracking URI, of a server or a database.
+    given : MLflow's tracking URI, of a server or a database.
 
     Raises
     ------
     UserError : it does not answer, or MLflow cannot use the URI here.
     """
-    if ":***@" in uri:
-        raise UserError(f"the password of {uri} is not saved: give the whole URI by --tracking-uri")
-    scheme = urlsplit(uri).scheme.partition("+")[0]
-    if scheme in ("http", "https"):
+    uri = Url.parse(given, "tracking URI")
+    if uri.incomplete:
+        raise UserError(
+            f"the password of {uri} is not saved: give the whole URI by --tracking-uri, or set "
+            f"{_USER} and {_PASSWORD}"
+        )
+    if uri.kind == "server":
         _check_server(uri)
-    elif scheme in ("sqlite", "postgresql", "mysql", "mssql"):
+    elif uri.kind == "database" and uri.shown.startswith(
+        ("sqlite", "postgresql", "mysql", "mssql")
+    ):
         check_database(uri, "tracking store")
-    elif scheme != "databricks":
+    elif uri.kind != "databricks":
         raise UserError(
             f"tracking URI {uri!r}: give http://HOST:PORT of an MLflow server, or a database such "
             "as sqlite:////PATH/mlflow.db"
         )
 
 
-def _check_server(uri: str) -> None:
-    request = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
+def _check_server(uri: Url) -> None:
+    address = uri.without_password().reveal()
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search?max_results=1")
+    if (credentials := _credentials(uri)) is not None:
+        request.add_unredirected_header("Authorization", credentials)
     advice = "start it with `mlflow server`, or leave --tracking-uri out for a local store"
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
             return
     except urllib.error.HTTPError as error:
-        if error.code in (401, 403):  # reachable; MLflow's client brings its own credentials
+        if error.code == 401 and (credentials is not None or not _known_to_client()):
+            refused = "refuses this user or token" if credentials else "demands a user or a token"
+            raise UserError(
+                f"tracking server {uri} {refused}: set {_USER} and {_PASSWORD}, or {_TOKEN}"
+            ) from None
+        if error.code in (401, 403):  # reachable; MLflow's client has credentials of its own
             return
         raise UserError(
             f"{uri} does not answer as an MLflow server does (HTTP {error.code}): {advice}"
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = uri.scrub(str(getattr(error, "reason", None) or error))
         raise UserError(f"tracking server {uri} cannot be reached: {reason}; {advice}") from None
+
+
+def _credentials(uri: Url) -> str | None:
+    """The header by which MLflow's client names itself: from the URI, else the environment."""
+    parts = urlsplit(uri.reveal())
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not user:
+        user, password = os.environ.get(_USER, ""), os.environ.get(_PASSWORD, "")
+    if user and password:
+        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    token = os.environ.get(_TOKEN)
+    return f"Bearer {token}" if token else None
+
+
+def _known_to_client() -> bool:
+    """Whether MLflow's client may have credentials from elsewhere, e.g. a file."""
+    files = ("~/.mlflow/credentials", os.environ.get("NETRC") or "~/.netrc")
+    named = (
+        "MLFLOW_TRACKING_AUTH",
+        "MLFLOW_TRACKING_AWS_SIGV4",
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    )
+    return any(name in os.environ for name in named) or any(
+        Path(file).expanduser().is_file() for file in files
+    )

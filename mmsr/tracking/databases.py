@@ -1,4 +1,4 @@
-"""Databases by URL: how they are written, and a quick check whether one can be used."""
+"""Databases by URL: how they are recorded, and a quick check whether one can be used."""
 
 from __future__ import annotations
 
@@ -9,111 +9,137 @@ from typing import Any
 
 from mmsr import paths
 from mmsr.errors import UserError
+from mmsr.urls import Url, sqlite_url
 
 TIMEOUT_SECONDS = 5
+_IN_HOME = f"sqlite:///{paths.IN_HOME}/"
+"""How a record of a SQLite file of the home begins."""
 
 
-def normalised(url: str) -> str:
-    """Complete a database URL, so that it can be recorded.
-
-    PostgreSQL gets the driver that mmsr ships, where none is named. A SQLite file gets its absolute
-    path, since later commands may run in another folder.
-
-    Parameters
-    ----------
-    url : as the user gave it.
-    """
-    scheme, separator, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql"):
-        scheme = "postgresql+psycopg"
-    if scheme.partition("+")[0] == "sqlite" and rest[:1] == "/" and rest[1:2] not in ("", "/", ":"):
-        rest = f"/{Path(rest[1:]).absolute()}"
-    return f"{scheme}{separator}{rest}"
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file that the SQLite `url` names; None for another database, or one in memory."""
+def sqlite_file(url: str | Url) -> Path | None:
+    """The file that a SQLite `url` names; None for another database, or one in memory."""
     from sqlalchemy import make_url
 
-    if not url.startswith("sqlite"):
+    whole = Url.parse(url).reveal()
+    if not whole.startswith("sqlite"):
         return None
-    name = make_url(url).database
+    name = make_url(whole).database
     return Path(name) if name and name != ":memory:" else None
 
 
-def without_password(url: str) -> str:
-    """Hide the password in the database `url`, so that it can be shown and recorded."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+def recorded(url: Url) -> str:
+    """A URL as records name it: without secrets, a SQLite file of the home from there."""
+    return url.shown.replace(f"{sqlite_url(paths.home())}/", _IN_HOME, 1)
 
 
-def hide_password(text: str) -> str:
-    """Hide the passwords of all URLs in `text`, e.g. a word of a command line."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+def recalled(text: str, what: str = "storage") -> Url:
+    """The URL that a record names; a SQLite file is found in a home that was moved.
+
+    A secret that is not recorded is left to PostgreSQL's client if that has one (`PGPASSWORD`,
+    `~/.pgpass`), and to MLflow's. Otherwise the URL is incomplete.
+
+    Parameters
+    ----------
+    text : what `recorded` has returned, or an earlier version of mmsr has recorded.
+    what : its role, for the error.
+
+    Raises
+    ------
+    UserError : the record is damaged.
+    """
+    if text.startswith(_IN_HOME):
+        text = text.replace(_IN_HOME, f"{sqlite_url(paths.home())}/", 1)
+    url = Url.parse(text, what)
+    if (file := sqlite_file(url) if url.kind == "database" else None) is not None:
+        there = paths.recalled(str(file))
+        return url if there == file else sqlite_url(there)
+    return _left_to_client(url) if url.incomplete else url
 
 
-def connect_arguments(url: str) -> dict[str, Any]:
+def is_place(text: str, url: Url) -> bool:
+    """Whether the URL that a record names is `url`, whatever the password.
+
+    Parameters
+    ----------
+    text : as for `recalled`.
+    url : the other URL.
+    """
+    return recalled(text).without_password().shown == url.without_password().shown
+
+
+def _left_to_client(url: Url) -> Url:
+    """The URL without a password, if its client finds one elsewhere; else the incomplete URL."""
+    names = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
+    file = Path("~/.mlflow/credentials")
+    if url.kind == "database":
+        names = ["PGPASSWORD"] if url.shown.startswith("postgresql") else []
+        file = Path(os.environ.get("PGPASSFILE") or "~/.pgpass" if names else os.devnull)
+    found = any(os.environ.get(name) for name in names) or file.expanduser().is_file()
+    return url.without_password() if found else url
+
+
+def connect_arguments(url: str | Url) -> dict[str, Any]:
     """Driver arguments for `url` with which an absent server does not block for minutes."""
-    if url.startswith("sqlite"):
+    if Url.parse(url).reveal().startswith("sqlite"):
         return {"timeout": 60}
     return {"connect_timeout": TIMEOUT_SECONDS}
 
 
-def check_database(url: str, what: str) -> None:
+def check_database(given: str | Url, what: str) -> None:
     """Check quickly that a database answers, or that a SQLite file can be made.
 
     Parameters
     ----------
-    url : SQLAlchemy URL.
+    given : SQLAlchemy URL.
     what : its role, for the error, e.g. ``"storage"``.
 
     Raises
     ------
     UserError : it cannot be used; the message says why.
     """
-    from sqlalchemy import create_engine, make_url, text
+    from sqlalchemy import create_engine, text
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+    url = Url.parse(given, what)
     example = "e.g. sqlite:////PATH/optuna.db or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+    local = url.reveal().startswith("sqlite")
+    if local:
+        if (file := sqlite_file(url)) is None:
+            raise UserError(f"{what} {url!r} keeps nothing: name a file, {example}")
+        if not _check_file(file, what):
+            return
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            if (file := sqlite_file(url)) is None:
-                raise UserError(f"{what} {url!r} keeps nothing: name a file, {example}")
-            if not _check_file(file, what):
-                return
-        engine = create_engine(url, connect_args=connect_arguments(url))
+        engine = create_engine(url.reveal(), connect_args=connect_arguments(url))
         with engine.connect() as connection:
-            if parsed.get_backend_name() == "sqlite":
+            if local:
                 connection.execute(text("PRAGMA schema_version"))
         engine.dispose()
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
+    except (ArgumentError, NoSuchModuleError, ValueError, TypeError):
         raise UserError(f"{what} {url!r} is no database URL: write {example}") from None
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{what} {without_password(url)!r} needs the Python package {error.name!r}: "
+            f"{what} {url!r} needs the Python package {error.name!r}: "
             "install it, for PostgreSQL with `pip install 'mmsr[postgres]'`"
         ) from None
     except SQLAlchemyError as error:
         raise UserError(
-            f"{what} {without_password(url)!r} cannot be used: {reason(error)}; "
+            f"{what} {url!r} cannot be used: {reason(error, url)}; "
             "check that the address is right and the database is running"
         ) from None
 
 
-def reason(error: Exception) -> str:
-    """The database's own message in a SQLAlchemy `error`, in one line."""
+def reason(error: Exception, url: str | Url) -> str:
+    """The client's own message in an error, in one line and without secrets.
+
+    Parameters
+    ----------
+    error : what SQLAlchemy, a driver or MLflow has raised.
+    url : where the client has connected.
+    """
     original = getattr(error, "orig", None) or error
     driver = re.search(r"\(\w+(?:\.\w+)+\) (.+)", str(original))  # "(sqlite3.OperationalError) …"
     told = driver[1] if driver else str(original).strip().partition("\n")[0]
-    return told or type(original).__name__
+    return Url.parse(url).scrub(told) or type(original).__name__
 
 
 def _check_file(path: Path, what: str) -> bool:

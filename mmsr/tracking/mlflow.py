@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsr import paths
+from mmsr.remote import plain_name
 from mmsr.tracking.base import (
     ERROR_TAG,
     FAILURE_TAG,
@@ -26,9 +26,17 @@ from mmsr.tracking.base import (
     Tags,
     Upload,
 )
-from mmsr.tracking.databases import reason, without_password
-from mmsr.tracking.mlflow_place import make_store, metric_name, prepare_environment
+from mmsr.tracking.databases import reason, recorded
+from mmsr.tracking.mlflow_place import (
+    artifacts_here,
+    artifacts_of,
+    for_mlflow,
+    make_store,
+    metric_name,
+    prepare_environment,
+)
 from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
+from mmsr.urls import Url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,26 +66,26 @@ class MlflowSink:
     study : id of the study, which distinguishes its runs from those of another one of that name.
     """
 
-    def __init__(self, uri: str, experiment: str, study: str) -> None:
+    def __init__(self, uri: str | Url, experiment: str, study: str) -> None:
         prepare_environment()
         import mlflow  # noqa: F401  (the slow import, here rather than in the shipping thread)
 
         prepare_environment()  # the import has set its own log levels
-        self._uri, self._experiment, self._study = uri, experiment, study
+        self._uri, self._experiment, self._study = Url.parse(uri), experiment, study
         self._client_: MlflowClient | None = None
         self._experiment_id = ""
 
     @property
     def place(self) -> str:
-        """The server's address."""
-        return without_password(self._uri)
+        """The server's address, as it is recorded."""
+        return recorded(self._uri)
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
         """Store events; consecutive metrics of a run go in one request.
 
         See `Sink.deliver` for parameters and errors.
         """
-        with _translated():
+        with _translated(self._uri):
             waiting: dict[str, list[Metric]] = {}
             for event in events:
                 if isinstance(event, Metrics):
@@ -102,7 +110,7 @@ class MlflowSink:
             from mlflow import MlflowClient
 
             make_store(self._uri)
-            client = MlflowClient(self._uri)
+            client = MlflowClient(for_mlflow(self._uri).reveal())
             self._experiment_id = self._find_experiment(client)
             self._client_ = client
         return self._client_
@@ -112,10 +120,11 @@ class MlflowSink:
         if known is not None:
             if known.lifecycle_stage != "active":
                 client.restore_experiment(known.experiment_id)
+            artifacts_here(self._uri, self._experiment, known.artifact_location)
             return str(known.experiment_id)
-        served = self._uri.startswith(("http", "databricks"))
-        # A database has no place for files; without one, MLflow uses the working directory.
-        place = None if served else (paths.home() / "mlartifacts" / self._experiment).as_uri()
+        served = self._uri.kind != "database"
+        # Without a place for files, MLflow uses the working directory.
+        place = None if served else artifacts_of(self._experiment).as_uri()
         made = client.create_experiment(self._experiment, artifact_location=place, tags=_KIND)
         return str(made)
 
@@ -191,7 +200,7 @@ class MlflowSink:
 
     def _upload(self, event: Upload, run: str) -> None:
         for name in event.names:
-            path = Path(event.folder) / name
+            path = paths.recalled(event.folder) / plain_name(name, "the journal")
             if not path.is_file():
                 raise Refused(f"{path} is gone")
             self._client.log_artifact(run, str(path))
@@ -211,23 +220,23 @@ def _metrics(event: Metrics) -> list[Metric]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn MLflow's errors into `Unavailable`, `Refused` or `Forgotten`."""
+def _translated(uri: Url) -> Iterator[None]:
+    """Turn MLflow's errors, which repeat its URI, into `Unavailable`, `Refused` or `Forgotten`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except MlflowException as error:
-        message = reason(error).partition(" failed with exception")[0][:200]
+        message = reason(error, uri).partition(" failed with exception")[0][:200]
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise Forgotten(message) from error
+            raise Forgotten(message) from None
         if error.error_code in _FINAL:
-            raise Refused(message) from error
-        raise Unavailable(message) from error
+            raise Refused(message) from None
+        raise Unavailable(message) from None
     except (OSError, SQLAlchemyError) as error:
-        raise Unavailable(reason(error)[:200]) from error
+        raise Unavailable(reason(error, uri)[:200]) from None
     except (Unavailable, Refused, Forgotten):
         raise
     except Exception as error:  # no error of the client may stop the shipping of other events
-        raise Refused(f"{type(error).__name__}: {reason(error)[:200]}") from error
+        raise Refused(f"{type(error).__name__}: {reason(error, uri)[:200]}") from None

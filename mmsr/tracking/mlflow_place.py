@@ -7,9 +7,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
-from mmsr.tracking.databases import sqlite_file
+from mmsr import paths
+from mmsr.tracking.databases import connect_arguments, recorded, sqlite_file
+from mmsr.urls import Url, sqlite_url
 
 
 def metric_name(name: str) -> str:
@@ -33,7 +35,59 @@ def prepare_environment() -> None:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
-def make_store(uri: str) -> None:
+def for_mlflow(uri: str | Url) -> Url:
+    """The tracking URI as MLflow is given it.
+
+    Of a `sqlite:///` URL, MLflow makes the folder whose name is not decoded; it makes none where
+    the driver is named.
+    """
+    url = Url.parse(uri, "tracking URI")
+    if "%" not in url.reveal() or not url.reveal().startswith("sqlite:///"):
+        return url
+    named = url.reveal().replace("sqlite:", "sqlite+pysqlite:", 1)  # a file has no secrets
+    return Url("database", named, named)
+
+
+def artifacts_here(uri: Url, experiment: str, there: str) -> None:
+    """Let the store of a home that was moved or copied name the files of this home.
+
+    MLflow records their whole paths, and has no call to change them.
+
+    Parameters
+    ----------
+    uri : tracking URI; nothing is done unless it names a store in the home.
+    experiment : name of an experiment.
+    there : where its files are, as MLflow says.
+    """
+    from sqlalchemy import create_engine, text
+
+    here = artifacts_of(experiment)
+    old, new = (place.removesuffix(f"/{experiment}") for place in (there, here.as_uri()))
+    ours = recorded(uri) != str(uri) and there.endswith(f"/mlartifacts/{experiment}")
+    if old == new or not ours or (_path(there).exists() and not here.exists()):
+        return
+    engine = create_engine(uri.reveal(), connect_args=connect_arguments(uri))
+    with engine.begin() as connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            moved = text(
+                f"UPDATE {table} SET {column} = :new || substr({column}, :n) "
+                f"WHERE substr({column}, 1, :n) = :old || '/'"
+            )
+            connection.execute(moved, {"old": old, "new": new, "n": len(old) + 1})
+    engine.dispose()
+
+
+def artifacts_of(experiment: str) -> Path:
+    """Folder of an experiment's files in the home; a database has no place for them.
+
+    Parameters
+    ----------
+    experiment : its name.
+    """
+    return paths.home() / "mlartifacts" / experiment
+
+
+def make_store(uri: str | Url) -> None:
     """Make a SQLite store where there is none, completely or not at all.
 
     MLflow needs a second and many migrations for it; a store whose making was interrupted could
@@ -57,11 +111,13 @@ def make_store(uri: str) -> None:
         if not _has_content(path):
             with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
                 draft = Path(folder) / path.name
-                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+                MlflowClient(for_mlflow(sqlite_url(draft)).reveal()).search_experiments(
+                    max_results=1
+                )
                 draft.replace(path)
 
 
-def study_page(uri: str, experiment: str, objective: str) -> str | None:
+def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     """Path of the page that shows a study's trials and their curves.
 
     Parameters
@@ -84,7 +140,7 @@ def study_page(uri: str, experiment: str, objective: str) -> str | None:
     if file is not None and not _has_content(file):
         return None  # MLflow would make the file
     try:
-        found = MlflowClient(uri).get_experiment_by_name(experiment)
+        found = MlflowClient(for_mlflow(uri).reveal()).get_experiment_by_name(experiment)
     except (MlflowException, SQLAlchemyError, OSError):
         return None
     if found is None:
@@ -98,6 +154,10 @@ def study_page(uri: str, experiment: str, objective: str) -> str | None:
         "compareRunsMode": "CHART",
     }
     return f"#/experiments/{found.experiment_id}/runs?{urlencode(query)}"
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
 
 
 def _has_content(path: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from mmsr import paths
 from mmsr.tracking.base import (
     DataUsed,
     Event,
@@ -145,7 +146,7 @@ class JournalTracker:
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
         """Store files of a folder with the run; they must stay there until they are shipped."""
-        self._note(Upload(key=key, time=_now(), folder=str(folder), names=list(names)))
+        self._note(Upload(key=key, time=_now(), folder=paths.recorded(folder), names=list(names)))
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
         """End the run `key`."""

@@ -140,3 +140,55 @@ def test_a_damaged_file_is_told(made, machine):
     with pytest.raises(UserError, match=r"items\.arrow has 5 bytes"):
         Dataset.open("shop")
     assert not (paths.datasets() / "shop").exists(), "nothing half-made is left"
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/tmp/evil", "features/../../evil", "a\\b", "features//x", ""]
+)
+def test_a_store_cannot_write_outside_the_data_set(name, made, machine, tmp_path):
+    version = paths.remote() / "datasets" / "shop" / made.content_hash[:16]
+    listed = json.loads((version / "files.json").read_text())
+    (version / "files.json").write_text(json.dumps({name: 4, **listed}))
+    machine("node")
+    with pytest.raises(UserError, match=r"files\.json names a file .* nothing is written"):
+        Dataset.open("shop")
+    assert not (paths.datasets() / "shop").exists()
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("field", ["content_hash", "development_file", "modalities"])
+def test_a_manifest_of_a_store_names_plain_files(field, made, machine):
+    place = paths.remote() / "datasets" / "shop" / "manifest.json"
+    tree = json.loads(place.read_text())
+    evil = "../../evil"
+    tree[field] = {evil: tree[field]["text"]} if field == "modalities" else evil
+    place.write_text(json.dumps(tree))
+    machine("node")
+    with pytest.raises(UserError, match=rf"damaged: {field}.* no plain file name"):
+        Dataset.open("shop")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"a": "b"}', '{"a": -1.5}'])
+def test_a_damaged_list_of_files_is_told(text, made, machine):
+    version = paths.remote() / "datasets" / "shop" / made.content_hash[:16]
+    (version / "files.json").write_text(text)
+    machine("node")
+    with pytest.raises(UserError, match=r"files\.json is damaged: publish the data set again"):
+        Dataset.open("shop")
+
+
+def test_other_contents_of_the_same_size_are_told(made, machine):
+    version = paths.remote() / "datasets" / "shop" / made.content_hash[:16]
+    size = (version / "items.arrow").size()
+    (version / "items.arrow").write_text("x" * size)
+    machine("node")
+    with pytest.raises(UserError, match=r"items\.arrow has other contents than were published"):
+        Dataset.open("shop")
+    assert not (paths.datasets() / "shop").exists()
+
+
+def test_a_version_without_hashes_is_fetched_by_its_sizes(made, machine):
+    version = paths.remote() / "datasets" / "shop" / made.content_hash[:16]
+    (version / "hashes.json").unlink()
+    machine("node")
+    assert Dataset.open("shop").content_hash == made.content_hash

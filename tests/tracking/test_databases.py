@@ -7,45 +7,60 @@ import sqlite3
 import pytest
 import sqlalchemy
 
+from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.tracking.databases import (
     check_database,
-    hide_password,
-    normalised,
+    is_place,
     reason,
-    without_password,
+    recalled,
+    recorded,
+    sqlite_file,
 )
+from mmsr.urls import Url, sqlite_url
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        ("postgresql://u@h/d", "postgresql+psycopg://u@h/d"),
-        ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
-        ("postgresql+asyncpg://u@h/d", "postgresql+asyncpg://u@h/d"),
-        ("sqlite:///sub/a.db", "sqlite:////here/sub/a.db"),
-        ("sqlite:////there/a.db", "sqlite:////there/a.db"),
-        ("sqlite://", "sqlite://"),
-        ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("http://host:5000", "http://host:5000"),
-    ],
-)
-def test_a_url_is_kept_in_one_form(given, kept, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert normalised(given) == kept.replace("/here", str(tmp_path))
-    assert normalised(kept) == kept
+def test_a_record_names_a_file_of_the_home_from_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path / "a?b%41"))
+    for name in ("optuna.db", "sub/b#c.db"):
+        url = sqlite_url(paths.home() / name)
+        text = recorded(url)
+        assert text.startswith("sqlite:///$MMSR_HOME/")
+        assert recalled(text) == url
+        monkeypatch.setenv("MMSR_HOME", str(tmp_path / "moved"))
+        assert sqlite_file(recalled(text)) == tmp_path / "moved" / name
+        monkeypatch.setenv("MMSR_HOME", str(tmp_path / "a?b%41"))
+    for other in (str(sqlite_url(tmp_path / "x.db")), "http://host:5000"):
+        assert recorded(Url.parse(other)) == other
+        assert str(recalled(other)) == other
 
 
-def test_passwords_are_not_shown():
-    for word in (
-        "--storage=postgresql://u:secret@h/d",
-        "http://u:secret@h:5000",
-        "postgresql://:secret@h",
-    ):
-        assert hide_password(word) == word.replace("secret", "***")
-    for word in ("sqlite:////a/b.db", "postgresql://u@h:5432/d", "graph.n_codes={image: 3}"):
-        assert hide_password(word) == word
-    assert without_password("postgresql://u:secret@h/d") == "postgresql://u:***@h/d"
+def test_a_record_of_an_earlier_version_is_found_in_a_moved_home(home, tmp_path):
+    old = "sqlite:////no/such/home/sub/optuna.db"
+    assert str(recalled(old)) == old
+    (home / "sub").mkdir(parents=True)
+    (home / "sub" / "optuna.db").touch()
+    assert sqlite_file(recalled(old)) == home / "sub" / "optuna.db"
+    there = tmp_path / "optuna.db"
+    there.touch()
+    assert sqlite_file(recalled(str(sqlite_url(there)))) == there, "it is still there"
+
+
+def test_a_password_that_is_not_recorded_is_left_to_the_client(monkeypatch, tmp_path):
+    text = recorded(Url.parse("postgresql://u:secret@h/d"))
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pass"))
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    assert recalled(text).incomplete
+    (tmp_path / "pass").touch()
+    assert recalled(text).reveal() == "postgresql+psycopg://u@h/d"
+    assert is_place(text, Url.parse("postgresql://u:secret@h/d"))
+    assert not is_place(text, Url.parse("postgresql://u:secret@h/other"))
+    assert recalled("mysql://u:***@h/d").incomplete
+    server = recorded(Url.parse("http://u:secret@h:5000"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert recalled(server).incomplete
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert recalled(server).reveal() == "http://h:5000"
 
 
 def test_a_file_in_a_missing_folder_is_refused_unless_it_is_ours(home, tmp_path):
@@ -64,8 +79,9 @@ def test_the_reason_is_what_the_driver_says(tmp_path):
         engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
         with engine.connect() as connection, pytest.raises(sqlalchemy.exc.SQLAlchemyError) as error:
             connection.execute(sqlalchemy.text("INSERT INTO t VALUES (1)"))
-    assert reason(error.value) == "database is locked"
+    url = sqlite_url(path)
+    assert reason(error.value, url) == "database is locked"
     wrapped = RuntimeError(f"(raised as a result of an autoflush)\n{error.value}")
-    assert reason(wrapped) == "database is locked"
-    assert reason(RuntimeError("first line\nsecond")) == "first line"
-    assert reason(RuntimeError()) == "RuntimeError"
+    assert reason(wrapped, url) == "database is locked"
+    assert reason(RuntimeError("first line\nsecond"), url) == "first line"
+    assert reason(RuntimeError(), url) == "RuntimeError"

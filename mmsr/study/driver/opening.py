@@ -13,7 +13,8 @@ from mmsr.study.search.space import stored
 from mmsr.study.storage import database
 from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.workers.resources import GB
-from mmsr.tracking.databases import hide_password, without_password
+from mmsr.tracking.databases import recorded
+from mmsr.urls import hidden_word
 
 if TYPE_CHECKING:
     import optuna
@@ -50,10 +51,10 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
             uid=database.study_uid(study),
             dataset=plan.dataset.name,
             objective=", ".join(plan.definition.objectives),
-            storage=without_password(plan.storage),
-            tracking=without_password(plan.tracking),
+            storage=recorded(plan.storage),
+            tracking=recorded(plan.tracking),
             command=shlex.join(
-                hide_password(word) for word in (os.path.basename(sys.executable), *sys.argv)
+                hidden_word(word) for word in (os.path.basename(sys.executable), *sys.argv)
             ),
             directory=_directory(),
             resources=resources_of(plan),

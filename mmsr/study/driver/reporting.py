@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
+from mmsr import paths
 from mmsr.provenance import code_tags
 from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.planning.plan import Plan
@@ -207,7 +208,7 @@ def data_of(plan: Plan) -> DataUsed:
     return DataUsed(
         name=plan.definition.dataset,
         digest=plan.definition.dataset_hash,
-        source=str(plan.dataset.path),
+        source=paths.recorded(plan.dataset.path),
         profile=plan.dataset.manifest.counts.model_dump(),
     )
 

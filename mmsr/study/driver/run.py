@@ -38,7 +38,7 @@ from mmsr.study.views.live_table import Display
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import recorded
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
     if progress.exhausted:
         set_target(study, progress.over)
     journal_of = plan.recorded_in(study)
-    if unshipped(journal_of.folder.path, without_password(plan.tracking)):
+    if unshipped(journal_of.folder.path, recorded(plan.tracking)):
         waiting = open_journal(journal_of).close(SHIP_SECONDS)
         text = "tracking: the server cannot be reached" if waiting else "tracking: events shipped"
         console.print(text)

@@ -29,8 +29,8 @@ class Options:
     sampler: str | None = None
     pruner: str | None = None
     address: str | None = None
-    storage: str | None = None
-    tracking_uri: str | None = None
+    storage: str | None = field(default=None, repr=False)
+    tracking_uri: str | None = field(default=None, repr=False)
     resume: bool = False
     dry_run: bool = False
     hours: float | None = None

@@ -11,7 +11,7 @@ from mmsr.study.planning.plan import Plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import spent_hours
 from mmsr.study.storage.progress import Settings, failed, progress_of
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import is_place, recalled
 
 if TYPE_CHECKING:
     import optuna
@@ -108,18 +108,18 @@ def check_found(plan: Plan, study: optuna.Study | None) -> optuna.Study | None:
     """
     definition = database.read_definition(study) if study else None
     record = plan.folder.read_record()
-    if record is not None and study is None and record.storage == without_password(plan.storage):
+    if record is not None and study is None and is_place(record.storage, plan.storage):
         raise UserError(
-            f"{record.storage} has lost study {plan.name!r}: restore it, or remove "
+            f"{recalled(record.storage)} has lost study {plan.name!r}: restore it, or remove "
             f"{plan.folder.path} to begin anew (its trials' checkpoints are deleted with it)"
         )
     if record is not None and (
         not definition or not study or record.uid != database.study_uid(study)
     ):
         raise UserError(
-            f"{plan.folder.path} belongs to another study {plan.name!r}, kept in {record.storage}: "
-            "give that --storage to resume it, another --name for a new study, or remove the "
-            "folder"
+            f"{plan.folder.path} belongs to another study {plan.name!r}, kept in "
+            f"{recalled(record.storage)}: give that --storage to resume it, another --name for a "
+            "new study, or remove the folder"
         )
     if study is None or definition is None:
         if plan.resume:

@@ -19,6 +19,7 @@ from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.workers.messages import Proposal, Task
 from mmsr.study.workers.resources import Resources
+from mmsr.urls import Url
 
 if TYPE_CHECKING:
     import optuna
@@ -67,12 +68,12 @@ class Plan:
         return self.site.resources
 
     @property
-    def storage(self) -> str:
+    def storage(self) -> Url:
         """URL of Optuna's database."""
         return self.site.storage
 
     @property
-    def tracking(self) -> str:
+    def tracking(self) -> Url:
         """URI of the tracking server."""
         return self.site.tracking
 

@@ -14,7 +14,8 @@ from mmsr.study.storage.database import default_storage
 from mmsr.study.workers.cluster import check_address, check_this_machine
 from mmsr.study.workers.resources import Resources
 from mmsr.tracking import check_tracking, default_uri
-from mmsr.tracking.databases import check_database, normalised
+from mmsr.tracking.databases import check_database
+from mmsr.urls import Url
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Site:
     dataset: Dataset
     resources: Resources
     """What each trial gets."""
-    storage: str
+    storage: Url
     """URL of Optuna's database."""
-    tracking: str
+    tracking: Url
     """URI of the tracking server."""
     address: str | None
     """Ray cluster to join; None starts Ray on this machine."""
@@ -38,8 +39,8 @@ def find_site(
     dataset: Dataset,
     resources: Resources,
     *,
-    storage: str | None = None,
-    tracking: str | None = None,
+    storage: str | Url | None = None,
+    tracking: str | Url | None = None,
     address: str | None = None,
 ) -> Site:
     """Check that trials can run and be recorded; servers that are named are asked.
@@ -57,17 +58,17 @@ def find_site(
     ------
     UserError : the first thing that is wrong; nothing was written.
     """
-    storage = normalised(storage or default_storage())
-    tracking = normalised(tracking or default_uri())
-    check_database(storage, "storage")
-    check_tracking(tracking)
+    there = Url.parse(storage or default_storage())
+    recorder = Url.parse(tracking or default_uri(), "tracking URI")
+    check_database(there, "storage")
+    check_tracking(recorder)
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address is None:
         check_this_machine(resources)
     else:
         check_address(address)
     home = str(paths.remote() or paths.home())
-    return Site(dataset, resources, storage, tracking, address, home)
+    return Site(dataset, resources, there, recorder, address, home)
 
 
 def check_home() -> None:

@@ -31,6 +31,7 @@ from mmsr.study.storage.folder import StudyFolder, study_names
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import TrialRow, ranked, rows
 from mmsr.tracking.databases import sqlite_file
+from mmsr.urls import Url
 
 if TYPE_CHECKING:
     import optuna
@@ -193,7 +194,7 @@ def import_trials(study: optuna.Study, warm: WarmStart, space: Space, base: Conf
     return told
 
 
-def _look_up(name: str, storage: str) -> KnownStudy:
+def _look_up(name: str, storage: Url) -> KnownStudy:
     if StudyFolder(name).read_record() is not None:
         return look_up(name)
     file = sqlite_file(storage)

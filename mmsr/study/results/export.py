@@ -10,7 +10,7 @@ from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import best, rows
-from mmsr.tracking.databases import without_password
+from mmsr.tracking.databases import recorded
 
 
 def export_best(known: KnownStudy, trial: int | None = None) -> str:
@@ -46,8 +46,8 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "metrics": {k: v for k, v in row.metrics.items() if k.startswith("valid/")},
         "code": row.code,
         "mlflow_run_id": row.mlflow_run_id,
-        "storage": without_password(known.storage),
-        "tracking": without_password(known.tracking),
+        "storage": recorded(known.storage),
+        "tracking": recorded(known.tracking),
         "exported_at": now(),
         "finalized": _finalized(read_final(known.folder.finalized), row.number),
     }

@@ -18,8 +18,8 @@ from mmsr.tracking.databases import (
     connect_arguments,
     reason,
     sqlite_file,
-    without_password,
 )
+from mmsr.urls import Url, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
@@ -36,21 +36,25 @@ def named_storage() -> str | None:
 
 
 def default_storage() -> str:
-    """The storage that `$MMSR_STORAGE` names, else the SQLite file under `$MMSR_HOME`."""
-    return named_storage() or f"sqlite:///{paths.home() / 'optuna.db'}"
+    """The storage that `$MMSR_STORAGE` names, else the SQLite file under `$MMSR_HOME`.
+
+    It may hold a password: `Url.parse` makes of it what can be shown.
+    """
+    return named_storage() or sqlite_url(paths.home() / "optuna.db").reveal()
 
 
-def open_storage(url: str) -> RDBStorage:
+def open_storage(given: str | Url) -> RDBStorage:
     """Open a storage; missing tables are created.
 
     Parameters
     ----------
-    url : URL of the database.
+    given : URL of the database.
 
     Raises
     ------
     UserError : the database cannot be used.
     """
+    url = Url.parse(given)
     check_database(url, "storage")
     import optuna
 
@@ -59,11 +63,12 @@ def open_storage(url: str) -> RDBStorage:
         if (file := sqlite_file(url)) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": connect_arguments(url), "pool_pre_ping": True}
+            url.reveal(),
+            engine_kwargs={"connect_args": connect_arguments(url), "pool_pre_ping": True},
         )
 
 
-def is_made(url: str) -> bool:
+def is_made(url: Url) -> bool:
     """Whether a database has Optuna's tables; nothing is created.
 
     Parameters
@@ -79,7 +84,7 @@ def is_made(url: str) -> bool:
     if (file := sqlite_file(url)) is not None and not file.exists():
         return False
     with _as_user_error(url):
-        engine = create_engine(url, connect_args=connect_arguments(url))
+        engine = create_engine(url.reveal(), connect_args=connect_arguments(url))
         try:
             return inspect(engine).has_table(TABLE_OF_STUDIES)
         finally:
@@ -196,7 +201,7 @@ def check_same(name: str, then: Definition, now: Definition) -> None:
 
 
 @contextmanager
-def watching(url: str) -> Iterator[None]:
+def watching(url: Url) -> Iterator[None]:
     """Turn a failure of the storage inside this context into StorageLost.
 
     Parameters
@@ -209,21 +214,19 @@ def watching(url: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageLost(f"storage {without_password(url)} failed: {_cause(error)}") from error
+        raise StorageLost(f"storage {url} failed: {_cause(error, url)}") from error
 
 
 @contextmanager
-def _as_user_error(url: str) -> Iterator[None]:
+def _as_user_error(url: Url) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (SQLAlchemyError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"storage {without_password(url)!r} cannot be used: {_cause(error)}"
-        ) from None
+        raise UserError(f"storage {url!r} cannot be used: {_cause(error, url)}") from None
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException, url: Url) -> str:
     cause = error.__cause__ or error
-    return reason(cause) if isinstance(cause, Exception) else str(cause)
+    return reason(cause, url) if isinstance(cause, Exception) else url.scrub(str(cause))

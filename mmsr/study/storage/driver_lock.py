@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmsr.errors import UserError
-from mmsr.tracking.databases import connect_arguments, sqlite_file, without_password
+from mmsr.tracking.databases import connect_arguments, sqlite_file
+from mmsr.urls import Url
 
 _QUERIES = {
     "postgresql": "SELECT pg_try_advisory_lock(hashtextextended(:key, 0))",
@@ -24,7 +25,7 @@ _QUERIES = {
 
 
 @contextmanager
-def claimed(url: str, name: str) -> Iterator[None]:
+def claimed(given: str | Url, name: str) -> Iterator[None]:
     """Hold the exclusive right to run a study, inside this context.
 
     For SQLite, a file beside the database is locked. For PostgreSQL, MySQL and MariaDB, a lock on
@@ -33,7 +34,7 @@ def claimed(url: str, name: str) -> Iterator[None]:
 
     Parameters
     ----------
-    url : URL of the storage.
+    given : URL of the storage.
     name : name of the study.
 
     Raises
@@ -42,10 +43,11 @@ def claimed(url: str, name: str) -> Iterator[None]:
     """
     from sqlalchemy import make_url
 
+    url = Url.parse(given)
     if (file := sqlite_file(url)) is not None:
         with _file_locked(file.with_name(f".{file.name}.{name.replace('/', '+')}.lock"), url, name):
             yield
-    elif (query := _QUERIES.get(make_url(url).get_backend_name())) is not None:
+    elif (query := _QUERIES.get(make_url(url.reveal()).get_backend_name())) is not None:
         with _server_locked(query, url, name):
             yield
     else:
@@ -53,7 +55,7 @@ def claimed(url: str, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _file_locked(path: Path, url: str, name: str) -> Iterator[None]:
+def _file_locked(path: Path, url: Url, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
@@ -69,12 +71,12 @@ def _file_locked(path: Path, url: str, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _server_locked(query: str, url: str, name: str) -> Iterator[None]:
+def _server_locked(query: str, url: Url, name: str) -> Iterator[None]:
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(
-        url,
+        url.reveal(),
         connect_args=connect_arguments(url),
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
@@ -86,8 +88,8 @@ def _server_locked(query: str, url: str, name: str) -> Iterator[None]:
         yield
 
 
-def _taken(url: str, name: str) -> UserError:
+def _taken(url: Url, name: str) -> UserError:
     return UserError(
-        f"study {name!r} in {without_password(url)} is being run by another driver, from another "
+        f"study {name!r} in {url} is being run by another driver, from another "
         "MMSR_HOME or machine: wait for it, stop it, or give --name for another study"
     )

@@ -33,8 +33,9 @@ class StudyRecord(BaseModel):
     dataset: str
     objective: str
     storage: str
-    """URL of the storage, without its password."""
+    """Where its state is, as `mmsr.tracking.databases.recorded` writes it: without a password."""
     tracking: str
+    """Where its runs are, written in the same way."""
     command: str
     """The command that resumes the study."""
     directory: str | None = None

@@ -15,8 +15,9 @@ from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
 from mmsr.study.storage.progress import is_over
 from mmsr.tracking import RunState, Tracker, default_uri
-from mmsr.tracking.databases import normalised, without_password
+from mmsr.tracking.databases import is_place, recalled
 from mmsr.tracking.shipper import JournalTracker
+from mmsr.urls import Url
 
 if TYPE_CHECKING:
     import optuna
@@ -33,8 +34,8 @@ class KnownStudy:
     folder: StudyFolder
     study: optuna.Study
     definition: Definition
-    storage: str
-    tracking: str
+    storage: Url
+    tracking: Url
 
     @property
     def name(self) -> str:
@@ -66,7 +67,9 @@ class KnownStudy:
             )
 
 
-def look_up(name: str, storage: str | None = None, tracking: str | None = None) -> KnownStudy:
+def look_up(
+    name: str, storage: str | Url | None = None, tracking: str | Url | None = None
+) -> KnownStudy:
     """Open the existing study `name`.
 
     Parameters
@@ -82,33 +85,41 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
     """
     folder = StudyFolder(name)
     record = folder.read_record()
-    named = database.named_storage()
-    if storage is None and named is not None:
-        same = record is not None and record.storage == without_password(normalised(named))
-        storage = named if record is None or same else None
+    if storage is None and (named := database.named_storage()) is not None:
+        url = Url.parse(named, "MMSR_STORAGE")
+        storage = url if record is None or is_place(record.storage, url) else None
     if record is None and storage is None:
         hint = f"{HOW_TO_START}, or name its --storage"
         raise unknown("study", name, study_names(), hint=hint, where=paths.searched())
-    url = normalised(storage or (record.storage if record else database.default_storage()))
-    if storage is None and ":***@" in url:
+    recorded = recalled(record.storage) if record and storage is None else None
+    url = recorded or Url.parse(storage or database.default_storage())
+    if url.incomplete:
         raise UserError(
             f"study {name!r} is in {url}, whose password is not stored: give the whole URL with "
-            "--storage"
+            "--storage or MMSR_STORAGE, or keep the password in PGPASSWORD or ~/.pgpass"
         )
     study = database.load_study(database.open_storage(url), name)
     definition = database.read_definition(study) if study else None
     if study is None or definition is None:
         raise UserError(
-            f"there is no study {name!r} in {without_password(url)}: name another --storage, "
-            "or run the study again"
+            f"there is no study {name!r} in {url}: name another --storage, or run the study again"
         )
     return KnownStudy(
         folder=folder,
         study=study,
         definition=definition,
         storage=url,
-        tracking=normalised(tracking or (record.tracking if record else default_uri())),
+        tracking=_tracking(tracking, record.tracking if record else None),
     )
+
+
+def _tracking(given: str | Url | None, recorded: str | None) -> Url:
+    """Where the runs of a study are: as given, as recorded, or as this machine has it."""
+    if given or not recorded:
+        return Url.parse(given or default_uri(), "tracking URI")
+    there = recalled(recorded, "tracking URI")
+    named = Url.parse(default_uri(), "tracking URI") if there.incomplete else there
+    return named if named.shown == there.shown else there
 
 
 def open_journal(

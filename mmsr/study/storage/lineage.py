@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
-from mmsr.remote import AnyPath, size
+from mmsr.errors import UserError
+from mmsr.remote import AnyPath, plain_name, size
 from mmsr.study.storage.attributes import (
     CONFIG,
     IMPORTED,
@@ -201,7 +202,7 @@ def _epoch_of(checkpoint: AnyPath, not_needed: Sequence[str]) -> int | None:
     try:
         report = Report.model_validate_json((checkpoint / "report.json").read_text())
         noted = {n: length for n, length in report.files.items() if n not in not_needed}
-        sizes = {name: size(checkpoint / name) for name in noted}
-    except (OSError, ValidationError):
+        sizes = {name: size(checkpoint / plain_name(name, checkpoint)) for name in noted}
+    except (OSError, ValidationError, UserError):
         return None
     return report.epoch if sizes == noted else None

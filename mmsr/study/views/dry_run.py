@@ -24,7 +24,6 @@ from mmsr.study.views.tables import (
 )
 from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
 from mmsr.study.workers.resources import GB, Node
-from mmsr.tracking.databases import without_password
 
 
 def show_plan(plan: Plan) -> None:
@@ -118,8 +117,8 @@ def where(plan: Plan) -> dict[str, str]:
 
 def _places(plan: Plan) -> dict[str, str]:
     return {
-        "storage": without_password(plan.storage),
-        "tracking": without_password(plan.tracking),
+        "storage": str(plan.storage),
+        "tracking": str(plan.tracking),
         "folder": str(plan.folder.path),
     }
 

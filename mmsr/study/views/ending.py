@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from mmsr.study.storage.progress import progress_of
 from mmsr.study.storage.trials import TrialRow, best
 from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
 from mmsr.study.workers.failures import alike, kind_of
-from mmsr.tracking.databases import without_password
 
 if TYPE_CHECKING:
     from mmsr.study.results.knockouts import TrialKnockouts
@@ -118,14 +118,14 @@ def _test(known: KnownStudy) -> dict[str, str]:
 
 def _curves(plan: Plan) -> str:
     """How to see the trials' curves in MLflow."""
-    from mmsr.tracking.mlflow_place import study_page
+    from mmsr.tracking.mlflow_place import for_mlflow, study_page
 
     page = study_page(plan.tracking, plan.name, plan.objective)
-    if plan.tracking.startswith("http"):
-        return f"{without_password(plan.tracking).rstrip('/')}/{page or ''}"
+    if plan.tracking.kind == "server":
+        return f"{plan.tracking.without_password()}/{page or ''}"
     command = (
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
-        + without_password(plan.tracking)
+        + shlex.quote(str(for_mlflow(plan.tracking)))
     )
     return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"
 

@@ -15,6 +15,7 @@ from typing import Any
 from mmsr.errors import UserError
 from mmsr.inner_names import ON_LOOPBACK, free_resources, node_groups, processes_in_own_group
 from mmsr.study.workers.resources import Node, Resources
+from mmsr.urls import hidden_word
 
 _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100_000_000
@@ -218,13 +219,14 @@ def check_address(address: str) -> None:
     """
     if address in ("auto", "local"):
         return
+    shown = hidden_word(address)
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
-        raise UserError(f"Ray's address {address!r}: give auto, HOST:PORT or ray://HOST:PORT")
+        raise UserError(f"Ray's address {shown!r}: give auto, HOST:PORT or ray://HOST:PORT")
     try:
         socket.create_connection((host, int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"Ray's address {address!r}: nothing answers there ({error}): start Ray on that "
+            f"Ray's address {shown!r}: nothing answers there ({error}): start Ray on that "
             "machine, or leave --address out (and RAY_ADDRESS unset) to run on this one"
         ) from None

@@ -27,6 +27,7 @@ from mmsr.errors import UserError
 from mmsr.remote import on_this_machine, place
 from mmsr.study.workers.failures import out_of_memory
 from mmsr.study.workers.messages import Failure, Report, Task
+from mmsr.urls import hidden
 
 CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
 _ENVIRONMENT = {
@@ -77,8 +78,8 @@ def run_trial(settings: dict[str, Any]) -> None:
             raise
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
-            error=f"{type(error).__name__}: {message}",
-            traceback=traceback.format_exc(),
+            error=f"{type(error).__name__}: {hidden(message)}",
+            traceback=hidden(traceback.format_exc()),
             environment=_from_environment(error),
         )
         tune.report({"failure": failure.model_dump_json()})

@@ -181,7 +181,7 @@ def test_dry_run_shows_and_schedules_nothing(finished):
 def runs_of_kind(known, kind):
     from mlflow import MlflowClient
 
-    client = MlflowClient(known.tracking)
+    client = MlflowClient(known.tracking.reveal())
     experiment = client.get_experiment_by_name("small").experiment_id
     return client.search_runs([experiment], f"tags.`mmsr.kind` = '{kind}'")
 
