@@ -28,7 +28,7 @@ from mmsr.tracking.base import (
 )
 from mmsr.tracking.databases import reason, without_password
 from mmsr.tracking.mlflow_place import make_store, metric_name, prepare_environment
-from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
+from mmsr.tracking.sink import Forgotten, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
