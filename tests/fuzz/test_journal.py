@@ -113,7 +113,12 @@ class World:
             draft.replace(self.path)
 
     def lose_position(self, name, change):
-        """One of the two files that record the position is damaged while nobody runs."""
+        """One of the two files that record the position is damaged while nobody runs.
+
+        Only the one counts events that wait; so where it is lost, they are shipped before.
+        """
+        if name == COUNT:
+            self.ship(1000)
         path = self.folder / name
         if change is None:
             path.unlink(missing_ok=True)
