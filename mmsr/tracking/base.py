@@ -57,22 +57,23 @@ class Unshipped:
         """Whether there is something that could be sent now."""
         return self.waiting > 0 or self.refused > 0
 
-    def told(self, study: str) -> list[str]:
+    def told(self, study: str | None = None) -> list[str]:
         """Say what is not there, and how to send it.
 
         Parameters
         ----------
-        study : name of the study.
+        study : name of the study; None where it cannot be sent now.
         """
-        sync = f"`mmsr study sync {study}`"
+        again = f": `mmsr study sync {study}` tries again" if study else ""
+        sends = f": `mmsr study sync {study}` sends them" if study else ""
         lines = []
         if self.waiting:
             why = f" ({self.why})" if self.why else ""
             waits = "event waits" if self.waiting == 1 else "events wait"
-            lines.append(f"tracking: {self.waiting} {waits} to be sent{why}: {sync} sends them")
+            lines.append(f"tracking: {self.waiting} {waits} to be sent{why}{sends}")
         if self.refused:
             refused = plural(self.refused, "event")
-            lines.append(f"tracking: the server refused {refused}: {sync} tries again")
+            lines.append(f"tracking: the server refused {refused}{again}")
         if self.lost:
             are = "event is" if self.lost == 1 else "events are"
             lines.append(f"tracking: {self.lost} {are} missing: the journal was damaged")

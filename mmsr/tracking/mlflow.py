@@ -77,24 +77,44 @@ class MlflowSink:
 
         See `Sink.deliver` for parameters and errors.
         """
+        try:
+            with _translated():
+                self._store(events, runs)
+        except Refused:
+            self._check_experiment()
+            raise
+        except Forgotten:
+            self._client_ = None  # the experiment may be gone as well
+            raise
+
+    def _store(self, events: Sequence[Event], runs: dict[str, str]) -> None:
+        waiting: dict[str, list[Metric]] = {}
+        for event in events:
+            if isinstance(event, Metrics):
+                waiting.setdefault(event.key, []).extend(_metrics(event))
+                continue
+            self._send(waiting, runs, event.key)
+            match event:
+                case RunOpened():
+                    self._open(event, runs)
+                case Tags():
+                    self._tag(self._run(event.key, runs), event.tags)
+                case Upload():
+                    self._upload(event, self._run(event.key, runs))
+                case RunClosed():
+                    self._close(event, self._run(event.key, runs))
+        for key in list(waiting):
+            self._send(waiting, runs, key)
+
+    def _check_experiment(self) -> None:
+        """Raise Unavailable if the experiment was deleted, which can be undone, and refuses all."""
         with _translated():
-            waiting: dict[str, list[Metric]] = {}
-            for event in events:
-                if isinstance(event, Metrics):
-                    waiting.setdefault(event.key, []).extend(_metrics(event))
-                    continue
-                self._send(waiting, runs, event.key)
-                match event:
-                    case RunOpened():
-                        self._open(event, runs)
-                    case Tags():
-                        self._tag(self._run(event.key, runs), event.tags)
-                    case Upload():
-                        self._upload(event, self._run(event.key, runs))
-                    case RunClosed():
-                        self._close(event, self._run(event.key, runs))
-            for key in list(waiting):
-                self._send(waiting, runs, key)
+            stage = self._client.get_experiment(self._experiment_id).lifecycle_stage
+        if stage != "active":
+            raise Unavailable(
+                f"experiment {self._experiment!r} was deleted: restore it with `mlflow experiments "
+                f"restore --experiment-id {self._experiment_id}`, or run the study again"
+            )
 
     @property
     def _client(self) -> MlflowClient:
@@ -123,8 +143,11 @@ class MlflowSink:
         return f"{self._study}/{key}"
 
     def _run(self, key: str, runs: dict[str, str]) -> str:
-        if key not in runs:
-            raise Refused(f"there is no run {key!r}")
+        if key not in runs:  # the record of ids was lost
+            found = self._find(key)
+            if found is None:
+                raise Refused(f"there is no run {key!r}")
+            runs[key] = found
         return runs[key]
 
     def _open(self, event: RunOpened, runs: dict[str, str]) -> None:
@@ -137,18 +160,20 @@ class MlflowSink:
                 self._experiment_id, start_time=event.time, tags=tags, run_name=event.name
             ).info.run_id
         else:
-            self._client.update_run(run, status="RUNNING", name=event.name)
-            self._forget_failure(run)
+            self._resume(run, event)
         runs[event.key] = run
         if event.data is not None:
             self._log_data(run, event.data)
         self._log_params(run, event.params)
         self._tag(run, {STATE_TAG: "running", **event.tags})
 
-    def _forget_failure(self, run: str) -> None:
-        known = self._client.get_run(run).data.tags
+    def _resume(self, run: str, event: RunOpened) -> None:
+        known = self._client.get_run(run)
+        if known.info.lifecycle_stage != "active":
+            self._client.restore_run(run)
+        self._client.update_run(run, status="RUNNING", name=event.name)
         for name in (ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG):
-            if name in known:
+            if name in known.data.tags:
                 self._client.delete_tag(run, name)
 
     def _find(self, key: str) -> str | None:
@@ -190,11 +215,14 @@ class MlflowSink:
             self._client.log_batch(self._run(key, runs), metrics=batch)
 
     def _upload(self, event: Upload, run: str) -> None:
-        for name in event.names:
-            path = Path(event.folder) / name
-            if not path.is_file():
-                raise Refused(f"{path} is gone")
-            self._client.log_artifact(run, str(path))
+        paths = [Path(event.folder) / name for name in event.names]
+        if gone := [path for path in paths if not path.is_file()]:
+            stored = {file.path for file in self._client.list_artifacts(run)}
+            if lost := [path for path in gone if path.name not in stored]:
+                raise Refused(f"{lost[0]} is gone")
+        for path in paths:
+            if path not in gone:
+                self._client.log_artifact(run, str(path))
 
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})

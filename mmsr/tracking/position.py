@@ -80,7 +80,7 @@ class PositionFile:
     def write_written(self, number: int) -> None:
         """Record the `number` of the newest event."""
         with self._lock, suppress(OSError):  # the journal has the event; this counts what it loses
-            self._now = self._now.model_copy(update={"written": number})
+            self._now = self._now.model_copy(update={"written": max(number, self._now.written)})
             self._write_count()
 
     def write_shipped(self, number: int, lost: int) -> None:

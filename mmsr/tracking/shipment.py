@@ -98,7 +98,7 @@ class Shipment:
         larger, smaller = min(2 * self._size, BATCH), max(self._size // 2, 1)
         self._size = larger if took < _QUICK else smaller if took > _SLOW else self._size
         if missing := batch.last - before.shipped - len(batch.events):
-            self._notice(*Unshipped(lost=missing).told(""))
+            self._notice(*Unshipped(lost=missing).told())
         self._position.write_shipped(batch.last, before.lost + missing)
         return True
 

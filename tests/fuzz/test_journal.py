@@ -169,9 +169,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("restart")),
     st.tuples(st.just("outage")),
     st.tuples(st.just("kill")),
-    st.tuples(
-        st.just("lose_position"), st.sampled_from([STATE, COUNT]), st.none() | changes()
-    ),
+    st.tuples(st.just("lose_position"), st.sampled_from([STATE, COUNT]), st.none() | changes()),
 )
 
 

@@ -28,6 +28,8 @@ class Site:
     """URL of Optuna's database."""
     tracking: str
     """URI of the tracking server."""
+    away: str | None
+    """Why the tracking server does not answer now; None where it does."""
     address: str | None
     """Ray cluster to join; None starts Ray on this machine."""
     home: str
@@ -43,6 +45,8 @@ def find_site(
     address: str | None = None,
 ) -> Site:
     """Check that trials can run and be recorded; servers that are named are asked.
+
+    A tracking server that is away is no error: events wait for it.
 
     Parameters
     ----------
@@ -60,14 +64,14 @@ def find_site(
     storage = normalised(storage or default_storage())
     tracking = normalised(tracking or default_uri())
     check_database(storage, "storage")
-    check_tracking(tracking)
+    away = check_tracking(tracking)
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address is None:
         check_this_machine(resources)
     else:
         check_address(address)
     home = str(paths.remote() or paths.home())
-    return Site(dataset, resources, storage, tracking, address, home)
+    return Site(dataset, resources, storage, tracking, away, address, home)
 
 
 def check_home() -> None:

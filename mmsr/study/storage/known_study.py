@@ -14,8 +14,9 @@ from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
 from mmsr.study.storage.progress import is_over
-from mmsr.tracking import RunState, Tracker, default_uri
+from mmsr.tracking import RunState, Tracker, Unshipped, default_uri
 from mmsr.tracking.databases import normalised, without_password
+from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
-"""Seconds that the end of a run waits for the tracking server."""
+"""Seconds that the end of a run waits for the tracking server while nothing arrives there."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,17 @@ def open_journal(
 
     sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
     return JournalTracker(known.folder.path, sink, notice)
+
+
+def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
+    """Ship what the journal of a study holds that nobody is running; returns what is left.
+
+    Parameters
+    ----------
+    known, notice : as in `open_journal`.
+    """
+    left = unshipped(known.folder.path, without_password(known.tracking))
+    return open_journal(known, notice).close(SHIP_SECONDS) if left.can_be_sent else left
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:

@@ -119,7 +119,7 @@ def where(plan: Plan) -> dict[str, str]:
 def _places(plan: Plan) -> dict[str, str]:
     return {
         "storage": without_password(plan.storage),
-        "tracking": without_password(plan.tracking),
+        "tracking": plan.site.away or without_password(plan.tracking),
         "folder": str(plan.folder.path),
     }
 

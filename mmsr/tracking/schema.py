@@ -1,0 +1,69 @@
+"""Whether the tables of an MLflow database are those of the installed MLflow."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmsr.errors import UserError
+from mmsr.tracking.databases import connect_arguments, without_password
+
+_REVISION = re.compile(r"^revision\b[^=\n]*=\s*[\"'](\w+)[\"']", re.MULTILINE)
+_BEFORE = re.compile(r"^down_revision\b[^=\n]*=\s*(.+)$", re.MULTILINE)
+
+
+def check_schema(url: str) -> None:
+    """Check that MLflow can use its tables in a database that answers; it refuses older ones.
+
+    Parameters
+    ----------
+    url : the database.
+
+    Raises
+    ------
+    UserError : the tables are of another version of MLflow, or of another program.
+    """
+    known, newest = _revisions()
+    found = _recorded(url)
+    if not known or not found or found & newest:
+        return
+    place, revision = without_password(url), ", ".join(sorted(found))
+    if found <= known:
+        raise UserError(
+            f"tracking store {place!r} has the tables of an older MLflow (schema {revision}): "
+            f"back it up, and upgrade it with `mlflow db upgrade {place}`"
+        )
+    raise UserError(
+        f"tracking store {place!r} has tables that the installed MLflow does not know (schema "
+        f"{revision}): name another database, or install the newer MLflow that made them"
+    )
+
+
+def _recorded(url: str) -> set[str]:
+    """Revisions that the database records; none where MLflow has made no tables yet."""
+    from sqlalchemy import create_engine, inspect, text
+
+    engine = create_engine(url, connect_args=connect_arguments(url))
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return set()
+            found = connection.execute(text("SELECT version_num FROM alembic_version"))
+            return {str(row[0]) for row in found}
+    finally:
+        engine.dispose()
+
+
+def _revisions() -> tuple[set[str], set[str]]:
+    """All revisions of the installed MLflow, and the newest, read without loading MLflow."""
+    package = find_spec("mlflow")
+    known: set[str] = set()
+    before: set[str] = set()
+    for place in (package and package.submodule_search_locations) or ():
+        for path in (Path(place) / "store" / "db_migrations" / "versions").glob("*.py"):
+            script = path.read_text()
+            known |= set(_REVISION.findall(script))
+            for value in _BEFORE.findall(script):
+                before |= set(re.findall(r"[\"'](\w+)[\"']", value))
+    return known, known - before
