@@ -193,6 +193,7 @@ class Upload(_Event):
 
     kind: Literal["upload"] = "upload"
     folder: str
+    """Where the files are; a relative path starts at the journal's folder."""
     names: list[str]
 
 

@@ -6,6 +6,7 @@ Only the study's driver loads this module. A study is one experiment; its runs h
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from mmsr.tracking.base import (
 )
 from mmsr.tracking.databases import reason, without_password
 from mmsr.tracking.mlflow_place import make_store, metric_name, prepare_environment
-from mmsr.tracking.sink import Forgotten, Refused, Unavailable
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +46,8 @@ _STATUS = {
     RunState.FAILED: "FAILED",
 }
 _METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+"""Errors of a store's folder for files that do not pass by themselves."""
 _FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 
 
@@ -107,11 +110,11 @@ class MlflowSink:
             self._send(waiting, runs, key)
 
     def _check_experiment(self) -> None:
-        """Raise Unavailable if the experiment was deleted, which can be undone, and refuses all."""
+        """Raise Blocked if the experiment was deleted, which can be undone, and refuses all."""
         with _translated():
             stage = self._client.get_experiment(self._experiment_id).lifecycle_stage
         if stage != "active":
-            raise Unavailable(
+            raise Blocked(
                 f"experiment {self._experiment!r} was deleted: restore it with `mlflow experiments "
                 f"restore --experiment-id {self._experiment_id}`, or run the study again"
             )
@@ -222,7 +225,12 @@ class MlflowSink:
                 raise Refused(f"{lost[0]} is gone")
         for path in paths:
             if path not in gone:
-                self._client.log_artifact(run, str(path))
+                try:
+                    self._client.log_artifact(run, str(path))
+                except OSError as error:
+                    if error.errno not in _NO_PLACE:
+                        raise
+                    raise Refused(f"no place for files: {error}") from None
 
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})
@@ -247,12 +255,14 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        message = reason(error).partition(" failed with exception")[0][:200]
+        said, unreached, _ = reason(error).partition(" failed with exception")
+        message = said[:200]
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise Forgotten(message) from error
         if error.error_code in _FINAL:
             raise Refused(message) from error
-        raise Unavailable(message) from error
+        away = unreached or error.error_code == "TEMPORARILY_UNAVAILABLE"
+        raise (Unavailable if away else Blocked)(message) from error
     except (OSError, SQLAlchemyError) as error:
         raise Unavailable(reason(error)[:200]) from error
     except (Unavailable, Refused, Forgotten):

@@ -25,7 +25,7 @@ from mmsr.tracking.base import (
     Upload,
 )
 from mmsr.tracking.shipment import Shipment
-from mmsr.tracking.sink import Sink, Unavailable
+from mmsr.tracking.sink import Blocked, Sink, Unavailable
 
 _LONGEST_PAUSE = 15.0
 _TELL_EVERY = 10.0
@@ -50,7 +50,7 @@ class JournalTracker:
         notice: Callable[[str], None] = lambda _: None,
         every: float = 1.0,
     ) -> None:
-        self._told, self._every = notice, every
+        self._folder, self._told, self._every = folder, notice, every
         self._shipment = Shipment(folder, sink, self._notice)
         self._steps = self._shipment.journal.steps()
         self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
@@ -99,6 +99,8 @@ class JournalTracker:
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
         """Store files of a folder with the run; they must stay there until they are shipped."""
+        if folder.is_relative_to(self._folder):  # so that the home can be moved
+            folder = folder.relative_to(self._folder)
         self._note(Upload(key=key, time=_now(), folder=str(folder), names=list(names)))
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
@@ -157,9 +159,13 @@ class JournalTracker:
 
     def _say_away(self, error: Exception) -> None:
         known = bool(self._trouble)
-        self._trouble = f"the server is away: {error}"
-        if not isinstance(error, Unavailable):
-            self._trouble = f"unexpected {type(error).__name__}: {error}"
+        match error:
+            case Blocked():
+                self._trouble = str(error)
+            case Unavailable():
+                self._trouble = f"the server is away: {error}"
+            case _:
+                self._trouble = f"unexpected {type(error).__name__}: {error}"
         if not known:
             self._notice(f"tracking: {self._trouble}; events wait, the study continues")
 

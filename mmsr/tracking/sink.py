@@ -12,6 +12,10 @@ class Unavailable(Exception):
     """The server cannot store this now; the same events are sent again later."""
 
 
+class Blocked(Unavailable):
+    """The server answers, but can store nothing now, until somebody does something."""
+
+
 class Refused(Exception):
     """The server does not accept this; sending it again soon is of no use."""
 
@@ -37,7 +41,7 @@ class Sink(Protocol):
 
         Raises
         ------
-        Unavailable : the server cannot store them now.
+        Unavailable : the server cannot store them now; `Blocked`, if it answers all the same.
         Refused : it does not accept one of these events.
         Forgotten : it no longer knows runs that it created.
         """

@@ -16,7 +16,7 @@ from mmsr.tracking.journal import Journal
 from mmsr.tracking.position import COUNT, STATE
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
-from mmsr.tracking.sink import Forgotten, Refused, Unavailable
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 
 
 class Server:
@@ -297,6 +297,15 @@ def test_an_unforeseen_error_is_told_and_tried_again(tracker_of):
     assert "back" in said[-1]
 
 
+def test_a_server_that_answers_is_not_said_to_be_away(tracker_of):
+    said, server = [], Odd()
+    server.errors = [Blocked("experiment 'shop' was deleted")] * 10_000
+    tracker = tracker_of(server, notice=said.append)
+    tracker.open_run("a", "run a")
+    assert tracker.close(0.2).why == "experiment 'shop' was deleted"
+    assert "away" not in said[0]
+
+
 def test_what_an_unforeseen_error_holds_up_is_counted(tracker_of):
     server = Odd()
     server.errors = [TypeError("what?")] * 10_000
@@ -349,6 +358,21 @@ def test_a_hanging_server_is_left(server, tracker_of, tmp_path):
     wait_for(lambda: not tracker._thread.is_alive())  # it writes no position any more
     assert unshipped(tmp_path) == Unshipped()
     assert len(server.stored) == 2
+
+
+def test_files_are_found_where_the_home_was_moved_to(server, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    server.away = True
+    tracker = JournalTracker(old, server, every=0.01)
+    tracker.upload("a", old / "failures" / "a", ["traceback.txt"])
+    tracker.upload("a", tmp_path / "elsewhere", ["x"])
+    tracker.close(0.1)
+    server.away = False
+    old.rename(new)
+    assert JournalTracker(new, server, every=0.01).close(5) == Unshipped()
+    folders = [event.folder for event in server.stored]
+    assert folders == [str(new / "failures" / "a"), str(tmp_path / "elsewhere")]
 
 
 def test_another_place_gets_the_whole_journal(server, tracker_of):

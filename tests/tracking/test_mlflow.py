@@ -182,6 +182,21 @@ def test_a_run_deleted_for_a_while_is_closed_in_the_end(store, runs_of, tmp_path
     assert client.get_run(run).info.lifecycle_stage == "active"
 
 
+def test_a_file_that_cannot_be_stored_does_not_block(store, home, tmp_path):
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    sink.deliver([open_run("a")], runs)
+    (tmp_path / "model").write_text("weights")
+    (home / "mlartifacts").write_text("no folder")
+    upload = Upload(key="a", time=1, folder=str(tmp_path), names=["model"])
+    with pytest.raises(Refused, match="no place for files"):
+        sink.deliver([upload], runs)
+    (home / "mlartifacts").unlink()
+    sink.deliver([upload], runs)
+    (tmp_path / "model").unlink()
+    sink.deliver([upload], runs)  # gone, but stored before
+
+
 def test_lost_run_ids_are_found_on_the_server(store, runs_of, tmp_path):
     runs: dict[str, str] = {}
     sink = MlflowSink(store, "study", "uid")

@@ -151,9 +151,9 @@ class Driver:
             ledger = self._run_trials(tracker, meter)
         finally:
             left = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
+            show_unshipped(left, journal_of.name, console)
         after = self._progress()
         self._reporting.show_end(plan, after.rows, console)
-        show_unshipped(left, journal_of.name, console)
         if plan.budget.limits:
             console.print(plan.budget.told(meter.spent), soft_wrap=True)
         return self._exit_code(ledger, after)
