@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsr.tracking.base import Tags
@@ -16,6 +16,8 @@ from mmsr.tracking.journal import EVENT, JOURNAL, pack
 from mmsr.tracking.position import COUNT, STATE
 from mmsr.tracking.shipment import Shipment, unshipped
 from mmsr.tracking.sink import Unavailable
+
+IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Killed(BaseException):
@@ -173,9 +175,10 @@ ACTIONS = st.one_of(
 )
 
 
+@settings(max_examples=3000, derandomize=True, database=None, deadline=None)
 @given(st.lists(ACTIONS, min_size=1, max_size=12))
 def test_undamaged_events_arrive_once_in_order_and_the_missing_are_counted(actions):
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         world = World(Path(folder))
         world.write(4)
         for name, *arguments in actions:
