@@ -46,11 +46,11 @@ def check_tracking(uri: str) -> str | None:
     if scheme in ("sqlite", "postgresql", "mysql", "mssql"):
         try:
             check_database(uri, "tracking store")
+            file = sqlite_file(uri)
+            if file is None or file.exists():
+                check_schema(uri)
         except Unreachable as error:
             return str(error)
-        file = sqlite_file(uri)
-        if file is None or file.exists():
-            check_schema(uri)
     elif scheme != "databricks":
         raise UserError(
             f"tracking URI {uri!r}: give http://HOST:PORT of an MLflow server, or a database such "

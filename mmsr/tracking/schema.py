@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmsr.errors import UserError
-from mmsr.tracking.databases import connect_arguments, without_password
+from mmsr.tracking.databases import Unreachable, connect_arguments, reason, without_password
 
 _REVISION = re.compile(r"^revision\b[^=\n]*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 _BEFORE = re.compile(r"^down_revision\b[^=\n]*=\s*(.+)$", re.MULTILINE)
@@ -22,10 +22,18 @@ def check_schema(url: str) -> None:
 
     Raises
     ------
+    Unreachable : the database cannot be read now.
     UserError : the tables are of another version of MLflow, or of another program.
     """
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
     known, newest = _revisions()
-    found = _recorded(url)
+    try:
+        found = _recorded(url)
+    except SQLAlchemyError as error:
+        kind = Unreachable if isinstance(error, OperationalError) else UserError
+        what = f"tracking store {without_password(url)!r}"
+        raise kind(f"{what} cannot be used: {reason(error)}") from None
     if not known or not found or found & newest:
         return
     place, revision = without_password(url), ", ".join(sorted(found))

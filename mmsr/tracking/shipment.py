@@ -12,7 +12,7 @@ from mmsr.tracking.journal import JOURNAL, Journal
 from mmsr.tracking.older_journal import older_position, rewrite_older
 from mmsr.tracking.position import PositionFile, read_position
 from mmsr.tracking.refused import RefusedEvents, read_refused
-from mmsr.tracking.sink import Forgotten, Refused, Sink
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Sink, Unavailable
 
 BATCH = 500
 """Most events that are shipped at once."""
@@ -69,6 +69,7 @@ class Shipment:
                 self._retried = True
             return self._ship_batch()
         except Forgotten:  # the store was replaced, or a run was removed for good
+            self._notice("tracking: MLflow no longer knows all runs; everything is sent again")
             self._replayed = self._retried = True
             self.runs.clear()
             self._refused.remove([number for number, _ in self._refused.events()])
@@ -91,7 +92,11 @@ class Shipment:
         if batch.last == before.shipped:
             return False
         began = time.monotonic()
-        self._deliver(batch.events)
+        try:
+            self._deliver(batch.events)
+        except Unavailable:  # perhaps since the batch took too long
+            self._size = max(self._size // 2, 1)
+            raise
         if self.abandoned:
             return False
         took = time.monotonic() - began
@@ -154,7 +159,7 @@ class Shipment:
     def _accepts(self, event: Event) -> bool:
         try:
             self._sink.deliver([self._located(event)], self.runs)
-        except Refused:
+        except (Refused, Blocked):
             return False
         return True
 

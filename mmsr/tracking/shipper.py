@@ -126,7 +126,9 @@ class JournalTracker:
                 shipped, since = arrived, time.monotonic()
                 if since >= tell_at:
                     left = self._shipment.journal.last - shipped
-                    self._notice(f"tracking: sending events, {left} left; Ctrl-C leaves them")
+                    self._notice(
+                        f"tracking: sending events, {left} left; if interrupted, they wait"
+                    )
                     tell_at = since + _TELL_EVERY
         self._shipment.abandoned = self._thread.is_alive()
         self._stopped.set()

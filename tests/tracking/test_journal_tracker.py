@@ -424,6 +424,39 @@ def test_what_was_refused_is_sent_again_by_a_later_driver(server, tracker_of, tm
     assert not (tmp_path / "tracking.refused.jsonl").exists()
 
 
+def test_what_is_blocked_for_good_does_not_hold_up_new_events(tracker_of):
+    server = Odd()
+    server.errors = [Refused("never")]
+    tracker = tracker_of(server)
+    tracker.tag("b", {"x": "y"})
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.errors = [Blocked("it answers with an error")] * 2  # also as the run is closed again
+    later = tracker_of(server)
+    later.open_run("a", "run a")
+    later.close(5)
+    assert [event.kind for event in server.stored if event.key == "a"] == ["open"]
+
+
+def test_a_batch_that_takes_too_long_is_made_smaller(tracker_of):
+    class Strict(Server):
+        """It takes so long for more than four events that the client gives up."""
+
+        def deliver(self, events, runs):
+            if len(events) > 4:
+                raise Unavailable("timeout")
+            super().deliver(events, runs)
+
+    server = Strict()
+    server.away = True
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    for step in range(40):
+        tracker.log("a", step, {"loss": 0.5})
+    server.away = False
+    assert tracker.close(5) == Unshipped()
+    assert [step for _, step, _ in server.metrics] == list(range(40))
+
+
 def test_no_run_is_left_open_by_what_was_refused(tracker_of):
     class Picky(Server):
         """It refuses the first opening of a run, and knows which runs are open."""
