@@ -81,11 +81,10 @@ def list_() -> None:
 def status(name: StudyName, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
     from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
-    from mmsr.study.storage.known_study import look_up
+    from mmsr.study.storage.known_study import look_up, unshipped_of
     from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, state_of, summary
     from mmsr.tracking.databases import without_password
-    from mmsr.tracking.shipment import unshipped
 
     console = Console()
     known = look_up(name, storage)
@@ -106,8 +105,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     )
     if definition.trainer != TRAINER:
         console.print(f"trainer {definition.trainer or NOT_RECORDED}", soft_wrap=True)
-    left = unshipped(known.folder.path, without_password(known.tracking))
-    for line in left.told(None if running else name):
+    for line in unshipped_of(known).told(None if running else name):
         console.print(line, soft_wrap=True, markup=False)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):

@@ -17,14 +17,12 @@ from mmsr.study.driver.run import run_plan
 from mmsr.study.results.finalized import FinalRecord, final_record, read_final
 from mmsr.study.results.held_out import Look, Opening, is_ranked, rank_on_test
 from mmsr.study.storage import database
-from mmsr.study.storage.known_study import KnownStudy, ship
+from mmsr.study.storage.known_study import KnownStudy, ship, unshipped_of
 from mmsr.study.storage.progress import n_over, taken_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import show_unfinished
 from mmsr.study.workers.messages import Proposal
 from mmsr.tracking import Unshipped
-from mmsr.tracking.databases import without_password
-from mmsr.tracking.shipment import unshipped
 
 REPORT_FILE = "finalized.md"
 
@@ -175,7 +173,7 @@ def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> N
 
 def _ship(known: KnownStudy) -> Unshipped:
     """Ship the events that an earlier call could not."""
-    left = unshipped(known.folder.path, without_password(known.tracking))
+    left = unshipped_of(known)
     if not left.can_be_sent:
         return left
     with known.folder.locked():

@@ -193,7 +193,6 @@ class Upload(_Event):
 
     kind: Literal["upload"] = "upload"
     folder: str
-    """Where the files are; a relative path starts at the journal's folder."""
     names: list[str]
 
 

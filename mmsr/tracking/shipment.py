@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from mmsr.format import plural
-from mmsr.tracking.base import Event, RunClosed, RunOpened, Unshipped, Upload
+from mmsr.tracking.base import Event, RunClosed, RunOpened, Unshipped
 from mmsr.tracking.journal import JOURNAL, Journal
 from mmsr.tracking.older_journal import older_position, rewrite_older
 from mmsr.tracking.position import PositionFile, read_position
@@ -35,7 +35,7 @@ class Shipment:
         self._position = PositionFile(folder, sink.place)
         self.journal = Journal(folder / JOURNAL, self._position.now.written)
         self._refused = RefusedEvents(folder)
-        self._folder, self._sink, self._notice = folder, sink, notice
+        self._sink, self._notice = sink, notice
         self._size = 1
         self._replayed = False
         self._retried = False
@@ -111,7 +111,7 @@ class Shipment:
         if not events:
             return
         try:
-            self._sink.deliver([self._located(event) for _, event in events], self.runs)
+            self._sink.deliver([event for _, event in events], self.runs)
         except (Refused, Forgotten) as error:
             if isinstance(error, Forgotten) and not self._replayed:
                 raise
@@ -150,15 +150,9 @@ class Shipment:
             if isinstance(event, RunClosed):
                 self._accepts(event)
 
-    def _located(self, event: Event) -> Event:
-        """The event with the place of its files, which is recorded relative to the journal."""
-        if not isinstance(event, Upload):
-            return event
-        return event.model_copy(update={"folder": str(self._folder / event.folder)})
-
     def _accepts(self, event: Event) -> bool:
         try:
-            self._sink.deliver([self._located(event)], self.runs)
+            self._sink.deliver([event], self.runs)
         except (Refused, Blocked):
             return False
         return True

@@ -50,7 +50,7 @@ class JournalTracker:
         notice: Callable[[str], None] = lambda _: None,
         every: float = 1.0,
     ) -> None:
-        self._folder, self._told, self._every = folder, notice, every
+        self._told, self._every = notice, every
         self._shipment = Shipment(folder, sink, self._notice)
         self._steps = self._shipment.journal.steps()
         self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
@@ -99,8 +99,6 @@ class JournalTracker:
 
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
         """Store files of a folder with the run; they must stay there until they are shipped."""
-        if folder.is_relative_to(self._folder):  # so that the home can be moved
-            folder = folder.relative_to(self._folder)
         self._note(Upload(key=key, time=_now(), folder=str(folder), names=list(names)))
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:

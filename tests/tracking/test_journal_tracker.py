@@ -360,21 +360,6 @@ def test_a_hanging_server_is_left(server, tracker_of, tmp_path):
     assert len(server.stored) == 2
 
 
-def test_files_are_found_where_the_home_was_moved_to(server, tmp_path):
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    server.away = True
-    tracker = JournalTracker(old, server, every=0.01)
-    tracker.upload("a", old / "failures" / "a", ["traceback.txt"])
-    tracker.upload("a", tmp_path / "elsewhere", ["x"])
-    tracker.close(0.1)
-    server.away = False
-    old.rename(new)
-    assert JournalTracker(new, server, every=0.01).close(5) == Unshipped()
-    folders = [event.folder for event in server.stored]
-    assert folders == [str(new / "failures" / "a"), str(tmp_path / "elsewhere")]
-
-
 def test_another_place_gets_the_whole_journal(server, tracker_of):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")

@@ -128,6 +128,11 @@ def open_journal(
     return JournalTracker(known.folder.path, sink, notice)
 
 
+def unshipped_of(known: KnownStudy) -> Unshipped:
+    """What the tracking server of a study does not have, as far as its folder tells."""
+    return unshipped(known.folder.path, without_password(known.tracking))
+
+
 def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
     """Ship what the journal of a study holds that nobody is running; returns what is left.
 
@@ -135,7 +140,7 @@ def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> U
     ----------
     known, notice : as in `open_journal`.
     """
-    left = unshipped(known.folder.path, without_password(known.tracking))
+    left = unshipped_of(known)
     return open_journal(known, notice).close(SHIP_SECONDS) if left.can_be_sent else left
 
 
