@@ -124,6 +124,8 @@ def finalize(
 
 def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:
     """Say whether this call opened test, and what is left to ship."""
+    from mmsr.study.views.unshipped import show_unshipped
+
     record = done.record
     if record.result is None:
         return
@@ -135,9 +137,4 @@ def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:
             soft_wrap=True,
             markup=False,
         )
-    if done.waiting:
-        console.print(
-            f"{done.waiting} tracking events wait in {plan.study.folder.path}: run the command "
-            "again to ship them",
-            soft_wrap=True,
-        )
+    show_unshipped(done.left, plan.study.name, console)

@@ -99,10 +99,7 @@ def robustness(
     if subject.known is None:
         return
     from mmsr.robustness.record import record_robustness
+    from mmsr.study.views.unshipped import show_unshipped
 
-    if waiting := record_robustness(subject.known, results, files):
-        console.print(
-            f"{waiting} tracking events wait in {subject.known.folder.path}: they are shipped when "
-            "the study is run again",
-            soft_wrap=True,
-        )
+    left = record_robustness(subject.known, results, files)
+    show_unshipped(left, subject.known.name, console)

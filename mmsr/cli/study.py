@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from rich.table import Table
 from mmsr import paths
 from mmsr.cli import finalize
 from mmsr.cli.groups import Studies
-from mmsr.cli.options import StudyName, known_datasets
+from mmsr.cli.options import StudyName, StudyTracking, known_datasets
 from mmsr.errors import UserError
 from mmsr.format import percent, seconds
 
@@ -80,7 +81,7 @@ def list_() -> None:
 def status(name: StudyName, storage: Storage = None) -> None:
     """Show how far a study has come, and every trial's state."""
     from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
-    from mmsr.study.storage.known_study import look_up
+    from mmsr.study.storage.known_study import look_up, unshipped_of
     from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, state_of, summary
 
@@ -103,6 +104,8 @@ def status(name: StudyName, storage: Storage = None) -> None:
     )
     if definition.trainer != TRAINER:
         console.print(f"trainer {definition.trainer or NOT_RECORDED}", soft_wrap=True)
+    for line in unshipped_of(known).told(None if running else name):
+        console.print(line, soft_wrap=True, markup=False)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")
@@ -121,6 +124,30 @@ def status(name: StudyName, storage: Storage = None) -> None:
     if state == "stopped" and record is not None:
         where = f" (in {record.directory})" if record.directory else ""
         console.print(f"resume with: {record.command}{where}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking = None) -> None:
+    """Send to MLflow what a study has recorded and MLflow does not have yet.
+
+    It is of use after MLflow was away or refused something, and for another MLflow than before,
+    which gets everything. The exit code is 1 if something is left.
+    """
+    from mmsr.study.storage.known_study import look_up, ship
+    from mmsr.study.views.unshipped import show_note, show_unshipped
+    from mmsr.tracking import check_tracking
+
+    console = Console(highlight=False)
+    known = look_up(name, storage, tracking_uri)
+    if (away := check_tracking(known.tracking)) is not None:
+        show_note(console, f"{away}; events wait: give the command again when it answers")
+        raise typer.Exit(1)
+    with known.folder.locked():
+        left = ship(known, partial(show_note, console))
+    show_unshipped(left, name, console)
+    if left.can_be_sent:
+        raise typer.Exit(1)
+    show_note(console, "tracking: MLflow has all events" + (" that are left" if left.lost else ""))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from mmsr.study.storage.known_study import (
     open_journal,
 )
 from mmsr.study.workers.messages import Ending, Proposal, Report
-from mmsr.tracking import RunState, Tracker
+from mmsr.tracking import RunState, Tracker, Unshipped
 from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
 
 FINALIZE = "finalize"
@@ -141,8 +141,8 @@ def run_key(settings: Mapping[str, Any]) -> str:
     return f"{config_key(settings['trial'])}/seed-{settings['seed']}-{settings['part']}"
 
 
-def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> int:
-    """Record the test results; returns the number of events that could not be shipped.
+def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> Unshipped:
+    """Record the test results; returns what could not be shipped.
 
     Test metrics are means over seeds; `…_std` is their standard deviation, `…_low` and `…_high`
     bound the interval over users. The metrics of the run `finalize` are those of the config that
@@ -156,7 +156,7 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
     """
     result = record.result
     if result is None:
-        return 0
+        return Unshipped()
     tracker = open_journal(known)
     opened = {"mmsr.test_opened": str(len(record.opened))}
     tracker.open_run(STUDY, f"study {known.name}")

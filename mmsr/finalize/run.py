@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
@@ -17,13 +17,12 @@ from mmsr.study.driver.run import run_plan
 from mmsr.study.results.finalized import FinalRecord, final_record, read_final
 from mmsr.study.results.held_out import Look, Opening, is_ranked, rank_on_test
 from mmsr.study.storage import database
-from mmsr.study.storage.known_study import SHIP_SECONDS, KnownStudy, open_journal
+from mmsr.study.storage.known_study import KnownStudy, ship, unshipped_of
 from mmsr.study.storage.progress import n_over, taken_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import show_unfinished
 from mmsr.study.workers.messages import Proposal
-from mmsr.tracking.databases import recorded
-from mmsr.tracking.shipper import unshipped
+from mmsr.tracking import Unshipped
 
 REPORT_FILE = "finalized.md"
 
@@ -37,8 +36,8 @@ class Finalized:
     record: FinalRecord
     opened: bool = False
     """Whether this call opened test."""
-    waiting: int = 0
-    """Number of tracking events that could not be shipped."""
+    left: Unshipped = field(default_factory=Unshipped)
+    """What could not be shipped to the tracking server."""
     complete: bool = False
     """Whether the recorded result covers the configs and seeds that this call asked for."""
 
@@ -75,7 +74,7 @@ def finalize(
     before = final_record(known)
     if before.result is not None and not again:
         complete = _asked(plan) == _answered(before)
-        return Finalized(OK, before, complete=complete, waiting=_ship(known))
+        return Finalized(OK, before, complete=complete, left=_ship(known))
     with known.folder.locked():
         finals = _finals(plan)
         before = final_record(known)
@@ -121,10 +120,10 @@ def finalize(
         record = final_record(known).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
-        waiting = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+        left = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
     for name in (REPORT_FILE, known.folder.finalized.name):
         console.print(f"wrote {known.folder.path / name}", soft_wrap=True, markup=False)
-    return Finalized(OK, record, opened=opened, waiting=waiting, complete=True)
+    return Finalized(OK, record, opened=opened, left=left, complete=True)
 
 
 def name_of(proposal: Proposal) -> str:
@@ -172,12 +171,13 @@ def _note_opening(known: KnownStudy, before: FinalRecord, opening: Opening) -> N
     known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
 
 
-def _ship(known: KnownStudy) -> int:
+def _ship(known: KnownStudy) -> Unshipped:
     """Ship the events that an earlier call could not."""
-    if not unshipped(known.folder.path, recorded(known.tracking)):
-        return 0
+    left = unshipped_of(known)
+    if not left.can_be_sent:
+        return left
     with known.folder.locked():
-        return open_journal(known).close(SHIP_SECONDS)
+        return ship(known)
 
 
 def _asked(plan: FinalPlan) -> tuple[object, ...]:

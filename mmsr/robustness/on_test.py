@@ -21,6 +21,7 @@ from mmsr.robustness.view import show_results
 from mmsr.study.results.rank_cache import KeptRanks, digest
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.unshipped import show_unshipped
 
 if TYPE_CHECKING:
     from mmsr.data import Prefixes
@@ -129,5 +130,5 @@ def report_test(look: TestLook, console: Console) -> None:
         files = write(results, look.known.folder.path / "robustness" / f"trial-{trial:05d}")
         for path in files:
             console.print(f"wrote {path}", markup=False, soft_wrap=True)
-        if waiting := record_robustness(look.known, results, files):
-            console.print(f"{waiting} tracking events wait in {look.known.folder.path}")
+        left = record_robustness(look.known, results, files)
+        show_unshipped(left, look.known.name, console)

@@ -15,11 +15,11 @@ from mmsr.study.storage.known_study import (
     close_study,
     open_journal,
 )
-from mmsr.tracking import RunState, Tracker
+from mmsr.tracking import RunState, Tracker, Unshipped
 
 
-def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]) -> int:
-    """Record the results as the nested run `robustness`; returns the number of unshipped events.
+def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]) -> Unshipped:
+    """Record the results as the nested run `robustness`; returns what could not be shipped.
 
     Measuring the same model again with the same settings updates its run.
 

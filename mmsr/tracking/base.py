@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from mmsr.format import plural
 
 
 class RunState(StrEnum):
@@ -34,6 +37,47 @@ class DataUsed(BaseModel):
     source: str
     profile: dict[str, int] = {}
     """Counts that describe their size."""
+
+
+@dataclass(frozen=True)
+class Unshipped:
+    """What a tracker recorded that the server does not have."""
+
+    waiting: int = 0
+    """Number of events that wait to be shipped."""
+    refused: int = 0
+    """Number of events that the server refused."""
+    lost: int = 0
+    """Number of events that are missing, since the journal was damaged."""
+    why: str = ""
+    """Why events wait, if known."""
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether there is something that could be sent now."""
+        return self.waiting > 0 or self.refused > 0
+
+    def told(self, study: str | None = None) -> list[str]:
+        """Say what is not there, and how to send it.
+
+        Parameters
+        ----------
+        study : name of the study; None where it cannot be sent now.
+        """
+        again = f": `mmsr study sync {study}` tries again" if study else ""
+        sends = f": `mmsr study sync {study}` sends them" if study else ""
+        lines = []
+        if self.waiting:
+            why = f" ({self.why})" if self.why else ""
+            waits = "event waits" if self.waiting == 1 else "events wait"
+            lines.append(f"tracking: {self.waiting} {waits} to be sent{why}{sends}")
+        if self.refused:
+            refused = plural(self.refused, "event")
+            lines.append(f"tracking: the server refused {refused}{again}")
+        if self.lost:
+            are = "event is" if self.lost == 1 else "events are"
+            lines.append(f"tracking: {self.lost} {are} missing: the journal was damaged")
+        return lines
 
 
 class Tracker(Protocol):
@@ -106,8 +150,8 @@ class Tracker(Protocol):
     def run_id(self, key: str) -> str | None:
         """The server's id of the run `key`; None until it is known."""
 
-    def close(self, timeout: float) -> int:
-        """Ship what is left, for at most `timeout` seconds; returns how many events still wait."""
+    def close(self, timeout: float) -> Unshipped:
+        """Ship what is left, until nothing has arrived for `timeout` seconds."""
 
 
 class _Event(BaseModel):

@@ -6,12 +6,14 @@ import base64
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mmsr import paths
 from mmsr.errors import UserError
-from mmsr.tracking.databases import check_database
+from mmsr.tracking.databases import Unreachable, check_database, sqlite_file
+from mmsr.tracking.schema import check_schema
 from mmsr.urls import Url, sqlite_url
 
 TIMEOUT_SECONDS = 5.0
@@ -27,8 +29,10 @@ def default_uri() -> str:
     return named or sqlite_url(paths.home() / "mlflow.db").reveal()
 
 
-def check_tracking(given: str | Url) -> None:
-    """Check quickly that a tracking server or store answers.
+def check_tracking(given: str | Url) -> str | None:
+    """Check quickly that a tracking server or store can be used.
+
+    One that does not answer is not refused: what a study records waits until it does.
 
     Parameters
     ----------
@@ -36,7 +40,11 @@ def check_tracking(given: str | Url) -> None:
 
     Raises
     ------
-    UserError : it does not answer, or MLflow cannot use the URI here.
+    UserError : MLflow cannot use the URI here.
+
+    Returns
+    -------
+    Why it does not answer now; None where it does.
     """
     uri = Url.parse(given, "tracking URI")
     if uri.incomplete:
@@ -45,19 +53,24 @@ def check_tracking(given: str | Url) -> None:
             f"{_USER} and {_PASSWORD}"
         )
     if uri.kind == "server":
-        _check_server(uri)
-    elif uri.kind == "database" and uri.shown.startswith(
-        ("sqlite", "postgresql", "mysql", "mssql")
-    ):
-        check_database(uri, "tracking store")
+        return _check_server(uri)
+    if uri.kind == "database" and uri.shown.startswith(("sqlite", "postgresql", "mysql", "mssql")):
+        try:
+            check_database(uri, "tracking store")
+            file = sqlite_file(uri)
+            if file is None or file.exists():
+                check_schema(uri)
+        except Unreachable as error:
+            return str(error)
     elif uri.kind != "databricks":
         raise UserError(
             f"tracking URI {uri!r}: give http://HOST:PORT of an MLflow server, or a database such "
             "as sqlite:////PATH/mlflow.db"
         )
+    return None
 
 
-def _check_server(uri: Url) -> None:
+def _check_server(uri: Url) -> str | None:
     address = uri.without_password().reveal()
     request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search?max_results=1")
     if (credentials := _credentials(uri)) is not None:
@@ -65,7 +78,7 @@ def _check_server(uri: Url) -> None:
     advice = "start it with `mlflow server`, or leave --tracking-uri out for a local store"
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-            return
+            return None
     except urllib.error.HTTPError as error:
         if error.code == 401 and (credentials is not None or not _known_to_client()):
             refused = "refuses this user or token" if credentials else "demands a user or a token"
@@ -73,13 +86,20 @@ def _check_server(uri: Url) -> None:
                 f"tracking server {uri} {refused}: set {_USER} and {_PASSWORD}, or {_TOKEN}"
             ) from None
         if error.code in (401, 403):  # reachable; MLflow's client has credentials of its own
-            return
+            return None
+        if error.code >= 500 or error.code == 429:  # a proxy whose server is away, for one
+            return f"tracking server {uri} is away: HTTP {error.code}"
         raise UserError(
             f"{uri} does not answer as an MLflow server does (HTTP {error.code}): {advice}"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         reason = uri.scrub(str(getattr(error, "reason", None) or error))
-        raise UserError(f"tracking server {uri} cannot be reached: {reason}; {advice}") from None
+        return f"tracking server {uri} cannot be reached: {reason}"
+    except (HTTPException, ValueError) as error:
+        reason = type(error).__name__ if isinstance(error, HTTPException) else uri.scrub(str(error))
+        raise UserError(
+            f"{uri} does not answer as an MLflow server does ({reason}): {advice}"
+        ) from None
 
 
 def _credentials(uri: Url) -> str | None:

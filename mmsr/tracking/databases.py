@@ -85,6 +85,10 @@ def connect_arguments(url: str | Url) -> dict[str, Any]:
     return {"connect_timeout": TIMEOUT_SECONDS}
 
 
+class Unreachable(UserError):
+    """A database does not answer now; its address may be right."""
+
+
 def check_database(given: str | Url, what: str) -> None:
     """Check quickly that a database answers, or that a SQLite file can be made.
 
@@ -95,6 +99,7 @@ def check_database(given: str | Url, what: str) -> None:
 
     Raises
     ------
+    Unreachable : nothing answers there now.
     UserError : it cannot be used; the message says why.
     """
     from sqlalchemy import create_engine, text
@@ -122,10 +127,20 @@ def check_database(given: str | Url, what: str) -> None:
             "install it, for PostgreSQL with `pip install 'mmsr[postgres]'`"
         ) from None
     except SQLAlchemyError as error:
-        raise UserError(
+        kind = Unreachable if _is_away(error) else UserError
+        raise kind(
             f"{what} {url!r} cannot be used: {reason(error, url)}; "
             "check that the address is right and the database is running"
         ) from None
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a server did not answer, or is starting or ending; a wrong password is no outage."""
+    from sqlalchemy.exc import OperationalError
+
+    text = str(error)
+    answered = "FATAL" in text and "the database system is" not in text
+    return isinstance(error, OperationalError) and "sqlite3" not in text and not answered
 
 
 def reason(error: Exception, url: str | Url) -> str:

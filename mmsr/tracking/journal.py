@@ -1,98 +1,168 @@
-"""The journal: a file that every event is written to before it is shipped."""
+"""The journal: a file that every event is written to before it is shipped.
+
+An event is one line, a JSON object: `{"n":17,"len":90,"crc":"9f3a1c2b","data":{…}}`. Its number
+`n` counts from 1; the checksum covers number and data. A record is found wherever it stands, so
+damage to the file costs the records that it hits and no others, and the numbers that are not found
+say how many are missing.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
+import re
 import threading
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmsr.errors import UserError
 from mmsr.tracking.base import Event, Metrics
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+JOURNAL = "tracking.jsonl"
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_HEAD = re.compile(rb'\{"n":([1-9]\d{0,17}),"len":(\d{1,18}),"crc":"([0-9a-f]{8})","data":')
+_ABSENT = 2**64 - 1
 
 
-class Journal:
-    """An append-only file of events, one JSON object a line.
-
-    One process writes it; what it has written survives a crash of the process or the machine. A
-    line that was cut off by a crash is removed when the journal is opened again.
+def pack(number: int, data: bytes) -> bytes:
+    """The line of a record.
 
     Parameters
     ----------
-    path : the file; it is made where it is missing.
+    number : the record's number.
+    data : JSON in one line.
+    """
+    head = (number, len(data), _checksum(number, data), data)
+    return b'{"n":%d,"len":%d,"crc":"%s","data":%s}\n' % head
 
-    Raises
-    ------
-    UserError : a line is not an event, so the file was damaged or changed.
+
+def unpack(line: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the undamaged records in `line`, each as its place in the line, number and data."""
+    for head in _HEAD.finditer(line):
+        number, data = int(head[1]), line[head.end() : head.end() + int(head[2])]
+        if _checksum(number, data) == head[3]:
+            yield head.start(), number, data
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events that follow each other in a journal."""
+
+    events: list[tuple[int, Event]]
+    """Number and event, in the order of the numbers."""
+    last: int
+    """All numbers up to this one were looked for; those without an event are missing."""
+
+
+class Journal:
+    """An append-only file of numbered events.
+
+    One process writes it. What it has written survives a crash of the process or the machine.
+
+    Parameters
+    ----------
+    path : the file; the first event makes it.
+    written : number of the newest event, if known: events that were cut off are counted by it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, written: int = 0) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._file = path.open("ab+")
-        self._drop_torn_line()
-        self._check()
+        self._places = array("Q")
+        """Where the record of each number begins in the file; `_ABSENT` where there is none."""
+        self._extend(written)
+        self._scan()
+        self._unsure = False
 
     @property
-    def size(self) -> int:
-        """Length in bytes: the offset after the newest event."""
-        return self._path.stat().st_size
+    def last(self) -> int:
+        """Number of the newest event."""
+        return len(self._places)
 
-    def append(self, event: Event) -> None:
-        """Write one `event`; it is on the disk when this returns."""
+    def append(self, event: Event) -> int:
+        """Write one `event`, which is on the disk when this returns; returns its number."""
+        data = EVENT.dump_json(event)
         with self._lock:
-            self._file.write(_EVENT.dump_json(event) + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            if self._unsure:  # a write failed: was the event written all the same?
+                self._scan()
+            self._unsure = True
+            number = self.last + 1
+            with self._path.open("ab+") as file:  # each time, since an editor replaces the file
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(end - 1, 0))
+                torn = file.read(1) not in (b"\n", b"")
+                file.write(b"\n" * torn + pack(number, data))
+                file.flush()
+                os.fsync(file.fileno())
+            self._places.append(end + torn)
+            self._unsure = False
+            return number
 
-    def read(self, offset: int, limit: int) -> list[tuple[Event, int]]:
-        """Read events.
+    def read(self, after: int, limit: int) -> Batch:
+        """Read the events that follow a number.
 
         Parameters
         ----------
-        offset : where to start, in bytes.
-        limit : most events to read.
-
-        Returns
-        -------
-        The events, each with the offset after it.
+        after : number of the event before the first.
+        limit : most numbers to look for.
         """
-        events: list[tuple[Event, int]] = []
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            for line in file:
-                if len(events) == limit or not line.endswith(b"\n"):
-                    break
-                offset += len(line)
-                events.append((_EVENT.validate_json(line), offset))
-        return events
+        with self._lock:
+            wanted = range(after + 1, min(after + limit, self.last) + 1)
+            found = self._look_up(wanted)
+            if any(n not in found and self._places[n - 1] != _ABSENT for n in wanted):
+                self._scan()  # the file was changed since
+                found = self._look_up(wanted)
+        return Batch(sorted(found.items()), max(after, wanted[-1] if wanted else after))
 
     def steps(self) -> set[tuple[str, int]]:
         """Run and step of all metrics in the journal."""
-        everything = (event for event, _ in self.read(0, sys.maxsize))
-        return {(event.key, event.step) for event in everything if isinstance(event, Metrics)}
+        return {(e.key, e.step) for _, e in self.all() if isinstance(e, Metrics)}
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def all(self) -> Iterator[tuple[int, Event]]:
+        """Yield all events with their numbers."""
+        done = 0
+        while done < self.last:
+            batch = self.read(done, 1000)
+            yield from batch.events
+            done = batch.last
 
-    def _check(self) -> None:
+    def _look_up(self, wanted: range) -> dict[int, Event]:
+        found: dict[int, Event] = {}
+        if not self._path.exists():
+            return found
         with self._path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    _EVENT.validate_json(line)
-                except ValidationError:
-                    raise UserError(
-                        f"{self._path} is damaged in line {number}: remove that line (its event "
-                        "will be missing in MLflow), or restore the file"
-                    ) from None
+            for number in wanted:
+                if (place := self._places[number - 1]) == _ABSENT:
+                    continue
+                file.seek(place)
+                for start, there, data in unpack(file.readline()):
+                    if start == 0 and there == number:
+                        try:
+                            found[number] = EVENT.validate_json(data)
+                        except ValidationError:  # of a newer version
+                            self._places[number - 1] = _ABSENT
+        return found
 
-    def _drop_torn_line(self) -> None:
-        content = self._path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            self._file.truncate(whole)
+    def _scan(self) -> None:
+        """Find the records anew; of records with the same number, the first one stands."""
+        self._places = array("Q", [_ABSENT]) * self.last
+        line_start = 0
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            for line in file:
+                for start, number, _ in unpack(line):
+                    self._extend(number)
+                    if self._places[number - 1] == _ABSENT:
+                        self._places[number - 1] = line_start + start
+                line_start += len(line)
+
+    def _extend(self, last: int) -> None:
+        self._places.extend(array("Q", [_ABSENT]) * (last - self.last))
+
+
+def _checksum(number: int, data: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(data, zlib.crc32(b"%d:" % number))

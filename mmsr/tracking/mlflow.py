@@ -6,6 +6,7 @@ Only the study's driver loads this module. A study is one experiment; its runs h
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from mmsr.tracking.mlflow_place import (
     metric_name,
     prepare_environment,
 )
-from mmsr.tracking.shipper import Forgotten, Refused, Unavailable
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 from mmsr.urls import Url
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ _STATUS = {
     RunState.FAILED: "FAILED",
 }
 _METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+"""Errors of a store's folder for files that do not pass by themselves."""
 _FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 
 
@@ -85,24 +88,44 @@ class MlflowSink:
 
         See `Sink.deliver` for parameters and errors.
         """
+        try:
+            with _translated(self._uri):
+                self._store(events, runs)
+        except Refused:
+            self._check_experiment()
+            raise
+        except Forgotten:
+            self._client_ = None  # the experiment may be gone as well
+            raise
+
+    def _store(self, events: Sequence[Event], runs: dict[str, str]) -> None:
+        waiting: dict[str, list[Metric]] = {}
+        for event in events:
+            if isinstance(event, Metrics):
+                waiting.setdefault(event.key, []).extend(_metrics(event))
+                continue
+            self._send(waiting, runs, event.key)
+            match event:
+                case RunOpened():
+                    self._open(event, runs)
+                case Tags():
+                    self._tag(self._run(event.key, runs), event.tags)
+                case Upload():
+                    self._upload(event, self._run(event.key, runs))
+                case RunClosed():
+                    self._close(event, self._run(event.key, runs))
+        for key in list(waiting):
+            self._send(waiting, runs, key)
+
+    def _check_experiment(self) -> None:
+        """Raise Blocked if the experiment was deleted, which can be undone, and refuses all."""
         with _translated(self._uri):
-            waiting: dict[str, list[Metric]] = {}
-            for event in events:
-                if isinstance(event, Metrics):
-                    waiting.setdefault(event.key, []).extend(_metrics(event))
-                    continue
-                self._send(waiting, runs, event.key)
-                match event:
-                    case RunOpened():
-                        self._open(event, runs)
-                    case Tags():
-                        self._tag(self._run(event.key, runs), event.tags)
-                    case Upload():
-                        self._upload(event, self._run(event.key, runs))
-                    case RunClosed():
-                        self._close(event, self._run(event.key, runs))
-            for key in list(waiting):
-                self._send(waiting, runs, key)
+            stage = self._client.get_experiment(self._experiment_id).lifecycle_stage
+        if stage != "active":
+            raise Blocked(
+                f"experiment {self._experiment!r} was deleted: restore it with `mlflow experiments "
+                f"restore --experiment-id {self._experiment_id}`, or run the study again"
+            )
 
     @property
     def _client(self) -> MlflowClient:
@@ -132,8 +155,11 @@ class MlflowSink:
         return f"{self._study}/{key}"
 
     def _run(self, key: str, runs: dict[str, str]) -> str:
-        if key not in runs:
-            raise Refused(f"there is no run {key!r}")
+        if key not in runs:  # the record of ids was lost
+            found = self._find(key)
+            if found is None:
+                raise Refused(f"there is no run {key!r}")
+            runs[key] = found
         return runs[key]
 
     def _open(self, event: RunOpened, runs: dict[str, str]) -> None:
@@ -146,18 +172,20 @@ class MlflowSink:
                 self._experiment_id, start_time=event.time, tags=tags, run_name=event.name
             ).info.run_id
         else:
-            self._client.update_run(run, status="RUNNING", name=event.name)
-            self._forget_failure(run)
+            self._resume(run, event)
         runs[event.key] = run
         if event.data is not None:
             self._log_data(run, event.data)
         self._log_params(run, event.params)
         self._tag(run, {STATE_TAG: "running", **event.tags})
 
-    def _forget_failure(self, run: str) -> None:
-        known = self._client.get_run(run).data.tags
+    def _resume(self, run: str, event: RunOpened) -> None:
+        known = self._client.get_run(run)
+        if known.info.lifecycle_stage != "active":
+            self._client.restore_run(run)
+        self._client.update_run(run, status="RUNNING", name=event.name)
         for name in (ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG):
-            if name in known:
+            if name in known.data.tags:
                 self._client.delete_tag(run, name)
 
     def _find(self, key: str) -> str | None:
@@ -199,11 +227,21 @@ class MlflowSink:
             self._client.log_batch(self._run(key, runs), metrics=batch)
 
     def _upload(self, event: Upload, run: str) -> None:
-        for name in event.names:
-            path = paths.recalled(event.folder) / plain_name(name, "the journal")
-            if not path.is_file():
-                raise Refused(f"{path} is gone")
-            self._client.log_artifact(run, str(path))
+        files = [
+            paths.recalled(event.folder) / plain_name(name, "the journal") for name in event.names
+        ]
+        if gone := [path for path in files if not path.is_file()]:
+            stored = {one.path for one in self._client.list_artifacts(run)}
+            if lost := [path for path in gone if path.name not in stored]:
+                raise Refused(f"{lost[0]} is gone")
+        for path in files:
+            if path not in gone:
+                try:
+                    self._client.log_artifact(run, str(path))
+                except OSError as error:
+                    if error.errno not in _NO_PLACE:
+                        raise
+                    raise Refused(f"no place for files: {error}") from None
 
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})
@@ -228,12 +266,14 @@ def _translated(uri: Url) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        message = reason(error, uri).partition(" failed with exception")[0][:200]
+        said, unreached, _ = reason(error, uri).partition(" failed with exception")
+        message = said[:200]
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise Forgotten(message) from None
         if error.error_code in _FINAL:
             raise Refused(message) from None
-        raise Unavailable(message) from None
+        away = unreached or error.error_code == "TEMPORARILY_UNAVAILABLE"
+        raise (Unavailable if away else Blocked)(message) from None
     except (OSError, SQLAlchemyError) as error:
         raise Unavailable(reason(error, uri)[:200]) from None
     except (Unavailable, Refused, Forgotten):

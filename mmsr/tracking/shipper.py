@@ -1,7 +1,7 @@
 """A tracker that writes a journal first and ships it from a background thread.
 
 The study never waits for a server. What could not be shipped stays in the journal, and is shipped
-when the server is back, or when the study is run again.
+when the server is back, when the study is run again, or by `mmsr study sync`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
-
-from pydantic import BaseModel, ValidationError
 
 from mmsr import paths
 from mmsr.tracking.base import (
@@ -24,55 +22,14 @@ from mmsr.tracking.base import (
     RunOpened,
     RunState,
     Tags,
+    Unshipped,
     Upload,
 )
-from mmsr.tracking.journal import Journal
+from mmsr.tracking.shipment import Shipment
+from mmsr.tracking.sink import Blocked, Sink, Unavailable
 
-BATCH = 500
-"""Most events that are shipped at once."""
-
-
-class Unavailable(Exception):
-    """The server cannot be reached now; the same events are sent again later."""
-
-
-class Refused(Exception):
-    """The server will never accept this; sending it again is of no use."""
-
-
-class Forgotten(Exception):
-    """The server no longer knows runs that it created."""
-
-
-class Sink(Protocol):
-    """Where events are shipped to. Delivering the same event twice must store it once."""
-
-    @property
-    def place(self) -> str:
-        """The server's address."""
-
-    def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
-        """Store events.
-
-        Parameters
-        ----------
-        events : in the order in which they happened.
-        runs : the server's run ids by key; new runs are added to it.
-
-        Raises
-        ------
-        Unavailable : the server cannot be reached now.
-        Refused : it will never accept one of these events.
-        Forgotten : it no longer knows runs that it created.
-        """
-
-
-class _Shipped(BaseModel):
-    """How far a journal has been shipped, and to where."""
-
-    place: str
-    offset: int = 0
-    runs: dict[str, str] = {}
+_LONGEST_PAUSE = 15.0
+_TELL_EVERY = 10.0
 
 
 class JournalTracker:
@@ -80,9 +37,10 @@ class JournalTracker:
 
     Parameters
     ----------
-    folder : where the journal is: `tracking.jsonl`, with `tracking.state.json` beside it.
+    folder : where the journal is.
     sink : where events go. A sink at another place than before gets the whole journal.
-    notice : called with a message when the server goes away, comes back, or refuses something.
+    notice : called with a message when the server goes away, comes back, or refuses something, and
+        when events are missing.
     every : seconds over which events are gathered before they are shipped.
     """
 
@@ -93,15 +51,11 @@ class JournalTracker:
         notice: Callable[[str], None] = lambda _: None,
         every: float = 1.0,
     ) -> None:
-        self._journal = Journal(folder / "tracking.jsonl")
-        self._state_path = folder / "tracking.state.json"
-        self._refused_path = folder / "tracking.refused.jsonl"
-        self._sink, self._notice, self._every = sink, notice, every
-        self._shipped = self._read_state()
-        self._steps = self._journal.steps()
-        self._news, self._closing = threading.Event(), threading.Event()
-        self._deadline = math.inf
-        self._away = self._replayed = False
+        self._told, self._every = notice, every
+        self._shipment = Shipment(folder, sink, self._notice)
+        self._steps = self._shipment.journal.steps()
+        self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
+        self._trouble = ""
         self._thread = threading.Thread(target=self._ship, name="tracking", daemon=True)
         self._news.set()
         self._thread.start()
@@ -154,114 +108,76 @@ class JournalTracker:
 
     def run_id(self, key: str) -> str | None:
         """The server's id of the run `key`; None until it is known."""
-        return self._shipped.runs.get(key)
+        return self._shipment.runs.get(key)
 
-    def close(self, timeout: float) -> int:
-        """Ship what is left, for at most `timeout` seconds; returns how many events still wait."""
-        self._deadline = time.monotonic() + timeout
+    def close(self, timeout: float) -> Unshipped:
+        """Ship what is left, until nothing has arrived for `timeout` seconds.
+
+        A slow server is waited for as long as events arrive.
+        """
         self._closing.set()
         self._news.set()
-        self._thread.join(timeout + 1)
-        waiting = len(self._journal.read(self._shipped.offset, limit=1_000_000))
-        self._journal.close()
-        return waiting
+        shipped, since = self._shipment.shipped, time.monotonic()
+        tell_at = since + _TELL_EVERY
+        while self._thread.is_alive() and time.monotonic() < since + timeout:
+            self._thread.join(min(0.1, timeout))
+            if (arrived := self._shipment.shipped) != shipped:
+                shipped, since = arrived, time.monotonic()
+                if since >= tell_at:
+                    left = self._shipment.journal.last - shipped
+                    self._notice(
+                        f"tracking: sending events, {left} left; if interrupted, they wait"
+                    )
+                    tell_at = since + _TELL_EVERY
+        self._shipment.abandoned = self._thread.is_alive()
+        self._stopped.set()
+        return self._shipment.unshipped(self._trouble or "the server does not answer in time")
 
     def _note(self, event: Event) -> None:
-        self._journal.append(event)
+        self._shipment.append(event)
         self._news.set()
 
     def _ship(self) -> None:
         pause = self._every
-        while True:
+        while not self._stopped.is_set():
             self._news.wait()
             self._closing.wait(pause)
             self._news.clear()
             try:
-                while self._ship_batch():
-                    pause = self._every
-            except (Unavailable, OSError) as error:  # OSError: the state file, on a full disk
+                more = True
+                while more and not self._stopped.is_set():
+                    more = self._shipment.step()
+                    self._say_back()
+                pause = self._every
+                if self._closing.is_set():
+                    return
+            except Exception as error:  # whatever it is, the events wait and are tried again
                 self._say_away(error)
-                pause = min(2 * pause, 15.0) if not self._closing.is_set() else self._every
+                pause = min(2 * pause, _LONGEST_PAUSE)
                 self._news.set()
                 if self._closing.is_set():
-                    time.sleep(min(0.5, self._every))
-            if self._closing.is_set() and (self._done() or time.monotonic() >= self._deadline):
-                return
-
-    def _done(self) -> bool:
-        return self._shipped.offset >= self._journal.size
-
-    def _ship_batch(self) -> bool:
-        """Ship the next events; False where there are none."""
-        batch = self._journal.read(self._shipped.offset, BATCH)
-        if not batch:
-            return False
-        try:
-            self._deliver([event for event, _ in batch])
-        except Forgotten:
-            if self._replayed:
-                raise Unavailable("the server does not know its own runs") from None
-            self._replayed = True
-            self._shipped = _Shipped(place=self._sink.place)
-            return True
-        if self._away:
-            self._away = False
-            self._notice("tracking server is back; nothing was lost")
-        self._shipped.offset = batch[-1][1]
-        self._write_state()
-        return True
-
-    def _deliver(self, events: Sequence[Event]) -> None:
-        try:
-            self._sink.deliver(events, self._shipped.runs)
-        except Refused as error:
-            if len(events) == 1:
-                self._note_refused(events[0], error)
-                return
-            for event in events:
-                self._deliver([event])
+                    self._stopped.wait(min(0.5, self._every))
 
     def _say_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            self._notice(f"tracking server is away ({error}); the study continues, nothing is lost")
+        known = bool(self._trouble)
+        match error:
+            case Blocked():
+                self._trouble = str(error)
+            case Unavailable():
+                self._trouble = f"the server is away: {error}"
+            case _:
+                self._trouble = f"unexpected {type(error).__name__}: {error}"
+        if not known:
+            self._notice(f"tracking: {self._trouble}; events wait, the study continues")
 
-    def _note_refused(self, event: Event, error: Refused) -> None:
-        with self._refused_path.open("a") as file:
-            file.write(event.model_dump_json() + "\n")
-        self._notice(f"tracking server refused something ({error}); see {self._refused_path}")
+    def _say_back(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._notice("tracking: the server is back; the events that waited are sent")
 
-    def _read_state(self) -> _Shipped:
-        fresh = _Shipped(place=self._sink.place)
-        try:
-            state = _Shipped.model_validate_json(self._state_path.read_text())
-        except (FileNotFoundError, ValidationError):
-            return fresh
-        known = state.place == fresh.place and state.offset <= self._journal.size
-        return state if known else fresh
-
-    def _write_state(self) -> None:
-        draft = self._state_path.with_suffix(".draft")
-        draft.write_text(self._shipped.model_dump_json())
-        draft.replace(self._state_path)
-
-
-def unshipped(folder: Path, place: str) -> bool:
-    """Whether a journal holds events that a place has not received.
-
-    Parameters
-    ----------
-    folder : where the journal is.
-    place : the server's address (`Sink.place`).
-    """
-    try:
-        size = (folder / "tracking.jsonl").stat().st_size
-        state = _Shipped.model_validate_json((folder / "tracking.state.json").read_text())
-    except FileNotFoundError:
-        return (folder / "tracking.jsonl").exists()
-    except ValidationError:
-        return True
-    return state.place != place or state.offset < size
+    def _notice(self, message: str) -> None:
+        with suppress(Exception):  # shipping must not depend on a terminal
+            self._told(message)
 
 
 def _now() -> int:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mmsr.errors import UserError
-from mmsr.tracking import RunState
-from mmsr.tracking.base import Metrics, RunOpened, Upload
+from mmsr.tracking import RunState, Unshipped
+from mmsr.tracking.base import Metrics, RunClosed, RunOpened, Upload
 from mmsr.tracking.journal import Journal
-from mmsr.tracking.shipper import Forgotten, JournalTracker, Refused, Unavailable, unshipped
+from mmsr.tracking.position import COUNT, STATE
+from mmsr.tracking.shipment import unshipped
+from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 
 
 class Server:
@@ -71,7 +73,7 @@ def tracker_of(tmp_path):
 
     yield make
     for tracker in made:
-        tracker._closing.set()
+        tracker._stopped.set()
         tracker._news.set()
 
 
@@ -90,7 +92,7 @@ def test_events_arrive_in_order_and_once(server, tracker_of):
         tracker.log("a", step, {"loss": 1 / (step + 1)})
     tracker.close_run("a", RunState.PRUNED, {"why": "weak"})
     server.hangs.set()
-    assert tracker.close(5) == 0
+    assert tracker.close(5) == Unshipped()
     assert tracker.run_id("a") == "id-a"
     assert server.stored[0].params == {"width": "8"}
     assert [step for _, step, _ in server.metrics] == list(range(50))
@@ -109,7 +111,7 @@ def test_nothing_is_lost_while_the_server_is_away(server, tracker_of):
     wait_for(lambda: said)
     assert server.metrics == []
     server.away = False
-    assert tracker.close(10) == 0
+    assert tracker.close(10) == Unshipped()
     assert [step for _, step, _ in server.metrics] == list(range(20))
     assert "away" in said[0]
     assert "back" in said[1]
@@ -126,7 +128,7 @@ def test_nobody_waits_for_a_server_that_hangs(server, tracker_of):
     tracker.close_run("a", RunState.FINISHED)
     assert server.stored == []
     server.hangs.set()
-    assert tracker.close(10) == 0
+    assert tracker.close(10) == Unshipped()
     assert len(server.metrics) == 20
 
 
@@ -135,13 +137,13 @@ def test_a_later_driver_ships_what_is_left(server, tracker_of, tmp_path):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")
     tracker.log("a", 1, {"loss": 0.5})
-    assert tracker.close(0.2) == 2
-    assert unshipped(tmp_path, "here")
+    assert tracker.close(0.2) == Unshipped(waiting=2, why="the server is away: no route")
+    assert unshipped(tmp_path, "here") == Unshipped(waiting=2)
     server.away = False
-    assert tracker_of(server).close(5) == 0
+    assert tracker_of(server).close(5) == Unshipped()
     assert server.metrics == [("a", 1, {"loss": 0.5})]
-    assert not unshipped(tmp_path, "here")
-    assert unshipped(tmp_path, "elsewhere")
+    assert unshipped(tmp_path, "here") == Unshipped()
+    assert unshipped(tmp_path, "elsewhere") == Unshipped(waiting=2)
 
 
 def test_a_driver_killed_after_shipping_does_not_ship_twice(server, tracker_of, tmp_path):
@@ -150,9 +152,10 @@ def test_a_driver_killed_after_shipping_does_not_ship_twice(server, tracker_of, 
     tracker.log("a", 1, {"loss": 0.5})
     tracker.close(5)
     first = list(server.stored)
-    (tmp_path / "tracking.state.json").unlink()  # as if killed before the note was written
+    for name in (STATE, COUNT):
+        (tmp_path / name).unlink()  # as if killed before the position was written
     again = tracker_of(server)
-    assert again.close(5) == 0
+    assert again.close(5) == Unshipped()
     assert server.stored == first
     assert again.run_id("a") == "id-a"
 
@@ -167,7 +170,7 @@ def test_a_step_that_is_redone_is_noted_once(server, tracker_of):
     later.log("a", 1, {"loss": 0.5})
     later.log("a", 2, {"loss": 0.4})
     later.log("b", 1, {"loss": 0.5})
-    assert later.close(5) == 0
+    assert later.close(5) == Unshipped()
     assert [(key, step) for key, step, _ in server.metrics] == [("a", 1), ("a", 2), ("b", 1)]
 
 
@@ -176,23 +179,185 @@ def test_a_torn_line_is_dropped(server, tracker_of, tmp_path):
     tracker.open_run("a", "run a")
     tracker.close(5)
     with (tmp_path / "tracking.jsonl").open("a") as file:
-        file.write('{"key":"a","time":1,"kind":"metr')
+        file.write('{"n":2,"len":90,"crc":"9f3a1c2b","data":{"key":"a","time":1,"kind":"metr')
     later = tracker_of(server)
     later.log("a", 2, {"loss": 0.25})
-    assert later.close(5) == 0
+    assert later.close(5) == Unshipped()
     assert server.metrics == [("a", 2, {"loss": 0.25})]
-    for line in (tmp_path / "tracking.jsonl").read_text().splitlines():
-        json.loads(line)
+    first, _, last = (tmp_path / "tracking.jsonl").read_text().splitlines()
+    assert [json.loads(line)["n"] for line in (first, last)] == [1, 2]
 
 
-def test_a_damaged_journal_is_refused_with_its_line(server, tracker_of, tmp_path):
+def edited(lines):
+    """As the old advice said: the line is removed by hand."""
+    del lines[1]
+
+
+def changed(lines):
+    lines[1] = lines[1].replace("0.5", "0.6")
+
+
+def joined(lines):
+    lines[1:3] = [lines[1][:30] + lines[2][10:]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"), [(edited, 1), (changed, 1), (joined, 2), (lambda lines: lines.pop(), 1)]
+)
+def test_damage_costs_the_events_that_it_hits_and_is_told(
+    server, tracker_of, tmp_path, damage, lost
+):
+    said = []
+    server.away = True
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    for step in range(4):
+        tracker.log("a", step, {"loss": 0.5})
+    tracker.close(0.1)
+    path = tmp_path / "tracking.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    damage(lines)
+    path.write_text("".join(lines))
+    server.away = False
+    later = tracker_of(server, notice=said.append)
+    later.log("a", 9, {"loss": 0.5})
+    left = later.close(5)
+    assert left == Unshipped(lost=lost) == unshipped(tmp_path)
+    assert len(server.metrics) == 5 - lost
+    assert any(f"{lost} event" in line and "missing" in line for line in said)
+    assert tracker_of(server).close(5) == left, "a later driver knows it as well"
+
+
+def test_what_was_shipped_before_the_damage_is_not_missing(server, tracker_of, tmp_path):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.log("a", 1, {"loss": 0.5})
+    assert tracker.close(5) == Unshipped()
+    (tmp_path / "tracking.jsonl").write_text("somebody was here")
+    later = tracker_of(server)
+    later.log("a", 2, {"loss": 0.5})
+    assert later.close(5) == Unshipped()
+    assert [step for _, step, _ in server.metrics] == [1, 2]
+
+
+@pytest.mark.parametrize("name", [STATE, COUNT])
+@pytest.mark.parametrize("text", [None, "", "{}", '{"place":"here","shipped":0}'])
+def test_one_damaged_position_neither_ships_twice_nor_loses(
+    server, tracker_of, tmp_path, name, text
+):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.log("a", 1, {"loss": 0.5})
+    tracker.close(5)
+    path = tmp_path / name
+    path.unlink() if text is None else path.write_text(text)
+    calls = server.calls
+    later = tracker_of(server)
+    assert later.close(5) == Unshipped()
+    assert server.calls == calls
+    path.unlink(missing_ok=True)  # both are good again, so the other one may be lost now
+    last = tracker_of(server)
+    last.log("a", 2, {"loss": 0.5})
+    assert last.close(5) == Unshipped()
+    assert server.calls == calls + 1
+
+
+def test_a_digit_changed_in_the_position_is_noticed(server, tracker_of, tmp_path):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")
     tracker.close(5)
-    with (tmp_path / "tracking.jsonl").open("a") as file:
-        file.write("somebody was here\n")
-    with pytest.raises(UserError, match=r"tracking\.jsonl is damaged in line 2: remove"):
-        tracker_of(server)
+    path = tmp_path / STATE
+    path.write_text(path.read_text().replace('"shipped":1', '"shipped":9'))
+    later = tracker_of(server)
+    later.log("a", 1, {"loss": 0.5})
+    assert later.close(5) == Unshipped()
+    assert len(server.metrics) == 1
+
+
+class Odd(Server):
+    """A sink with errors that nobody foresaw."""
+
+    errors = ()
+
+    def deliver(self, events, runs):
+        if self.errors:
+            raise self.errors.pop(0)
+        super().deliver(events, runs)
+
+
+def test_an_unforeseen_error_is_told_and_tried_again(tracker_of):
+    said, server = [], Odd()
+    server.errors = [TypeError("what?"), KeyError("run"), RecursionError()]
+    tracker = tracker_of(server, notice=said.append)
+    tracker.open_run("a", "run a")
+    tracker.log("a", 1, {"loss": 0.5})
+    wait_for(lambda: server.metrics)
+    assert tracker.close(5) == Unshipped()
+    assert "unexpected TypeError: what?" in said[0]
+    assert "back" in said[-1]
+
+
+def test_a_server_that_answers_is_not_said_to_be_away(tracker_of):
+    said, server = [], Odd()
+    server.errors = [Blocked("experiment 'shop' was deleted")] * 10_000
+    tracker = tracker_of(server, notice=said.append)
+    tracker.open_run("a", "run a")
+    assert tracker.close(0.2).why == "experiment 'shop' was deleted"
+    assert "away" not in said[0]
+
+
+def test_what_an_unforeseen_error_holds_up_is_counted(tracker_of):
+    server = Odd()
+    server.errors = [TypeError("what?")] * 10_000
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.log("a", 1, {"loss": 0.5})
+    left = tracker.close(0.2)
+    assert left == Unshipped(waiting=2, why="unexpected TypeError: what?")
+    (told,) = left.told("shop")
+    assert told.startswith("tracking: 2 events wait to be sent (unexpected TypeError: what?)")
+    assert "mmsr study sync shop" in told
+
+
+def test_a_terminal_that_fails_does_not_stop_the_shipping(server, tracker_of):
+    def broken(message):
+        raise UnicodeEncodeError("ascii", message, 0, 1, "no such letter")
+
+    server.refuses = "bad"
+    tracker = tracker_of(server, notice=broken)
+    tracker.open_run("bad", "run bad")
+    tracker.open_run("a", "run a")
+    assert tracker.close(5) == Unshipped(refused=1)
+
+
+def test_a_slow_server_is_waited_for_while_events_arrive(tracker_of):
+    class Slow(Server):
+        def deliver(self, events, runs):
+            time.sleep(0.02 * len(events))
+            super().deliver(events, runs)
+
+    server = Slow()
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    for step in range(50):
+        tracker.log("a", step, {"loss": 0.5})
+    assert tracker.close(0.9) == Unshipped()  # 1 s in all, but never 0.9 s without an event
+    assert len(server.metrics) == 50
+
+
+def test_a_hanging_server_is_left(server, tracker_of, tmp_path):
+    tracker = tracker_of(server)
+    server.hangs = threading.Event()
+    tracker.open_run("a", "run a")
+    left = tracker.close(0.3)
+    assert left == Unshipped(waiting=1, why="the server does not answer in time")
+    later = tracker_of(server)
+    later.log("a", 1, {"loss": 0.5})
+    server.hangs.set()
+    assert later.close(5) == Unshipped()
+    wait_for(lambda: not tracker._thread.is_alive())  # it writes no position any more
+    assert unshipped(tmp_path) == Unshipped()
+    assert len(server.stored) == 2
 
 
 def test_another_place_gets_the_whole_journal(server, tracker_of):
@@ -201,7 +366,7 @@ def test_another_place_gets_the_whole_journal(server, tracker_of):
     tracker.log("a", 1, {"loss": 0.5})
     tracker.close(5)
     other = Server("there")
-    assert tracker_of(other).close(5) == 0
+    assert tracker_of(other).close(5) == Unshipped()
     assert other.stored == server.stored
 
 
@@ -212,12 +377,96 @@ def test_what_is_refused_is_kept_aside_and_does_not_block(server, tracker_of, tm
     tracker.open_run("a", "run a")
     tracker.upload("bad", tmp_path, ["gone"])
     tracker.log("a", 1, {"loss": 0.5})
-    assert tracker.close(5) == 0
+    assert tracker.close(5) == Unshipped(refused=1) == unshipped(tmp_path)
     assert server.metrics == [("a", 1, {"loss": 0.5})]
     assert not any(isinstance(event, Upload) for event in server.stored)
     (refused,) = (tmp_path / "tracking.refused.jsonl").read_text().splitlines()
-    assert json.loads(refused)["kind"] == "upload"
+    assert json.loads(refused)["n"] == 2
+    assert json.loads(refused)["data"]["why"] == "never"
+    assert json.loads(refused)["data"]["event"]["kind"] == "upload"
     assert "refused" in said[0]
+
+
+def test_what_was_refused_is_sent_again_by_a_later_driver(server, tracker_of, tmp_path):
+    server.refuses = "b"
+    tracker = tracker_of(server)
+    for key in ("a", "b"):
+        tracker.open_run(key, f"run {key}")
+        tracker.log(key, 1, {"loss": 0.5})
+        tracker.close_run(key, RunState.FINISHED)
+    assert tracker.close(5) == Unshipped(refused=3)
+    assert tracker_of(server).close(5) == Unshipped(refused=3), "as long as it is refused"
+    assert len((tmp_path / "tracking.refused.jsonl").read_text().splitlines()) == 3
+    server.refuses = None
+    said = []
+    assert tracker_of(server, notice=said.append).close(5) == Unshipped()
+    assert [event.kind for event in server.stored if event.key == "b"] == [
+        "open",
+        "metrics",
+        "close",
+    ]
+    assert "accepted 3 events" in said[0]
+    assert not (tmp_path / "tracking.refused.jsonl").exists()
+
+
+def test_what_is_blocked_for_good_does_not_hold_up_new_events(tracker_of):
+    server = Odd()
+    server.errors = [Refused("never")]
+    tracker = tracker_of(server)
+    tracker.tag("b", {"x": "y"})
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.errors = [Blocked("it answers with an error")] * 2  # also as the run is closed again
+    later = tracker_of(server)
+    later.open_run("a", "run a")
+    later.close(5)
+    assert [event.kind for event in server.stored if event.key == "a"] == ["open"]
+
+
+def test_a_batch_that_takes_too_long_is_made_smaller(tracker_of):
+    class Strict(Server):
+        """It takes so long for more than four events that the client gives up."""
+
+        def deliver(self, events, runs):
+            if len(events) > 4:
+                raise Unavailable("timeout")
+            super().deliver(events, runs)
+
+    server = Strict()
+    server.away = True
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    for step in range(40):
+        tracker.log("a", step, {"loss": 0.5})
+    server.away = False
+    assert tracker.close(5) == Unshipped()
+    assert [step for _, step, _ in server.metrics] == list(range(40))
+
+
+def test_no_run_is_left_open_by_what_was_refused(tracker_of):
+    class Picky(Server):
+        """It refuses the first opening of a run, and knows which runs are open."""
+
+        picky, open = True, ()
+
+        def deliver(self, events, runs):
+            for event in events:
+                if self.picky and isinstance(event, RunOpened) and event.params:
+                    raise Refused("params")
+                if isinstance(event, RunOpened):
+                    self.open = {*self.open, event.key}
+                if isinstance(event, RunClosed):
+                    self.open = {*self.open} - {event.key}
+            super().deliver(events, runs)
+
+    server = Picky()
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a", params={"width": 8})
+    tracker.open_run("a", "run a")
+    tracker.close_run("a", RunState.FINISHED)
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.picky = False
+    assert tracker_of(server).close(5) == Unshipped()
+    assert server.open == set()
 
 
 def test_a_server_that_lost_its_memory_gets_all_again(server, tracker_of):
@@ -228,15 +477,25 @@ def test_a_server_that_lost_its_memory_gets_all_again(server, tracker_of):
     server.forgets = 1
     later = tracker_of(server)
     later.log("a", 1, {"loss": 0.5})
-    assert later.close(5) == 0
+    assert later.close(5) == Unshipped()
     assert [type(event) for event in server.stored] == [RunOpened, Metrics]
+
+
+def test_a_server_that_forgets_for_good_does_not_block(server, tracker_of):
+    server.forgets = 10_000
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.forgets = 0
+    assert tracker_of(server).close(5) == Unshipped()
+    assert [event.kind for event in server.stored] == ["open"]
 
 
 def test_values_that_are_not_finite_are_left_out(server, tracker_of):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")
     tracker.log("a", 1, {"loss": math.nan, "other": math.inf, "fine": 1})
-    assert tracker.close(5) == 0
+    assert tracker.close(5) == Unshipped()
     assert server.metrics == [("a", 1, {"fine": 1.0})]
 
 
@@ -252,9 +511,9 @@ def test_a_journal_of_many_threads_has_whole_lines(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    events = journal.read(0, 1000)
-    assert len(events) == 400
-    assert events[-1][1] == journal.size
-    assert [e.step for e, _ in events if e.key == "2"] == list(range(100))
-    assert len(journal.read(events[0][1], 7)) == 7
-    journal.close()
+    batch = journal.read(0, 1000)
+    assert [number for number, _ in batch.events] == list(range(1, 401))
+    assert batch.last == journal.last == 400
+    assert [e.step for _, e in batch.events if e.key == "2"] == list(range(100))
+    assert [number for number, _ in journal.read(390, 7).events] == list(range(391, 398))
+    assert Journal(tmp_path / "journal").last == 400

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 
-from mmsr.tracking import RunState, default_uri
+from mmsr.tracking import RunState, Unshipped, check_tracking, default_uri
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
 from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
 from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
-from mmsr.tracking.shipper import JournalTracker, Refused, Unavailable
+from mmsr.tracking.shipment import unshipped
+from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.sink import Refused, Unavailable
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
@@ -132,6 +135,81 @@ def test_a_deleted_experiment_is_taken_up_again(store, runs_of):
     assert "a" in runs_of()[0]
 
 
+def test_an_experiment_deleted_for_a_while_gets_what_happened_meanwhile(store, runs_of, tmp_path):
+    tracker = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+    tracker.open_run("study", "study")
+    tracker.open_run("a", "trial", parent="study")
+    deadline = time.monotonic() + 60
+    while unshipped(tmp_path).waiting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    _, client = runs_of()
+    experiment = client.get_experiment_by_name("study").experiment_id
+    client.delete_experiment(experiment)
+    tracker.log("a", 1, {"loss": 1.0})
+    tracker.close_run("a", RunState.FINISHED)
+    tracker.open_run("b", "trial", parent="study")
+    left = tracker.close(1)
+    assert (left.waiting, left.refused) == (3, 0)
+    assert f"mlflow experiments restore --experiment-id {experiment}" in left.why
+    client.restore_experiment(experiment)
+    later = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+    later.close_run("b", RunState.FINISHED)
+    assert later.close(10) == Unshipped()
+    found, _ = runs_of()
+    assert {found[key].info.status for key in ("a", "b")} == {"FINISHED"}
+    assert found["a"].data.metrics == {"loss": 1.0}
+
+
+def test_a_run_deleted_for_a_while_is_closed_in_the_end(store, runs_of, tmp_path):
+    tracker = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+    tracker.open_run("a", "trial")
+    assert tracker.close(10) == Unshipped()
+    run, (_, client) = tracker.run_id("a"), runs_of()
+    client.delete_run(run)
+    later = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+    later.log("a", 1, {"loss": 1.0})
+    later.close_run("a", RunState.FINISHED)
+    assert later.close(10) == Unshipped(refused=2)
+    client.restore_run(run)
+    assert client.get_run(run).info.status == "RUNNING"
+    last = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+    assert last.close(10) == Unshipped()
+    found, _ = runs_of()
+    assert (found["a"].info.status, found["a"].data.metrics) == ("FINISHED", {"loss": 1.0})
+    client.delete_run(run)
+    MlflowSink(store, "study", "uid").deliver([open_run("a")], {"a": run})  # it is resumed
+    assert client.get_run(run).info.lifecycle_stage == "active"
+
+
+def test_a_file_that_cannot_be_stored_does_not_block(store, home, tmp_path):
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    sink.deliver([open_run("a")], runs)
+    (tmp_path / "model").write_text("weights")
+    (home / "mlartifacts").write_text("no folder")
+    upload = Upload(key="a", time=1, folder=str(tmp_path), names=["model"])
+    with pytest.raises(Refused, match="no place for files"):
+        sink.deliver([upload], runs)
+    (home / "mlartifacts").unlink()
+    sink.deliver([upload], runs)
+    (tmp_path / "model").unlink()
+    sink.deliver([upload], runs)  # gone, but stored before
+
+
+def test_lost_run_ids_are_found_on_the_server(store, runs_of, tmp_path):
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    sink.deliver([open_run("a")], runs)
+    found: dict[str, str] = {}
+    sink.deliver([RunClosed(key="a", time=9, state=RunState.FINISHED)], found)
+    assert found == runs
+
+
+def test_the_installed_mlflow_s_tables_can_be_used(store):
+    assert check_tracking(store) is None
+
+
 def test_errors_are_told_apart(store, tmp_path):
     sink = MlflowSink(store, "study", "uid")
     runs: dict[str, str] = {}
@@ -211,11 +289,11 @@ def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_sto
     tracker = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
     tracker.open_run("study", "study")
     tracker.log("study", 1, {"loss": 1.0})
-    assert tracker.close(10) == 0
+    assert tracker.close(10) == Unshipped()
     shutil.copy(empty_store, home / "mlflow.db")
     later = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
     later.log("study", 2, {"loss": 0.5})
-    assert later.close(10) == 0
+    assert later.close(10) == Unshipped()
     found, client = runs_of()
     history = client.get_metric_history(found["study"].info.run_id, "loss")
     assert [metric.step for metric in history] == [1, 2]

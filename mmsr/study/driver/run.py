@@ -24,7 +24,7 @@ from mmsr.study.results.pareto import front_tags
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
 from mmsr.study.storage.driver_lock import claimed
-from mmsr.study.storage.known_study import SHIP_SECONDS, open_journal
+from mmsr.study.storage.known_study import SHIP_SECONDS, open_journal, ship
 from mmsr.study.storage.progress import (
     Progress,
     add_missing,
@@ -35,10 +35,10 @@ from mmsr.study.storage.progress import (
 )
 from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.views.live_table import Display
+from mmsr.study.views.unshipped import show_note, show_unshipped
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
-from mmsr.tracking.databases import recorded
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
@@ -91,18 +91,14 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
 
 def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console: Console) -> int:
     """Show the end of a study with nothing left to run; ship events that an earlier driver kept."""
-    from mmsr.tracking.shipper import unshipped
-
     Meter(study, plan.budget, plan.resources)  # records the budget that was given now
     progress = progress_of(study, plan.only, plan.trials)
     if progress.exhausted:
         set_target(study, progress.over)
     journal_of = plan.recorded_in(study)
-    if unshipped(journal_of.folder.path, recorded(plan.tracking)):
-        waiting = open_journal(journal_of).close(SHIP_SECONDS)
-        text = "tracking: the server cannot be reached" if waiting else "tracking: events shipped"
-        console.print(text)
+    left = ship(journal_of, partial(show_note, console))
     reporting.show_end(plan, progress.rows, console)
+    show_unshipped(left, journal_of.name, console)
     return OK
 
 
@@ -154,13 +150,8 @@ class Driver:
         try:
             ledger = self._run_trials(tracker, meter)
         finally:
-            waiting = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
-        if waiting:
-            console.print(
-                f"{waiting} tracking events wait in {journal_of.folder.path}: the same command "
-                "ships them",
-                soft_wrap=True,
-            )
+            left = tracker.close(1.0 if self._stop.urgent else SHIP_SECONDS)
+            show_unshipped(left, journal_of.name, console)
         after = self._progress()
         self._reporting.show_end(plan, after.rows, console)
         if plan.budget.limits:

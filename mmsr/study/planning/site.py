@@ -29,6 +29,8 @@ class Site:
     """URL of Optuna's database."""
     tracking: Url
     """URI of the tracking server."""
+    away: str | None
+    """Why the tracking server does not answer now; None where it does."""
     address: str | None
     """Ray cluster to join; None starts Ray on this machine."""
     home: str
@@ -44,6 +46,8 @@ def find_site(
     address: str | None = None,
 ) -> Site:
     """Check that trials can run and be recorded; servers that are named are asked.
+
+    A tracking server that is away is no error: events wait for it.
 
     Parameters
     ----------
@@ -61,14 +65,14 @@ def find_site(
     there = Url.parse(storage or default_storage())
     recorder = Url.parse(tracking or default_uri(), "tracking URI")
     check_database(there, "storage")
-    check_tracking(recorder)
+    away = check_tracking(recorder)
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address is None:
         check_this_machine(resources)
     else:
         check_address(address)
     home = str(paths.remote() or paths.home())
-    return Site(dataset, resources, there, recorder, address, home)
+    return Site(dataset, resources, there, recorder, away, address, home)
 
 
 def check_home() -> None:

@@ -14,8 +14,9 @@ from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
 from mmsr.study.storage.progress import is_over
-from mmsr.tracking import RunState, Tracker, default_uri
-from mmsr.tracking.databases import is_place, recalled
+from mmsr.tracking import RunState, Tracker, Unshipped, default_uri
+from mmsr.tracking.databases import is_place, recalled, recorded
+from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
 from mmsr.urls import Url
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
-"""Seconds that the end of a run waits for the tracking server."""
+"""Seconds that the end of a run waits for the tracking server while nothing arrives there."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,22 @@ def open_journal(
 
     sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
     return JournalTracker(known.folder.path, sink, notice)
+
+
+def unshipped_of(known: KnownStudy) -> Unshipped:
+    """What the tracking server of a study does not have, as far as its folder tells."""
+    return unshipped(known.folder.path, recorded(known.tracking))
+
+
+def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
+    """Ship what the journal of a study holds that nobody is running; returns what is left.
+
+    Parameters
+    ----------
+    known, notice : as in `open_journal`.
+    """
+    left = unshipped_of(known)
+    return open_journal(known, notice).close(SHIP_SECONDS) if left.can_be_sent else left
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:

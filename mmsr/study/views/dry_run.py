@@ -118,7 +118,7 @@ def where(plan: Plan) -> dict[str, str]:
 def _places(plan: Plan) -> dict[str, str]:
     return {
         "storage": str(plan.storage),
-        "tracking": str(plan.tracking),
+        "tracking": plan.site.away or str(plan.tracking),
         "folder": str(plan.folder.path),
     }
 

@@ -126,8 +126,6 @@ def test_a_wrong_study_file(refused, changes, told):
         (["--storage", "nosuch://x/y"], "no database URL"),
         (["--storage", "sqlite:////proc/x/optuna.db"], "cannot be"),
         (["--storage", "postgresql://u:secret@127.0.0.1:9/db"], "--storage"),
-        (["--tracking-uri", "http://127.0.0.1:9"], "cannot be reached"),
-        (["--tracking-uri", "http://no.such.host.invalid"], "cannot be reached"),
         (["--tracking-uri", "mlruns"], "http://HOST:PORT"),
         (["--tracking-uri", "file:///tmp/mlruns"], "http://HOST:PORT"),
     ],

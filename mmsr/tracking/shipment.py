@@ -1,0 +1,173 @@
+"""Shipping a journal to a sink, batch by batch: each event once, in the order of their numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from mmsr.format import plural
+from mmsr.tracking.base import Event, RunClosed, RunOpened, Unshipped
+from mmsr.tracking.journal import JOURNAL, Journal
+from mmsr.tracking.older_journal import older_position, rewrite_older
+from mmsr.tracking.position import PositionFile, read_position
+from mmsr.tracking.refused import RefusedEvents, read_refused
+from mmsr.tracking.sink import Blocked, Forgotten, Refused, Sink, Unavailable
+
+BATCH = 500
+"""Most events that are shipped at once."""
+_QUICK, _SLOW = 1.0, 4.0
+"""Seconds: quicker batches are followed by larger ones, slower ones by smaller ones."""
+
+
+class Shipment:
+    """A journal on its way to a sink.
+
+    Parameters
+    ----------
+    folder : where the journal is: `tracking.jsonl`, with its position and refused events.
+    sink : where events go. A sink at another place than before gets the whole journal.
+    notice : called with messages for the user.
+    """
+
+    def __init__(self, folder: Path, sink: Sink, notice: Callable[[str], None]) -> None:
+        rewrite_older(folder)
+        self._position = PositionFile(folder, sink.place)
+        self.journal = Journal(folder / JOURNAL, self._position.now.written)
+        self._refused = RefusedEvents(folder)
+        self._sink, self._notice = sink, notice
+        self._size = 1
+        self._replayed = False
+        self._retried = False
+        self.abandoned = False
+        """Set when another shipment takes over while a delivery of this one is hanging."""
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """The server's run ids by key."""
+        return self._position.runs
+
+    @property
+    def shipped(self) -> int:
+        """All events up to this number are settled."""
+        return self._position.now.shipped
+
+    def append(self, event: Event) -> None:
+        """Write an `event` to the journal; it is on the disk when this returns."""
+        self._position.write_written(self.journal.append(event))
+
+    def step(self) -> bool:
+        """Ship the next events; False where there are none.
+
+        Raises
+        ------
+        Unavailable : the server cannot store them now.
+        """
+        try:
+            if not self._retried:
+                self._retry_refused()
+                self._retried = True
+            return self._ship_batch()
+        except Forgotten:  # the store was replaced, or a run was removed for good
+            self._notice("tracking: MLflow no longer knows all runs; everything is sent again")
+            self._replayed = self._retried = True
+            self.runs.clear()
+            self._refused.remove([number for number, _ in self._refused.events()])
+            self._position.write_shipped(0, lost=0)
+            return True
+
+    def unshipped(self, why: str = "") -> Unshipped:
+        """What is not stored at the sink, and `why` it waits."""
+        waiting, done = 0, self.shipped
+        missing = self._position.now.lost
+        while (batch := self.journal.read(done, 1000)).last > done:
+            waiting += len(batch.events)
+            missing += batch.last - done - len(batch.events)
+            done = batch.last
+        return Unshipped(waiting, len(self._refused), missing, why if waiting else "")
+
+    def _ship_batch(self) -> bool:
+        before = self._position.now
+        batch = self.journal.read(before.shipped, self._size)
+        if batch.last == before.shipped:
+            return False
+        began = time.monotonic()
+        try:
+            self._deliver(batch.events)
+        except Unavailable:  # perhaps since the batch took too long
+            self._size = max(self._size // 2, 1)
+            raise
+        if self.abandoned:
+            return False
+        took = time.monotonic() - began
+        larger, smaller = min(2 * self._size, BATCH), max(self._size // 2, 1)
+        self._size = larger if took < _QUICK else smaller if took > _SLOW else self._size
+        if missing := batch.last - before.shipped - len(batch.events):
+            self._notice(*Unshipped(lost=missing).told())
+        self._position.write_shipped(batch.last, before.lost + missing)
+        return True
+
+    def _deliver(self, events: Sequence[tuple[int, Event]]) -> None:
+        if not events:
+            return
+        try:
+            self._sink.deliver([event for _, event in events], self.runs)
+        except (Refused, Forgotten) as error:
+            if isinstance(error, Forgotten) and not self._replayed:
+                raise
+            if len(events) == 1:
+                self._refused.add(*events[0], str(error))
+                where = self._refused.path
+                self._notice(f"tracking server refused something ({error}); see {where}")
+                return
+            for event in events:
+                self._deliver([event])
+
+    def _retry_refused(self) -> None:
+        """Send the refused events again: what the server refused may have been restored."""
+        if self.shipped == 0:  # all are sent again anyway
+            self._refused.remove([number for number, _ in self._refused.events()])
+        accepted: set[int] = set()
+        for number, event in self._refused.events():
+            if self._accepts(event):
+                accepted.add(number)
+        if self._refused:
+            self._close_again({event.key for _, event in self._refused.events()})
+        if accepted:
+            self._refused.remove(accepted)
+            now = plural(len(accepted), "event")
+            self._notice(f"tracking server accepted {now} that it had refused before")
+
+    def _close_again(self, keys: Collection[str]) -> None:
+        """Close those runs again whose last event was that, since an older one came after it."""
+        newest: dict[str, Event] = {}
+        for number, event in self.journal.all():
+            if number > self.shipped:
+                break
+            if event.key in keys and isinstance(event, RunOpened | RunClosed):
+                newest[event.key] = event
+        for event in newest.values():
+            if isinstance(event, RunClosed):
+                self._accepts(event)
+
+    def _accepts(self, event: Event) -> bool:
+        try:
+            self._sink.deliver([event], self.runs)
+        except (Refused, Blocked):
+            return False
+        return True
+
+
+def unshipped(folder: Path, place: str | None = None) -> Unshipped:
+    """Read what a journal has not shipped, without asking the server.
+
+    Parameters
+    ----------
+    folder : where the journal is.
+    place : the server's address (`Sink.place`); None takes the one that it was shipped to last.
+    """
+    position = read_position(folder, place) or older_position(folder, place)
+    if position is None:
+        return Unshipped()
+    waiting = position.written - position.shipped
+    return Unshipped(waiting, len(read_refused(folder)), position.lost)

@@ -1,0 +1,91 @@
+"""What a driver says of the events that MLflow does not have; no Ray is started."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import nullcontext
+
+import pytest
+
+from mmsr.study.driver.exit_codes import OK
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.reporting import Reporting
+from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.workers.messages import Report
+from mmsr.tracking.sink import Unavailable
+
+
+class Server:
+    """In MLflow's place."""
+
+    error = None
+    stored = ()
+
+    def __init__(self, uri, experiment, study):
+        self.place = str(uri)
+
+    def deliver(self, events, runs):
+        if Server.error is not None:
+            raise Server.error
+        Server.stored = (*Server.stored, *events)
+
+
+@pytest.fixture
+def plan(small_study, study_home, monkeypatch):
+    """A study of one trial, which is never run."""
+    monkeypatch.setattr("mmsr.tracking.mlflow.MlflowSink", Server)
+    monkeypatch.setattr(Server, "stored", ())
+    monkeypatch.setattr(Server, "error", Unavailable("no route"))
+    monkeypatch.setattr("mmsr.study.storage.known_study.SHIP_SECONDS", 0.1)
+    here = "mmsr.study.driver.run"
+    for name, value in {
+        "SHIP_SECONDS": 0.1,
+        "prepare_environment": lambda: None,
+        "ray_cluster": lambda address: nullcontext(),
+        "settle": lambda plan, say: plan,
+        "watched_head": lambda *_: nullcontext(),
+        "_tune": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(f"{here}.{name}", value)
+    return make_plan(dataclasses.replace(small_study, trials=1), Options(name="small"))
+
+
+@pytest.fixture
+def run(plan, capsys):
+    def once():
+        code = run_plan(plan, Reporting(show_end=lambda *_: None))
+        return code, " ".join(capsys.readouterr().out.split())
+
+    return once
+
+
+WAIT = "tracking: 2 events wait to be sent (the server is away: no route): `mmsr study sync small`"
+
+
+def test_a_server_that_is_away_stops_neither_a_study_nor_its_resumption(run):
+    assert WAIT in run()[1]
+    assert WAIT.replace("2 events", "4 events") in run()[1]
+    Server.error = None
+    assert "events wait to be sent" not in run()[1]
+    kinds = [event.kind for event in Server.stored]
+    assert kinds == ["open", "close"] * 3
+
+
+def test_a_finished_study_sends_what_was_left_and_says_what_waits(plan, run, opened_study):
+    run()  # the study is recorded, and its two events wait
+    study = opened_study(plan)
+    ledger = Ledger(study, plan.rules(), plan.folder.ray)
+    ledger.ask("a")
+    value = {plan.objective: 0.2}
+    report = Report(epoch=1, metrics=value, best_epoch=1, best_metrics=value, finished=True)
+    ledger.report("a", report)
+    code, out = run()
+    assert code == OK
+    assert WAIT in out
+    Server.error = None
+    code, out = run()
+    assert code == OK
+    assert "tracking: " not in out
+    assert [event.kind for event in Server.stored] == ["open", "close"]
