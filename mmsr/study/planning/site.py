@@ -61,8 +61,9 @@ def find_site(
     tracking = normalised(tracking or default_uri())
     check_database(storage, "storage")
     check_tracking(tracking)
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is None:
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        address = None
         check_this_machine(resources)
     else:
         check_address(address)

@@ -1,0 +1,168 @@
+"""Ray on this machine: on loopback, behind a token, in a private folder, and not left behind.
+
+Ray runs whatever reaches its ports, so two things keep others out: it listens on 127.0.0.1 alone,
+and it answers only those who have its token, which is made for this process and stored only in its
+environment. Nobody else may enter the folder with the files and sockets of its session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmsr.errors import UserError
+from mmsr.inner_names import ON_LOOPBACK, read_token_again, starting_ray
+
+_OBJECT_STORE_BYTES = 100_000_000
+"""Trials pass no data through Ray: data sets are memory-mapped."""
+_START_SECONDS = 120.0
+"""Ray needs 5 seconds to start, and on a busy machine a minute."""
+_AGAIN_SECONDS = 60.0
+"""A start that failed sooner is tried once more, within the same time."""
+_END_SECONDS = 5.0
+_LONGEST_SOCKET = (104 if sys.platform == "darwin" else 108) - 1
+"""Bytes in the path of a Unix socket."""
+_LONGEST_FOLDER = _LONGEST_SOCKET - len(
+    "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+)
+_PROBE_BYTES = 2**20
+
+_made: dict[str, str] = {}
+"""What this process has added to its environment, so that its Ray needs a token."""
+
+
+def start(cpus: int) -> None:
+    """Start Ray on this machine and connect to it.
+
+    Parameters
+    ----------
+    cpus : how many CPUs it may give to trials.
+
+    Raises
+    ------
+    UserError : there is no folder for its session.
+    OSError : it did not start; nothing of it is left running.
+    """
+    import ray
+
+    folder = session_folder()
+    _make_token()
+    begun = time.monotonic()
+    for last in (False, True):
+        with starting_ray(begun + _START_SECONDS - time.monotonic()) as started:
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    _temp_dir=str(folder),
+                    **ON_LOOPBACK,
+                )
+                return
+            except BaseException as error:
+                ray.shutdown()
+                _end(started)
+                took = time.monotonic() - begun
+                if not isinstance(error, Exception):
+                    raise
+                if last or took > _AGAIN_SECONDS:
+                    raise OSError(_told(error, took, folder)) from None
+
+
+def forget_token() -> None:
+    """Take back the token of an earlier Ray on this machine, before a cluster is joined."""
+    if _made:
+        for name, value in _made.items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
+        _made.clear()
+        read_token_again()
+
+
+def session_folder() -> Path:
+    """A folder for Ray's sessions that only this user can enter, with a path short enough.
+
+    It is made in `$RAY_TMPDIR` or, if that is unset, in the first of `$TMPDIR`, `/tmp` and
+    `/var/tmp` that will do.
+
+    Raises
+    ------
+    UserError : none will do; says what is wrong with each.
+    """
+    named = os.environ.get("RAY_TMPDIR")
+    places = (named,) if named else (os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")
+    problems = {}
+    for place in places:
+        folder = Path(place).absolute() / f"mmsr-{os.getuid()}" / "ray"
+        problems[place] = _problem(folder)
+        if problems[place] is None:
+            return folder
+    raise UserError(
+        "Ray has no folder for its session ("
+        + "; ".join(f"{place}: {problem}" for place, problem in problems.items())
+        + "): set RAY_TMPDIR to a folder of yours on this machine with a short path and free space"
+    )
+
+
+def _problem(folder: Path) -> str | None:
+    """Why `folder` cannot hold Ray's sessions; None if it can, and then it is there."""
+    if (length := len(os.fsencode(folder))) > _LONGEST_FOLDER:
+        return f"its path is {length - _LONGEST_FOLDER} bytes too long for Ray's sockets"
+    private = folder.parent  # Ray opens its own folder to everybody
+    try:
+        private.mkdir(mode=0o700, exist_ok=True)
+        found = private.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return f"{private.name} in it belongs to somebody else"
+        private.chmod(0o700)
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _make_token() -> None:
+    """Put a new token into the environment, unless there is one, and let Ray require it."""
+    wanted = {"RAY_AUTH_MODE": "token"}
+    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
+        wanted["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    missing = {name: value for name, value in wanted.items() if not os.environ.get(name)}
+    if missing:
+        os.environ.update(missing)
+        _made.update(missing)
+        read_token_again()
+
+
+def _end(started: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Kill the processes of a failed start, and those that they have started."""
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for process in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+
+
+def _told(error: Exception, took: float, folder: Path) -> str:
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    return (
+        f"Ray did not start on this machine in {took:.0f} s: {first} (load "
+        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores): end other work or wait, and see the "
+        f"logs in {folder}/session_latest/logs"
+    )
