@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,8 +147,10 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
             try:
                 return node_of(*args)
             except RuntimeError:  # not registered yet
-                if (name := _ended_server(started)) is not None:
-                    raise OSError(f"its {name} has ended") from None
+                for process in started:
+                    name = Path(process.args[0]).name  # type: ignore[index, arg-type]
+                    if name in ("gcs_server", "raylet") and process.poll() is not None:
+                        raise OSError(f"its {name} has ended") from None
                 if time.monotonic() > deadline:
                     raise OSError(f"it did not answer within {seconds:.0f} seconds") from None
                 time.sleep(0.1)
@@ -159,13 +161,6 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
         patch.object(services, "get_node", wait_for_node),
     ):
         yield started
-
-
-def _ended_server(started: Iterable[subprocess.Popen[bytes]]) -> str | None:
-    """Which of the two processes that Ray cannot do without has ended; None while both run."""
-    names = {Path(process.args[0]).name: process for process in started}  # type: ignore[index,arg-type]
-    servers = (name for name in ("gcs_server", "raylet") if name in names)
-    return next((name for name in servers if names[name].poll() is not None), None)
 
 
 def read_token_again() -> None:
