@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -136,7 +137,8 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
 
     started: list[subprocess.Popen[bytes]] = []
     deadline = time.monotonic() + seconds
-    start, node_of = services.ConsolePopen, services.get_node
+    start: Any = services.ConsolePopen
+    node_of: Any = services.get_node
 
     def start_in_own_group(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
         started.append(start(*args, **options, process_group=0))
@@ -168,10 +170,9 @@ def read_token_again() -> None:
 
     Must not be called while Ray runs.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = import_module("ray._raylet")
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def free_resources() -> Mapping[str, Mapping[str, float]]:
