@@ -105,15 +105,15 @@ def session_folder() -> Path:
     named = os.environ.get("RAY_TMPDIR")
     places = (named,) if named else (os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")
     problems = {}
-    for place in places:
+    for place in dict.fromkeys(places):
         folder = Path(place).absolute() / f"mmsr-{os.getuid()}" / "ray"
-        problems[place] = _problem(folder)
-        if problems[place] is None:
+        if (problem := _problem(folder)) is None:
             return folder
+        problems[place] = problem
+    told = "; ".join(f"{place}: {problem}" for place, problem in problems.items())
     raise UserError(
-        "Ray has no folder for its session ("
-        + "; ".join(f"{place}: {problem}" for place, problem in problems.items())
-        + "): set RAY_TMPDIR to a folder of yours on this machine with a short path and free space"
+        f"Ray has no folder for its session ({told}): set RAY_TMPDIR to a folder of yours on this "
+        "machine with a short path and free space"
     )
 
 

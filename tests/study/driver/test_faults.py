@@ -55,7 +55,7 @@ def epochs_logged(place):
 
 def wait_for_finished(place, count, process):
     """Wait until so many trials have logged their last epoch."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while sum(epoch == EPOCHS for _, epoch in epochs_logged(place)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
