@@ -73,8 +73,10 @@ def start(cpus: int) -> None:
                 )
                 return
             except BaseException as error:
-                ray.shutdown()
-                _end(started)
+                try:
+                    ray.shutdown()
+                finally:
+                    _end(started)
                 took = time.monotonic() - begun
                 if not isinstance(error, Exception):
                     raise

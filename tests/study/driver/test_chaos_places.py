@@ -31,6 +31,8 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 3
 WIDTHS = list(range(20, 36))
+CORES, AT_ONCE = len(os.sched_getaffinity(0)), 2
+"""However many cores there are, the study lasts long enough to be hit again and again."""
 STUDY = f"""
 from mmsr.study import Int, Study
 
@@ -42,6 +44,7 @@ study = Study(
     space={{"model.width": Int(10, 60)}},
     enqueue=[{{"model.width": width}} for width in {WIDTHS}],
     pruner=None,
+    resources={{"cpu": {CORES / min(CORES, AT_ONCE)}}},
     trainer="fake_training:train",
 )
 
@@ -59,24 +62,13 @@ def chaos_all(request):
 
 
 @pytest.fixture(scope="module")
-def run(faked_place):
+def run(faked_place, small_disk):
     """Starts the study again and again; waits for epochs, and for the end."""
     place = faked_place("places", STUDY, FAKE_EPOCH_SECONDS="0.3")
-    home = place.folder / "small"
-    home.mkdir()
-    mounted = (
-        os.geteuid() == 0
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={HOME_MEGABYTES}m", "tmpfs", str(home)]
-        ).returncode
-    )
+    home, mounted = small_disk(place.folder / "small", HOME_MEGABYTES)
     shutil.copytree(place.home, home, dirs_exist_ok=True)
     place.driver.environment["MMSR_HOME"] = str(home)
-    try:
-        yield SimpleNamespace(place=place, home=home, mounted=mounted)
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(home)], check=True)
+    return SimpleNamespace(place=place, home=home, mounted=mounted)
 
 
 def epochs(place):
@@ -116,46 +108,8 @@ def locked(database):
         connection.close()
 
 
-@contextlib.contextmanager
-def full(folder):
-    """The file system of this folder has no byte left."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(2**16))
-    try:
-        yield
-    finally:
-        filler.unlink()
-
-
-@contextlib.contextmanager
-def immutable(folder):
-    """Nothing in this folder can be written, made or removed, not even by root."""
-    files = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
-    modes = {path: path.stat().st_mode for path in files}
-
-    def change(flag):
-        command = ["chattr", "-f", flag, *map(str, files)]
-        return shutil.which("chattr") and not subprocess.run(command).returncode
-
-    if os.geteuid() == 0 and not change("+i"):
-        change("-i")
-        pytest.skip("root writes everywhere, and this file system knows no immutable files")
-    if os.geteuid() != 0:
-        for path, mode in modes.items():
-            path.chmod(mode & ~0o222)
-    try:
-        yield
-    finally:
-        if os.geteuid() == 0:
-            assert change("-i")
-        for path, mode in modes.items():
-            path.chmod(mode)
-
-
 @pytest.fixture(scope="module")
-def survived(run, chaos_all):
+def survived(run, chaos_all, full, immutable):
     """The study after a locked database, an immutable home, a full one, and a run to the end."""
     place, seen = run.place, {}
     process = place.driver.start()
@@ -238,7 +192,7 @@ def test_little_is_trained_again(run, survived):
     faults = sum(stage in survived for stage in ("immutable", "full", "head"))
     again = len(epochs(run.place)) - len(WIDTHS) * EPOCHS
     # A fault costs each running trial the epochs since its newest checkpoint that was recorded.
-    assert again <= 2 * faults * len(os.sched_getaffinity(0))
+    assert again <= 2 * faults * AT_ONCE
 
 
 def test_a_killed_database_server_loses_nothing(faked_place, postgres, monkeypatch):
