@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from mmsr.errors import UserError
@@ -49,10 +50,12 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     Raises
     ------
-    UserError : the cluster cannot be joined, or Ray on this machine has no folder for its session.
+    UserError : the cluster cannot be joined, `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no
+        folder for the session of Ray on this machine.
     OSError : Ray on this machine did not start.
     """
     prepare_environment()
+    local_ray.check_token_file()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
@@ -82,7 +85,7 @@ def _join(address: str) -> None:
             "~/.ray/auth_token, or RAY_AUTH_TOKEN_PATH=FILE"
         ) from None
     except Exception as error:  # some of Ray's errors have no type of their own
-        first = str(error).strip().partition("\n")[0]
+        first = shorten(str(error).strip().partition("\n")[0], 120)
         raise UserError(f"Ray at {address!r} cannot be joined: {first}") from None
 
 

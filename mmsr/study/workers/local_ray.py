@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import shorten
 
 from mmsr.errors import UserError
 from mmsr.inner_names import ON_LOOPBACK, read_token_again, starting_ray
@@ -82,6 +83,27 @@ def start(cpus: int) -> None:
                     raise
                 if last or took > _AGAIN_SECONDS:
                     raise OSError(_told(error, took, folder)) from None
+
+
+def check_token_file() -> None:
+    """Refuse a `$RAY_AUTH_TOKEN_PATH` with which Ray could only fail.
+
+    Raises
+    ------
+    UserError : the file cannot be read, or is empty.
+    """
+    if os.environ.get("RAY_AUTH_TOKEN") or not (name := os.environ.get("RAY_AUTH_TOKEN_PATH")):
+        return
+    try:
+        if Path(name).expanduser().read_bytes().strip():
+            return
+        problem = "it is empty"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise UserError(
+        f"RAY_AUTH_TOKEN_PATH {name!r} holds no token ({problem}): name the file with Ray's token, "
+        "or unset it"
+    )
 
 
 def forget_token() -> None:
@@ -162,7 +184,7 @@ def _end(started: Iterable[subprocess.Popen[bytes]]) -> None:
 
 
 def _told(error: Exception, took: float, folder: Path) -> str:
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    first = shorten(str(error).strip().partition("\n")[0], 120) or type(error).__name__
     return (
         f"Ray did not start on this machine in {took:.0f} s: {first} (load "
         f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores): end other work or wait, and see the "

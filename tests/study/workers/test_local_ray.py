@@ -15,6 +15,7 @@ import pytest
 
 from mmsr.errors import UserError
 from mmsr.study.workers import local_ray
+from mmsr.study.workers.cluster import ray_cluster
 
 TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -140,6 +141,21 @@ def test_the_users_own_token_is_kept(unset, monkeypatch, name):
     assert os.environ[name] == "mine"
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, os.strerror(errno.ENOENT)), ("", "it is empty"), (" \n", "it is empty")],
+)
+def test_a_token_file_without_a_token_is_refused(unset, monkeypatch, tmp_path, content, problem):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+    with pytest.raises(UserError, match=f"{file}.* holds no token .{problem}.*or unset it"):
+        local_ray.check_token_file()
+    file.write_text("secret\n")
+    local_ray.check_token_file()
+
+
 @pytest.fixture
 def failing(short, unset, monkeypatch):
     """Starts Ray with servers that are these shell scripts; returns the error and all processes."""
@@ -212,6 +228,32 @@ def test_a_late_failure_is_not_tried_again(failing, monkeypatch):
     monkeypatch.setattr(local_ray, "_AGAIN_SECONDS", 0.0)
     _, attempts = failing(gcs_server="exec sleep 1000")
     assert len(attempts) == 1
+
+
+def test_a_cluster_that_wants_a_token_says_how_to_give_it(unset, monkeypatch):
+    from ray.exceptions import AuthenticationError
+
+    def init(**_):
+        raise AuthenticationError("RPC error: InvalidAuthToken")
+
+    monkeypatch.setattr("ray.init", init)
+    with (
+        pytest.raises(UserError, match="wants its token: export RAY_AUTH_MODE"),
+        ray_cluster("10.0.0.7:6379"),
+    ):
+        pytest.fail("joined")
+
+
+def test_a_long_reason_is_shortened(short, unset, monkeypatch):
+    def init(**_):
+        raise RuntimeError("x " * 5000 + "\nand more")
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with pytest.raises(OSError, match="Ray did not start") as failed:
+        local_ray.start(1)
+    assert len(str(failed.value)) < 300
+    assert "\n" not in str(failed.value)
 
 
 def test_an_interrupted_start_leaves_nothing(short, unset, monkeypatch):
