@@ -27,7 +27,7 @@ import pytest
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 EPOCHS = 3
 WIDTHS = list(range(20, 36))
@@ -89,7 +89,7 @@ def wait_for_epochs(place, more, process):
 def end_of(process):
     """Wait until the driver and all that it started have ended."""
     children = psutil.Process(process.pid).children(recursive=True)
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     _, left = psutil.wait_procs(children, timeout=30)
     for child in left:
         child.kill()
