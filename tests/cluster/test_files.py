@@ -189,7 +189,7 @@ def admitted(policy, port, labels, namespace="ours"):
 
 
 NAMESPACE = "kubernetes.io/metadata.name"
-OPERATOR = {"app.kubernetes.io/name": "kuberay-operator"}
+OPERATOR = {"app.kubernetes.io/component": "kuberay-operator"}
 
 
 def test_the_policy_is_about_all_pods_of_the_cluster(job, policy):

@@ -71,6 +71,20 @@ def run(faked_place, small_disk):
     return SimpleNamespace(place=place, home=home, mounted=mounted)
 
 
+@pytest.fixture(scope="module")
+def start():
+    """Starts the driver of a place; none outlives the tests."""
+    started = []
+
+    def begin(place, *arguments):
+        started.append(place.driver.start(*arguments))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+
+
 def epochs(place):
     """Width and epoch of every epoch trained, in order."""
     lines = place.log.read_text().splitlines() if place.log.exists() else []
@@ -109,10 +123,10 @@ def locked(database):
 
 
 @pytest.fixture(scope="module")
-def survived(run, chaos_all, full, immutable):
+def survived(run, start, chaos_all, full, immutable):
     """The study after a locked database, an immutable home, a full one, and a run to the end."""
     place, seen = run.place, {}
-    process = place.driver.start()
+    process = start(place)
     wait_for_epochs(place, 3, process)
     with locked(run.home / "optuna.db"):
         time.sleep(60 if chaos_all else 5)
@@ -121,16 +135,16 @@ def survived(run, chaos_all, full, immutable):
     with immutable(run.home):
         seen["immutable"] = end_of(process)
     if run.mounted:
-        process = place.driver.start()
+        process = start(place)
         wait_for_epochs(place, 3, process)
         with full(run.home):
             seen["full"] = end_of(process)
     if chaos_all:
-        process = place.driver.start()
+        process = start(place)
         wait_for_epochs(place, 3, process)
         kill_the_head(process)
         seen["head"] = end_of(process)
-    seen["end"] = end_of(place.driver.start())
+    seen["end"] = end_of(start(place))
     return seen
 
 
@@ -195,9 +209,9 @@ def test_little_is_trained_again(run, survived):
     assert again <= 2 * faults * AT_ONCE
 
 
-def test_a_killed_database_server_loses_nothing(faked_place, postgres, monkeypatch):
+def test_a_killed_database_server_loses_nothing(faked_place, start, postgres, monkeypatch):
     place = faked_place("places", STUDY, FAKE_EPOCH_SECONDS="0.3")
-    process = place.driver.start("--storage", postgres.url)
+    process = start(place, "--storage", postgres.url)
     wait_for_epochs(place, 4, process)
     postgres.kill()
     time.sleep(1)
@@ -214,8 +228,19 @@ def test_a_killed_database_server_loses_nothing(faked_place, postgres, monkeypat
     assert sorted(row.config.model.width for row in found) == WIDTHS
 
 
+def wait_for_server(port):
+    """Wait until something listens there."""
+    deadline = time.monotonic() + 240
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
 def test_a_tracking_server_that_never_comes_back(
-    faked_place, tracked_runs, chaos_all, tmp_path, monkeypatch
+    faked_place, start, tracked_runs, chaos_all, tmp_path
 ):
     if not chaos_all:
         pytest.skip("takes a minute: --chaos-all runs it")
@@ -232,11 +257,9 @@ def test_a_tracking_server_that_never_comes_back(
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
-            time.sleep(0.5)
+        wait_for_server(port)
         place = faked_place("places", STUDY, FAKE_EPOCH_SECONDS="0.3")
-        process = place.driver.start("--tracking-uri", uri)
+        process = start(place, "--tracking-uri", uri)
         wait_for_epochs(place, 4, process)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
