@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -30,8 +29,6 @@ READ_OF_A_STUDY = frozenset(
 TABLE_OF_STUDIES = "studies"
 """Optuna's table that tells whether a database is a storage; opening one makes it."""
 ROLLED_BACK = "another process wrote to the same study, and the database undid what was written"
-ON_LOOPBACK: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
-"""The address at which a local Ray listens; `ray.init` documents no argument for it."""
 
 
 # Optuna
@@ -165,14 +162,23 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
         yield started
 
 
+def place_of_ray(folder: Path) -> dict[str, Any]:
+    """Arguments of `ray.init` for a Ray on loopback that keeps its sessions in `folder`.
+
+    It has no public ones for either but environment variables, which would stay.
+    """
+    return {"_node_ip_address": "127.0.0.1", "_temp_dir": str(folder)}
+
+
 def read_token_again() -> None:
     """Let Ray read its token and whether it needs one from the environment; it does so only once.
 
     Must not be called while Ray runs.
     """
-    raylet: Any = import_module("ray._raylet")
-    raylet.Config.initialize("")
-    raylet.AuthenticationTokenLoader.instance().reset_cache()
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def free_resources() -> Mapping[str, Mapping[str, float]]:

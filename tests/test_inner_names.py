@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
@@ -207,10 +208,12 @@ def test_ray_state_cluster_config_and_its_node_groups():
     assert dict(group.resources) == {"CPU": 8}
 
 
-def test_ray_init_node_ip_address():
+def test_ray_init_node_ip_address_and_temp_dir():
     import ray
 
-    assert all(name in inspect.getsource(ray.init) for name in inner_names.ON_LOOPBACK)
+    arguments = inner_names.place_of_ray(Path("/tmp/place"))
+    assert arguments["_temp_dir"] == "/tmp/place"
+    assert all(f'kwargs.pop("{name}"' in inspect.getsource(ray.init) for name in arguments)
 
 
 def test_tune_controller_checkpoint_manager_sync_every_n_trial_checkpoints():

@@ -22,7 +22,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from mmsr.errors import UserError
-from mmsr.inner_names import ON_LOOPBACK, read_token_again, starting_ray
+from mmsr.inner_names import place_of_ray, read_token_again, starting_ray
 
 _OBJECT_STORE_BYTES = 100_000_000
 """Trials pass no data through Ray: data sets are memory-mapped."""
@@ -69,8 +69,7 @@ def start(cpus: int) -> None:
                     object_store_memory=_OBJECT_STORE_BYTES,
                     logging_level=logging.ERROR,
                     log_to_driver=False,
-                    _temp_dir=str(folder),
-                    **ON_LOOPBACK,
+                    **place_of_ray(folder),
                 )
                 return
             except BaseException as error:
