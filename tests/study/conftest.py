@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -41,20 +40,22 @@ class PostgresServer:
         self._run("initdb", "-D", str(self._data), "-U", "mmsr", "-A", "trust")
 
     def start(self) -> None:
-        """Start it; after it was killed, as soon as the last of its processes is gone."""
-        command = ("-D", str(self._data), "-w", "-l", str(self._folder / "log"))
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                return self._run("pg_ctl", *command, "-o", self._options, "start")
-            except subprocess.CalledProcessError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
+        """Start it, for the first time or after it was killed."""
+        log = self._folder / "log"
+        command = ("pg_ctl", "-D", str(self._data), "-w", "-t", "300", "-l", str(log))
+        try:
+            self._run(*command, "-o", self._options, "start")
+        except subprocess.CalledProcessError:
+            pytest.fail(log.read_text()[-2000:])
 
     def kill(self) -> None:
-        """End it without warning."""
-        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        """End all of it without warning, as when its machine goes down."""
+        server = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=60)
 
     def stop(self) -> None:
         """Stop it."""

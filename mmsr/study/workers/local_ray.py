@@ -26,10 +26,10 @@ from mmsr.inner_names import place_of_ray, read_token_again, starting_ray
 
 _OBJECT_STORE_BYTES = 100_000_000
 """Trials pass no data through Ray: data sets are memory-mapped."""
-_START_SECONDS = 120.0
+_START_SECONDS = 150.0
 """Ray needs 5 seconds to start, and on a busy machine a minute."""
-_AGAIN_SECONDS = 60.0
-"""A start that failed sooner is tried once more, within the same time."""
+_ATTEMPTS = 3
+"""Within that time: Ray's node ends itself where its helpers need more than 15 seconds to start."""
 _END_SECONDS = 5.0
 _LONGEST_SOCKET = (104 if sys.platform == "darwin" else 108) - 1
 """Bytes in the path of a Unix socket."""
@@ -40,6 +40,8 @@ _PROBE_BYTES = 2**20
 
 _made: dict[str, str] = {}
 """What this process has added to its environment, so that its Ray needs a token."""
+_running: list[subprocess.Popen[bytes]] = []
+"""The processes of the Ray that this process has started last."""
 
 
 def start(cpus: int) -> None:
@@ -59,7 +61,7 @@ def start(cpus: int) -> None:
     folder = session_folder()
     _make_token()
     begun = time.monotonic()
-    for last in (False, True):
+    for attempt in range(1, _ATTEMPTS + 1):
         with starting_ray(begun + _START_SECONDS - time.monotonic()) as started:
             try:
                 ray.init(
@@ -71,6 +73,7 @@ def start(cpus: int) -> None:
                     log_to_driver=False,
                     **place_of_ray(folder),
                 )
+                _running[:] = started
                 return
             except BaseException as error:
                 try:
@@ -80,8 +83,13 @@ def start(cpus: int) -> None:
                 took = time.monotonic() - begun
                 if not isinstance(error, Exception):
                     raise
-                if last or took > _AGAIN_SECONDS:
+                if attempt == _ATTEMPTS or took > 0.75 * _START_SECONDS:
                     raise OSError(_told(error, took, folder)) from None
+
+
+def end() -> None:
+    """Kill this process's Ray at once, before the process ends without its cooperation."""
+    _end(_running)
 
 
 def check_token_file() -> None:
@@ -173,7 +181,7 @@ def _make_token() -> None:
 
 
 def _end(started: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Kill the processes of a failed start, and those that they have started."""
+    """Kill processes of Ray, and those that they have started."""
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
