@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -27,8 +28,6 @@ class PostgresServer:
         # The server refuses to run as root.
         self._user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._user:
-            for part in (folder, *folder.parents[:3]):
-                part.chmod(0o755)
             shutil.chown(folder, "postgres")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -69,20 +68,20 @@ class PostgresServer:
 
 
 @pytest.fixture
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """A running PostgreSQL server."""
     pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         pytest.skip("PostgreSQL's server is not installed")
-    folder = tmp_path_factory.mktemp("server") / "pg"
-    folder.mkdir()
-    server = PostgresServer(folder, programs[-1].parent)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    # Not among pytest's own folders, which no other user can enter.
+    with TemporaryDirectory(prefix="mmsr-pg-") as folder:
+        server = PostgresServer(Path(folder), programs[-1].parent)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
