@@ -93,7 +93,7 @@ def epochs(place):
 
 def wait_for_epochs(place, more, process):
     """Wait until so many more epochs were trained."""
-    wanted, deadline = len(epochs(place)) + more, time.monotonic() + 240
+    wanted, deadline = len(epochs(place)) + more, time.monotonic() + 600
     while len(epochs(place)) < wanted:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
