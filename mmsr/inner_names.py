@@ -7,9 +7,11 @@ public interface is used.
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -27,8 +29,6 @@ READ_OF_A_STUDY = frozenset(
 TABLE_OF_STUDIES = "studies"
 """Optuna's table that tells whether a database is a storage; opening one makes it."""
 ROLLED_BACK = "another process wrote to the same study, and the database undid what was written"
-ON_LOOPBACK: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
-"""Keeps a local Ray from listening on all addresses; `ray.init` documents no argument for it."""
 
 
 # Optuna
@@ -108,18 +108,77 @@ def one_transaction(database: RDBStorage) -> Iterator[None]:
 
 
 @contextmanager
-def processes_in_own_group() -> Iterator[None]:
-    """Start Ray's processes outside this process's group; `ray.init` has no such option.
+def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Let `ray.init` start Ray on this machine as its own options cannot.
 
-    A signal to the group (`kill -TERM -PID`, systemd, a batch system) would end Ray before the
-    study could stop in good order: the study would wait for it in vain and fail. Ray's processes
-    still end with this one, however it ends.
+    - On loopback alone. Ray listens on all addresses, unless its node has exactly the address
+      127.0.0.1, for which `ray.init` puts this machine's outer address.
+    - Outside this process's group. A signal to the group (`kill -TERM -PID`, systemd, a batch
+      system) would end Ray before the study could stop in good order: the study would wait for it
+      in vain and fail. Ray's processes still end with this one, however it ends.
+    - With patience. Ray gives its node 30 seconds, which a busy machine may exceed.
+
+    Parameters
+    ----------
+    seconds : how long Ray may take.
+
+    Yields
+    ------
+    The processes that were started so far; whoever's start fails must end them.
+
+    Raises
+    ------
+    OSError : Ray took longer, or one of its servers has ended; out of `ray.init`.
     """
     from ray._private import services
 
-    plain = services.ConsolePopen
-    with patch.object(services, "ConsolePopen", partial(plain, process_group=0)):
-        yield
+    started: list[subprocess.Popen[bytes]] = []
+    deadline = time.monotonic() + seconds
+    start: Any = services.ConsolePopen
+    node_of: Any = services.get_node
+
+    def start_in_own_group(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args, **options, process_group=0))
+        return started[-1]
+
+    def wait_for_node(*args: Any) -> Any:
+        while True:
+            try:
+                return node_of(*args)
+            except RuntimeError:  # not registered yet
+                for process in started:
+                    name = Path(process.args[0]).name  # type: ignore[index, arg-type]
+                    if name in ("gcs_server", "raylet") and process.poll() is not None:
+                        raise OSError(f"its {name} has ended") from None
+                if time.monotonic() > deadline:
+                    raise OSError(f"it did not answer within {seconds:.0f} seconds") from None
+                time.sleep(0.1)
+
+    with (
+        patch.object(services, "resolve_ip_for_localhost", lambda host: host),
+        patch.object(services, "ConsolePopen", start_in_own_group),
+        patch.object(services, "get_node", wait_for_node),
+    ):
+        yield started
+
+
+def place_of_ray(folder: Path) -> dict[str, Any]:
+    """Arguments of `ray.init` for a Ray on loopback that keeps its sessions in `folder`.
+
+    It has no public ones for either but environment variables, which would stay.
+    """
+    return {"_node_ip_address": "127.0.0.1", "_temp_dir": str(folder)}
+
+
+def read_token_again() -> None:
+    """Let Ray read its token and whether it needs one from the environment; it does so only once.
+
+    Must not be called while Ray runs.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def free_resources() -> Mapping[str, Mapping[str, float]]:

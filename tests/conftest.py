@@ -33,6 +33,11 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 N_USERS, N_ITEMS = 60, 40
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--chaos-all`: all faults of the chaos tests, at full length."""
+    parser.addoption("--chaos-all", action="store_true", help="run all chaos tests, at full length")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty `$MMSR_HOME`."""

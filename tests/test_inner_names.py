@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
@@ -156,15 +157,39 @@ def test_a_view_of_a_study_refuses_what_would_show_hidden_trials(study):
     assert view.direction == study.direction
 
 
-def test_ray_services_console_popen():
-    from ray._private import services
+def test_ray_services_console_popen_get_node_and_resolve_ip_for_localhost(monkeypatch):
+    from ray._private import node, services, worker
 
-    plain = services.ConsolePopen
-    with inner_names.processes_in_own_group():
-        assert services.ConsolePopen.keywords == {"process_group": 0}
-        assert services.ConsolePopen.func is plain
-    assert services.ConsolePopen is plain
+    registered = iter([RuntimeError, RuntimeError, {"state": "ALIVE"}])
+
+    def get_node(*_):
+        if (found := next(registered)) is RuntimeError:
+            raise RuntimeError
+        return found
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    plain = (services.ConsolePopen, services.get_node, services.resolve_ip_for_localhost)
+    with inner_names.starting_ray(60) as started:
+        process = services.ConsolePopen(["true"])
+        assert started == [process]
+        assert process.wait() == 0
+        assert services.get_node("address", "node") == {"state": "ALIVE"}
+        assert services.resolve_ip_for_localhost("127.0.0.1") == "127.0.0.1"
+    assert (services.ConsolePopen, services.get_node, services.resolve_ip_for_localhost) == plain
     assert "ConsolePopen(" in inspect.getsource(services.start_ray_process)
+    assert "ray._private.services.get_node(" in inspect.getsource(node.Node.__init__)
+    assert "services.resolve_ip_for_localhost(_node_ip" in inspect.getsource(worker.init)
+
+
+def test_ray_authentication_token_loader_and_config(monkeypatch):
+    from ray._raylet import AuthenticationMode, get_authentication_mode
+
+    with monkeypatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "secret")
+        inner_names.read_token_again()
+        assert get_authentication_mode() == AuthenticationMode.TOKEN
+    inner_names.read_token_again()
 
 
 def test_ray_state_available_resources_per_node(monkeypatch):
@@ -183,10 +208,12 @@ def test_ray_state_cluster_config_and_its_node_groups():
     assert dict(group.resources) == {"CPU": 8}
 
 
-def test_ray_init_node_ip_address():
+def test_ray_init_node_ip_address_and_temp_dir():
     import ray
 
-    assert all(name in inspect.getsource(ray.init) for name in inner_names.ON_LOOPBACK)
+    arguments = inner_names.place_of_ray(Path("/tmp/place"))
+    assert arguments["_temp_dir"] == "/tmp/place"
+    assert all(f'kwargs.pop("{name}"' in inspect.getsource(ray.init) for name in arguments)
 
 
 def test_tune_controller_checkpoint_manager_sync_every_n_trial_checkpoints():

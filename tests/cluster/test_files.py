@@ -18,7 +18,24 @@ CLUSTERS = ("cluster.yaml", "gcp.yaml", "onprem.yaml")
 
 
 def read(name):
-    return yaml.safe_load((ROOT / "cluster" / name).read_text())
+    (found,) = read_all(name)
+    return found
+
+
+def read_all(name):
+    return list(yaml.safe_load_all((ROOT / "cluster" / name).read_text()))
+
+
+@pytest.fixture(scope="module")
+def job():
+    """The study on Kubernetes."""
+    return read_all("kuberay.yaml")[0]
+
+
+@pytest.fixture(scope="module")
+def policy():
+    """Who may reach the pods of that study."""
+    return read_all("kuberay.yaml")[1]
 
 
 def prepared(name):
@@ -82,7 +99,7 @@ def test_gpu_workers_are_cheap_ones_that_come_and_go(name):
     assert "spot" not in str(head["node_config"]).lower()
 
 
-def test_images_have_the_pinned_ray():
+def test_images_have_the_pinned_ray(job):
     pinned = re.search(r"^ray==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
     images = [read(name)["docker"]["image"] for name in ("cluster.yaml", "gcp.yaml")]
     dockerfile = (ROOT / "cluster" / "Dockerfile").read_text()
@@ -90,7 +107,7 @@ def test_images_have_the_pinned_ray():
     assert images
     for image in images:
         assert image.startswith(f"rayproject/ray:{pinned}-")
-    assert read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"] == pinned
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == pinned
 
 
 def test_the_dockerfile_copies_what_is_there():
@@ -112,6 +129,7 @@ KUBERAY = {
         "ttlSecondsAfterFinished": int,
         "rayClusterSpec": {
             "rayVersion": str,
+            "authOptions": {"mode": str},
             "enableInTreeAutoscaling": bool,
             "autoscalerOptions": {"idleTimeoutSeconds": int, "upscalingMode": str},
             "headGroupSpec": {"serviceType": str, "rayStartParams": dict, "template": dict},
@@ -135,11 +153,11 @@ def check(tree, shape, where=""):
         assert type(tree) is shape, where
 
 
-def test_kuberay_has_the_keys_of_a_job_and_no_others():
-    job = read("kuberay.yaml")
+def test_kuberay_has_the_keys_of_a_job_and_no_others(job):
     check(job, KUBERAY)
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     spec = job["spec"]["rayClusterSpec"]
+    assert spec["authOptions"]["mode"] == "token"
     assert spec["autoscalerOptions"]["upscalingMode"] in ("Default", "Aggressive", "Conservative")
     for group in spec["workerGroupSpecs"]:
         assert set(group) == {
@@ -154,6 +172,47 @@ def test_kuberay_has_the_keys_of_a_job_and_no_others():
             for setting in container["env"]:
                 assert isinstance(setting.get("value", ""), str)
             assert container["resources"]["requests"] == container["resources"]["limits"]
+
+
+def admitted(policy, port, labels, namespace="ours"):
+    """Whether the policy lets a pod with these labels reach a port; "ours" is its own namespace."""
+    for rule in policy["spec"]["ingress"]:
+        ports = {allowed["port"] for allowed in rule.get("ports", [])}
+        for peer in rule["from"]:
+            assert set(peer) <= {"podSelector", "namespaceSelector"}
+            homes = peer.get("namespaceSelector", {"matchLabels": {NAMESPACE: "ours"}})
+            here = homes["matchLabels"] == {NAMESPACE: namespace}
+            chosen = peer["podSelector"]["matchLabels"].items() <= labels.items()
+            if here and chosen and (not ports or port in ports):
+                return True
+    return False
+
+
+NAMESPACE = "kubernetes.io/metadata.name"
+OPERATOR = {"app.kubernetes.io/component": "kuberay-operator"}
+
+
+def test_the_policy_is_about_all_pods_of_the_cluster(job, policy):
+    assert (policy["apiVersion"], policy["kind"]) == ("networking.k8s.io/v1", "NetworkPolicy")
+    assert set(policy["spec"]) == {"podSelector", "policyTypes", "ingress"}
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    labels = policy["spec"]["podSelector"]["matchLabels"]
+    spec = job["spec"]["rayClusterSpec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        assert labels.items() <= group["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("port", [6379, 8265, 10001, 34567])
+def test_the_cluster_is_reached_by_its_own_pods_and_its_dashboard_by_two_more(job, policy, port):
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["metadata"]["labels"]
+    assert admitted(policy, port, head)
+    submitter = {"job-name": job["metadata"]["name"]}
+    assert admitted(policy, port, submitter) == (port == 8265)
+    assert admitted(policy, port, OPERATOR, "OPERATOR_NAMESPACE") == (port == 8265)
+    for strange in ({}, {"app": "notebook"}, {"job-name": "other"}, OPERATOR):
+        assert not admitted(policy, port, strange)
+    assert not admitted(policy, port, head, "theirs")
+    assert not admitted(policy, port, submitter, "theirs")
 
 
 @pytest.fixture
@@ -185,6 +244,7 @@ def test_every_shell_of_a_node_has_the_settings(node):
     assert f"MMSR_STORAGE={url}" in told
     assert f"PYTHONPATH={ROOT}" in told
     assert "RAY_ADDRESS=auto" in told
+    assert "RAY_AUTH_MODE=token" in told
 
 
 def test_setting_up_again_takes_the_new_settings_and_adds_nothing(node, tmp_path):

@@ -66,8 +66,9 @@ def find_site(
     recorder = Url.parse(tracking or default_uri(), "tracking URI")
     check_database(there, "storage")
     away = check_tracking(recorder)
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is None:
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        address = None
         check_this_machine(resources)
     else:
         check_address(address)

@@ -10,21 +10,19 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from mmsr.errors import UserError
-from mmsr.inner_names import ON_LOOPBACK, free_resources, node_groups, processes_in_own_group
+from mmsr.inner_names import free_resources, node_groups
+from mmsr.study.workers import local_ray
 from mmsr.study.workers.resources import Node, Resources
 from mmsr.urls import hidden_word
 
 _REACH_SECONDS = 5.0
-_OBJECT_STORE_BYTES = 100_000_000
-"""Trials pass no data through Ray: data sets are memory-mapped."""
 _NODES_SECONDS = 5.0
 _MANY_NODES = 1000
 """Used in place of no limit, which an autoscaler writes as -1."""
-_STARTS = 3
-"""Attempts to start Ray: it allows itself 30 seconds, which a busy machine may exceed."""
 
 
 def prepare_environment() -> None:
@@ -53,19 +51,20 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     Raises
     ------
-    UserError : there is no cluster at the address, or Ray cannot be started.
+    UserError : the cluster cannot be joined, `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no
+        folder for the session of Ray on this machine.
+    OSError : Ray on this machine did not start.
     """
     prepare_environment()
+    local_ray.check_token_file()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
 
-        try:
-            _connect(address)
-        except Exception as error:  # some of Ray's errors have no type of their own
-            where = f"at {address!r} " if address else ""
-            first = str(error).strip().partition("\n")[0]
-            raise UserError(f"Ray {where}cannot be started or joined: {first}") from None
+        if address is None:
+            local_ray.start(cores())
+        else:
+            _join(address)
     for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -74,29 +73,21 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
+def _join(address: str) -> None:
     import ray
+    from ray.exceptions import AuthenticationError
 
-    quietly: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address is not None:
-        ray.init(address=address, **quietly)
-        return
-    for attempt in range(1, _STARTS + 1):
-        try:
-            with processes_in_own_group():
-                ray.init(
-                    address="local",
-                    num_cpus=cores(),
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    **ON_LOOPBACK,
-                    **quietly,
-                )
-            return
-        except Exception as error:
-            if attempt == _STARTS or "timed out during startup" not in str(error):
-                raise
-            ray.shutdown()
+    local_ray.forget_token()
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except AuthenticationError:
+        raise UserError(
+            f"Ray at {address!r} wants its token: export RAY_AUTH_MODE=token, with the token in "
+            "~/.ray/auth_token, or RAY_AUTH_TOKEN_PATH=FILE"
+        ) from None
+    except Exception as error:  # some of Ray's errors have no type of their own
+        first = shorten(str(error).strip().partition("\n")[0], 120)
+        raise UserError(f"Ray at {address!r} cannot be joined: {first}") from None
 
 
 def cores() -> int:
@@ -217,7 +208,7 @@ def check_address(address: str) -> None:
     ------
     UserError : it is not an address, or nothing answers there.
     """
-    if address in ("auto", "local"):
+    if address == "auto":
         return
     shown = hidden_word(address)
     host, colon, port = address.removeprefix("ray://").rpartition(":")

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mmsr.study.workers import local_ray
+
 _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 15.0
 """Without an answer for this long, the head is dead; a busy one still accepts connections."""
@@ -60,6 +62,7 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
     sys.stderr.write(f"error: {what}; once it is back, the same command resumes the study\n")
     sys.stderr.flush()
     sys.stdout.flush()
+    local_ray.end()
     os._exit(code)
 
 

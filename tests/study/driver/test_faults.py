@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import time
 from collections import Counter
+from pathlib import Path
+from socket import AF_UNIX
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from mmsr.inner_names import read_token_again
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 
@@ -51,7 +55,7 @@ def epochs_logged(place):
 
 def wait_for_finished(place, count, process):
     """Wait until so many trials have logged their last epoch."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while sum(epoch == EPOCHS for _, epoch in epochs_logged(place)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -70,11 +74,54 @@ def end_with_children(process, number):
     return out, err
 
 
+def seen_from_outside(process):
+    """Where a running driver and all that it started listen, and what strangers get of its Ray."""
+    driver = psutil.Process(process.pid)
+    connections = [
+        (member.name(), connection)
+        for member in (driver, *driver.children(recursive=True))
+        for connection in member.net_connections(kind="all")
+    ]
+    listening = {
+        (name, connection.laddr)
+        for name, connection in connections
+        if connection.status == psutil.CONN_LISTEN
+    }
+    (port,) = (address.port for name, address in listening if name == "gcs_server")
+    paths = {connection.laddr for _, connection in connections if connection.family == AF_UNIX}
+    return SimpleNamespace(
+        addresses={(name, address.ip) for name, address in listening},
+        answers=[ask_the_head(port, token) for token in (None, "0" * 64)],
+        sockets=[Path(path) for path in paths if path.endswith(("/raylet", "/plasma_store"))],
+    )
+
+
+def ask_the_head(port, token):
+    """What Ray's head says to a program that has no token, or another one."""
+    from ray._raylet import GcsClient
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+            patch.delenv(name, raising=False)
+        if token is not None:
+            patch.setenv("RAY_AUTH_MODE", "token")
+            patch.setenv("RAY_AUTH_TOKEN", token)
+        read_token_again()
+        try:
+            return GcsClient(address=f"127.0.0.1:{port}").internal_kv_keys(b"", None)
+        except Exception as error:
+            return str(error)
+        finally:
+            patch.undo()
+            read_token_again()
+
+
 @pytest.fixture(scope="module")
 def survived(place):
     """The study after SIGKILL, then Ctrl-C, then a run to the end."""
     process = place.driver.start()
     wait_for_finished(place, 2, process)
+    outside = seen_from_outside(process)
     end_with_children(process, signal.SIGKILL)
     after_kill = epochs_logged(place)
 
@@ -84,13 +131,34 @@ def survived(place):
     interrupted = SimpleNamespace(code=process.returncode, out=out, err=err)
 
     out, err = place.driver.run()
-    return SimpleNamespace(after_kill=after_kill, interrupted=interrupted, out=out, err=err)
+    return SimpleNamespace(
+        outside=outside, after_kill=after_kill, interrupted=interrupted, out=out, err=err
+    )
 
 
 @pytest.fixture
 def known(place, survived, monkeypatch):
     monkeypatch.setenv("MMSR_HOME", str(place.home))
     return look_up("faults")
+
+
+def test_its_ray_listens_on_loopback_alone(survived):
+    assert {"gcs_server", "raylet"} < {name for name, _ in survived.outside.addresses}
+    for name, ip in survived.outside.addresses:
+        address = ipaddress.ip_address(ip)
+        address = getattr(address, "ipv4_mapped", None) or address
+        assert address.is_loopback, f"{name} listens at {ip}"
+
+
+def test_its_ray_refuses_whoever_has_no_token(survived):
+    for answer in survived.outside.answers:
+        assert "InvalidAuthToken" in answer
+
+
+def test_nobody_else_can_enter_the_folder_of_its_sockets(survived):
+    assert survived.outside.sockets
+    for socket in survived.outside.sockets:
+        assert any(folder.stat().st_mode & 0o077 == 0 for folder in socket.parents), socket
 
 
 def test_ctrl_c_ends_in_good_order(survived):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,8 +69,8 @@ def test_a_claim_ends_with_its_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_driver_leaves_no_claim_on_a_server(postgres: str) -> None:
-    check_one_at_a_time(postgres)
+def test_a_killed_driver_leaves_no_claim_on_a_server(postgres: Any) -> None:
+    check_one_at_a_time(postgres.url)
 
 
 def test_a_second_home_does_not_start_a_study_that_is_being_run(
