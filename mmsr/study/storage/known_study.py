@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mmsr import paths
-from mmsr.data import Dataset
+from mmsr.config import Config
 from mmsr.errors import UserError, unknown
+from mmsr.inner_names import storage_of
 from mmsr.study.storage import database
+from mmsr.study.storage.attributes import INVALID
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
-from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
-from mmsr.study.storage.progress import is_over
-from mmsr.tracking import RunState, Tracker, default_uri
+from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, StudyRecord, study_names
+from mmsr.study.storage.outside import screened
+from mmsr.study.storage.overview import Overview, no_study, overview_of
+from mmsr.study.storage.progress import ending_of
+from mmsr.study.storage.trials import TrialRow, pick_best, rows_of
+from mmsr.tracking import Tracker, default_uri
+from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import normalised, without_password
 from mmsr.tracking.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
+
+    from mmsr.data import Dataset
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
@@ -41,6 +50,47 @@ class KnownStudy:
         """The study's name."""
         return self.folder.name
 
+    @cached_property
+    def overview(self) -> Overview:
+        """How far the study is and how its trials rank, as it is when first asked."""
+        return overview_of(self.storage, self.name, self.definition.objectives)
+
+    def rows(self, numbers: Iterable[int]) -> list[TrialRow]:
+        """Some of its trials, read without the others.
+
+        Parameters
+        ----------
+        numbers : their numbers.
+        """
+        return rows_of(self.study, numbers, self.overview.ids)
+
+    def reason_outside(self, number: int) -> str:
+        """Why a trial of another client does not count, one of `overview.outside`.
+
+        Parameters
+        ----------
+        number : its number.
+        """
+        trial = storage_of(self.study).get_trial(self.overview.ids[number])
+        return str(screened(trial).user_attrs.get(INVALID))
+
+    def best(self, trial: int | None = None) -> tuple[TrialRow, Config]:
+        """The best finished trial by the first objective, or the one with a given number.
+
+        Parameters
+        ----------
+        trial : number of the trial; None takes the best.
+
+        Raises
+        ------
+        UserError : no trial has finished, or not the given one.
+        """
+
+        def row_of(number: int) -> TrialRow:
+            return self.rows([number])[0]
+
+        return pick_best(self.overview.standings, row_of, self.name, trial)
+
     def open_dataset(self) -> Dataset:
         """Open the data set that the study was made with.
 
@@ -48,6 +98,8 @@ class KnownStudy:
         ------
         UserError : the data set of this name has other contents now.
         """
+        from mmsr.data import Dataset
+
         dataset = Dataset.open(self.definition.dataset)
         if dataset.content_hash != self.definition.dataset_hash:
             raise UserError(
@@ -82,6 +134,39 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
     """
     folder = StudyFolder(name)
     record = folder.read_record()
+    url = storage_url(name, record, storage)
+    study = database.load_study(database.open_storage(url), name)
+    definition = database.read_definition(study) if study else None
+    if study is None or definition is None:
+        raise no_study(name, url)
+    if storage is None and record is not None and record.uid != study_uid(study):
+        raise UserError(
+            f"{folder.path} belongs to another study {name!r} than the one that is in "
+            f"{without_password(url)} now: restore that storage, or remove the folder"
+        )
+    return KnownStudy(
+        folder=folder,
+        study=study,
+        definition=definition,
+        storage=url,
+        tracking=normalised(tracking or (record.tracking if record else default_uri())),
+    )
+
+
+def storage_url(name: str, record: StudyRecord | None, storage: str | None = None) -> str:
+    """URL of the storage that an existing study is in.
+
+    Parameters
+    ----------
+    name : name of the study.
+    record : its record; None if it was not run from this `$MMSR_HOME`.
+    storage : the URL that was given. By default it is the record's; or `$MMSR_STORAGE`, if there is
+        no record or it is the same but for the password, which is not stored.
+
+    Raises
+    ------
+    UserError : it is not known where the study is.
+    """
     named = database.named_storage()
     if storage is None and named is not None:
         same = record is not None and record.storage == without_password(normalised(named))
@@ -95,20 +180,7 @@ def look_up(name: str, storage: str | None = None, tracking: str | None = None) 
             f"study {name!r} is in {url}, whose password is not stored: give the whole URL with "
             "--storage"
         )
-    study = database.load_study(database.open_storage(url), name)
-    definition = database.read_definition(study) if study else None
-    if study is None or definition is None:
-        raise UserError(
-            f"there is no study {name!r} in {without_password(url)}: name another --storage, "
-            "or run the study again"
-        )
-    return KnownStudy(
-        folder=folder,
-        study=study,
-        definition=definition,
-        storage=url,
-        tracking=normalised(tracking or (record.tracking if record else default_uri())),
-    )
+    return url
 
 
 def open_journal(
@@ -128,7 +200,7 @@ def open_journal(
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
-    """Close the study's own run: as finished if the study has ended, else as interrupted.
+    """Close the study's own run in the state that the study is in, however this command ended.
 
     Parameters
     ----------
@@ -136,5 +208,5 @@ def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None
     known : the study.
     tags : further tags of the run.
     """
-    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
-    tracker.close_run(STUDY, state, tags or {})
+    state, error = ending_of(known.study)
+    tracker.close_run(STUDY, state, {**({ERROR_TAG: error} if error else {}), **(tags or {})})

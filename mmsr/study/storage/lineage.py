@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from optuna.trial import TrialState
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from mmsr.study.storage.attributes import (
     KEY,
     ORIGIN,
     RETRY_OF,
+    Marked,
     key_of,
     predecessor,
 )
@@ -36,8 +37,10 @@ the trial ends."""
 
 _EPOCH = "epoch "
 
+T = TypeVar("T", bound=Marked)
 
-def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+
+def current(trials: Sequence[T]) -> list[T]:
     """The study's own trials, without those that a successor has replaced.
 
     Parameters
