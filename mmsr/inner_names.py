@@ -28,6 +28,17 @@ READ_OF_A_STUDY = frozenset(
 
 TABLE_OF_STUDIES = "studies"
 """Optuna's table that tells whether a database is a storage; opening one makes it."""
+SCHEMA = "v3.2.0.a"
+"""Version of Optuna's tables, which a storage has in its table `alembic_version`."""
+TABLES: Mapping[str, tuple[str, ...]] = {
+    TABLE_OF_STUDIES: ("study_id", "study_name"),
+    "study_user_attributes": ("study_id", "key", "value_json"),
+    "trials": ("trial_id", "study_id", "number", "state"),
+    "trial_user_attributes": ("trial_id", "key", "value_json"),
+    "trial_values": ("trial_id", "objective", "value", "value_type"),
+    "trial_intermediate_values": ("trial_id", "intermediate_value"),
+}
+"""Columns of its tables in that version; Optuna itself reads trials only whole."""
 ROLLED_BACK = "another process wrote to the same study, and the database undid what was written"
 
 

@@ -15,6 +15,8 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy import inspect as inspect_database
+from sqlalchemy import text
 
 from mmsr import inner_names
 from mmsr.inner_names import READ_OF_A_STUDY
@@ -46,6 +48,19 @@ def test_optunas_table_of_studies(tmp_path):
     assert not database.is_made(url)
     database.open_storage(url)
     assert database.is_made(url)
+
+
+def test_optunas_tables(study, tmp_path):
+    storage = database.open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert storage.get_head_version() == inner_names.SCHEMA
+    assert storage.get_current_version() == inner_names.SCHEMA
+    inspector = inspect_database(storage.engine)
+    for table, columns in inner_names.TABLES.items():
+        assert set(columns) <= {column["name"] for column in inspector.get_columns(table)}
+    with storage.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == (
+            inner_names.SCHEMA
+        )
 
 
 def test_optuna_trial_id(study):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from functools import partial
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmsr import paths
 from mmsr.cli import finalize
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
-from mmsr.errors import UserError
 from mmsr.format import percent, seconds
 
 app = typer.Typer(
@@ -53,7 +54,8 @@ def new(
 @app.command("list")
 def list_() -> None:
     """List the studies that were run from this $MMSR_HOME."""
-    from mmsr.study.storage.folder import HOW_TO_START, find_study, study_names
+    from mmsr.study.storage.folder import HOW_TO_START, study_names
+    from mmsr.study.views.studies import study_lines
 
     console = Console()
     names = study_names()
@@ -65,34 +67,35 @@ def list_() -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
         table.add_column(column, justify="right" if column == "best, %" else "left")
-    for name in names:
-        try:
-            folder, record = find_study(name)
-        except UserError as error:
-            Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
-            continue
-        state, trials, value = _overview(name)
-        state = "running" if folder.is_running() else state
-        table.add_row(name, record.dataset, record.objective, state, trials, value)
+    lines, notes = study_lines(names)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in astuple(line)))
     console.print(table)
+    for note in notes:
+        Console(stderr=True).print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 @app.command()
-def status(name: StudyName, storage: Storage = None) -> None:
-    """Show how far a study has come, and every trial's state."""
+def status(
+    name: StudyName,
+    last: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many of the newest trials.")
+    ] = 100,
+    storage: Storage = None,
+) -> None:
+    """Show how far a study has come, and its trials' states."""
     from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
     from mmsr.study.storage.known_study import look_up, unshipped_of
-    from mmsr.study.storage.progress import progress_of
     from mmsr.study.views.tables import STYLES, state_of, summary
 
     console = Console()
     known = look_up(name, storage)
-    progress = progress_of(known.study)
+    progress, found = known.overview.extent, known.overview.standings
     running = known.folder.is_running()
     state = "running" if running else "finished" if progress.is_over else "stopped"
     console.print(
         f"study {name}: {state}, {progress.over} of {progress.wanted} trials done; "
-        f"{summary(progress.rows, running=running)}"
+        f"{summary(found, running=running)}"
     )
     if progress.used_up is not None:
         console.print(progress.used_up)
@@ -109,7 +112,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")
-    for row in progress.rows:
+    for row in known.rows(one.number for one in found[-last:]):
         shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
@@ -120,6 +123,15 @@ def status(name: StudyName, storage: Storage = None) -> None:
             row.error or "",
         )
     console.print(table)
+    if (left := len(found) - last) > 0:
+        console.print(f"{left} older trials are not shown; --last {len(found)} shows all")
+    for number in known.overview.outside[-last:]:
+        reason = known.reason_outside(number)
+        console.print(
+            f"trial {number} is another client's and does not count: {reason}",
+            soft_wrap=True,
+            markup=False,
+        )
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
         where = f" (in {record.directory})" if record.directory else ""
@@ -157,22 +169,26 @@ def leaderboard(
     storage: Storage = None,
 ) -> None:
     """Show the best trials of a study by its objective, with their settings."""
+    from mmsr.study.results.pareto import pareto_front
     from mmsr.study.storage.known_study import look_up
-    from mmsr.study.storage.trials import ranked, rows
+    from mmsr.study.storage.trials import ranked
     from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front
 
     console = Console(highlight=False)
     known = look_up(name, storage)
-    found = rows(known.study)
-    objective = known.definition.objective
+    found = known.overview.standings
+    objective, objectives = known.definition.objective, known.definition.objectives
     if not ranked(found):
         console.print(f"study {name} has no finished trial yet")
         return
     if known.definition.against:
-        show_front(found, known.definition.objectives, console)
+        finished = sum(one.state == "finished" for one in found)
+        front = known.rows(one.number for one in pareto_front(found, objectives))
+        show_front(front, objectives, console, finished)
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
-    console.print(leaderboard(found, objective, title, top))
-    for row in ranked(found)[:top]:
+    best = known.rows(one.number for one in ranked(found)[:top])
+    console.print(leaderboard(best, objective, title, top))
+    for row in best:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, markup=False, soft_wrap=True)
     if known.folder.knockouts.exists():
@@ -181,17 +197,3 @@ def leaderboard(
 
         if (found_out := read_knockouts(known)) is not None:
             say(found_out, console)
-
-
-def _overview(name: str) -> tuple[str, str, str]:
-    """State, trials and best value of a study; only a reason where its storage cannot be read."""
-    from mmsr.study.storage.known_study import look_up
-    from mmsr.study.storage.progress import progress_of
-
-    try:
-        known = look_up(name)
-    except UserError:
-        return "storage unavailable", "", ""
-    progress = progress_of(known.study)
-    state = "finished" if progress.is_over else "stopped"
-    return state, f"{progress.over} of {progress.wanted}", percent(progress.best)

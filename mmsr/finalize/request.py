@@ -24,8 +24,8 @@ from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.progress import Progress, progress_of
-from mmsr.study.storage.trials import TrialRow, ranked, rows
+from mmsr.study.storage.progress import Extent
+from mmsr.study.storage.trials import TrialRow, ranked
 from mmsr.study.workers.resources import read_resources
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def make_final_plan(
             "its best config with that trainer, and open test by `mmsr.data.held_out.open_test`"
         )
     chosen = _choose(known, top, trials)
-    progress = progress_of(known.study)
+    progress = known.overview.extent
     if not (force or progress.is_over):
         raise UserError(_unfinished(known, progress))
     check_home()
@@ -216,24 +216,25 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen,
 
     There may be fewer than `top` once test is open: older versions opened it for those there were.
     """
-    found = rows(known.study)
-    finished = [row for row in ranked(found) if row.state == "finished" and row.config is not None]
+    found = known.overview.standings
+    finished = [one.number for one in ranked(found) if one.state == "finished"]
     if not finished:
         raise UserError(
             f"study {known.name!r} has no finished trial yet: see `mmsr study status {known.name}`"
         )
     for number in trials:
-        if number not in {row.number for row in finished}:
+        if number not in finished:
             state = next((row.state for row in found if row.number == number), "not there")
             raise UserError(
                 f"--trial {number}: it is {state}; name one that has finished: "
-                f"{', '.join(str(row.number) for row in finished[:10])}"
+                f"{', '.join(map(str, finished[:10]))}"
             )
     chosen: list[Chosen] = []
-    for row in finished:
-        wanted = row.number in trials if trials else len(chosen) < top
-        if wanted and row.config is not None and row.config not in [one.config for one in chosen]:
-            chosen.append(Chosen(row, row.config))
+    for number in finished:
+        if number in trials if trials else len(chosen) < top:
+            (row,) = known.rows([number])
+            if row.config is not None and row.config not in [one.config for one in chosen]:
+                chosen.append(Chosen(row, row.config))
     if not trials and len(chosen) < top and not final_record(known).opened:
         raise UserError(
             f"--top {top}: study {known.name!r} has {plural(len(chosen), 'finished config')}, so "
@@ -242,7 +243,7 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen,
     return tuple(chosen)
 
 
-def _unfinished(known: KnownStudy, progress: Progress) -> str:
+def _unfinished(known: KnownStudy, progress: Extent) -> str:
     """Why a study with trials left to run is not finalized, and what to do."""
     record = known.folder.read_record()
     if known.folder.is_running():

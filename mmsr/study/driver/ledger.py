@@ -16,6 +16,8 @@ Rules
 - A proposal is refused if it is no valid config, equals an earlier one, or is not among the only
   settings to run. It becomes FAIL with the attribute `invalid`, does not count, and another one is
   requested. Once a finite space has no proposal left, the study ends.
+- A trial that another client has enqueued runs if its settings lie within the space, else it is
+  refused in the same way. Trials that others run are passed over (`mmsr.study.storage.outside`).
 - `mmsr.study.workers.failures` lists the kinds of failures: which are retried, and which stop the
   study.
 """
@@ -35,6 +37,7 @@ from mmsr.study.driver.running_trial import RunningTrial
 from mmsr.study.planning.rules import Rules
 from mmsr.study.storage.attributes import CONFIG, KEY, OUTCOME
 from mmsr.study.storage.lineage import current, drop_resumption, note_value, queue_again
+from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.progress import take_back, taken_back
 from mmsr.study.storage.single_writer import together
 from mmsr.study.workers.failures import alike
@@ -110,11 +113,8 @@ class Ledger:
     def reclaim(self) -> int:
         """Queue again the trials that an earlier driver left unfinished; returns their number."""
         back = taken_back(self.study)
-        left = [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state == TrialState.RUNNING or trial.number in back
-        ]
+        running = TrialState.RUNNING
+        left = [t for t in trials_of(self.study) if t.state == running or t.number in back]
         return sum(queue_again(self.study, trial) for trial in left)
 
     def ask(self, runner_id: str) -> Proposal:

@@ -18,9 +18,26 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.remote import AnyPath
 from mmsr.study.planning.rules import Rules
-from mmsr.study.search.space import all_settings, apply, is_finite, propose, stored
-from mmsr.study.storage.attributes import INVALID, ORIGIN, RETRY_OF, config_of, key_of
+from mmsr.study.search.dimensions import under
+from mmsr.study.search.space import (
+    all_settings,
+    apply,
+    is_finite,
+    problem_outside,
+    propose,
+    stored,
+)
+from mmsr.study.storage.attributes import (
+    INVALID,
+    ORIGIN,
+    OUTSIDE,
+    RETRY_OF,
+    config_of,
+    is_ours,
+    key_of,
+)
 from mmsr.study.storage.lineage import newest_checkpoint
+from mmsr.study.storage.outside import given_values
 from mmsr.study.workers.messages import Proposal
 
 REPEATS = 10
@@ -67,9 +84,8 @@ class Proposals:
             if attempt >= waiting and (self._rules.systematic or repeats >= REPEATS):
                 self._queue_unseen()
             trial = self._study.ask()
-            settings = propose(trial, self._rules.space, self._rules.base)
             try:
-                proposal = self._proposal(trial, settings)
+                proposal = self._proposal(trial, self._settings_of(trial))
             except UserError as error:
                 problem = str(error)
             else:
@@ -86,6 +102,30 @@ class Proposals:
             f"space: {_MOST_INVALID} proposals in a row were no new valid config ({problem}): "
             "widen or correct the space"
         )
+
+    def _settings_of(self, trial: optuna.Trial) -> dict[str, Any]:
+        """The settings of a trial: those that it was enqueued with, else those that are proposed.
+
+        Raises
+        ------
+        UserError : another client has enqueued the trial with settings that cannot be run.
+        """
+        space, base = self._rules.space, self._rules.base
+        stored_trial = self._study.get_trials(deepcopy=False)[trial.number]
+        given = {} if is_ours(stored_trial) else given_values(stored_trial)
+        if not given:
+            return propose(trial, space, base)
+        trial.set_user_attr(ORIGIN, OUTSIDE)
+        if (problem := problem_outside(space, given)) is not None:
+            raise UserError(problem)
+        try:
+            settings = propose(trial, space, base)
+        except ValueError as error:  # Optuna's, of a trial added with distributions of its own
+            raise UserError(f"it has other distributions than the space: {error}") from None
+        for key in given:
+            if key not in settings:
+                raise UserError(f"{key} exists only{under(space[key].when)}")
+        return settings
 
     def _queue_unseen(self) -> None:
         """Enqueue the next setting of a finite space that makes a valid config not seen yet."""

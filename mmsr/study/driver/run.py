@@ -25,10 +25,12 @@ from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
 from mmsr.study.storage.driver_lock import claimed
 from mmsr.study.storage.known_study import SHIP_SECONDS, open_journal, ship
+from mmsr.study.storage.outside import screened
 from mmsr.study.storage.progress import (
     Progress,
     add_missing,
     progress_of,
+    set_ending,
     set_exhausted,
     set_target,
     take_back,
@@ -70,7 +72,7 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
         claimed(plan.storage, plan.name),
         stop_requests(console.print) as stop,
     ):
-        storage = SingleWriterStorage(database.open_storage(plan.storage))
+        storage = SingleWriterStorage(database.open_storage(plan.storage), screened)
         found = find_existing(plan, storage, retried or ())
         console.print(found.greeting(plan), soft_wrap=True)
         if found.nothing_to_do is not None:
@@ -178,7 +180,9 @@ class Driver:
             meter.close()
             after = self._progress()
             tags = front_tags(after.rows, self._plan.definition.objectives)
-            reporter.close(_state(ledger, after), ledger.fatal_error, tags)
+            state, error = _state(ledger, after), ledger.fatal_error
+            set_ending(self._study, state, error)
+            reporter.close(state, error, tags)
         return ledger
 
     def _open_ledger(self, reporter: TrackingReporter, meter: Meter) -> Ledger:

@@ -9,7 +9,6 @@ from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.trials import best, rows
 from mmsr.tracking.databases import recorded
 
 
@@ -28,7 +27,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
     UserError : no trial has finished, or the study's epochs were chosen on test.
     """
     known.check_honest()
-    row, config = best(rows(known.study), known.name, trial)
+    row, config = known.best(trial)
     definition = known.definition
     provenance: dict[str, Any] = {
         "study": known.name,

@@ -17,7 +17,7 @@ from mmsr.study.results.finalized import read_final
 from mmsr.study.results.held_out import checkpoint_of
 from mmsr.study.results.rank_cache import digest
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.trials import TrialRow, best, rows
+from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
     from mmsr.models.mmsr import MMSR
@@ -136,7 +136,7 @@ def best_of_study(known: KnownStudy) -> Subject:
     ------
     UserError : no trial has finished, or its checkpoint is missing.
     """
-    return of_trial(known, *best(rows(known.study), known.name), "best")
+    return of_trial(known, *known.best(), "best")
 
 
 def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subject:
@@ -161,13 +161,12 @@ def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subj
 
 
 def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
-    found = rows(known.study)
     result = read_final(known.folder.finalized).result
-    if result is not None:
-        for row in found:
-            if row.number == result.best.trial and row.config is not None:
-                return row, row.config, "finalized"
-    return *best(found, known.name), "best"
+    if result is not None and result.best.trial in known.overview.ids:
+        (row,) = known.rows([result.best.trial])
+        if row.config is not None:
+            return row, row.config, "finalized"
+    return *known.best(), "best"
 
 
 def _of_run(folder: Path) -> Subject:

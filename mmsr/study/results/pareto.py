@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmsr.study.search.objectives import dominates, shown
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.search.objectives import dominates, minimised, shown
+from mmsr.study.storage.trials import R, Ranked, ranked
 
 
-def pareto_front(found: Sequence[TrialRow], objectives: Sequence[str]) -> list[TrialRow]:
+def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
     """Finished trials that no other trial dominates, best first by the first objective.
 
     Parameters
@@ -18,14 +18,20 @@ def pareto_front(found: Sequence[TrialRow], objectives: Sequence[str]) -> list[T
     """
     finished = [row for row in ranked(found) if row.state == "finished"]
     values = {row.number: [row.metrics[name] for name in objectives] for row in finished}
-    return [
-        row
-        for row in finished
-        if not any(dominates(other, values[row.number], objectives) for other in values.values())
-    ]
+    signs = [1.0 if minimised(name) else -1.0 for name in objectives]
+
+    def worst_last(number: int) -> list[float]:
+        return [sign * value for sign, value in zip(signs, values[number], strict=True)]
+
+    # In this order nothing dominates what comes before it, so the front so far is all to look at.
+    front: list[int] = []
+    for number in sorted(values, key=worst_last):
+        if not any(dominates(values[other], values[number], objectives) for other in front):
+            front.append(number)
+    return [row for row in finished if row.number in front]
 
 
-def front_tags(found: Sequence[TrialRow], objectives: Sequence[str]) -> dict[str, str]:
+def front_tags(found: Sequence[Ranked], objectives: Sequence[str]) -> dict[str, str]:
     """The front as tags of the study's run; empty for a single objective.
 
     Parameters

@@ -9,6 +9,7 @@ do. A proposal never has more links than codes: `graph.links_per_item` is cut to
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,29 @@ def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> C
         return base.replace(settings)
     except UserError as error:
         raise UserError(f"enqueue: {_bare(error)}") from None
+
+
+def problem_outside(space: Space, given: Mapping[str, Any]) -> str | None:
+    """Why values that another client has enqueued cannot be proposed; None if they can.
+
+    Parameters
+    ----------
+    space : the search space.
+    given : values by dotted config key, as Optuna stores them.
+    """
+    for key, value in given.items():
+        if key not in space:
+            return str(unknown("dimension of the space", key, space))
+        dimension = space[key]
+        if isinstance(dimension, Choice):
+            kept = map(dimension.stored, dimension.options)
+            inside = any(type(value) is type(option) and value == option for option in kept)
+        else:  # a client that writes JSON may write 8 as 8.0
+            whole = isinstance(value, float) and value.is_integer()
+            inside = dimension.contains(int(value) if whole else value)
+        if not inside:
+            return f"{key}={reprlib.repr(value)} is outside the space: {dimension}"
+    return None
 
 
 def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:

@@ -1,17 +1,23 @@
-"""Attributes of a trial in Optuna's storage: their names, and functions that read them.
+"""Attributes in Optuna's storage, of studies and trials: their names, and functions that read them.
 
 The names are stored in existing studies, so they must not change.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmsr.config import Config
 
 if TYPE_CHECKING:
     from optuna import Trial
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
+
+UID = "uid"
+"""A study's unique id, 32 hexadecimal digits; every version of mmsr has written it first."""
 
 RETRY_OF = "retry_of"
 """Number of the trial that this one resumes or retries."""
@@ -29,9 +35,50 @@ IMPORTED = "imported"
 """Marks a trial of another study, which the search method learns from and nothing else counts."""
 TRIED = "warm_start"
 """Marks a trial whose settings were taken from another study."""
+OUTSIDE = "outside"
+"""Origin of a trial that another client than mmsr added to the study, e.g. Optuna's dashboard."""
+MARKS = (RETRY_OF, INVALID, KEY, ORIGIN, IMPORTED)
+"""The short attributes, which say what a trial is to its study."""
 
 
-def predecessor(trial: FrozenTrial) -> int | None:
+class Marked(Protocol):
+    """What rules about trials read of one."""
+
+    @property
+    def number(self) -> int:
+        """Its number within the study."""
+
+    @property
+    def state(self) -> TrialState:
+        """Optuna's state of it."""
+
+    @property
+    def user_attrs(self) -> Mapping[str, Any]:
+        """Its attributes."""
+
+
+def is_ours(trial: Marked) -> bool:
+    """Whether mmsr has proposed, enqueued or run `trial`; all versions of it left such marks.
+
+    A trial with values is mmsr's only if mmsr recorded how it ended: another client may have taken
+    a waiting one.
+    """
+    if trial.state.name in ("COMPLETE", "PRUNED"):
+        return OUTCOME in trial.user_attrs or IMPORTED in trial.user_attrs
+    return any(name in trial.user_attrs for name in (CONFIG, *MARKS))
+
+
+def as_read(value: Any) -> Any:
+    """An attribute's value as it comes back from the database."""
+    return json.loads(json.dumps(value), object_pairs_hook=_with_shared_names)
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are kept once for all trials: there are many of the same."""
+    return {sys.intern(name): value for name, value in pairs}
+
+
+def predecessor(trial: Marked) -> int | None:
     """Number of the trial that `trial` resumes or retries; None for a first attempt."""
     number: int | None = trial.user_attrs.get(RETRY_OF)
     return number
@@ -47,7 +94,7 @@ def first_number(trial: FrozenTrial) -> int:
     return int(key_of(trial).rpartition("-")[2])
 
 
-def is_invalid(trial: FrozenTrial) -> bool:
+def is_invalid(trial: Marked) -> bool:
     """Whether the proposal `trial` was refused, so that it never ran."""
     return INVALID in trial.user_attrs
 

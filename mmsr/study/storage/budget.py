@@ -8,8 +8,9 @@ budget. If a driver is killed, at most its last seconds are not counted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
@@ -70,6 +71,11 @@ def spent_hours(study: optuna.Study) -> dict[str, float]:
     return dict(study.user_attrs.get(SPENT, {}))
 
 
-def budget_used_up(study: optuna.Study) -> str | None:
-    """Which budget of `study` is used up, in words; None while none is."""
-    return Budget(**study.user_attrs.get(BUDGET, {})).used_up(spent_hours(study))
+def budget_used_up(attributes: Mapping[str, Any]) -> str | None:
+    """Which budget of a study is used up, in words; None while none is.
+
+    Parameters
+    ----------
+    attributes : the study's.
+    """
+    return Budget(**attributes.get(BUDGET, {})).used_up(attributes.get(SPENT, {}))

@@ -8,12 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from mmsr import paths
 from mmsr.errors import StorageLost, UserError
 from mmsr.inner_names import TABLE_OF_STUDIES
-from mmsr.study.storage.attributes import ORIGIN
+from mmsr.study.storage.attributes import ORIGIN, UID
 from mmsr.study.storage.definition import Definition
+from mmsr.study.storage.outside import foreign_study, is_our_study
+from mmsr.study.storage.single_writer import together
 from mmsr.tracking.databases import (
+    TIMEOUT_SECONDS,
     check_database,
     connect_arguments,
     reason,
@@ -26,8 +31,9 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage, RDBStorage
+    from sqlalchemy import Connection
 
-_DEFINITION, _UID = "definition", "uid"
+_DEFINITION = "definition"
 
 
 def named_storage() -> str | None:
@@ -91,20 +97,61 @@ def is_made(url: Url) -> bool:
             engine.dispose()
 
 
-def load_study(storage: BaseStorage, name: str) -> optuna.Study | None:
+@contextmanager
+def reading(url: Url) -> Iterator[Connection | None]:
+    """A connection that only reads; None if the database is a file that does not exist.
+
+    Unlike a driver, it does not wait long for a database that is locked or does not answer.
+
+    Parameters
+    ----------
+    url : URL of the database.
+
+    Raises
+    ------
+    UserError : the database cannot be read.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    if (file := sqlite_file(url)) is not None and not file.exists():
+        yield None
+        return
+    waits = dict.fromkeys(connect_arguments(url), TIMEOUT_SECONDS)
+    with _as_user_error(url):
+        engine = create_engine(url.reveal(), connect_args=waits, poolclass=NullPool)
+        with engine.connect() as connection:
+            yield connection
+
+
+def load_study(
+    storage: BaseStorage,
+    name: str,
+    *,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+) -> optuna.Study | None:
     """The study `name` of a storage; None if there is none.
 
     Parameters
     ----------
     storage : where to look.
     name : name of the study.
+    sampler, pruner : Optuna's, if the study is to be run.
+
+    Raises
+    ------
+    UserError : the storage has a study of this name that mmsr did not make.
     """
     import optuna
 
     try:
-        return optuna.load_study(study_name=name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
     except KeyError:
         return None
+    if not is_our_study(study.user_attrs):
+        raise foreign_study(name, study)
+    return study
 
 
 def n_trials(storage: BaseStorage, name: str) -> int:
@@ -120,14 +167,25 @@ def n_trials(storage: BaseStorage, name: str) -> int:
 
 
 def read_definition(study: optuna.Study) -> Definition | None:
-    """The definition of `study`; None if its creation was interrupted."""
+    """The definition of `study`; None if its creation was interrupted.
+
+    Raises
+    ------
+    UserError : it cannot be read.
+    """
     text = study.user_attrs.get(_DEFINITION)
-    return None if text is None else Definition.model_validate_json(text)
+    try:
+        return None if text is None else Definition.model_validate_json(text)
+    except ValidationError:
+        raise UserError(
+            f"the definition of study {study.study_name!r} in its storage is damaged, or was "
+            "written by a newer mmsr: use that one, or give another --name"
+        ) from None
 
 
 def study_uid(study: optuna.Study) -> str:
     """The unique id of `study`; no other study has it, even one of the same name."""
-    return str(study.user_attrs[_UID])
+    return str(study.user_attrs[UID])
 
 
 def open_study(
@@ -158,24 +216,26 @@ def open_study(
 
     Raises
     ------
-    UserError : a study of this name has another definition.
+    UserError : a study of this name has another definition, or is not mmsr's.
     """
     import optuna
 
     from mmsr.study.storage.progress import set_target
 
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=list(directions),
-        sampler=sampler,
-        pruner=pruner or optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
+    pruner = pruner or optuna.pruners.NopPruner()
+    study = load_study(storage, name, sampler=sampler, pruner=pruner)
+    if study is None:
+        with together(storage):  # a study without the id would not be ours
+            study = optuna.create_study(
+                study_name=name,
+                storage=storage,
+                directions=list(directions),
+                sampler=sampler,
+                pruner=pruner,
+            )
+            study.set_user_attr(UID, uuid.uuid4().hex)
     there = read_definition(study)
     if there is None:
-        if _UID not in study.user_attrs:
-            study.set_user_attr(_UID, uuid.uuid4().hex)
         for settings in known:
             study.enqueue_trial(dict(settings), user_attrs={ORIGIN: "known"}, skip_if_exists=True)
         study.set_user_attr(_DEFINITION, definition.model_dump_json())
@@ -223,7 +283,7 @@ def _as_user_error(url: Url) -> Iterator[None]:
 
     try:
         yield
-    except (SQLAlchemyError, OSError, RuntimeError) as error:
+    except (SQLAlchemyError, OSError, RuntimeError, ImportError) as error:
         raise UserError(f"storage {url!r} cannot be used: {_cause(error, url)}") from None
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from mmsr import paths
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError
 from mmsr.paths import NAME
 from mmsr.remote import AnyPath, RemotePath
 
@@ -101,7 +101,7 @@ class StudyFolder:
             return StudyRecord.model_validate_json((self.path / "study.json").read_text())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:  # pydantic's, and that of bytes that are no text
             reason = error.strerror if isinstance(error, OSError) else "it is damaged"
             raise UserError(
                 f"cannot read {self.path / 'study.json'}: {reason}; restore it, or remove the "
@@ -196,19 +196,6 @@ class StudyFolder:
 def study_names() -> list[str]:
     """Names of the studies that have been run from this `$MMSR_HOME`, sorted."""
     return sorted(path.parent.name for path in paths.studies().glob("*/study.json"))
-
-
-def find_study(name: str) -> tuple[StudyFolder, StudyRecord]:
-    """The folder and the record of the study `name`.
-
-    Raises
-    ------
-    UserError : there is no study of this name.
-    """
-    record = StudyFolder(name).read_record() if NAME.fullmatch(name) else None
-    if record is None:
-        raise unknown("study", name, study_names(), hint=HOW_TO_START, where=paths.searched())
-    return StudyFolder(name), record
 
 
 def _host() -> str:

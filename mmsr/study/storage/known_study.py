@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mmsr import paths
-from mmsr.data import Dataset
+from mmsr.config import Config
 from mmsr.errors import UserError, unknown
+from mmsr.inner_names import storage_of
 from mmsr.study.storage import database
+from mmsr.study.storage.attributes import INVALID
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.definition import Definition
-from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, study_names
-from mmsr.study.storage.progress import is_over
-from mmsr.tracking import RunState, Tracker, Unshipped, default_uri
+from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, StudyRecord, study_names
+from mmsr.study.storage.outside import screened
+from mmsr.study.storage.overview import Overview, no_study, overview_of
+from mmsr.study.storage.progress import ending_of
+from mmsr.study.storage.trials import TrialRow, pick_best, rows_of
+from mmsr.tracking import Tracker, Unshipped, default_uri
+from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import is_place, recalled, recorded
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
@@ -22,6 +29,8 @@ from mmsr.urls import Url
 
 if TYPE_CHECKING:
     import optuna
+
+    from mmsr.data import Dataset
 
 STUDY = "study"
 SHIP_SECONDS = 30.0
@@ -43,6 +52,47 @@ class KnownStudy:
         """The study's name."""
         return self.folder.name
 
+    @cached_property
+    def overview(self) -> Overview:
+        """How far the study is and how its trials rank, as it is when first asked."""
+        return overview_of(self.storage, self.name, self.definition.objectives)
+
+    def rows(self, numbers: Iterable[int]) -> list[TrialRow]:
+        """Some of its trials, read without the others.
+
+        Parameters
+        ----------
+        numbers : their numbers.
+        """
+        return rows_of(self.study, numbers, self.overview.ids)
+
+    def reason_outside(self, number: int) -> str:
+        """Why a trial of another client does not count, one of `overview.outside`.
+
+        Parameters
+        ----------
+        number : its number.
+        """
+        trial = storage_of(self.study).get_trial(self.overview.ids[number])
+        return str(screened(trial).user_attrs.get(INVALID))
+
+    def best(self, trial: int | None = None) -> tuple[TrialRow, Config]:
+        """The best finished trial by the first objective, or the one with a given number.
+
+        Parameters
+        ----------
+        trial : number of the trial; None takes the best.
+
+        Raises
+        ------
+        UserError : no trial has finished, or not the given one.
+        """
+
+        def row_of(number: int) -> TrialRow:
+            return self.rows([number])[0]
+
+        return pick_best(self.overview.standings, row_of, self.name, trial)
+
     def open_dataset(self) -> Dataset:
         """Open the data set that the study was made with.
 
@@ -50,6 +100,8 @@ class KnownStudy:
         ------
         UserError : the data set of this name has other contents now.
         """
+        from mmsr.data import Dataset
+
         dataset = Dataset.open(self.definition.dataset)
         if dataset.content_hash != self.definition.dataset_hash:
             raise UserError(
@@ -86,24 +138,15 @@ def look_up(
     """
     folder = StudyFolder(name)
     record = folder.read_record()
-    if storage is None and (named := database.named_storage()) is not None:
-        url = Url.parse(named, "MMSR_STORAGE")
-        storage = url if record is None or is_place(record.storage, url) else None
-    if record is None and storage is None:
-        hint = f"{HOW_TO_START}, or name its --storage"
-        raise unknown("study", name, study_names(), hint=hint, where=paths.searched())
-    recorded = recalled(record.storage) if record and storage is None else None
-    url = recorded or Url.parse(storage or database.default_storage())
-    if url.incomplete:
-        raise UserError(
-            f"study {name!r} is in {url}, whose password is not stored: give the whole URL with "
-            "--storage or MMSR_STORAGE, or keep the password in PGPASSWORD or ~/.pgpass"
-        )
+    url = storage_url(name, record, storage)
     study = database.load_study(database.open_storage(url), name)
     definition = database.read_definition(study) if study else None
     if study is None or definition is None:
+        raise no_study(name, url)
+    if storage is None and record is not None and record.uid != study_uid(study):
         raise UserError(
-            f"there is no study {name!r} in {url}: name another --storage, or run the study again"
+            f"{folder.path} belongs to another study {name!r} than the one that is in "
+            f"{url} now: restore that storage, or remove the folder"
         )
     return KnownStudy(
         folder=folder,
@@ -112,6 +155,36 @@ def look_up(
         storage=url,
         tracking=_tracking(tracking, record.tracking if record else None),
     )
+
+
+def storage_url(name: str, record: StudyRecord | None, storage: str | Url | None = None) -> Url:
+    """URL of the storage that an existing study is in.
+
+    Parameters
+    ----------
+    name : name of the study.
+    record : its record; None if it was not run from this `$MMSR_HOME`.
+    storage : the URL that was given. By default it is the record's; or `$MMSR_STORAGE`, if there is
+        no record or it is the same but for the password, which is not stored.
+
+    Raises
+    ------
+    UserError : it is not known where the study is.
+    """
+    if storage is None and (named := database.named_storage()) is not None:
+        place = Url.parse(named, "MMSR_STORAGE")
+        storage = place if record is None or is_place(record.storage, place) else None
+    if record is None and storage is None:
+        hint = f"{HOW_TO_START}, or name its --storage"
+        raise unknown("study", name, study_names(), hint=hint, where=paths.searched())
+    kept = recalled(record.storage) if record and storage is None else None
+    url = kept or Url.parse(storage or database.default_storage())
+    if url.incomplete:
+        raise UserError(
+            f"study {name!r} is in {url}, whose password is not stored: give the whole URL with "
+            "--storage or MMSR_STORAGE, or keep the password in PGPASSWORD or ~/.pgpass"
+        )
+    return url
 
 
 def _tracking(given: str | Url | None, recorded: str | None) -> Url:
@@ -156,7 +229,7 @@ def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> U
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:
-    """Close the study's own run: as finished if the study has ended, else as interrupted.
+    """Close the study's own run in the state that the study is in, however this command ended.
 
     Parameters
     ----------
@@ -164,5 +237,5 @@ def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None
     known : the study.
     tags : further tags of the run.
     """
-    state = RunState.FINISHED if is_over(known.study) else RunState.INTERRUPTED
-    tracker.close_run(STUDY, state, tags or {})
+    state, error = ending_of(known.study)
+    tracker.close_run(STUDY, state, {**({ERROR_TAG: error} if error else {}), **(tags or {})})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from optuna.trial import TrialState
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from mmsr.study.storage.attributes import (
     KEY,
     ORIGIN,
     RETRY_OF,
+    Marked,
     key_of,
     predecessor,
 )
@@ -37,8 +38,10 @@ the trial ends."""
 
 _EPOCH = "epoch "
 
+T = TypeVar("T", bound=Marked)
 
-def current(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+
+def current(trials: Sequence[T]) -> list[T]:
     """The study's own trials, without those that a successor has replaced.
 
     Parameters

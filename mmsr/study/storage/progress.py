@@ -15,8 +15,10 @@ from optuna.trial import TrialState
 
 from mmsr.study.storage.attributes import ORIGIN, is_invalid
 from mmsr.study.storage.budget import budget_used_up
-from mmsr.study.storage.lineage import current, queue_again
+from mmsr.study.storage.lineage import T, current, queue_again
+from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.trials import TrialRow, best_value, rows
+from mmsr.tracking import RunState
 
 if TYPE_CHECKING:
     import optuna
@@ -27,14 +29,13 @@ Settings = Mapping[str, Any]
 _VOID = "void"
 _TARGET = "trials"
 _EXHAUSTED = "exhausted"
+_ENDING = "ending"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is at one moment."""
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How far a study is at one moment, in numbers."""
 
-    rows: tuple[TrialRow, ...]
-    """All its trials, each as its newest attempt, oldest first."""
     over: int
     """Number of trials that are done, among those that `progress_of` was asked to count."""
     wanted: int
@@ -53,6 +54,14 @@ class Progress:
     def is_over(self) -> bool:
         """Whether the study has ended: it is complete, or its budget is used up."""
         return self.is_complete or self.used_up is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Extent):
+    """How far a study is at one moment, with its trials."""
+
+    rows: tuple[TrialRow, ...]
+    """All its trials, each as its newest attempt, oldest first."""
 
     @property
     def best(self) -> float | None:
@@ -75,18 +84,54 @@ def progress_of(
     only : count only trials with these settings, as Optuna stores them; None counts all.
     wanted : number of trials to run in all; None takes the number that was asked for last.
     """
-    return Progress(
-        rows=tuple(rows(study)),
-        over=n_over(study, only),
-        wanted=(study.user_attrs.get(_TARGET) or 0) if wanted is None else wanted,
-        exhausted=bool(study.user_attrs.get(_EXHAUSTED, False)),
-        used_up=budget_used_up(study),
+    extent = extent_of(study.user_attrs, n_over(study, only), wanted)
+    return Progress(rows=tuple(rows(study)), **vars(extent))
+
+
+def extent_of(attributes: Mapping[str, Any], over: int, wanted: int | None = None) -> Extent:
+    """How far a study is, by its attributes.
+
+    Parameters
+    ----------
+    attributes : the study's.
+    over : number of its trials that are done.
+    wanted : number of trials to run in all; None takes the number that was asked for last.
+    """
+    return Extent(
+        over=over,
+        wanted=(attributes.get(_TARGET) or 0) if wanted is None else wanted,
+        exhausted=bool(attributes.get(_EXHAUSTED, False)),
+        used_up=budget_used_up(attributes),
     )
 
 
 def is_over(study: optuna.Study) -> bool:
     """Whether `study` has ended: no trial is left to run, or its budget is used up."""
-    return progress_of(study).is_over
+    return extent_of(study.user_attrs, n_over(study, None)).is_over
+
+
+def set_ending(study: optuna.Study, state: RunState, error: str | None) -> None:
+    """Record how a driver left a study.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    state : how the driver ended.
+    error : what stopped it, if an error did.
+    """
+    study.set_user_attr(_ENDING, {"state": state.value, "error": error})
+
+
+def ending_of(study: optuna.Study) -> tuple[RunState, str | None]:
+    """The state of a study that nobody runs, and the error that stopped it, if one did.
+
+    Studies of older versions have no record of it: those with trials left to run were interrupted.
+    """
+    if is_over(study):
+        return RunState.FINISHED, None
+    ending = study.user_attrs.get(_ENDING, {})
+    failed = ending.get("state") == RunState.FAILED.value
+    return (RunState.FAILED, ending.get("error")) if failed else (RunState.INTERRUPTED, None)
 
 
 def set_target(study: optuna.Study, trials: int) -> None:
@@ -114,10 +159,21 @@ def set_exhausted(study: optuna.Study, trials: int) -> None:
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """The trials of `study` that are done and count towards its number of trials."""
-    back = taken_back(study)
+    return counted_among(trials_of(study), study.user_attrs)
+
+
+def counted_among(trials: Sequence[T], attributes: Mapping[str, Any]) -> list[T]:
+    """Those of a study's trials that are done and count.
+
+    Parameters
+    ----------
+    trials : all trials of the study that mmsr has not passed over.
+    attributes : the study's.
+    """
+    back = set(attributes.get(_VOID, ()))
     return [
         trial
-        for trial in current(study.get_trials(deepcopy=False))
+        for trial in current(trials)
         if trial.state.is_finished() and not is_invalid(trial) and trial.number not in back
     ]
 
@@ -184,7 +240,7 @@ def add_missing(study: optuna.Study, only: Sequence[Settings]) -> int:
     -------
     Number of trials that the study then has.
     """
-    trials = current(study.get_trials(deepcopy=False))
+    trials = current(trials_of(study))
     have = [(trial.params or trial.system_attrs.get("fixed_params", {}), trial) for trial in trials]
     for settings in only:
         there = [trial for params, trial in have if params == settings]
@@ -192,4 +248,4 @@ def add_missing(study: optuna.Study, only: Sequence[Settings]) -> int:
             study.enqueue_trial(dict(settings), user_attrs={ORIGIN: "known"})
         elif all(map(is_invalid, there)):
             queue_again(study, there[-1])
-    return sum(not is_invalid(trial) for trial in current(study.get_trials(deepcopy=False)))
+    return sum(not is_invalid(trial) for trial in current(trials_of(study)))

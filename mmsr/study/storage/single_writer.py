@@ -9,16 +9,15 @@ Every write goes to the database first and at once; those inside `together` are 
 from __future__ import annotations
 
 import copy
-import json
-import sys
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -30,6 +29,9 @@ from mmsr.inner_names import (
     storage_of,
     with_id,
 )
+from mmsr.study.storage.attributes import as_read
+
+Screen = Callable[[FrozenTrial], FrozenTrial]
 
 
 @dataclass
@@ -51,16 +53,17 @@ class SingleWriterStorage(BaseStorage):
     A trial that was handed out never changes: a write replaces it by a new one. A write has reached
     the database when the method returns or, inside `together`, when that ends.
 
-    No other process may write to the same study: its writes would not be seen. Unlike Optuna's own
-    storages this one has no lock and must be used from one thread only.
+    No other process may change trials of the same study: its writes would not be seen. Those that
+    others add are seen when this storage makes the next one. It must be used from one thread only.
 
     Parameters
     ----------
     database : the database with the studies.
+    screened : replaces a trial that was read by what is to be seen of it.
     """
 
-    def __init__(self, database: RDBStorage) -> None:
-        self._database = database
+    def __init__(self, database: RDBStorage, screened: Screen = lambda trial: trial) -> None:
+        self._database, self._screened = database, screened
         self._studies: dict[int, _LoadedStudy] = {}
         self._study_and_number: dict[int, tuple[int, int]] = {}
         """Study and number of each trial, by the trial's id."""
@@ -97,13 +100,13 @@ class SingleWriterStorage(BaseStorage):
         """Set an attribute of a study."""
         study = self._study(study_id)
         self._database.set_study_user_attr(study_id, key, value)
-        study.user_attrs = {**study.user_attrs, key: _as_read(value)}
+        study.user_attrs = {**study.user_attrs, key: as_read(value)}
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a study."""
         study = self._study(study_id)
         self._database.set_study_system_attr(study_id, key, value)
-        study.system_attrs = {**study.system_attrs, key: _as_read(value)}
+        study.system_attrs = {**study.system_attrs, key: as_read(value)}
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Id of a study; KeyError if there is none of this name."""
@@ -134,8 +137,12 @@ class SingleWriterStorage(BaseStorage):
         """Make a trial, by default a running one."""
         trials = self._study(study_id).trials
         trial_id = self._database.create_new_trial(study_id, template_trial)
-        trial = _copy_as_read(template_trial) if template_trial else _blank()
-        trial = with_id(trial, trial_id)
+        made = self._database.get_trial(trial_id)
+        if made.number != len(trials):  # others have added trials meanwhile
+            self._studies.pop(study_id)
+            self._study(study_id).trials[made.number] = made
+            return trial_id
+        trial = with_id(_copy_as_read(template_trial) if template_trial else _blank(), trial_id)
         trial.number = len(trials)
         self._study_and_number[trial_id] = study_id, trial.number
         trials.append(trial)
@@ -166,7 +173,14 @@ class SingleWriterStorage(BaseStorage):
     ) -> bool:
         """Set a trial's state; False if a trial that should start to run is not waiting."""
         trial = self._updatable(trial_id)
-        if not self._database.set_trial_state_values(trial_id, state, values):
+        try:
+            done = self._database.set_trial_state_values(trial_id, state, values)
+        except UpdateFinishedTrialError:
+            if state != TrialState.RUNNING:
+                raise
+            done = False
+        if not done:  # somebody else has taken it
+            self._studies.pop(self._study_and_number[trial_id][0])
             return False
         new: dict[str, Any] = {"state": state}
         if values is not None:
@@ -192,14 +206,14 @@ class SingleWriterStorage(BaseStorage):
         trial = self._updatable(trial_id)
         with self.together():
             self._database.set_trial_user_attr(trial_id, key, value)
-        self._put(trial, user_attrs={**trial.user_attrs, key: _as_read(value)})
+        self._put(trial, user_attrs={**trial.user_attrs, key: as_read(value)})
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set one of Optuna's own attributes of a trial."""
         trial = self._updatable(trial_id)
         with self.together():
             self._database.set_trial_system_attr(trial_id, key, value)
-        self._put(trial, system_attrs={**trial.system_attrs, key: _as_read(value)})
+        self._put(trial, system_attrs={**trial.system_attrs, key: as_read(value)})
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Id of a trial by its number."""
@@ -241,12 +255,12 @@ class SingleWriterStorage(BaseStorage):
                 directions=read.get_study_directions(study_id),
                 user_attrs=read.get_study_user_attrs(study_id),
                 system_attrs=read.get_study_system_attrs(study_id),
-                trials=read.get_all_trials(study_id, deepcopy=False),
+                trials=[self._screened(t) for t in read.get_all_trials(study_id, deepcopy=False)],
             )
             self._studies[study_id] = known
             for trial in known.trials:
                 self._study_and_number[id_of_trial(trial)] = study_id, trial.number
-                known.distributions |= trial.distributions
+                known.distributions = trial.distributions | known.distributions
         return self._studies[study_id]
 
     def _forget(self) -> None:
@@ -267,28 +281,16 @@ class SingleWriterStorage(BaseStorage):
         self._studies[study_id].trials[number] = changed
 
 
-@contextmanager
-def together(study: optuna.Study) -> Iterator[None]:
-    """Write to `study` in one transaction, if its storage is a `SingleWriterStorage`."""
-    storage = storage_of(study)
-    with storage.together() if isinstance(storage, SingleWriterStorage) else nullcontext():
-        yield
-
-
-def _as_read(value: Any) -> Any:
-    """A value as it comes back from the database."""
-    return json.loads(json.dumps(value), object_pairs_hook=_with_shared_names)
-
-
-def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are kept once for all trials: there are many of the same."""
-    return {sys.intern(name): value for name, value in pairs}
+def together(study: optuna.Study | BaseStorage) -> AbstractContextManager[None]:
+    """Write to a study, or a storage, in one transaction if that is a `SingleWriterStorage`."""
+    storage = study if isinstance(study, BaseStorage) else storage_of(study)
+    return storage.together() if isinstance(storage, SingleWriterStorage) else nullcontext()
 
 
 def _copy_as_read(template: FrozenTrial) -> FrozenTrial:
     trial = copy.deepcopy(template)
-    trial.user_attrs = _as_read(trial.user_attrs)
-    trial.system_attrs = _as_read(trial.system_attrs)
+    trial.user_attrs = as_read(trial.user_attrs)
+    trial.system_attrs = as_read(trial.system_attrs)
     return trial
 
 

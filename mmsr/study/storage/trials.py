@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study.storage.attributes import OUTCOME, config_of, is_invalid, predecessor
+from mmsr.inner_names import storage_of
+from mmsr.study.storage.attributes import CONFIG, OUTCOME, is_invalid, predecessor
 from mmsr.study.storage.lineage import current, curve_of
+from mmsr.study.storage.outside import trials_of
 from mmsr.tracking import RunState
 
-_STATES = {
+if TYPE_CHECKING:
+    import optuna
+
+STATES = {
     TrialState.COMPLETE: RunState.FINISHED.value,
     TrialState.PRUNED: RunState.PRUNED.value,
     TrialState.FAIL: RunState.FAILED.value,
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+"""What users call Optuna's states."""
+
+
+class Ranked(Protocol):
+    """What ranks a trial."""
+
+    @property
+    def number(self) -> int:
+        """Its number within the study."""
+
+    @property
+    def state(self) -> str:
+        """Its state, as users call it."""
+
+    @property
+    def value(self) -> float | None:
+        """First objective at its best epoch."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """At least all objectives, by name."""
+
+
+R = TypeVar("R", bound=Ranked)
 
 
 @dataclass(frozen=True)
@@ -35,23 +64,53 @@ class TrialRow:
     best_epoch: int | None
     epochs: int
     seconds: float | None
-    settings: dict[str, Any]
+    params: dict[str, Any]
+    """Values of the space, as Optuna has them."""
     metrics: dict[str, float]
     """All metrics of the best epoch."""
-    config: Config | None
+    stored_config: dict[str, Any] | None
+    """The whole config as a tree; None before the trial is handed out."""
     error: str | None
     mlflow_run_id: str | None
     code: dict[str, str]
     """Versions of the code that ran the trial."""
 
+    @cached_property
+    def config(self) -> Config | None:
+        """The config that the trial ran with; None if it has not been handed out yet."""
+        return None if self.stored_config is None else Config.from_stored(self.stored_config)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Values of the config keys that the study varies."""
+        flat = self.config.flat() if self.config else {}
+        return {key: flat.get(key, value) for key, value in self.params.items()}
+
 
 def rows(study: optuna.Study) -> list[TrialRow]:
     """The trials of `study`, oldest first, without those that a successor has replaced."""
-    trials = study.get_trials(deepcopy=False)
-    return [_row(trial, trials) for trial in current(trials) if not is_invalid(trial)]
+    trials = trials_of(study)
+    return [_row(trial, trials.__getitem__) for trial in current(trials) if not is_invalid(trial)]
 
 
-def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
+def rows_of(study: optuna.Study, numbers: Iterable[int], ids: Mapping[int, int]) -> list[TrialRow]:
+    """Some trials of a study; no others are read.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    numbers : numbers of the trials.
+    ids : the storage's id of each trial, by its number.
+    """
+    storage = storage_of(study)
+
+    def read(number: int) -> FrozenTrial:
+        return storage.get_trial(ids[number])
+
+    return [_row(read(number), read) for number in numbers]
+
+
+def ranked(found: Sequence[R]) -> list[R]:
     """Finished trials, best first, then those stopped early, best first.
 
     Parameters
@@ -62,14 +121,15 @@ def ranked(found: Sequence[TrialRow]) -> list[TrialRow]:
     return sorted(ended, key=lambda row: (row.state != "finished", -(row.value or 0), row.number))
 
 
-def best_value(found: Sequence[TrialRow]) -> float | None:
+def best_value(found: Sequence[Ranked]) -> float | None:
     """The first objective of the best finished trial; None if none has finished.
 
     Parameters
     ----------
     found : the trials of a study.
     """
-    return next((row.value for row in ranked(found) if row.state == "finished"), None)
+    values = [row.value for row in found if row.state == "finished" and row.value is not None]
+    return max(values, default=None)
 
 
 def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tuple[TrialRow, Config]:
@@ -89,12 +149,34 @@ def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tupl
     ------
     UserError : no trial has finished, or not the given one.
     """
-    finished = [row for row in ranked(found) if row.state == "finished"]
-    for row in finished:
-        if row.config is not None and trial in (None, row.number):
-            return row, row.config
+    rows_by_number = {row.number: row for row in found}
+    return pick_best(found, rows_by_number.__getitem__, name, trial)
+
+
+def pick_best(
+    found: Sequence[Ranked], row_of: Callable[[int], TrialRow], name: str, trial: int | None
+) -> tuple[TrialRow, Config]:
+    """As `best`, of trials of which only the ranking is known.
+
+    Parameters
+    ----------
+    found : the trials of a study.
+    row_of : returns all facts about a trial, by its number.
+    name : name of the study, for the error.
+    trial : number of the trial; None takes the best.
+
+    Raises
+    ------
+    UserError : no trial has finished, or not the given one.
+    """
+    finished = [one.number for one in ranked(found) if one.state == "finished"]
+    for number in finished:
+        if trial in (None, number):
+            row = row_of(number)
+            if row.config is not None:
+                return row, row.config
     if trial is not None and finished:
-        numbers = ", ".join(str(row.number) for row in finished[:10])
+        numbers = ", ".join(map(str, finished[:10]))
         raise UserError(
             f"--trial {trial}: study {name!r} has no finished trial of this number; best first: "
             f"{numbers}{', …' if len(finished) > 10 else ''}"
@@ -102,24 +184,22 @@ def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tupl
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 
 
-def _row(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> TrialRow:
+def _row(trial: FrozenTrial, trial_of: Callable[[int], FrozenTrial]) -> TrialRow:
     attrs = trial.user_attrs
     outcome = attrs.get(OUTCOME, {})
     curve = curve_of(trial)
     if trial.state == TrialState.WAITING and (before := predecessor(trial)) is not None:
-        curve = curve_of(trials[before])  # which it resumes
-    config = config_of(trial)
-    flat = config.flat() if config else {}
+        curve = curve_of(trial_of(before))  # which it resumes
     return TrialRow(
         number=trial.number,
-        state=_STATES[trial.state],
+        state=STATES[trial.state],
         value=_value(trial, curve),
         best_epoch=outcome.get("best_epoch"),
         epochs=outcome.get("epoch", max(curve, default=0)),
         seconds=outcome.get("seconds"),
-        settings={key: flat.get(key, value) for key, value in trial.params.items()},
+        params=trial.params,
         metrics=outcome.get("best_metrics", {}),
-        config=config,
+        stored_config=attrs.get(CONFIG),
         error=outcome.get("error"),
         mlflow_run_id=attrs.get("mlflow_run_id"),
         code=attrs.get("code", {}),

@@ -71,7 +71,8 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     except UserError:
         return
     if plan.against:
-        show_front(found, plan.definition.objectives, console)
+        finished = sum(row.state == "finished" for row in found)
+        show_front(found, plan.definition.objectives, console, finished)
     else:
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         console.print(leaderboard(found, plan.objective, title, _TOP))

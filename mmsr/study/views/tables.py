@@ -11,7 +11,7 @@ from rich.table import Table
 from mmsr.format import seconds
 from mmsr.study.results.pareto import pareto_front
 from mmsr.study.search.objectives import minimised, shown
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import Ranked, TrialRow, ranked
 
 SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
@@ -66,7 +66,7 @@ def settings_text(settings: dict[str, Any]) -> str:
     return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
 
 
-def summary(found: Sequence[TrialRow], *, running: bool = True) -> str:
+def summary(found: Sequence[Ranked], *, running: bool = True) -> str:
     """Number of trials in each state, in words.
 
     Parameters
@@ -83,7 +83,7 @@ def summary(found: Sequence[TrialRow], *, running: bool = True) -> str:
     return ", ".join(told) or "no trials"
 
 
-def state_of(row: TrialRow, *, running: bool) -> str:
+def state_of(row: Ranked, *, running: bool) -> str:
     """The state of a trial, as it is shown.
 
     Parameters
@@ -104,19 +104,21 @@ def _plain(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def show_front(found: Sequence[TrialRow], objectives: Sequence[str], console: Console) -> None:
+def show_front(
+    found: Sequence[TrialRow], objectives: Sequence[str], console: Console, finished: int
+) -> None:
     """Show the Pareto front as a table, its settings, and which trial other commands take.
 
     Parameters
     ----------
-    found : the trials of a study.
+    found : the trials of a study, at least those on the front.
     objectives : its objectives.
     console : where to show it.
+    finished : how many of its trials have finished.
     """
     front = pareto_front(found, objectives)
     if not front:
         return
-    finished = sum(row.state == "finished" for row in found)
     table = Table(
         title=f"Pareto front: {len(front)} of {finished} finished trials",
         title_justify="left",

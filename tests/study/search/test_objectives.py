@@ -143,7 +143,7 @@ def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
         finish(ledger, runner, quality, cost)
     found = rows(study)
     console = Console(record=True, width=120)
-    show_front(found, OBJECTIVES, console)
+    show_front(found, OBJECTIVES, console, finished=3)
     text = console.export_text()
     assert "2 of 3 finished trials" in text
     assert "30.000" in text

@@ -69,11 +69,11 @@ def test_the_count_goes_on_with_the_next_driver_and_survives_one_that_is_killed(
     clock.now += 0.5 * HOUR
     assert second.used_up() == "budget of 3 h is used up"
     second.close()
-    assert budget_used_up(study) == "budget of 3 h is used up"
+    assert budget_used_up(study.user_attrs) == "budget of 3 h is used up"
     study.set_user_attr("trials", 5)
     assert is_over(study)
     Meter(study, Budget(hours=4), Resources(), clock)
-    assert budget_used_up(study) is None
+    assert budget_used_up(study.user_attrs) is None
     assert not is_over(study)
 
 
