@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmsr import paths
 from mmsr.cli import finalize
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, known_datasets
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.format import percent, seconds
 
@@ -44,7 +45,7 @@ def new(
     from mmsr.study.planning.study_file import write_study_file
 
     path = write_study_file(name, dataset)
-    console = Console(highlight=False)
+    console = Console()
     console.print(f"wrote {path}; check it with: python {path} --dry-run", soft_wrap=True)
     console.print(f"then run it with: python {path}", soft_wrap=True)
 
@@ -57,9 +58,7 @@ def list_() -> None:
     console = Console()
     names = study_names()
     if not names:
-        console.print(
-            f"no studies yet in {paths.searched()}: {HOW_TO_START}", markup=False, soft_wrap=True
-        )
+        console.print(f"no studies yet in {paths.searched()}: {HOW_TO_START}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
@@ -68,7 +67,7 @@ def list_() -> None:
         try:
             folder, record = find_study(name)
         except UserError as error:
-            Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
+            Console(stderr=True).print(f"note: {error}", soft_wrap=True)
             continue
         state, trials, value = _overview(name)
         state = "running" if folder.is_running() else state
@@ -111,7 +110,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
         shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
-            f"[{STYLES.get(shown, 'dim')}]{shown}[/]",
+            Text(shown, style=STYLES.get(shown, "dim")),
             str(row.epochs or ""),
             percent(row.value),
             seconds(row.seconds),
@@ -121,7 +120,7 @@ def status(name: StudyName, storage: Storage = None) -> None:
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
         where = f" (in {record.directory})" if record.directory else ""
-        console.print(f"resume with: {record.command}{where}", soft_wrap=True, markup=False)
+        console.print(f"resume with: {record.command}{where}", soft_wrap=True)
 
 
 @app.command()
@@ -135,7 +134,7 @@ def leaderboard(
     from mmsr.study.storage.trials import ranked, rows
     from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front
 
-    console = Console(highlight=False)
+    console = Console()
     known = look_up(name, storage)
     found = rows(known.study)
     objective = known.definition.objective
@@ -148,7 +147,7 @@ def leaderboard(
     console.print(leaderboard(found, objective, title, top))
     for row in ranked(found)[:top]:
         text = f"trial {row.number}: {settings_text(row.settings)}"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     if known.folder.knockouts.exists():
         from mmsr.study.results.knockouts import read_knockouts
         from mmsr.study.views.ending import say

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from mmsr.plain_yaml import write_plain
 from mmsr.provenance import now
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
@@ -58,7 +57,7 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "#   mmsr train --config THIS_FILE\n"
     )
     tree = {"config": config.to_dict(), "provenance": provenance}
-    return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return head + write_plain(tree)
 
 
 def _which(known: KnownStudy, trial: int | None) -> str:
