@@ -100,12 +100,10 @@ class _Plain(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _Refused("a list or a mapping is no key: write a name", key)
-            value, line = self.construct_object(key), key.start_mark.line + 1  # type: ignore[no-untyped-call]
+            value, line = self.construct_object(key), key.start_mark.line + 1
             if value in lines:
-                place = (
-                    f"line {line}" if lines[value] == line else f"lines {lines[value]} and {line}"
-                )
-                raise _Refused(f"the key {shown(value)} stands twice ({place}): keep one")
+                first = f", first in line {lines[value]}" if lines[value] < line else ""
+                raise _Refused(f"the key {shown(value)} stands twice{first}: keep one", key)
             lines[value] = line
         return super().construct_mapping(node, deep)
 
