@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -29,13 +29,8 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, shown, system_error
 
-STATE, MODEL, OPTIMIZER, AVERAGE, BEST = (
-    "state.json",
-    "model.safetensors",
-    "optimizer.safetensors",
-    "average.safetensors",
-    "best.safetensors",
-)
+STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
+OPTIMIZER, AVERAGE = "optimizer.safetensors", "average.safetensors"
 _FILES = {STATE, MODEL, OPTIMIZER, AVERAGE, BEST}
 
 
@@ -44,9 +39,9 @@ class CheckpointState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epoch: int
+    epoch: int = Field(ge=1)
     metrics: dict[str, float]
-    best_epoch: int
+    best_epoch: int = Field(ge=1)
     best_metrics: dict[str, float]
     finished: bool
     part: str
@@ -62,9 +57,7 @@ def write_checkpoint(
     best: Mapping[str, Tensor],
     average: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint completely, or leave the folder as it was.
-
-    An older checkpoint in `folder` is replaced.
+    """Write a checkpoint completely, in place of an older one, or leave the folder as it was.
 
     Parameters
     ----------
@@ -166,9 +159,13 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
     except OSError as error:
         raise UserError(f"no checkpoint in {str(folder)!r}: {error.strerror}") from None
     except ValidationError:
-        raise UserError(
-            f"checkpoint {str(folder)!r} is damaged: {STATE} cannot be read; use an older one"
-        ) from None
+        raise _damaged(folder) from None
+
+
+def _damaged(folder: Path) -> UserError:
+    return UserError(
+        f"checkpoint {str(folder)!r} is damaged: {STATE} cannot be read; use an older one"
+    )
 
 
 def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -> CheckpointState:
@@ -201,6 +198,8 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
             f"checkpoint {str(folder)!r} was made on other data than {dataset.name!r} holds now: "
             "start afresh in another folder"
         )
+    if part == "train" and config.training.select_by not in state.best_metrics:
+        raise _damaged(folder)
     return state
 
 
@@ -285,8 +284,7 @@ def load_into(path: Path, load: Callable[[dict[str, Tensor]], None]) -> None:
         raise UserError(f"checkpoint file {str(path)!r} cannot be read: {error}") from None
     except (RuntimeError, ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"checkpoint file {str(path)!r} does not fit the model: {error}; use the config and "
-            "the data set that it was made with, or start afresh in another folder"
+            f"checkpoint file {str(path)!r} does not fit the model: {error}; start afresh elsewhere"
         ) from None
 
 
