@@ -48,6 +48,8 @@ class Console(rich.console.Console):
             emoji=False,
             highlight=False,
         )
+        if self.width < 1:  # COLUMNS=0 would show nothing
+            self.width = 80
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make a text of what is to be shown: of lines, cells of tables, titles."""
