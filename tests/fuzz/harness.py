@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 
 LONGEST = 300
+NOT_SHOWN = {"Cc", "Cs", "Zl", "Zp"}
+"""Control characters, halves of characters, breaks of lines and paragraphs."""
 
 
 def refused(call: Callable[..., Any], *args: Any) -> str | None:
@@ -21,11 +24,7 @@ def refused(call: Callable[..., Any], *args: Any) -> str | None:
         line = f"error: {error}"
         assert len(line) <= LONGEST, line
         assert line.splitlines() == [line]
-        assert all(
-            character.isprintable() or character in "\u200d\xa0\xad"
-            for character in line
-            if ord(character) < 0x2000
-        ), line
+        assert {unicodedata.category(one) for one in line}.isdisjoint(NOT_SHOWN), line
         line.encode()  # no halves of characters
         return str(error)
     return None

@@ -16,6 +16,7 @@ from mmsr.study.main import _parse
 
 from .harness import refused, texts
 
+USAGE_ERROR = typer.BadParameter.__mro__[1]
 COMMAND = typer.main.get_command(app)
 STARTS_WORK = [["data", "demo"], ["model", "describe"], ["model", "list"]]
 """Commands that work without a data set."""
@@ -34,8 +35,8 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], li
 
 
 COMMANDS = commands(COMMAND)
-words = texts.filter(lambda word: "://" not in word)
-"""Words, but no addresses that something might answer at."""
+words = texts.filter(lambda word: "://" not in word and "\x00" not in word)
+"""Words as a shell can pass them on, but no addresses that something might answer at."""
 
 
 def lines_of(command: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
@@ -55,6 +56,9 @@ def run(arguments: list[str]) -> None:
             code = COMMAND.main(args=arguments, prog_name="mmsr", standalone_mode=False)
         except SystemExit as stop:
             code = stop.code
+        except USAGE_ERROR as error:  # a command without any argument has shown its help
+            assert error.format_message() == ""
+            code = 2
     assert code in (None, 0, 2), said.getvalue()
 
 
