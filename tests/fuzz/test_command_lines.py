@@ -57,8 +57,7 @@ def run(arguments: list[str]) -> None:
         except SystemExit as stop:
             code = stop.code
         except USAGE_ERROR as error:  # a command without any argument has shown its help
-            assert error.format_message() == ""
-            code = 2
+            code = error.format_message() or 2
     assert code in (None, 0, 2), said.getvalue()
 
 

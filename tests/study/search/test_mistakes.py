@@ -22,6 +22,7 @@ from mmsr.study import (
     Tpe,
 )
 from mmsr.study.planning.checks import check_kinds
+from mmsr.study.search.objectives import read_objectives
 from mmsr.study.search.space import check_space
 
 BASE = Config(dataset="shop")
@@ -32,13 +33,18 @@ class Unprintable:
         raise RuntimeError("no")
 
 
+def check(arguments):
+    study = Study(dataset="shop", **arguments)
+    check_kinds(study)
+    read_objectives(study.objective)
+    check_space(study.space, BASE)
+    study.sampler.check(study.space)
+    study.pruner.check()
+
+
 def refused(**arguments):
     with pytest.raises(UserError) as caught:
-        study = Study(dataset="shop", **arguments)
-        check_kinds(study)
-        check_space(study.space, BASE)
-        study.sampler.check(study.space)
-        study.pruner.check()
+        check(arguments)
     return str(caught.value)
 
 
@@ -120,4 +126,6 @@ def test_wrong_arguments_of_a_study(arguments, told):
 def test_right_literals_are_what_they_were():
     assert Int(10, 50, step=10) == Int(low=10, high=50, step=10)
     assert repr(Tpe(startup_trials=3)) == "Tpe(startup_trials=3)"
-    assert Choice(32, 64).problem() is Int(1, 2, when=None or {}).problem() is None
+    assert Choice(32, 64).problem() is None
+    assert Int(1, 2, when={"model.readout": ("last", "mean")}).problem() is None
+    check({"space": {"model.width": Choice(32, 64)}, "sampler": Tpe(3)})
