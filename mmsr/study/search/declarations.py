@@ -37,7 +37,8 @@ def check_dimensions(space: Mapping[str, Dimension]) -> None:
         if key in _NOT_VARIED:
             raise UserError(f"space: {key} cannot be varied: {_NOT_VARIED[key]}")
         if (problem := dimension.problem()) is not None:
-            declared = "" if mistake_in(dimension) else f"{shown(dimension)}: "
+            empty = isinstance(dimension, Choice) and not dimension.options
+            declared = "" if empty or mistake_in(dimension) else f"{shown(dimension)}: "
             raise UserError(f"space: {key}: {declared}{problem}")
 
 

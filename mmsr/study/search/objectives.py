@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mmsr.config import VALID_METRICS
 from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
+from mmsr.errors import shown as shorten
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
@@ -41,7 +42,7 @@ def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
         raise UserError("objective=[]: give a metric such as 'valid/mrr@20', or several")
     for objective in objectives:
         if not isinstance(objective, str):
-            raise UserError("objective: give the name of a metric, or several in a list")
+            raise unknown("objective", shorten(objective), VALID_METRICS)
         check_not_of_test("objective", objective)
     if objectives[0] not in VALID_METRICS:
         hint = "the first one chooses each trial's best epoch" if len(objectives) > 1 else ""

@@ -111,7 +111,7 @@ def test_a_wrong_dimension(dimension, told):
         ({"pruner": Halving(facter=3)}, "Halving(…) 'facter': did you mean 'factor'?"),
         ({"pruner": Hyperband(first_rung=float("nan"))}, "first_rung=nan: give a whole number"),
         ({"pruner": Median(first_epoch={1})}, "first_epoch={1}: give a whole number"),
-        ({"objective": [3]}, "give the name of a metric"),
+        ({"objective": [3]}, "unknown objective '3'"),
         ({"only_enqueued": "no"}, "only_enqueued='no': give True or False"),
         ({"name": 3}, "name=3: give the name of the study"),
         ({"trainer": "a" * 10_000}, "there is no such module"),
