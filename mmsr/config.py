@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError, shown, unknown
 from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
 from mmsr.model_config import (
     AGGREGATOR_NAMES,
@@ -25,6 +24,7 @@ from mmsr.model_config import (
     ModelConfig,
 )
 from mmsr.older_configs import as_meant
+from mmsr.plain_yaml import LONGEST, read_plain, write_plain
 from mmsr.training_config import METRICS, TOP_K, VALID_METRICS, TrainingConfig
 
 __all__ = [
@@ -124,7 +124,7 @@ class Config(Frozen):
         tree = self.to_dict()
         if provenance is not None:
             tree = {"config": tree, "provenance": dict(provenance)}
-        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        return write_plain(tree)
 
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.
@@ -207,13 +207,12 @@ def _is_export(tree: Mapping[str, Any]) -> bool:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name, say
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise UserError(f"cannot read config file {str(path)!r}: {reason}") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
+    tree = read_plain(text, f"config file {str(path)!r}")
     if not isinstance(tree, dict):
         raise UserError(f"config file {str(path)!r} is not a mapping: write `key: value` lines")
     return tree
@@ -224,32 +223,23 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
     Parameters
     ----------
-    pairs : the arguments, e.g. ``["graph.n_codes=30"]``; a later one replaces an earlier one.
+    pairs : the arguments, e.g. ``["graph.n_codes=30"]``, each key once.
 
     Raises
     ------
-    UserError : an argument without `=`, or with a value that is not YAML.
+    UserError : an argument without `=`, a key that is given twice, or a value that is not YAML or
+        can be read in two ways.
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set {pair!r}: write KEY=VALUE, e.g. --set graph.n_codes=30")
-        try:
-            settings[key.strip()] = _number(yaml.safe_load(text))
-        except yaml.YAMLError:
-            raise UserError(f"--set {pair!r}: the value is not valid YAML") from None
+        key = key.strip()
+        if not equals or not key:
+            raise UserError(f"--set {shown(pair)}: write KEY=VALUE, e.g. --set graph.n_codes=30")
+        if key in settings:
+            raise UserError(f"--set {shown(pair)}: {shown(key)} is given twice: keep one")
+        settings[key] = read_plain(text, f"--set {shown(pair)}")
     return settings
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads `2e-3` as text; turn it into a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -259,7 +249,7 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(node.get(parent), dict):
             raise unknown("config key", key, dict(_leaves(tree)))
         node = node[parent]
-    if leaf == "name" and node.get("name", value) != value:
+    if leaf == "name" and isinstance(value, str) and node.get("name", value) != value:
         node.clear()
     elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
         raise unknown("config key", key, dict(_leaves(tree)))
@@ -290,5 +280,8 @@ def _explain(error: ValidationError, source: str) -> str:
         return f"{source}: {key} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
-    shown = f" (given: {given!r})" if not isinstance(given, dict) else ""
-    return f"{source}: {key}: {message}{shown}"
+    if isinstance(given, dict):
+        return f"{source}: {key}: {message}"
+    if first["type"] == "int_type" and isinstance(given, float) and given.is_integer():
+        return f"{source}: {key}: {message}: write {given:.0f} for {given!r}"
+    return f"{source}: {key}: {message} (given: {shown(given)})"

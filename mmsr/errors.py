@@ -1,4 +1,8 @@
-"""Errors that a user can fix, with messages that say how."""
+"""Errors that a user can fix, with messages that say how.
+
+An error is one line of at most `LONGEST` characters, whatever was given: `UserError` sees to that,
+so no message needs to. A message shows a value by `shown`, which cannot fail.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,28 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
+
+LONGEST = 300 - len("error: ")
+"""Most characters of an error, so that the line on the terminal has 300."""
+_GIVEN, _KNOWN = 80, 120
+"""Most characters of one given value, and of a list of allowed ones."""
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line and paragraph breaks, changes of direction, halves of characters."""
 
 
 class UserError(ValueError):
     """Bad input: the message says what was given, what is allowed and what to do.
 
     The command line prints the message on one line and exits with code 2, without a traceback.
+
+    Parameters
+    ----------
+    message : what is said, on one line; where it is too long, its middle is left out.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class StorageLost(RuntimeError):
@@ -34,13 +53,70 @@ def unknown(
     """
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1)
-    message = f"unknown {kind} {given!r}"
+    message = f"unknown {kind} {shown(given)}"
     message += f": did you mean {close[0]!r}?" if close else ";"
-    message += f" known: {', '.join(names) if names else 'none'}"
+    message += f" known: {_listed(names)}"
     message += f" in {where}" if where else ""
     if hint and not close:
         message += f"; {hint}"
     return UserError(message)
+
+
+def one_line(text: str) -> str:
+    """A text on one line of at most `LONGEST` characters, without control characters.
+
+    Parameters
+    ----------
+    text : breaks of lines become blanks; of a longer text, the middle is left out.
+    """
+    return _shortened(printable(re.sub(r"\s*[\r\n]\s*", " ", text.strip())), LONGEST)
+
+
+def printable(text: str) -> str:
+    r"""A text whose control characters are written as escapes, e.g. ``\x1b``.
+
+    Parameters
+    ----------
+    text : what a terminal, or a line of a log, is to show as it is.
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: its `repr`, of bounded length, and whatever happens.
+
+    Parameters
+    ----------
+    value : what was given.
+
+    Examples
+    --------
+    >>> shown("gat")
+    "'gat'"
+    >>> len(shown("a" * 1_000_000))
+    80
+    """
+    try:
+        text = repr(value)
+    except Exception:  # of a number with over 4,300 digits, say, or of somebody's own class
+        text = f"a value of type {type(value).__name__}"
+    return _shortened(text, _GIVEN)
+
+
+def _shortened(text: str, most: int) -> str:
+    """The text, with `…` for its middle where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a list, as many as there is room for."""
+    if len(text := ", ".join(names)) <= _KNOWN:
+        return text or "none"
+    kept = text[:_KNOWN].rpartition(", ")[0]
+    return f"{kept or _shortened(names[0], _KNOWN)}, … ({len(names)} in all)"
 
 
 def system_error(error: Exception) -> Exception:

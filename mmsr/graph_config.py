@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mmsr.errors import UserError
 from mmsr.model_config import Frozen
+
+
+def _as_tuple(given: object) -> object:
+    return tuple(given) if isinstance(given, list) else given
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Names in a tuple, or in a list, as YAML has them."""
+Codes = Annotated[int, Field(ge=1)]
+"""A number of codes."""
 
 
 class MissingConfig(Frozen):
@@ -19,7 +29,7 @@ class MissingConfig(Frozen):
 
     rate: float = Field(default=0.0, ge=0, le=1)
     """Share of the items that have a modality and lose it."""
-    modalities: tuple[str, ...] | None = None
+    modalities: Names | None = None
     """Modalities that are missing; None takes all that the graph has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the choice."""
@@ -38,7 +48,7 @@ class ModalityDropoutConfig(Frozen):
 class GraphConfig(Frozen):
     """How histories and modality features become graphs."""
 
-    n_codes: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] = 20
+    n_codes: Codes | Annotated[dict[str, Codes], Field(min_length=1)] = 20
     """Clusters per modality: one number for all modalities, or a number for each by name."""
     links_per_item: int = Field(default=1, ge=1)
     """Nearest codes that each item is linked to, in each modality."""
@@ -52,7 +62,7 @@ class GraphConfig(Frozen):
     mixture with diagonal covariances."""
     max_history: int = Field(default=50, ge=1)
     """Latest items of a history that enter its graph."""
-    modalities: tuple[str, ...] | None = None
+    modalities: Names | None = None
     """Modalities to use; None takes all that the data set has."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of reduction and clustering, separate from the config's `seed`, so that trials with

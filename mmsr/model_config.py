@@ -5,15 +5,32 @@ To add an aggregator, add its config class to the union `AggregatorConfig`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mmsr.errors import shown
+
+LARGEST = 2**53
+"""The largest whole number in a config or a search space: what files and databases that keep
+numbers as float64 give back as it was."""
+
 
 class Frozen(BaseModel):
-    """Base of all configs: immutable; rejects unknown keys, NaN and infinite numbers."""
+    """Base of all configs: immutable; rejects unknown keys, NaN and infinite numbers.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Nothing is converted: a whole number is no text, no truth value, and not 64.0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="after")
+    def _whole_numbers_are_exact(self) -> Self:
+        for name, value in self:
+            numbers = value.values() if isinstance(value, dict) else (value,)
+            if any(isinstance(one, int) and one > LARGEST for one in numbers):
+                raise ValueError(f"{name}={shown(value)} is too large: give at most {LARGEST}")
+        return self
 
 
 class DualAttentionConfig(Frozen):

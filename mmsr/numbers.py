@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, shown
 
 
-def check_whole(what: str, value: Any, least: int) -> None:
+def check_whole(what: str, value: Any, least: int, below: int = 2**31) -> None:
     """Check that a value is a whole number of at least `least`.
 
     Parameters
     ----------
-    what : the value's name, for the error.
+    what : what stands before the value in the error, e.g. `trials=`.
     value : what was given.
-    least : the smallest value allowed.
+    least, below : the smallest value allowed, and the first that is too large.
 
     Raises
     ------
     UserError : it is not.
     """
-    if not is_whole(value) or value < least:
-        raise UserError(f"{what}={value!r}: give a whole number of at least {least}")
+    if not is_whole(value) or not least <= value < below:
+        most = f" and below {below:,}" if is_whole(value) and value > least else ""
+        raise UserError(f"{what}{shown(value)}: give a whole number of at least {least}{most}")
 
 
 def is_whole(value: Any) -> bool:

@@ -16,6 +16,7 @@ PACKAGE = Path(mmsr.__file__).parent
 FLOORS = {
     "__init__": 0,
     "config": 0,
+    "console": 0,
     "errors": 0,
     "format": 0,
     "graph_config": 0,
@@ -24,6 +25,7 @@ FLOORS = {
     "numbers": 0,
     "older_configs": 0,
     "paths": 0,
+    "plain_yaml": 0,
     "provenance": 0,
     "remote": 0,
     "training_config": 0,

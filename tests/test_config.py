@@ -117,6 +117,15 @@ def test_the_settings_of_another_aggregator_are_judged_together():
             {"model.aggregator.name": "graphormer", "model.aggregator.max_distanc": 2},
             "did you mean 'model.aggregator.max_distance'",
         ),
+        ({"model.width": 64.0}, "model.width: .*write 64 for 64.0"),
+        ({"model.width": True}, "model.width: .*valid integer .given: True"),
+        ({"model.width": "64"}, "model.width: .*valid integer .given: '64'"),
+        ({"model.width": 10**400}, "width=1000.*0 is too large: give at most 9007199254740992"),
+        ({"graph.n_codes": {}}, "graph.n_codes"),
+        ({"graph.n_codes": {"image": 10**400}}, "is too large"),
+        ({"graph.modalities": {"image"}}, "graph.modalities: .*valid tuple"),
+        ({"model.position_embedding": "yes"}, "valid boolean"),
+        ({"model.aggregator.name": ["gat"]}, "model.aggregator"),
         ({"name": "gat"}, "unknown config key 'name'"),
         ({"model.name": "gat"}, "unknown config key 'model.name'"),
     ],
@@ -151,6 +160,32 @@ def test_codes_by_modality_name_the_one_that_is_missing():
 )
 def test_settings_are_read_as_yaml(pair, value):
     assert parse_settings([pair]) == {"k": value}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        (["model.width=010"], "'010' can be read in two ways: write 10"),
+        (["model.width=1_000"], "write 1000"),
+        (["model.width=0x10"], "in decimal digits"),
+        (["model.position_embedding=no"], "write false"),
+        (["model.dropout=2001-99-99"], "'2001-99-99' can be read in two ways"),
+        (["model.width=1e3"], "write 1000 for 1000.0"),
+        (["model.dropout=0,27"], "valid number .given: '0,27'"),
+        (["model.width=64", "model.width=32"], "'model.width' is given twice: keep one"),
+        (["graph.n_codes={image: 3, image: 4}"], "'image' stands twice"),
+        (["model.width=&a [*a]"], "alias"),
+    ],
+    ids=str,
+)
+def test_what_can_be_read_in_two_ways_is_refused(pairs, told):
+    with pytest.raises(UserError, match=told):
+        Config(dataset="shop").replace(parse_settings(pairs))
+
+
+def test_a_data_set_of_a_name_like_a_number_stays_a_text(tmp_path):
+    (tmp_path / "config.yaml").write_text(Config(dataset="1e3").to_yaml())
+    assert Config.from_yaml(tmp_path / "config.yaml").dataset == "1e3"
 
 
 @pytest.mark.parametrize("pair", ["graph.n_codes", "=3", "k=[1", ""])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mmsr.errors import unknown
+import pickle
+
+import pytest
+
+from mmsr.errors import UserError, shown, unknown
 
 
 def test_a_close_name_is_suggested():
@@ -24,3 +28,55 @@ def test_where_the_known_names_are():
 
 def test_nothing_is_known():
     assert "known: none" in str(unknown("study", "xyz", []))
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["a" * 100_000, "a\nb", "a\r\n\r\nb", "\x1b[2J", "a\u2028b", "\ud800", "\u202egnp", "x\x00y"],
+)
+def test_an_error_is_one_line_whatever_was_given(given):
+    line = str(UserError(f"--set {given}: write KEY=VALUE"))
+    assert len(f"error: {line}") <= 300
+    assert line.splitlines() == [line]
+    assert line.isprintable()
+    assert line.startswith("--set ")
+    assert line.endswith(": write KEY=VALUE")
+
+
+def test_control_characters_are_shown_and_breaks_become_blanks():
+    assert str(UserError("a\x1b[31mb\n\n  c\td")) == r"a\x1b[31mb c\td"
+    assert str(UserError("Fuß – naïve…")) == "Fuß – naïve…"
+
+
+def test_an_error_stays_as_it_is_when_it_is_raised_anew():
+    error = UserError("x" * 1000)
+    assert str(UserError(str(error))) == str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_long_lists_are_shortened_and_short_ones_are_whole():
+    many = [f"graph.key_{n}" for n in range(100)]
+    text = str(unknown("config key", "graph.kee_7", many, hint="unused"))
+    assert "did you mean 'graph.key_7'?" in text
+    assert text.endswith("graph.key_15, … (100 in all)")
+    assert str(unknown("way", "x", ["a", "b"])).endswith("known: a, b")
+    assert len(str(unknown("way", "x", ["n" * 1000]))) < 200
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("gat", "'gat'"),
+        (10**5000, "a value of type int"),
+        (Unprintable(), "a value of type Unprintable"),
+        ("a" * 200, "'" + "a" * 39 + "…" + "a" * 38 + "'"),
+    ],
+    ids=["short", "huge number", "no repr", "long"],
+)
+def test_any_value_can_be_shown(value, text):
+    assert shown(value) == text

@@ -10,7 +10,8 @@ import typer
 from mmsr import __version__
 from mmsr.cli import best_config, data, model, reproduce, robustness, study, train
 from mmsr.cli.groups import OneLine
-from mmsr.errors import UserError
+from mmsr.console import tolerant_output
+from mmsr.errors import UserError, one_line
 
 app = typer.Typer(
     cls=OneLine,
@@ -49,13 +50,15 @@ def mmsr(
 
 def main() -> None:
     """Run the command line: bad input gives one line on stderr and exit code 2."""
+    tolerant_output()
     try:
         app()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except OSError as error:  # e.g. a full disk
-        sys.stderr.write(f"error: {error}; run the command again when that is fixed\n")
+        told = one_line(f"{error}; run the command again when that is fixed")
+        sys.stderr.write(f"error: {told}\n")
         sys.exit(1)
     except SystemExit as stop:
         if _is_interrupt(stop):

@@ -48,7 +48,7 @@ def export(
         sys.stdout.write(text)
         return
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from None
     typer.echo(f"wrote {output}; replay it with: mmsr train --config {output}")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from mmsr import paths
 from mmsr.cli.options import known_datasets
+from mmsr.console import Console
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -187,14 +187,14 @@ def list_() -> None:
     from mmsr.cli.views.data import overview
     from mmsr.data import catalog
 
-    console = Console(highlight=False)
+    console = Console()
     manifests = {}
     names = catalog.names()
     for name in names:
         try:
             manifests[name] = catalog.manifest(name)
         except UserError as error:
-            Console(stderr=True).print(f"note: {error}", markup=False, soft_wrap=True)
+            Console(stderr=True).print(f"note: {error}", soft_wrap=True)
     if manifests:
         console.print(overview(manifests))
     elif not names:
@@ -223,13 +223,13 @@ def describe(
 
     dataset = Dataset.open(name)
     shown = description(name, dataset.manifest, openings(dataset), set_apart_at(dataset))
-    Console(highlight=False).print(shown)
+    Console().print(shown)
 
 
 def _show(prepared: Prepared, verb: str) -> None:
     from mmsr.cli.views.data import summary
 
-    console = Console(highlight=False)
+    console = Console()
     name = prepared.dataset.name
     if prepared.fresh:
         console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)

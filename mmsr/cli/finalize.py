@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from mmsr.cli.options import Address, DryRun, StudyName, StudyStorage, StudyTracking
+from mmsr.console import Console
 
 if TYPE_CHECKING:
     from mmsr.finalize.request import FinalPlan
@@ -97,7 +97,7 @@ def finalize(
         address=address,
         force=force or only_shown,
     )
-    console = Console(highlight=False)
+    console = Console()
     if dry_run:
         show_request(plan, console)
         return

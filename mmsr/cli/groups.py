@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, shown
 from mmsr.paths import NAME
 from mmsr.urls import hidden_words
 
@@ -66,6 +67,10 @@ def _as_user_error() -> Iterator[None]:
         message = hidden_words(message, sys.argv)
         told = message[:1].lower() + message[1:].rstrip(".")
         raise UserError(f"{told}; see `{where} --help`") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(f"{shown(error.filename)} is too long for a file's name") from None
 
 
 def _tidy_help(command: Any) -> None:

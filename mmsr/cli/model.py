@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from mmsr.cli.options import ConfigFile, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_yaml
+from mmsr.console import Console
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def list_() -> None:
     """List models, aggregators, fusions, readouts and the variants of dual attention."""
     from mmsr.cli.views.model import show_registry
 
-    show_registry(Console(highlight=False))
+    show_registry(Console())
 
 
 @app.command()
@@ -82,7 +82,7 @@ def describe(
     from mmsr.training.cost import measure_cost
 
     parts = measure_cost(example.model, example.histories_BL, example.targets_B, full)
-    show_costs(full, example, parts, Console(highlight=False))
+    show_costs(full, example, parts, Console())
 
 
 def _config(dataset: str | None, path: Path | None, settings: list[str]) -> Config:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mmsr.cli.options import Address, DryRun, known_datasets
 from mmsr.config import parse_settings
+from mmsr.console import Console
 from mmsr.errors import UserError
 
 
@@ -136,7 +136,7 @@ def reproduce(
         code, results, paths = run(request, console, output)
         show_results(results, console)
         for path in paths:
-            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"wrote {path}", soft_wrap=True)
         return code
 
     if code := exit_code(all_of_it):

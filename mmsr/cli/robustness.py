@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mmsr.cli.options import Device, StudyStorage, StudyTracking, known_studies
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.robustness.request import RATES
 
@@ -88,14 +88,14 @@ def robustness(
     from mmsr.robustness.view import show_results
 
     folder = output or subject.output
-    console = Console(highlight=False)
+    console = Console()
     with console.status("loading", spinner="line") as status:
         tell = status.update if console.is_terminal else lambda message: None
         results = measure(subject, sweep, folder, device=device, progress=tell)
         files = write(results, folder)
     show_results(results, console)
     for path in files:
-        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+        console.print(f"wrote {path}", soft_wrap=True)
     if subject.known is None:
         return
     from mmsr.robustness.record import record_robustness

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from mmsr import paths
 from mmsr.cli import finalize
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
+from mmsr.console import Console
 from mmsr.format import percent, seconds
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def new(
     from mmsr.study.planning.study_file import write_study_file
 
     path = write_study_file(name, dataset)
-    console = Console(highlight=False)
+    console = Console()
     console.print(f"wrote {path}; check it with: python {path} --dry-run", soft_wrap=True)
     console.print(f"then run it with: python {path}", soft_wrap=True)
 
@@ -60,9 +60,7 @@ def list_() -> None:
     console = Console()
     names = study_names()
     if not names:
-        console.print(
-            f"no studies yet in {paths.searched()}: {HOW_TO_START}", markup=False, soft_wrap=True
-        )
+        console.print(f"no studies yet in {paths.searched()}: {HOW_TO_START}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("study", "data set", "objective", "state", "trials", "best, %"):
@@ -116,7 +114,7 @@ def status(
         shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
-            f"[{STYLES.get(shown, 'dim')}]{shown}[/]",
+            Text(shown, style=STYLES.get(shown, "dim")),
             str(row.epochs or ""),
             percent(row.value),
             seconds(row.seconds),
@@ -135,7 +133,7 @@ def status(
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
         where = f" (in {record.directory})" if record.directory else ""
-        console.print(f"resume with: {record.command}{where}", soft_wrap=True, markup=False)
+        console.print(f"resume with: {record.command}{where}", soft_wrap=True)
 
 
 @app.command()
@@ -174,7 +172,7 @@ def leaderboard(
     from mmsr.study.storage.trials import ranked
     from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front
 
-    console = Console(highlight=False)
+    console = Console()
     known = look_up(name, storage)
     found = known.overview.standings
     objective, objectives = known.definition.objective, known.definition.objectives
@@ -190,7 +188,7 @@ def leaderboard(
     console.print(leaderboard(best, objective, title, top))
     for row in best:
         text = f"trial {row.number}: {settings_text(row.settings)}"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     if known.folder.knockouts.exists():
         from mmsr.study.results.knockouts import read_knockouts
         from mmsr.study.views.ending import say

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmsr.cli.options import ConfigFile, Device, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_export, read_yaml
+from mmsr.console import Console
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def train(
     recorded = read_export(config) if config else None
     if recorded and recorded.dataset_hash not in (None, data.content_hash):
         console.print(
-            f"[yellow]note[/]: {full.dataset} differs from the data of {config} "
+            f"note: {full.dataset} differs from the data of {config} "
             f"(content is now {data.content_hash[:12]}, it was exported with "
             f"{str(recorded.dataset_hash)[:12]}): the metrics will differ"
         )
@@ -99,7 +100,7 @@ def _run(
 
     if config.training.bf16 and not bf16_is_native(choose_device(device)):
         console.print(
-            "[yellow]note[/]: this processor emulates bfloat16, many times slower than float32: "
+            "note: this processor emulates bfloat16, many times slower than float32: "
             "use --set training.bf16=false here"
         )
     if checkpoint is not None:
@@ -117,7 +118,7 @@ def _run(
                 resume=resume,
                 progress=lambda p: status.update(_progress_line(p)),
             ):
-                console.print(_epoch_line(result), highlight=False)
+                console.print(_epoch_line(result))
                 if checkpoint:
                     _save(result, checkpoint)
     except TrainingDiverged as error:
@@ -164,8 +165,6 @@ def _say_where(console: Console, state: CheckpointState, folder: Path) -> None:
     if not state.finished:
         console.print(
             f"resumes from epoch {state.epoch + 1}: epoch {state.epoch} is saved in {folder}",
-            highlight=False,
-            markup=False,
         )
 
 
@@ -186,15 +185,13 @@ def _progress_line(p: Progress) -> str:
     return f"epoch {p.epoch}: {doing}, {share:3.0f} %{loss}"
 
 
-def _epoch_line(result: EpochResult) -> str:
+def _epoch_line(result: EpochResult) -> Text:
     metrics = result.metrics
     shown = "  ".join(f"{name.removeprefix('valid/')} {100 * metrics[name]:6.3f}" for name in SHOWN)
     seconds = metrics["time/train_seconds"] + metrics["time/evaluate_seconds"]
-    best = "  [green]best[/]" if result.best_epoch == result.epoch else ""
-    return (
-        f"epoch {result.epoch:3d}  loss {metrics['train/loss']:.4f}  {shown} %"
-        f"  {seconds:6.1f} s{best}"
-    )
+    best = "  best" if result.best_epoch == result.epoch else ""
+    line = f"epoch {result.epoch:3d}  loss {metrics['train/loss']:.4f}  {shown} %  {seconds:6.1f} s"
+    return Text.assemble(line, (best, "green"))
 
 
 def _show_best(

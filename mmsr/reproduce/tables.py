@@ -14,7 +14,8 @@ from typing import Any
 
 from mmsr.config import AGGREGATOR_NAMES, Config
 from mmsr.errors import UserError, unknown
-from mmsr.study.search.dimensions import Choice, Dimension, Int
+from mmsr.study.search.dimension_base import Dimension
+from mmsr.study.search.dimensions import Choice, Int
 
 REFERENCE = "HAN-GNN"
 """The row that the others are compared with: the paper's own model."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mmsr.format import markdown_table, plural, seconds
@@ -34,14 +33,14 @@ def show_results(results: Results, console: Console) -> None:
     console : where to show them.
     """
     style = "bold red" if results.test_selected else "bold"
-    console.print(f"\n[{style}]{escape(_heading(results))}[/]", soft_wrap=True)
+    console.print(f"\n{_heading(results)}", style=style, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     paper = (f"paper\n{_upper(metric)}" for metric in _PUBLISHED)
     for column in ("row", *map(_upper, COMPARED), *paper):
         table.add_column(column, justify="left" if column == "row" else "right", no_wrap=True)
     for row in results.rows:
         style = "bold" if row.label == results.reference else "dim" if not row.mean else ""
-        label = escape(_label(results, row))
+        label = _label(results, row)
         table.add_row(label, *_measured(row), *_paper(row), style=style)
     console.print(table)
     for line in notes(results):
@@ -86,7 +85,7 @@ def show_request(
     for row in request.rows:
         keys = ", ".join(f"{key.removeprefix('model.')} {v}" for key, v in row.settings.items())
         figures = [f"{column.percent[row.label][m]:.2f}" for m in _PUBLISHED] if column else []
-        table.add_row(escape(row.label), escape(keys), *figures)
+        table.add_row(row.label, keys, *figures)
     console.print(table)
     console.print("dry run: nothing was scheduled")
 

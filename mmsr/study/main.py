@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from mmsr.config import parse_settings
+from mmsr.console import tolerant_output
 from mmsr.errors import UserError
 from mmsr.study.driver.exit_codes import OK, exit_code
 from mmsr.study.planning.declaration import Declaration, Options
@@ -62,6 +63,7 @@ class Study(Declaration):
                 prepare()
             return self.run(options)
 
+        tolerant_output()
         code = exit_code(run)
         sys.stdout.flush()
         sys.exit(code)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -27,15 +27,10 @@ from torch.optim import Optimizer
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.errors import UserError, system_error
+from mmsr.errors import UserError, shown, system_error
 
-STATE, MODEL, OPTIMIZER, AVERAGE, BEST = (
-    "state.json",
-    "model.safetensors",
-    "optimizer.safetensors",
-    "average.safetensors",
-    "best.safetensors",
-)
+STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
+OPTIMIZER, AVERAGE = "optimizer.safetensors", "average.safetensors"
 _FILES = {STATE, MODEL, OPTIMIZER, AVERAGE, BEST}
 
 
@@ -44,9 +39,9 @@ class CheckpointState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epoch: int
+    epoch: int = Field(ge=1)
     metrics: dict[str, float]
-    best_epoch: int
+    best_epoch: int = Field(ge=1)
     best_metrics: dict[str, float]
     finished: bool
     part: str
@@ -62,9 +57,7 @@ def write_checkpoint(
     best: Mapping[str, Tensor],
     average: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint completely, or leave the folder as it was.
-
-    An older checkpoint in `folder` is replaced.
+    """Write a checkpoint completely, in place of an older one, or leave the folder as it was.
 
     Parameters
     ----------
@@ -91,7 +84,7 @@ def write_checkpoint(
         save_file(_optimizer_tensors(optimizer), partial / OPTIMIZER)
         if average is not None:
             save_file(_contiguous(average), partial / AVERAGE)
-        (partial / STATE).write_text(state.model_dump_json(indent=2))
+        (partial / STATE).write_text(state.model_dump_json(indent=2), encoding="utf-8")
         if folder.exists():
             folder.rename(_set_aside(folder))
         partial.rename(folder)
@@ -162,13 +155,17 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
     UserError : there is no checkpoint in the folder, or it is damaged.
     """
     try:
-        return CheckpointState.model_validate_json((folder / STATE).read_text())
+        return CheckpointState.model_validate_json((folder / STATE).read_bytes())
     except OSError as error:
         raise UserError(f"no checkpoint in {str(folder)!r}: {error.strerror}") from None
     except ValidationError:
-        raise UserError(
-            f"checkpoint {str(folder)!r} is damaged: {STATE} cannot be read; use an older one"
-        ) from None
+        raise _damaged(folder) from None
+
+
+def _damaged(folder: Path) -> UserError:
+    return UserError(
+        f"checkpoint {str(folder)!r} is damaged: {STATE} cannot be read; use an older one"
+    )
 
 
 def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -> CheckpointState:
@@ -191,9 +188,9 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
     state = read_checkpoint_state(folder)
     theirs = Config.from_stored(state.config, source=str(folder / STATE)).flat()
     for key, ours in config.flat().items():
-        if theirs[key] != ours:
+        if (other := theirs.get(key)) != ours:
             raise UserError(
-                f"checkpoint {str(folder)!r} was made with {key}={theirs[key]!r}, not {ours!r}: "
+                f"checkpoint {str(folder)!r} was made with {key}={shown(other)}, not {ours!r}: "
                 "resume with the same config, or start afresh in another folder"
             )
     if (state.dataset_hash, state.part) != (dataset.content_hash, part):
@@ -201,6 +198,8 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
             f"checkpoint {str(folder)!r} was made on other data than {dataset.name!r} holds now: "
             "start afresh in another folder"
         )
+    if part == "train" and config.training.select_by not in state.best_metrics:
+        raise _damaged(folder)
     return state
 
 
@@ -215,9 +214,9 @@ def load_model(folder: Path, name: str, model: nn.Module) -> None:
 
     Raises
     ------
-    UserError : the file is missing or damaged.
+    UserError : the file is missing or damaged, or it holds another model's weights.
     """
-    load_weights(model, load_tensors(folder / name))
+    load_into(folder / name, lambda weights: load_weights(model, weights))
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -249,34 +248,44 @@ def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
 
     Raises
     ------
-    UserError : the file is missing or damaged.
+    UserError : the file is missing or damaged, or it holds another model's state.
     """
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in load_tensors(folder / OPTIMIZER).items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+
+    def load(tensors: Mapping[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, _, key = name.partition(".")
+            if tensor.ndim and tensor.shape != parameters[int(index)].shape:
+                raise ValueError(f"{name} has shape {list(tensor.shape)}")
+            state.setdefault(int(index), {})[key] = tensor
+        if len(state) != len(parameters) or len(set(map(frozenset, state.values()))) > 1:
+            raise ValueError("some parameters lack their state")
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+    load_into(folder / OPTIMIZER, load)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read one of a checkpoint's files.
+def load_into(path: Path, load: Callable[[dict[str, Tensor]], None]) -> None:
+    """Read one of a checkpoint's files, and load what it holds.
 
     Parameters
     ----------
     path : a safetensors file.
-
-    Returns
-    -------
-    Its tensors by name, on the CPU.
+    load : gets the tensors by name, on the CPU; raises if they do not fit.
 
     Raises
     ------
-    UserError : it is missing or damaged.
+    UserError : the file is missing or damaged, or its tensors do not fit.
     """
     try:
-        return load_file(path)
+        load(load_file(path))
     except (OSError, SafetensorError) as error:
         raise UserError(f"checkpoint file {str(path)!r} cannot be read: {error}") from None
+    except (RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"checkpoint file {str(path)!r} does not fit the model: {error}; start afresh elsewhere"
+        ) from None
 
 
 def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

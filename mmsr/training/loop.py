@@ -147,7 +147,7 @@ class Run:
         checkpoint.load_model(folder, checkpoint.MODEL, self.model)
         checkpoint.load_optimizer(folder, self.optimizer)
         if self.average is not None:
-            self.average.load_state_dict(checkpoint.load_tensors(folder / checkpoint.AVERAGE))
+            checkpoint.load_into(folder / checkpoint.AVERAGE, self.average.load_state_dict)
         self.epoch, self.best_epoch = state.epoch, state.best_epoch
         self.best_metrics = state.best_metrics
         return state.finished

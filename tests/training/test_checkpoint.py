@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save
 
 from mmsr.config import Config
 from mmsr.data import Dataset
@@ -16,6 +19,16 @@ from mmsr.training import check_place, holds_checkpoint, read_checkpoint_state, 
 TINY = Config(dataset="shop").replace(
     {"model.width": 4, "graph.n_codes": 4, "training.epochs": 2, "training.threads": 1}
 )
+
+
+@pytest.fixture(scope="module")
+def trained(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a run's first epoch; tests change copies."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSR_HOME", str(shop_home))
+        next(train(TINY, Dataset.open("shop"))).save_checkpoint(folder)
+    return folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -89,3 +102,36 @@ def test_a_full_disk_is_an_os_error_and_keeps_the_old_one(
         next(run).save_checkpoint(tmp_path / "run")
     assert caught.value.errno == errno.ENOSPC
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("state.json", b"", "is damaged"),
+        ("state.json", b"\xff\xfe", "is damaged"),
+        ("state.json", b"null", "is damaged"),
+        ("state.json", b'{"epoch": 1}', "is damaged"),
+        ("model.safetensors", b"", "cannot be read"),
+        ("best.safetensors", b"\x08" * 40, "cannot be read"),
+        ("model.safetensors", save({"x": torch.zeros(3)}), "does not fit the model"),
+        ("optimizer.safetensors", save({"x.step": torch.zeros(())}), "does not fit the model"),
+        ("optimizer.safetensors", save({"0.exp_avg": torch.zeros(7)}), "0.exp_avg has shape [7]"),
+        ("optimizer.safetensors", save({}), "some parameters lack their state"),
+        ("average.safetensors", save({"x": torch.zeros(3)}), "does not fit the model"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_in_one_line(shop, trained, tmp_path, name, content, told):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        next(train(TINY, shop, resume=tmp_path / "run"))
+    assert told in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(shop, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(UserError, match=r"model\.safetensors' cannot be read"):
+        next(train(TINY, shop, resume=tmp_path / "run"))

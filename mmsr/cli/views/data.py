@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Group, JustifyMethod, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +37,7 @@ def overview(manifests: Mapping[str, Manifest]) -> Table:
     return table
 
 
-def summary(verb: str, name: str, manifest: Manifest) -> str:
+def summary(verb: str, name: str, manifest: Manifest) -> Text:
     """Describe an import in a few lines.
 
     Parameters
@@ -49,14 +48,14 @@ def summary(verb: str, name: str, manifest: Manifest) -> str:
     """
     counts = manifest.counts
     lines = [
-        f"[bold]{verb} {name}[/]: {counts.users:,} users, {counts.items:,} items, "
+        f": {counts.users:,} users, {counts.items:,} items, "
         f"{counts.interactions:,} interactions; modalities: {_modalities(manifest)}",
         f"{manifest.protocol}: {counts.train_targets:,} training, {counts.valid_targets:,} "
         f"validation and {counts.test_targets:,} test targets",
         *_left_out(manifest),
         f"more: mmsr data describe {name}",
     ]
-    return "\n".join(lines)
+    return Text.assemble((f"{verb} {name}", "bold"), "\n".join(lines))
 
 
 def description(
@@ -167,7 +166,7 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
     origin = manifest.provenance
     table = _table("made from", "file", ">size", "sha256")
     for file in origin.inputs:
-        table.add_row(file.role, escape(file.path), _size_of(file.bytes), file.sha256[:12])
+        table.add_row(file.role, file.path, _size_of(file.bytes), file.sha256[:12])
     changed = origin.settings.model_dump(exclude_defaults=True)
     settings = "; ".join(f"{key} {shown(value)}" for key, value in changed.items())
     lines = [
@@ -176,7 +175,7 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
         *_left_out(manifest),
         f"made {origin.created_at} by {origin.created_by}; content {manifest.content_hash[:12]}",
     ]
-    return [table, "", Text("\n".join(lines))]
+    return [table, "", "\n".join(lines)]
 
 
 def _openings(name: str, openings: Sequence[RecordedOpening]) -> RenderableType:
@@ -187,7 +186,7 @@ def _openings(name: str, openings: Sequence[RecordedOpening]) -> RenderableType:
     for one in openings:
         named = f" (data set {one.dataset})" if one.dataset != name else ""
         where = f", {one.user} on {one.host}" if one.host else ""
-        table.add_row(_shown_time(one.at), escape(one.who + where), escape(one.why + named))
+        table.add_row(_shown_time(one.at), one.who + where, one.why + named)
     return table
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import get_args
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mmsr.config import Config
@@ -60,13 +59,13 @@ def registry() -> dict[str, tuple[Entry, ...]]:
 def show_registry(console: Console) -> None:
     """Show all entries on `console`, a line each where the terminal is wide enough."""
     for kind, entries in registry().items():
-        console.print(f"[bold]{kind}[/]")
+        console.print(kind, style="bold")
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, min_width=_NAMES)
         table.add_column()
         table.add_column(style="dim")
         for entry in entries:
-            table.add_row(f"  {entry.name}", escape(entry.text), escape(entry.source))
+            table.add_row(f"  {entry.name}", entry.text, entry.source)
         console.print(table)
 
 
@@ -102,7 +101,8 @@ def show_costs(
         step=sum(part.step for part in parts),
         kept_bytes=sum(part.kept_bytes for part in parts),
     )
-    console.print(_what(config, example))
+    for style, line in zip(("bold", ""), _what(config, example), strict=True):
+        console.print(line, style=style)
     scale, prefix = next((s, p) for s, p in _PREFIXES if total.step >= 10 * s or s == 1)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("part", overflow="fold")
@@ -132,7 +132,8 @@ def show_costs(
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1, ""))
 
 
-def _what(config: Config, example: Example) -> str:
+def _what(config: Config, example: Example) -> tuple[str, str]:
+    """The model on one line, the batch on another."""
     model, graph = config.model, config.graph
     order = getattr(model.aggregator, "order", None)
     layers = f"{model.layers} layer{'s' if model.layers > 1 else ''}"
@@ -141,11 +142,11 @@ def _what(config: Config, example: Example) -> str:
         f"{name} ({graph.codes_of(name)} codes)" for name in example.model.tables.modalities
     )
     return (
-        f"[bold]{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "
-        f"{model.readout}[/]\n"
+        f"{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "
+        f"{model.readout}",
         f"batch of {len(example.targets_B)} {example.origin}, {example.history:.1f} items each; "
         f"{len(example.model.item_vectors()):,} items; {modalities or 'no modality'}, "
-        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item"
+        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item",
     )
 
 

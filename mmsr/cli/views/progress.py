@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mmsr.console import Console
 
 
 class ConsoleReporter:
@@ -27,7 +28,7 @@ class ConsoleReporter:
             return
         bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TimeElapsedColumn(),
             console=self._console,
@@ -39,4 +40,4 @@ class ConsoleReporter:
 
     def note(self, message: str) -> None:
         """Print `message` on one line."""
-        self._console.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(message, style="dim", soft_wrap=True)

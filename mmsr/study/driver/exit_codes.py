@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mmsr.errors import StorageLost, UserError
+from mmsr.errors import StorageLost, UserError, one_line
 
 OK = 0
 FAILED = 1
@@ -21,12 +21,12 @@ def exit_code(run: Callable[[], int]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT
     except StorageLost as error:
-        sys.stderr.write(f"error: {error}; once it is back, the same command resumes the study\n")
+        told = one_line(f"{error}; once it is back, the same command resumes the study")
+        sys.stderr.write(f"error: {told}\n")
         return FAILED
     except OSError as error:
-        sys.stderr.write(
-            f"error: {error}; once that is fixed, the same command resumes the study\n"
-        )
+        told = one_line(f"{error}; once that is fixed, the same command resumes the study")
+        sys.stderr.write(f"error: {told}\n")
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command resumes it\n")

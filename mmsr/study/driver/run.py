@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.provenance import code_version
 from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
@@ -64,7 +63,7 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
     UserError : the name belongs to another study, the study is already being run, or a trial needs
         resources that the cluster lacks.
     """
-    console = Console(highlight=False)
+    console = Console()
     reporting = reporting or Reporting()
     with (
         plan.folder.locked(),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
 from mmsr.config import Config
-from mmsr.errors import UserError
-from mmsr.numbers import is_number, is_whole
-from mmsr.study.planning.declaration import Declaration, Options, check_mistakes
+from mmsr.errors import UserError, shown
+from mmsr.numbers import check_whole, is_number
+from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import Pruner, Sampler
-from mmsr.study.search.dimensions import Choice, Float, Int
+from mmsr.study.search.declarations import check_dimensions
+from mmsr.study.search.mistakes import mistake_in
 from mmsr.study.search.space import Space, all_settings
 from mmsr.study.storage.budget import KINDS, Budget
 from mmsr.study.workers.resources import Resources
@@ -25,6 +26,8 @@ _LARGEST_GRID = 100_000
 _KINDS = (
     ("dataset", str, "the name of a data set"),
     ("space", Mapping, "a mapping such as {'graph.n_codes': Int(10, 50)}"),
+    ("name", str | None, "the name of the study, or None"),
+    ("only_enqueued", bool, "True or False"),
     ("objective", str | Sequence, "a metric such as 'valid/mrr@20', or a list of them"),
     ("resources", Mapping | str, "a mapping such as {'cpu': 1, 'gpu': 0}, or 'auto'"),
     ("base", Mapping, "a mapping such as {'model.width': 64}"),
@@ -47,43 +50,33 @@ def check_kinds(study: Declaration) -> None:
     ------
     UserError : names the first wrong field, and what to give instead.
     """
-    check_mistakes(study)
+    for declared in (study, study.sampler, study.pruner):
+        if (mistake := mistake_in(declared)) is not None:
+            raise UserError(mistake)
     for name, kind, example in _KINDS:
         value = getattr(study, name)
         if not isinstance(value, kind):
-            raise UserError(f"{name}={value!r}: give {example}")
+            raise UserError(f"{name}={shown(value)}: give {example}")
     enqueued = [("enqueue", settings) for settings in study.enqueue or ()]
     for name, settings in [("base", study.base), *enqueued]:
         if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
-            raise UserError(f"{name}: {settings!r}: give a mapping such as {{'model.width': 64}}")
-    for key, dimension in study.space.items():
-        if not isinstance(dimension, Int | Float | Choice):
-            raise UserError(f"space: {key}: {dimension!r}: {_instead(key, dimension)}")
-        if not isinstance(dimension.when, Mapping):
-            raise UserError(f"space: {key}: when={dimension.when!r}: give a mapping by config key")
+            raise UserError(
+                f"{name}: {shown(settings)}: give a mapping such as {{'model.width': 64}}"
+            )
+    check_dimensions(study.space)
     module, colon, function = study.trainer.partition(":")
     if not colon or not function or not _is_there(module):
         raise UserError(
-            f"trainer={study.trainer!r}: there is no such module to import; give "
+            f"trainer={shown(study.trainer)}: there is no such module to import; give "
             "'module:function', e.g. 'mmsr.training:train'"
         )
-
-
-def _instead(key: str, value: Any) -> str:
-    """What to write in place of a value that is no dimension."""
-    if isinstance(value, range) and value:
-        return f"write Int({value[0]}, {value[-1]}, step={value.step})"
-    if isinstance(value, Sequence | Set) and not isinstance(value, str) and value:
-        shown = [repr(one) for one in islice(value, 5)]
-        return f"write Choice({', '.join(shown)}{', …' if len(value) > len(shown) else ''})"
-    return f"write Int(…), Float(…) or Choice(…), or fix the value by base={{{key!r}: {value!r}}}"
 
 
 def _is_there(module: str) -> bool:
     """Whether a module exists; only the packages that contain it are imported for that."""
     try:
         return find_spec(module) is not None
-    except (ImportError, ValueError):
+    except Exception:  # whatever the packages that contain it raise at import
         return False
 
 
@@ -105,7 +98,7 @@ def read_budget(
     for kind, limit in given.items():
         option = said(kind, options)
         if limit is not None and (not is_number(limit) or limit <= 0):
-            raise UserError(f"{option}{limit!r}: give a number of hours above 0, e.g. 1.5")
+            raise UserError(f"{option}{shown(limit)}: give a number of hours above 0, e.g. 1.5")
         used = {"cpu_hours": resources.cpu, "gpu_hours": resources.gpu}.get(kind, 1.0)
         if limit is not None and not used and not resources.auto:
             raise UserError(
@@ -142,8 +135,7 @@ def at_least_one(what: str, given: Any, default: Any) -> int:
     UserError : it is not a whole number of at least 1.
     """
     value = default if given is None else given
-    if not is_whole(value) or value < 1:
-        raise UserError(f"{what}{value!r}: give a whole number of at least 1")
+    check_whole(what, value, 1)
     return int(value)
 
 
@@ -186,8 +178,7 @@ def seed_of(study: Declaration, options: Options) -> int:
     UserError : it is not a whole number of at least 0.
     """
     seed = study.seed if options.seed is None else options.seed
-    if not is_whole(seed) or seed < 0:
-        raise UserError(f"{said('seed', options)}{seed!r}: give a whole number of at least 0")
+    check_whole(said("seed", options), seed, 0, below=2**63)
     return seed
 
 
@@ -206,8 +197,8 @@ def time_limit(study: Declaration, options: Options) -> float:
     if hours is None:
         return math.inf
     if not is_number(hours) or hours <= 0:
-        raise UserError(f"{said('trial_hours', options)}{hours!r}: give a number above 0")
-    return 3600 * hours
+        raise UserError(f"{said('trial_hours', options)}{shown(hours)}: give a number above 0")
+    return 3600.0 * hours
 
 
 def own_budget(study: Declaration, options: Options, resources: Resources) -> Budget:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from functools import wraps
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
-from mmsr.errors import UserError, unknown
 from mmsr.study.search import Halving, Pruner, Sampler, Tpe
 from mmsr.study.search.defaults import DEFAULT_SPACE
-from mmsr.study.search.dimensions import Dimension
+from mmsr.study.search.dimension_base import Dimension
+from mmsr.study.search.mistakes import noting_mistakes
 from mmsr.study.storage.definition import TRAINER
-
-_NOTED = "_mistake"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,51 +35,6 @@ class Options:
     warm_start: str | None = None
     settings: Mapping[str, Any] | None = None
     """Config keys fixed by --set."""
-
-
-def noting_mistakes(cls: type[T]) -> type[T]:
-    """Let a dataclass record wrong arguments instead of raising, for `check_mistakes` to report.
-
-    A study file constructs its study at import, where an error would end in a traceback. So a
-    misspelt or missing argument is recorded instead, and reported in one line before anything is
-    scheduled.
-
-    Parameters
-    ----------
-    cls : the dataclass; its constructor is replaced.
-    """
-    construct = cls.__init__
-    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
-    needed = [
-        name
-        for name, field in known.items()
-        if field.default is MISSING and field.default_factory is MISSING
-    ]
-
-    @wraps(construct)
-    def noting(self: T, *positional: Any, **given: Any) -> None:
-        problem: UserError | None = None
-        name = type(self).__name__
-        if positional:
-            problem = UserError(
-                f"{name}({positional[0]!r}, …): name every argument, e.g. dataset='toys'"
-            )
-        elif strange := [key for key in given if key not in known]:
-            problem = unknown(f"argument of {name}(…)", strange[0], known)
-        elif missing := [key for key in needed if key not in given]:
-            problem = UserError(f"{name}(…) lacks {missing[0]}: give {missing[0]}=…")
-        kept = {key: value for key, value in given.items() if key in known}
-        construct(self, **{**dict.fromkeys(needed), **kept})
-        object.__setattr__(self, _NOTED, problem)
-
-    cls.__init__ = noting  # type: ignore[method-assign, assignment]
-    return cls
-
-
-def check_mistakes(declared: object) -> None:
-    """Raise the UserError that was recorded when `declared` was constructed, if there is one."""
-    if (problem := getattr(declared, _NOTED, None)) is not None:
-        raise problem
 
 
 @noting_mistakes

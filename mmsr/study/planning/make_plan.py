@@ -25,7 +25,7 @@ from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import find_site, open_dataset
 from mmsr.study.search import Pruner
 from mmsr.study.search.defaults import KNOWN_SETTINGS
-from mmsr.study.search.dimensions import meets
+from mmsr.study.search.dimension_base import meets
 from mmsr.study.search.objectives import check_not_of_test, read_objectives, settings_for
 from mmsr.study.search.pruners import chosen_pruner
 from mmsr.study.search.samplers import chosen_sampler

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from mmsr.model_config import LARGEST
 from mmsr.numbers import is_number, is_whole
+from mmsr.study.search.dimension_base import as_stored, is_plain, problem_of_when, under
+from mmsr.study.search.mistakes import mistake_in, noting_mistakes
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
-class Dimension(Protocol):
-    """One config key that a study varies, as its values."""
-
-    @property
-    def when(self) -> Mapping[str, Any]:
-        """Values of other keys under which the dimension exists; a tuple means any of them."""
-
-    def problem(self) -> str | None:
-        """What is wrong with the declaration; None if nothing is."""
-
-    def suggest(self, trial: Trial, key: str) -> Any:
-        """Ask Optuna for a value.
-
-        Parameters
-        ----------
-        trial : the trial that gets the value.
-        key : the config key, Optuna's name of the parameter.
-        """
-
-    def contains(self, value: Any) -> bool:
-        """Whether `value` may be proposed."""
-
-    def corners(self) -> tuple[Any, ...]:
-        """The values to check: if these are valid in a config, all are."""
-
-    def size(self) -> int | None:
-        """Number of values; None if there are infinitely many."""
-
-    def values(self) -> Iterator[Any]:
-        """All values in order, of a dimension with a finite number of them."""
-
-    def stored(self, value: Any) -> Any:
-        """`value` as Optuna stores it."""
-
-
+@noting_mistakes
 @dataclass(frozen=True)
 class Int:
     """Whole numbers from `low` to `high`, both included.
@@ -82,8 +50,14 @@ class Int:
 
     def problem(self) -> str | None:
         """What is wrong with the declaration; None if nothing is."""
+        if (problem := mistake_in(self) or problem_of_when(self.when)) is not None:
+            return problem
         if not all(is_whole(value) for value in (self.low, self.high, self.step)):
             return "low, high and step must be whole numbers"
+        if max(abs(self.low), abs(self.high)) > LARGEST:
+            return f"low and high must lie within ±{LARGEST}"
+        if not isinstance(self.log, bool):
+            return "log must be True or False"
         if self.low > self.high:
             return "low is above high"
         if self.step < 1 or (self.high - self.low) % self.step:
@@ -122,6 +96,7 @@ class Int:
         return f"{self.low} … {self.high}{step}{' (log)' if self.log else ''}{under(self.when)}"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Float:
     """Real numbers from `low` to `high`, both included.
@@ -155,16 +130,24 @@ class Float:
 
     def problem(self) -> str | None:
         """What is wrong with the declaration; None if nothing is."""
+        if (problem := mistake_in(self) or problem_of_when(self.when)) is not None:
+            return problem
         if not all(is_number(value) for value in (self.low, self.high)):
             return "low and high must be finite numbers"
+        if not isinstance(self.log, bool):
+            return "log must be True or False"
         if self.low > self.high:
             return "low is above high"
+        if not is_number(float(self.high) - float(self.low)):
+            return "low and high are too far apart"
         if self.step is not None:
             if self.log:
                 return "log and step exclude each other"
             if not is_number(self.step) or self.step <= 0:
                 return "step must be a number above 0"
             steps = (self.high - self.low) / self.step
+            if steps > LARGEST:
+                return "step is too small"
             if not math.isclose(steps, round(steps), abs_tol=1e-6):
                 return "step must lead from low to high exactly"
         if self.log and self.low <= 0:
@@ -205,6 +188,7 @@ class Float:
         return f"{self.low:g} … {self.high:g}{step}{' (log)' if self.log else ''}{under(self.when)}"
 
 
+@noting_mistakes
 @dataclass(frozen=True, init=False)
 class Choice:
     """One of several options, in no order.
@@ -231,21 +215,24 @@ class Choice:
 
     def __init__(self, *options: Any, when: Mapping[str, Any] | None = None) -> None:
         object.__setattr__(self, "options", options)
-        object.__setattr__(self, "when", when or {})
+        object.__setattr__(self, "when", {} if when is None else when)
 
     def problem(self) -> str | None:
         """What is wrong with the declaration; None if nothing is."""
+        if (problem := mistake_in(self) or problem_of_when(self.when)) is not None:
+            return problem
         if not self.options:
             return "there are no options: give one or more, e.g. Choice(32, 64)"
-        try:
-            kept = [self.stored(option) for option in self.options]
-        except TypeError:
-            return "options must be plain values, lists or mappings"
-        return "two options are the same" if len(set(map(repr, kept))) < len(kept) else None
+        if not all(map(is_plain, self.options)):
+            return (
+                "options must be plain values, lists or mappings; of numpy's numbers, take .item()"
+            )
+        kept = {as_stored(option) for option in self.options}
+        return "two options are the same" if len(kept) < len(self.options) else None
 
     def suggest(self, trial: Trial, key: str) -> Any:
         """Ask Optuna for a value."""
-        kept = [self.stored(option) for option in self.options]
+        kept = [as_stored(option) for option in self.options]
         return self.options[kept.index(trial.suggest_categorical(key, kept))]
 
     def contains(self, value: Any) -> bool:
@@ -266,33 +253,7 @@ class Choice:
 
     def stored(self, value: Any) -> Any:
         """`value` as Optuna stores it: lists and mappings as JSON text."""
-        plain = value is None or isinstance(value, bool | int | float | str)
-        return value if plain else json.dumps(value, sort_keys=True)
+        return as_stored(value)
 
     def __str__(self) -> str:
         return " | ".join(str(option) for option in self.options) + under(self.when)
-
-
-def meets(value: Any, condition: Any) -> bool:
-    """Whether a value meets a condition of `when`.
-
-    Parameters
-    ----------
-    value : value of the key that the condition is on.
-    condition : the value that it must have, or a tuple of values of which it must have one.
-    """
-    return value in condition if isinstance(condition, tuple) else bool(value == condition)
-
-
-def under(when: Mapping[str, Any]) -> str:
-    """The conditions in words, e.g. ` under model.readout=last`; empty if there are none.
-
-    Parameters
-    ----------
-    when : the conditions, by config key.
-    """
-    words = [
-        f"{key}={' or '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for key, value in when.items()
-    ]
-    return " under " + ", ".join(words) if words else ""

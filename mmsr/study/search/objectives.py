@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mmsr.config import VALID_METRICS
 from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
+from mmsr.errors import shown as shorten
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
@@ -40,13 +41,15 @@ def read_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
     if not objectives:
         raise UserError("objective=[]: give a metric such as 'valid/mrr@20', or several")
     for objective in objectives:
+        if not isinstance(objective, str):
+            raise unknown("objective", shorten(objective), VALID_METRICS)
         check_not_of_test("objective", objective)
     if objectives[0] not in VALID_METRICS:
         hint = "the first one chooses each trial's best epoch" if len(objectives) > 1 else ""
-        raise unknown("objective", str(objectives[0]), VALID_METRICS, hint=hint)
+        raise unknown("objective", objectives[0], VALID_METRICS, hint=hint)
     for place, objective in enumerate(objectives[1:], start=1):
         if objective not in AGAINST:
-            raise unknown("objective", str(objective), AGAINST)
+            raise unknown("objective", objective, AGAINST)
         if objective in objectives[:place]:
             raise UserError(f"objective {objective!r} is named twice")
     return objectives

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmsr.numbers import check_whole
+from mmsr.study.search.mistakes import noting_mistakes
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -27,13 +28,14 @@ class Pruner(ABC):
 
     def check(self) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("pruner: startup_trials", self.startup_trials, 0)
+        check_whole("pruner: startup_trials=", self.startup_trials, 0)
 
     @abstractmethod
     def build(self, epochs: int) -> BasePruner:
         """Optuna's pruner, for trials of at most `epochs` epochs."""
 
 
+@noting_mistakes
 @dataclass(frozen=True, kw_only=True)
 class Halving(Pruner):
     """Asynchronous successive halving: at epochs r, r·f, r·f², … the best 1/f continue.
@@ -53,8 +55,8 @@ class Halving(Pruner):
 
     def check(self) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("pruner: first_rung", self.first_rung, 1)
-        check_whole("pruner: factor", self.factor, 2)
+        check_whole("pruner: first_rung=", self.first_rung, 1)
+        check_whole("pruner: factor=", self.factor, 2)
         super().check()
 
     def build(self, epochs: int) -> BasePruner:
@@ -75,6 +77,7 @@ class Halving(Pruner):
         )
 
 
+@noting_mistakes
 @dataclass(frozen=True, kw_only=True)
 class Hyperband(Pruner):
     """Several successive halvings side by side, each with a later first rung than the one before.
@@ -95,8 +98,8 @@ class Hyperband(Pruner):
 
     def check(self) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("pruner: first_rung", self.first_rung, 1)
-        check_whole("pruner: factor", self.factor, 2)
+        check_whole("pruner: first_rung=", self.first_rung, 1)
+        check_whole("pruner: factor=", self.factor, 2)
         super().check()
 
     def shares(self, epochs: int) -> tuple[int, ...]:
@@ -146,6 +149,7 @@ class Hyperband(Pruner):
         )
 
 
+@noting_mistakes
 @dataclass(frozen=True, kw_only=True)
 class Median(Pruner):
     """Stops a trial whose best value so far is below the median of finished trials at that epoch.
@@ -161,7 +165,7 @@ class Median(Pruner):
 
     def check(self) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("pruner: first_epoch", self.first_epoch, 1)
+        check_whole("pruner: first_epoch=", self.first_epoch, 1)
         super().check()
 
     def build(self, epochs: int) -> BasePruner:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmsr.study.search.dimensions import Dimension
+from mmsr.study.search.dimension_base import Dimension
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -45,3 +46,17 @@ class Sampler(ABC):
         already : number of trials that the study has.
         n_objectives : number of its objectives.
         """
+
+
+def seed_after(seed: int, already: int) -> int:
+    """The seed of a sampler in a study that has a number of trials already."""
+    return (seed + 1_000_003 * already) % 2**32
+
+
+def quietly(make: Callable[..., BaseSampler], **knobs: Any) -> BaseSampler:
+    """Make a sampler without Optuna's warning that it is experimental."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return make(**knobs)

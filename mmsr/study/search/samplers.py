@@ -6,20 +6,22 @@ numbers, which depend on its seed and on how many trials it has.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mmsr.errors import UserError
 from mmsr.numbers import check_whole
-from mmsr.study.search.dimensions import Choice, Dimension, Float, under
-from mmsr.study.search.sampler_base import Sampler, Space
+from mmsr.study.search.dimension_base import Dimension, under
+from mmsr.study.search.dimensions import Choice, Float
+from mmsr.study.search.mistakes import noting_mistakes
+from mmsr.study.search.sampler_base import Sampler, Space, quietly, seed_after
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Tpe(Sampler):
     """Tree-structured Parzen estimator of all dimensions jointly; considers running trials too.
@@ -38,7 +40,7 @@ class Tpe(Sampler):
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("sampler: startup_trials", self.startup_trials, 0)
+        check_whole("sampler: startup_trials=", self.startup_trials, 0)
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
         """Optuna's sampler."""
@@ -46,13 +48,13 @@ class Tpe(Sampler):
 
         from mmsr.study.search.recent import BestAndNewest
 
-        sampler = _quietly(
+        sampler = quietly(
             TPESampler,
             n_startup_trials=self.startup_trials,
             multivariate=n_objectives == 1,
             group=n_objectives == 1,
             constant_liar=True,
-            seed=_seed(seed, already),
+            seed=seed_after(seed, already),
         )
         return BestAndNewest(sampler) if n_objectives == 1 else sampler
 
@@ -60,6 +62,7 @@ class Tpe(Sampler):
         return f"TPE, the first {self.startup_trials} at random"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class CmaEs(Sampler):
     """Covariance matrix adaptation: a cloud of settings that moves through two or more numbers.
@@ -79,7 +82,7 @@ class CmaEs(Sampler):
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
         """Raise UserError if a setting is out of range or a dimension is not a number."""
-        check_whole("sampler: startup_trials", self.startup_trials, 0)
+        check_whole("sampler: startup_trials=", self.startup_trials, 0)
         _check_one_objective("CMA-ES", n_objectives)
         _check_unconditional("CMA-ES", space)
         for key, dimension in space.items():
@@ -100,17 +103,18 @@ class CmaEs(Sampler):
         """Optuna's sampler."""
         from optuna.samplers import CmaEsSampler
 
-        return _quietly(
+        return quietly(
             CmaEsSampler,
             n_startup_trials=self.startup_trials,
             warn_independent_sampling=False,
-            seed=_seed(seed, already),
+            seed=seed_after(seed, already),
         )
 
     def __str__(self) -> str:
         return f"CMA-ES, the first {self.startup_trials} at random"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Gp(Sampler):
     """Gaussian process with expected improvement; for a space without conditions.
@@ -128,7 +132,7 @@ class Gp(Sampler):
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
         """Raise UserError if a setting is out of range or the space has conditions."""
-        check_whole("sampler: startup_trials", self.startup_trials, 0)
+        check_whole("sampler: startup_trials=", self.startup_trials, 0)
         _check_one_objective("the Gaussian process", n_objectives)
         _check_unconditional("the Gaussian process", space)
 
@@ -136,17 +140,18 @@ class Gp(Sampler):
         """Optuna's sampler."""
         from optuna.samplers import GPSampler
 
-        return _quietly(
+        return quietly(
             GPSampler,
             n_startup_trials=self.startup_trials,
             warn_independent_sampling=False,
-            seed=_seed(seed, already),
+            seed=seed_after(seed, already),
         )
 
     def __str__(self) -> str:
         return f"Gaussian process, the first {self.startup_trials} at random"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Nsga2(Sampler):
     """Genetic search in generations (NSGA-II), meant for several objectives.
@@ -162,18 +167,21 @@ class Nsga2(Sampler):
 
     def check(self, space: Space, n_objectives: int = 1) -> None:
         """Raise UserError if a setting is out of range."""
-        check_whole("sampler: population", self.population, 2)
+        check_whole("sampler: population=", self.population, 2)
 
     def build(self, seed: int, already: int, n_objectives: int = 1) -> BaseSampler:
         """Optuna's sampler."""
         from optuna.samplers import NSGAIISampler
 
-        return _quietly(NSGAIISampler, population_size=self.population, seed=_seed(seed, already))
+        return quietly(
+            NSGAIISampler, population_size=self.population, seed=seed_after(seed, already)
+        )
 
     def __str__(self) -> str:
         return f"NSGA-II, generations of {self.population}"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Random(Sampler):
     """Draws every setting at random, independently of all results.
@@ -188,12 +196,13 @@ class Random(Sampler):
         """Optuna's sampler."""
         from optuna.samplers import RandomSampler
 
-        return RandomSampler(seed=_seed(seed, already))
+        return RandomSampler(seed=seed_after(seed, already))
 
     def __str__(self) -> str:
         return "random"
 
 
+@noting_mistakes
 @dataclass(frozen=True)
 class Grid(Sampler):
     """Runs every setting of a finite space once, within its conditions; then the study ends.
@@ -236,19 +245,6 @@ SAMPLERS: Mapping[str, type[Sampler]] = {
     "grid": Grid,
 }
 """Search methods by their name on the command line."""
-
-
-def _seed(seed: int, already: int) -> int:
-    return (seed + 1_000_003 * already) % 2**32
-
-
-def _quietly(make: Callable[..., BaseSampler], **knobs: Any) -> BaseSampler:
-    """Make a sampler without Optuna's warning that it is experimental."""
-    from optuna.exceptions import ExperimentalWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return make(**knobs)
 
 
 def _check_one_objective(who: str, n_objectives: int) -> None:

@@ -15,19 +15,15 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config, GraphConfig
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
-from mmsr.study.search.dimensions import Choice, Dimension, Float, Int, meets, under
+from mmsr.study.search.declarations import check_dimensions
+from mmsr.study.search.dimension_base import Dimension, meets, under
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 LINKS = "graph.links_per_item"
-_NOT_VARIED = {
-    "dataset": "trials on other data cannot be compared; run a study for each",
-    "training.select_by": "it is the study's objective",
-    "training.threads": "it follows the study's resources",
-}
 
 
 Space = Mapping[str, Dimension]
@@ -45,20 +41,13 @@ def check_space(space: Space, base: Config) -> None:
     ------
     UserError : names the first dimension for which that is not so, and why.
     """
-    for key, dimension in space.items():
-        if not isinstance(key, str) or not isinstance(dimension, Int | Float | Choice):
-            raise UserError(f"space: {key!r}: write a config key and Int(…), Float(…) or Choice(…)")
-        if key in _NOT_VARIED:
-            raise UserError(f"space: {key} cannot be varied: {_NOT_VARIED[key]}")
-        if (problem := dimension.problem()) is not None:
-            declared = f"{dimension}: " if str(dimension).strip() else ""
-            raise UserError(f"space: {key}: {declared}{problem}")
+    check_dimensions(space)
     for key, dimension in _ordered(space):
         for context, value in product(_contexts(space, key, base), dimension.corners()):
             try:
                 apply(base, {**context, key: value})
             except UserError as error:
-                raise UserError(f"space: {key}={value!r}: {_bare(error)}") from None
+                raise UserError(f"space: {key}={shown(value)}: {_bare(error)}") from None
 
 
 def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
@@ -79,7 +68,7 @@ def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> C
             raise UserError(f"enqueue: {unknown('dimension of the space', key, space)}")
         dimension = space[key]
         if not dimension.contains(value):
-            raise UserError(f"enqueue: {key}={value!r} is outside the space: {dimension}")
+            raise UserError(f"enqueue: {key}={shown(value)} is outside the space: {dimension}")
         if not _exists(dimension, settings, base.flat()):
             raise UserError(f"enqueue: {key} exists only{under(dimension.when)}")
     try:
@@ -271,20 +260,20 @@ def _contexts_of_condition(
         value = base.flat().get(other)
         if not meets(value, condition):
             raise UserError(
-                f"space: {key} never exists: its condition {other}={condition!r} is not met by the "
-                f"config, which has {value!r}"
+                f"space: {key} never exists: its condition {other}={shown(condition)} is not met "
+                f"by the config, which has {shown(value)}"
             )
         return [{other: value}]
     outer = _contexts(space, other, base)
     values = condition if isinstance(condition, tuple) else (condition,)
     proposed = [value for value in values if space[other].contains(value)]
     if not proposed:
-        raise UserError(f"space: {key}: {other}={condition!r} is never proposed")
+        raise UserError(f"space: {key}: {other}={shown(condition)} is never proposed")
     for value in values:  # it may name a value that this space never proposes, but none misspelt
         try:
             apply(base, {**outer[0], other: value})
         except UserError as error:
-            raise UserError(f"space: {key}: under {other}={value!r}: {_bare(error)}") from None
+            raise UserError(f"space: {key}: under {other}={shown(value)}: {_bare(error)}") from None
     return [{**context, other: value} for context, value in product(outer, proposed)]
 
 

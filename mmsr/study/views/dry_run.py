@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.format import brief_seconds, plural, seconds
 from mmsr.study.planning.existing import Found, check_found, find_existing
 from mmsr.study.planning.plan import Plan
@@ -40,7 +40,7 @@ def show_plan(plan: Plan) -> None:
     UserError : another study has the name, no node of the cluster can run a trial, or the timed
         trial does not run.
     """
-    console = Console(highlight=False)
+    console = Console()
     found = _existing(plan)
     expected = expect(plan, console)
     console.print(

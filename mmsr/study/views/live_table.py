@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mmsr.errors import printable
 from mmsr.format import percent, seconds
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
@@ -139,7 +140,7 @@ class Display:
         text.append(words.get(row.state, row.state), style=STYLES.get(row.state, ""))
         text.append(f" after epoch {row.epoch}, {seconds(ending.seconds)}")
         if ending.error:
-            text.append(f": {ending.error}")
+            text.append(f": {printable(ending.error)}")
         elif row.best is not None and ending.report is not None:
             at = f" at epoch {ending.report.best_epoch}"
             text.append(f": {self._objective} {100 * row.best:.3f} %{at}")

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_number
 
 AUTO = "auto"
 """Given as a study's resources: measure one trial, and pack trials accordingly."""
 GB = 1e9
+_MOST = 1e9
+"""More of anything than a cluster has."""
 _KINDS = ("cpu", "gpu", "memory_gb")
 
 
@@ -86,14 +88,17 @@ def read_resources(given: Mapping[str, Any] | str) -> Resources:
     if isinstance(given, str):
         if given != AUTO:
             raise UserError(
-                f"resources={given!r}: give 'auto' or a mapping such as {{'cpu': 1, 'gpu': 0}}"
+                f"resources={shown(given)}: give 'auto' or a mapping such as {{'cpu': 1, 'gpu': 0}}"
             )
         return Resources(auto=True)
     for key, value in given.items():
         if key not in _KINDS:
             raise unknown("resource", str(key), _KINDS)
-        if not is_number(value) or value < 0:
-            raise UserError(f"resources: {key}={value!r}: give a finite number of at least 0")
+        if not is_number(value) or not 0 <= value <= _MOST:
+            raise UserError(
+                f"resources: {key}={shown(value)}: give a finite number of at least 0, "
+                f"at most {_MOST:g}"
+            )
     gpu = float(given.get("gpu", 0))
     if gpu > 1 and gpu != int(gpu):
         raise UserError(

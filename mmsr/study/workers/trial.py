@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.data.closed import enter_trial
-from mmsr.errors import UserError
+from mmsr.errors import UserError, one_line
 from mmsr.remote import on_this_machine, place
 from mmsr.study.workers.failures import out_of_memory
 from mmsr.study.workers.messages import Failure, Report, Task
@@ -78,7 +78,7 @@ def run_trial(settings: dict[str, Any]) -> None:
             raise
         message = str(error).strip().partition("\n")[0]
         failure = Failure(
-            error=f"{type(error).__name__}: {hidden(message)}",
+            error=one_line(f"{type(error).__name__}: {hidden(message)}"),
             traceback=hidden(traceback.format_exc()),
             environment=_from_environment(error),
         )

@@ -1,0 +1,124 @@
+"""Text from outside is shown as it is, and showing it cannot fail."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+import mmsr
+from mmsr.console import Console, tolerant_output
+
+TEXTS = [
+    "[/dev/shm/x] is full",
+    "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory",
+    "[red]no style[/red] and :x: no picture",
+    "[/]",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_no_markup(text):
+    told = io.StringIO()
+    console = Console(file=told, width=200)
+    console.print(text)
+    table = Table(title=text)
+    table.add_column(text)
+    table.add_row(text)
+    console.print(table)
+    assert told.getvalue().count(text) == 4
+
+
+def test_a_status_is_no_markup():
+    console = Console(file=io.StringIO(), width=200)
+    with console.status("[/dev/shm/x]", spinner="line") as status:
+        status.update("[/a] again")
+        assert str(status.renderable.text) == "[/a] again"
+
+
+def test_escape_sequences_do_not_reach_the_terminal():
+    told = io.StringIO()
+    Console(file=told, width=200).print("a\x1b[2Jb\nc\rd")
+    assert told.getvalue() == "a\\x1b[2Jb\nc\\rd\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_an_encoding_lacks_is_replaced(encoding, monkeypatch):
+    told = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(told, encoding=encoding))
+    tolerant_output()
+    table = Table("★ naïve", title="↓ 💥 \udc80")
+    table.add_row("10 … 20")
+    Console(width=60).print(table)
+    sys.stdout.flush()
+    text = told.getvalue().decode(encoding)
+    assert ("★" if encoding == "utf-8" else "?") in text
+    assert "10 " in text
+
+
+def test_a_reader_that_goes_away_ends_nothing(monkeypatch):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        tolerant_output()
+        Console().print("one")
+        os.close(reader)
+        for _ in range(3):
+            Console().print("two")
+            print("three" * 100_000)
+        sys.stdout.flush()
+
+
+def test_no_output_at_all_is_no_failure(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    tolerant_output()
+    Console().print("one")
+    Console(stderr=True).print("two")
+    sys.stderr.write("three")
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "7", "wide", "-3"])
+def test_a_terminal_of_no_width_will_do(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    told = io.StringIO()
+    table = Table("key", "value")
+    table.add_row("[/a]", "b" * 100)
+    Console(file=told).print(table, "text")
+    assert told.getvalue()
+
+
+def rich_consoles_made_in(source: str) -> set[str]:
+    """What a source imports from Rich that shows text as markup."""
+    found = set()
+    tree = ast.parse(source)
+    calls = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rich"):
+            names = {alias.name for alias in node.names}
+            found |= names & {"Status", "markup", "escape", "print"}
+            found |= names & {"Console"} & calls
+        elif isinstance(node, ast.Attribute) and node.attr == "from_markup":
+            found.add(node.attr)
+    return found
+
+
+def test_every_console_is_one_of_ours():
+    files = sorted(Path(mmsr.__file__).parent.rglob("*.py"))
+    assert len(files) > 100
+    for file in files:
+        if file.parent.name != "console":
+            assert rich_consoles_made_in(file.read_text()) == set(), file
+    assert rich_consoles_made_in("from rich.console import Console\nConsole()") == {"Console"}
+    assert rich_consoles_made_in("from rich.markup import escape") == {"escape"}
