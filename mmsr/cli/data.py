@@ -232,7 +232,8 @@ def _show(prepared: Prepared, verb: str) -> None:
     console = Console(highlight=False)
     name = prepared.dataset.name
     if prepared.fresh:
-        console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)
+        shown = summary(verb, name, prepared.dataset.manifest, prepared.rows)
+        console.print(shown, soft_wrap=True)
     else:
         console.print(
             f"{name} is up to date: it was made from the same inputs and settings, nothing to do",

@@ -94,7 +94,8 @@ def test_typed_columns_that_cannot_be_used(
     [
         ("r.csv", "user_id,item_id,timestamp\na,b,1\n,c,2\n", "line 3"),
         ("r.csv", "user_id,item_id,timestamp\n\na,b,1\n\n,c,2\n", "line 5"),
-        ("r.tsv", 'user_id\titem_id\ttimestamp\na\t"b\nb"\t1\n\tc\t2\n', "line 4"),
+        ("r.csv", 'user_id,item_id,timestamp,x\na,b,1,"y\ny"\n,c,2,\n', "line 4"),
+        ("r.tsv", 'user_id\titem_id\ttimestamp\na\t"b\t1\n\t"c\t2\n', "line 3"),
         ("r.csv", "user_id,item_id,timestamp\r\na,b,1\r\n,c,2\r\n", "line 3"),
         (
             "r.jsonl",
@@ -252,7 +253,10 @@ def test_vectors_that_cannot_be_used(
         ([("i1", "1 2 x"), ("i2", "1 2 3")], "must be lists of numbers"),
         ([("i1", "[1, 2]"), ("i1", "[1, 3]")], "item 'i1' has two different image vectors"),
         ([("i1", "nan 1"), ("i2", "2 3")], "item 'i1' has nan"),
-        ([("I1", "1 1"), ("I2", "2 3")], "none of its 2 items occurs .* e.g. 'I1'"),
+        (
+            [("I1", "1 1"), ("I2", "2 3")],
+            "none of its 2 items occurs .* it has 'I1', 'I2', .* differ in case",
+        ),
         ([("", "1 1"), ("i2", "2 3")], "line 2 has no item_id"),
         ([("i1", ""), ("i2", " ")], "has no image vectors"),
     ],

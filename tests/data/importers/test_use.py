@@ -79,7 +79,10 @@ def test_ids_that_match_nothing_are_refused(notes_of, what):
     ids = [f"0{item}" for item in ITEMS]
     vectors = [[float(i), 1.0] for i in range(12)]
     table = {"item_id": ids, **({"title": TITLES} if what == "items" else {"vector": vectors})}
-    message = "none of its 12 items occurs .* e.g. '0i0': check that both tables use the same ids"
+    message = (
+        "none of its 12 items occurs .* it has '0i0', '0i1', '0i10', …, they have 'i0', 'i1', "
+        "'i10', …: the ids differ in leading zeros: write them alike"
+    )
     with pytest.raises(UserError, match=message):
         notes_of(**{what: table})
     assert catalog.names() == []
@@ -94,9 +97,9 @@ def test_a_match_of_less_than_half_is_noted(notes_of, what, matching, tmp_path):
     table = {"item_id": ids, **({"title": TITLES} if what == "items" else {"vector": vectors})}
     file = tmp_path / ("articles.csv" if what == "items" else "v.parquet")
     expected = (
-        f"note: {file} lists only 5 of the 12 items that are kept; not listed: 'i3', 'i4', 'i5', "
-        "…; listed, but not among those: '0i3', '0i4', '0i5', …; check that both tables use "
-        "the same ids"
+        f"warning: {file} lists only 5 of the 12 items that are kept; not listed: 'i3', 'i4', 'i5', "
+        "…; listed, but not among those: '0i3', '0i4', '0i5', …; the ids differ in leading zeros: "
+        "write them alike"
     )
     assert notes_of(**{what: table}) == ([expected] if matching == 5 else [])
 
