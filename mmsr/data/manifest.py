@@ -224,8 +224,11 @@ class Manifest(_Frozen):
         advice = f"import {folder.name!r} again with --overwrite"
         try:
             tree = json.loads(path.read_bytes())
+            json.dumps(tree, ensure_ascii=False).encode()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from None
+        except UnicodeEncodeError:
+            raise UserError(f"{path} is damaged: it has half a character; {advice}") from None
         except (ValueError, RecursionError):
             raise UserError(f"{path} is damaged: it is not JSON; {advice}") from None
         version = tree.get("schema_version") if isinstance(tree, dict) else None

@@ -194,7 +194,7 @@ def _times_of_iso(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Time
         if pc.match_substring_regex(pa.scalar(text), _DAY_OR_MONTH).as_py():
             remedy = "day and month cannot be told apart: write ISO dates (2014-07-23)"
         raise refuse(row, repr(text), remedy)
-    return _times_of_dates(pa.chunked_array([pa.Array.from_pandas(moments)]))
+    return _times_of_dates(pa.chunked_array([pa.Array.from_pandas(moments.dt.tz_convert(None))]))
 
 
 def _times_of_dates(column: pa.ChunkedArray) -> Times:

@@ -15,6 +15,7 @@ _NUMBERS_BY_BLANKS = r"^\[?\s*[^\s,\[\]]+(\s+[^\s,\[\]]+)*\s*\]?$"
 _NUMBERS_BY_COMMAS = (
     r"^\[?\s*[^\s,\[\]]+((,[^\s,\[\]]+)*|(\s*,\s+[^\s,\[\]]+)*|(\s+,[^\s,\[\]]+)*)\s*\]?$"
 )
+_WHOLE = r"^(\[.*\]|[^\[\]]*)$"
 _BARE_COMMAS = r"^[^\[\s]*,[^\s]*$"
 _DOT_AFTER_COMMA = r",[^,\s]*\."
 _LEADING_ZERO = r"(^|[\s,\[])[+-]?0\d"
@@ -85,7 +86,9 @@ def _check_separators(texts: pa.Array, item_of_row: pa.Array, modality: str, sou
     A dot in a number behind a comma, anywhere in the column, shows that it separates numbers.
     """
     by_commas = pc.match_substring_regex(texts, _NUMBERS_BY_COMMAS)
-    two_ways = pc.invert(pc.or_(pc.match_substring_regex(texts, _NUMBERS_BY_BLANKS), by_commas))
+    by_blanks = pc.match_substring_regex(texts, _NUMBERS_BY_BLANKS)
+    plain = pc.and_(pc.or_(by_blanks, by_commas), pc.match_substring_regex(texts, _WHOLE))
+    two_ways = pc.invert(plain)
     if not pc.any(pc.match_substring_regex(texts, _DOT_AFTER_COMMA)).as_py():
         two_ways = pc.or_(two_ways, pc.match_substring_regex(texts, _BARE_COMMAS))
     padded = pc.and_(pc.match_substring(texts, ","), pc.match_substring_regex(texts, _LEADING_ZERO))
