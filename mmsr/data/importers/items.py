@@ -14,7 +14,7 @@ from mmsr.data.importers.columns import as_ids, as_texts
 from mmsr.data.importers.features import UNUSED
 from mmsr.data.importers.joins import check_join
 from mmsr.data.importers.readers.rows import RowCount, Rows
-from mmsr.data.importers.readers.tables import read_with_names
+from mmsr.data.importers.readers.tables import listed, read_with_names
 from mmsr.data.manifest import ImportSettings
 from mmsr.errors import UserError
 
@@ -145,15 +145,14 @@ def _check_use(
     unused = sorted(set(names) - {columns.get(name, name) for name in used} - {"item_id"})
     known = ", ".join(METADATA_COLUMNS)
     if set(used) == {"item_id"}:
-        found = ", ".join(unused) or "none"
+        found = listed(unused) or "none"
         raise UserError(
             f"{path} says nothing about its items: beside item_id it needs one or more of {known}; "
             f"other columns: {found}; --columns maps them, e.g. --columns title=COLUMN"
         )
     if unused:
         note(
-            f"note: {path}: columns not used: {', '.join(unused)}; known: {known}; "
-            "--columns maps them"
+            f"note: {path}: columns not used: {listed(unused)}; known: {known}; --columns maps them"
         )
 
 

@@ -11,14 +11,8 @@ from mmsr.errors import UserError
 
 _LARGEST = 1e12
 """Largest number in a vector: clustering squares and adds numbers, which may overflow float32."""
-_NUMBERS_BY_BLANKS = r"^\[?\s*[^\s,\[\]]+(\s+[^\s,\[\]]+)*\s*\]?$"
-_NUMBERS_BY_COMMAS = (
-    r"^\[?\s*[^\s,\[\]]+((,[^\s,\[\]]+)*|(\s*,\s+[^\s,\[\]]+)*|(\s+,[^\s,\[\]]+)*)\s*\]?$"
-)
-_WHOLE = r"^(\[.*\]|[^\[\]]*)$"
-_BARE_COMMAS = r"^[^\[\s]*,[^\s]*$"
-_DOT_AFTER_COMMA = r",[^,\s]*\."
-_LEADING_ZERO = r"(^|[\s,\[])[+-]?0\d"
+_DOT_AFTER_COMMA = r",[^,]*\."
+_LEADING_ZERO = r"[,\[][+-]?0\d"
 
 
 def as_matrix(
@@ -71,33 +65,62 @@ def _lists(column: pa.ChunkedArray, item_of_row: pa.Array, modality: str, source
     kind = column.type
     if pa.types.is_large_string(kind):
         texts = pc.utf8_trim_whitespace(column).combine_chunks()
-        _check_separators(texts, item_of_row, modality, source)
-        return pc.ascii_split_whitespace(
+        lists = pc.ascii_split_whitespace(
             pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[\[\],]", " "))
         )
+        bad = _read_in_two_ways(texts, pc.list_value_length(lists))
+        if bad.any():
+            row = int(bad.argmax())
+            shown = texts[row].as_py()
+            shown = f"{shown[:40]} …" if len(shown) > 40 else shown
+            raise UserError(
+                f"{source}: the {modality} vector {shown!r} of item {item_of_row[row].as_py()!r} "
+                "can be read in two ways: write a JSON list such as [0.27, -0.46], or numbers with "
+                "decimal points between blanks"
+            )
+        return lists
     if not pa.types.is_large_list(kind):
         raise UserError(f"{source}: {modality} vectors are {kind}: give lists of numbers")
     return column.combine_chunks()
 
 
-def _check_separators(texts: pa.Array, item_of_row: pa.Array, modality: str, source: str) -> None:
-    """Refuse texts whose commas may separate numbers, or their fractions, or thousands.
+def _read_in_two_ways(texts: pa.Array, widths: pa.Array) -> NDArray[np.bool_]:
+    """Texts that are no list, or whose commas may separate numbers, fractions or thousands.
 
-    A dot in a number behind a comma, anywhere in the column, shows that it separates numbers.
+    A dot in a number behind a comma, anywhere in the column, shows that commas separate numbers.
+
+    Parameters
+    ----------
+    texts : vectors as text.
+    widths : how many numbers each has if blanks, commas and brackets separate them.
     """
-    by_commas = pc.match_substring_regex(texts, _NUMBERS_BY_COMMAS)
-    by_blanks = pc.match_substring_regex(texts, _NUMBERS_BY_BLANKS)
-    plain = pc.and_(pc.or_(by_blanks, by_commas), pc.match_substring_regex(texts, _WHOLE))
-    two_ways = pc.invert(plain)
-    if not pc.any(pc.match_substring_regex(texts, _DOT_AFTER_COMMA)).as_py():
-        two_ways = pc.or_(two_ways, pc.match_substring_regex(texts, _BARE_COMMAS))
-    padded = pc.and_(pc.match_substring(texts, ","), pc.match_substring_regex(texts, _LEADING_ZERO))
-    row = pc.index(pc.or_(two_ways, padded), True).as_py()
-    if row >= 0:
-        shown = texts[row].as_py()
-        shown = f"{shown[:40]} …" if len(shown) > 40 else shown
-        raise UserError(
-            f"{source}: the {modality} vector {shown!r} of item {item_of_row[row].as_py()!r} can "
-            "be read in two ways: write a JSON list such as [0.27, -0.46], or numbers with decimal "
-            "points between blanks"
+
+    def count(part: str) -> NDArray[np.int64]:
+        return np.asarray(pc.count_substring(texts, part).to_numpy(zero_copy_only=False))
+
+    def has(pattern: str, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of some texts match."""
+        matched = np.zeros(len(texts), dtype=bool)
+        matched[among] = pc.match_substring_regex(texts.filter(pa.array(among)), pattern).to_numpy(
+            zero_copy_only=False
         )
+        return matched
+
+    begins = np.asarray(pc.starts_with(texts, "[").to_numpy(zero_copy_only=False))
+    ends = np.asarray(pc.ends_with(texts, "]").to_numpy(zero_copy_only=False))
+    opened = count("[")
+    bad = (opened != count("]")) | (opened > 2) | (begins != ends) | (begins != (opened > 0))
+    nested = np.asarray(pc.starts_with(texts, "[[").to_numpy(zero_copy_only=False))
+    bad |= (opened == 2) & ~nested
+    commas = count(",")
+    if not commas.any():
+        return bad
+    spaced = count(", ") + count(",\t") + count(",\n") + count(",\r")
+    numbers = widths.to_numpy(zero_copy_only=False)
+    bad |= (commas > 0) & (commas != numbers - 1) | (spaced > 0) & (spaced != commas)
+    tight = (commas > 0) & (spaced == 0)
+    bad |= has(_LEADING_ZERO, tight)
+    bare = tight & ~begins
+    if bare.any() and not has(_DOT_AFTER_COMMA, bare).any():
+        bad |= bare
+    return bad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -85,7 +86,7 @@ def check_format(path: Path) -> str:
         )
     if zipped and head.startswith(_ZIPPED):
         head = b""
-        with suppress(OSError, EOFError, ValueError), gzip.open(path) as packed:
+        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as packed:
             head = packed.read(64)
     elif head.startswith(_ZIPPED):
         remedy = "unpack it" if ending in PARQUET else f"rename it to {path.name}.gz"

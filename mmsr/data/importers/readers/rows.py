@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,9 @@ from mmsr.data.importers.readers.formats import (
     read_records,
 )
 from mmsr.errors import UserError
+
+_UNREADABLE = (OSError, EOFError, zlib.error, csv.Error, ValueError)
+"""Why Python's readers cannot say the line, e.g. since a field is too long for them."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def line_of(path: Path, row: int) -> int | None:
             return next(
                 (line for line, _ in islice(read_records(file, ending), row + 1, None)), None
             )
-    except (OSError, EOFError, csv.Error, ValueError):  # e.g. too long for Python's reader
+    except _UNREADABLE:
         return None
 
 
@@ -120,5 +124,5 @@ def line_of_other_width(path: Path) -> int | None:
             records = read_records(file, ending)
             width = len(next(records)[1])
             return next((line for line, fields in records if len(fields) != width), None)
-    except (OSError, EOFError, StopIteration, csv.Error, ValueError):
+    except (*_UNREADABLE, StopIteration):
         return None

@@ -25,6 +25,8 @@ from mmsr.errors import UserError
 _BLOCK = 1 << 24
 _DAMAGE = (pa.ArrowException, csv.Error, zlib.error, EOFError, LookupError, ValueError, MemoryError)
 """What the readers raise for damaged files, beside OSError."""
+_MOST, _LONGEST = 12, 30
+"""Most names of columns in a message, and most characters of each."""
 SHARED = ("item_id", "vector")
 """Columns that several tables have, perhaps under different names."""
 _NEEDED = ("user_id", "timestamp", *SHARED)
@@ -146,13 +148,25 @@ def _lacking(path: Path, name: str, columns: Mapping[str, str], names: Sequence[
             f"{path} has no column {given!r}, and its columns seem to be separated by "
             f"{separator}: save it with commas as .csv, or with tabs as .tsv"
         )
-    close = difflib.get_close_matches(given, names, n=1)
+    close = difflib.get_close_matches(given, filter(str.isprintable, names), n=1)
     message = f"{path} has no column {given!r}"
     message += f": did you mean {close[0]!r}?" if close else ";"
-    message += f" known: {', '.join(names)}"
+    message += f" known: {listed(names)}"
     if name in _NEEDED and (close or name not in columns):
         message += f"; name it with --columns {name}={close[0] if close else 'COLUMN'}"
     return UserError(message)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names of columns for a message: the first of them, cut where they are long.
+
+    Parameters
+    ----------
+    names : as the file has them.
+    """
+    shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
+    shown = [name if name.isprintable() else repr(name) for name in shown[:_MOST]]
+    return ", ".join([*shown, "…"] if len(names) > _MOST else shown)
 
 
 def _other_separator(path: Path, header: str) -> str | None:
