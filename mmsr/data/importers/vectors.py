@@ -65,9 +65,8 @@ def _lists(column: pa.ChunkedArray, item_of_row: pa.Array, modality: str, source
     kind = column.type
     if pa.types.is_large_string(kind):
         texts = pc.utf8_trim_whitespace(column).combine_chunks()
-        lists = pc.ascii_split_whitespace(
-            pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[\[\],]", " "))
-        )
+        inner = pc.replace_substring(pc.utf8_trim(texts, "[] \t\r\n"), ",", " ")
+        lists = pc.ascii_split_whitespace(pc.utf8_trim_whitespace(inner))
         bad = _read_in_two_ways(texts, pc.list_value_length(lists))
         if bad.any():
             row = int(bad.argmax())
@@ -106,16 +105,15 @@ def _read_in_two_ways(texts: pa.Array, widths: pa.Array) -> NDArray[np.bool_]:
         )
         return matched
 
-    begins = np.asarray(pc.starts_with(texts, "[").to_numpy(zero_copy_only=False))
-    ends = np.asarray(pc.ends_with(texts, "]").to_numpy(zero_copy_only=False))
-    opened = count("[")
-    bad = (opened != count("]")) | (opened > 2) | (begins != ends) | (begins != (opened > 0))
-    nested = np.asarray(pc.starts_with(texts, "[[").to_numpy(zero_copy_only=False))
-    bad |= (opened == 2) & ~nested
+    begins, begins_twice = (np.asarray(pc.starts_with(texts, mark)) for mark in ("[", "[["))
+    ends, ends_twice = (np.asarray(pc.ends_with(texts, mark)) for mark in ("]", "]]"))
+    bad: NDArray[np.bool_] = (begins != ends) | (begins_twice != ends_twice)
     commas = count(",")
     if not commas.any():
         return bad
-    spaced = count(", ") + count(",\t") + count(",\n") + count(",\r")
+    spaced = count(", ")
+    if ((spaced > 0) & (spaced != commas)).any():
+        spaced = spaced + count(",\t") + count(",\n") + count(",\r")
     numbers = widths.to_numpy(zero_copy_only=False)
     bad |= (commas > 0) & (commas != numbers - 1) | (spaced > 0) & (spaced != commas)
     tight = (commas > 0) & (spaced == 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from mmsr.data.importers.readers.formats import (
 from mmsr.errors import UserError
 
 _BLOCK = 1 << 24
+_ENOUGH = 1 << 26
+"""Bytes in which fields of several lines are looked at."""
 _LF, _CR, _QUOTE = b'\n\r"'
 _QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+(")?')
 """A quoted field with its closing quote, if it has one; within, two quotes stand for one."""
@@ -80,6 +84,8 @@ def read_delimited(path: Path, ending: str, chosen: list[str]) -> pa.Table:
     """
     quotes = ending not in UNQUOTED
     found = scan(path, DELIMITERS[ending], quotes=quotes)
+    if found.quoted_lines:
+        _check_lines_in_quotes(path, ending)
     table = pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(block_size=_BLOCK),
@@ -169,8 +175,14 @@ def _scan_any(path: Path, delimiter: str) -> Scan:
     """Count records where some quotes are characters like any other, one quote after the other."""
     with open_bytes(path) as file:
         data = file.read().removeprefix(BOM)
+    quoted = [data[start:end] for start, end in _quoted_fields(path, data, delimiter)]
+    lines = _count_lines(data) - sum(_count_lines(field) - 1 for field in quoted)
+    return Scan(lines, sum(len(re.findall(rb"[\r\n]", field)) for field in quoted))
+
+
+def _quoted_fields(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, int]]:
+    """Where each quoted field begins and ends."""
     edges = (b"", delimiter.encode(), b"\n", b"\r")
-    quoted: list[bytes] = []
     place = data.find(b'"')
     while place >= 0:
         end = place + 1
@@ -180,10 +192,33 @@ def _scan_any(path: Path, delimiter: str) -> Scan:
             end = match.end()
             if not match[1] or data[end : end + 1] not in edges:
                 raise _bad_quotes(path, data, place, closed=bool(match[1]))
-            quoted.append(match[0])
+            yield place, end
         place = data.find(b'"', end)
-    lines = _count_lines(data) - sum(_count_lines(field) - 1 for field in quoted)
-    return Scan(lines, sum(len(re.findall(rb"[\r\n]", field)) for field in quoted))
+
+
+def _check_lines_in_quotes(path: Path, ending: str) -> None:
+    """Refuse quoted fields of several lines if all the lines look like rows.
+
+    Then two lone quotes, at the beginning of a field and at the end of a later one, may have
+    swallowed what is between them. Texts of several lines have other numbers of delimiters.
+    """
+    delimiter = DELIMITERS[ending].encode()
+    width = len(read_header(path, ending))
+    with open_bytes(path) as file:
+        data = file.read(_ENOUGH).removeprefix(BOM)
+    first = -1
+    with suppress(UserError):  # the last field may be cut
+        for start, end in _quoted_fields(path, data, DELIMITERS[ending]):
+            lines = re.split(rb"[\r\n]+", data[start:end])[1:]
+            if any(line.count(delimiter) != width - 1 for line in lines):
+                return
+            first = start if lines and first < 0 else first
+    if first >= 0 and width > 1:
+        raise UserError(
+            f"{path}: line {_line_at(data, first)} has a quoted field of several lines that look "
+            "like rows: write a quote within a quoted field twice, or save the table with tabs as "
+            ".tsv, which has no quoting"
+        )
 
 
 def _count_lines(data: bytes) -> int:
@@ -192,9 +227,13 @@ def _count_lines(data: bytes) -> int:
 
 
 def _bad_quotes(path: Path, data: bytes, place: int, *, closed: bool) -> UserError:
-    line = len(re.findall(rb"\r\n|\r|\n", data[:place])) + 1
+    line = _line_at(data, place)
     problem = "goes on behind its closing quote" if closed else "is never closed"
     return UserError(
         f"{path}: line {line} has a quoted field that {problem}: write a quote within a quoted "
         "field twice, or save the table with tabs as .tsv, which has no quoting"
     )
+
+
+def _line_at(data: bytes, place: int) -> int:
+    return len(re.findall(rb"\r\n|\r|\n", data[:place])) + 1
