@@ -110,7 +110,16 @@ def import_(
 
     - An item may be listed twice in a table only with the same content.
 
-    - Ids are text: 7 and "7" are the same id, "07" is another.
+    - A table that lists none of the items is refused; for one that lists less than half of them, a
+      warning says what differs in the ids.
+
+    - Ids are text: 7 and "7" are the same id, "07" is another. Ids and timestamps that floats
+      cannot keep are refused.
+
+    - In CSV, quotes go around whole fields, and a quote within is written twice. TSV is read
+      without quoting. JSONL has one object per line.
+
+    - Vectors are lists, or text: JSON lists, or numbers with decimal points between blanks.
 
     Repeating a command does nothing; other inputs under the same name need `--overwrite`.
     """
@@ -232,7 +241,8 @@ def _show(prepared: Prepared, verb: str) -> None:
     console = Console()
     name = prepared.dataset.name
     if prepared.fresh:
-        console.print(summary(verb, name, prepared.dataset.manifest), soft_wrap=True)
+        shown = summary(verb, name, prepared.dataset.manifest, prepared.rows)
+        console.print(shown, soft_wrap=True)
     else:
         console.print(
             f"{name} is up to date: it was made from the same inputs and settings, nothing to do",

@@ -70,7 +70,7 @@ def list_() -> None:
         table.add_row(*(Text(cell) for cell in astuple(line)))
     console.print(table)
     for note in notes:
-        Console(stderr=True).print(f"note: {note}", markup=False, soft_wrap=True)
+        Console(stderr=True).print(f"note: {note}", soft_wrap=True)
 
 
 @app.command()
@@ -147,7 +147,7 @@ def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking =
     from mmsr.study.views.unshipped import show_note, show_unshipped
     from mmsr.tracking import check_tracking
 
-    console = Console(highlight=False)
+    console = Console()
     known = look_up(name, storage, tracking_uri)
     if (away := check_tracking(known.tracking)) is not None:
         show_note(console, f"{away}; events wait: give the command again when it answers")

@@ -18,7 +18,7 @@ from mmsr.data.manifest import Manifest
 from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
-from mmsr.errors import unknown
+from mmsr.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Dataset:
     @cached_property
     def item_table(self) -> pa.Table:
         """Item ids and the metadata columns that were imported, by item index."""
-        return read_arrow(self.path / "items.arrow")
+        return self._read("items.arrow", self.n_items, "item_id")
 
     @cached_property
     def item_ids(self) -> Ids:
@@ -138,7 +138,7 @@ class Dataset:
     @cached_property
     def user_ids(self) -> Ids:
         """Original id by user index."""
-        return Ids(column(read_arrow(self.path / "users.arrow"), "user_id"))
+        return Ids(column(self._read("users.arrow", self.n_users, "user_id"), "user_id"))
 
     def features(self, modality: str) -> FeatureTable:
         """Feature vectors of one modality.
@@ -149,14 +149,17 @@ class Dataset:
 
         Raises
         ------
-        UserError : the data set has no such modality.
+        UserError : the data set has no such modality, or its file is not what the manifest says.
         """
         if modality not in self.modalities:
             raise unknown(f"modality of data set {self.name!r}", modality, self.modalities)
-        table = read_arrow(self.path / "features" / f"{modality}.arrow")
+        covered = self.manifest.modalities[modality]
+        table = self._read(f"features/{modality}.arrow", covered.items, "item", "vector")
         items = column(table, "item").to_numpy().astype(np.int64)
-        vectors = column(table, "vector")
-        return FeatureTable(items, vectors.flatten().to_numpy().reshape(len(items), -1))
+        vectors = column(table, "vector").flatten().to_numpy().reshape(len(items), -1)
+        if vectors.shape[1] != covered.width:
+            raise self._other_than_stated(f"features/{modality}.arrow")
+        return FeatureTable(items, vectors)
 
     def train(self) -> Prefixes:
         """Examples whose targets are training items."""
@@ -184,7 +187,20 @@ class Dataset:
 
     @cached_property
     def _table(self) -> pa.Table:
-        return read_arrow(self.path / self.manifest.development_file)
+        return self._read(self.manifest.development_file, self.n_users, "items", "n_valid")
+
+    def _read(self, file: str, n_rows: int, *names: str) -> pa.Table:
+        """Map a file of the data set, which has the rows and columns that the manifest states."""
+        table = read_arrow(self.path / file)
+        if table.num_rows != n_rows or not set(names) <= set(table.column_names):
+            raise self._other_than_stated(file)
+        return table
+
+    def _other_than_stated(self, file: str) -> UserError:
+        return UserError(
+            f"{self.path / file} is not what the manifest states: import {self.name!r} again with "
+            "--overwrite"
+        )
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmsr.errors import UserError
 from mmsr.remote import plain_name
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-
-_Name = Annotated[str, AfterValidator(lambda name: plain_name(name, "it"))]
-"""What becomes a file's name, or part of one; a manifest may come from an object store."""
+MODALITY = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+"""What can name a modality; its vectors are in a file of that name."""
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Some = Annotated[int, Field(ge=1, lt=2**63)]
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Modality = Annotated[str, Field(pattern=MODALITY)]
+_FileName = Annotated[str, AfterValidator(lambda name: plain_name(name, "it"))]
+"""A file's name; a manifest may come from an object store."""
 
 
 class _Frozen(BaseModel):
@@ -71,20 +76,20 @@ class InputFile(_Frozen):
     role: str
     """`interactions`, `items` or `features/<modality>`."""
     path: str
-    sha256: str
-    bytes: int
+    sha256: _Hash
+    bytes: _Count
 
 
 class Dropped(_Frozen):
     """What the import left out, and the items that it kept without metadata."""
 
-    duplicate_interactions: int = 0
-    core_users: int = 0
-    core_items: int = 0
-    core_interactions: int = 0
-    items_without_metadata: int = 0
-    unused_metadata_rows: int = 0
-    unused_vectors: dict[str, int] = {}
+    duplicate_interactions: _Count = 0
+    core_users: _Count = 0
+    core_items: _Count = 0
+    core_interactions: _Count = 0
+    items_without_metadata: _Count = 0
+    unused_metadata_rows: _Count = 0
+    unused_vectors: dict[_Modality, _Count] = {}
 
 
 class Provenance(_Frozen):
@@ -150,12 +155,12 @@ def shown(value: object) -> str:
 class Counts(_Frozen):
     """Size of a data set and of its splits."""
 
-    users: int
-    items: int
-    interactions: int
-    train_targets: int
-    valid_targets: int
-    test_targets: int
+    users: _Some
+    items: _Some
+    interactions: _Some
+    train_targets: _Count
+    valid_targets: _Count
+    test_targets: _Count
 
     @property
     def mean_history(self) -> float:
@@ -171,8 +176,8 @@ class Counts(_Frozen):
 class Coverage(_Frozen):
     """One modality: how many items have a vector, its width, and where it comes from."""
 
-    items: int
-    width: int
+    items: _Some
+    width: _Some
     source: str
 
 
@@ -180,18 +185,30 @@ class Manifest(_Frozen):
     """The content of `manifest.json`."""
 
     schema_version: int = SCHEMA_VERSION
-    content_hash: _Name
+    content_hash: _Hash
     counts: Counts
     protocol: str
     valid_from: str | None = None
     """First moment of validation (protocol `temporal`)."""
     test_from: str | None = None
     """First moment of test (protocol `temporal`)."""
-    history_lengths: dict[int, int]
+    history_lengths: dict[_Some, _Some]
     """Number of users by length of their whole history."""
-    modalities: dict[_Name, Coverage]
-    development_file: _Name = "development.arrow"
+    modalities: dict[_Modality, Coverage]
+    development_file: _FileName = "development.arrow"
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        """Check that the counts are those of the histories."""
+        counts, lengths = self.counts, self.history_lengths
+        if sum(lengths.values()) != counts.users:
+            raise ValueError("history_lengths has another number of users than counts")
+        if sum(n * users for n, users in lengths.items()) != counts.interactions:
+            raise ValueError("history_lengths has another number of interactions than counts")
+        if any(coverage.items > counts.items for coverage in self.modalities.values()):
+            raise ValueError("modalities have more items than counts")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -209,14 +226,17 @@ class Manifest(_Frozen):
         advice = f"import {folder.name!r} again with --overwrite"
         try:
             tree = json.loads(path.read_bytes())
+            json.dumps(tree, ensure_ascii=False).encode()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from None
-        except ValueError:
+        except UnicodeEncodeError:
+            raise UserError(f"{path} is damaged: it has half a character; {advice}") from None
+        except (ValueError, RecursionError):
             raise UserError(f"{path} is damaged: it is not JSON; {advice}") from None
         version = tree.get("schema_version") if isinstance(tree, dict) else None
         if version != SCHEMA_VERSION:
             raise UserError(
-                f"data set {folder.name!r} has schema version {version!r}, "
+                f"data set {folder.name!r} has schema version {repr(version)[:20]}, "
                 f"this mmsr reads {SCHEMA_VERSION}; {advice}"
             )
         tree.pop("test_file", None)  # earlier versions named the file of the test part here
@@ -224,8 +244,11 @@ class Manifest(_Frozen):
             return cls.model_validate(tree)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{path} is damaged: {where}: {first['msg']}; {advice}") from None
+            where = ".".join(str(part) for part in first["loc"])[:80]
+            where = where if where.isprintable() else repr(where)
+            reason = first["msg"].removeprefix("Value error, ")
+            problem = f"{where}: {reason}" if where else reason
+            raise UserError(f"{path} is damaged: {problem}; {advice}") from None
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into `folder`."""

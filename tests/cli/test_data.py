@@ -42,6 +42,8 @@ def test_import_list_describe(
     out = capsys.readouterr().out
     assert "imported shop: 30 users, 12 items, 240 interactions" in out
     assert "ratio: 150 training, 30 validation and 30 test targets" in out
+    assert "rows.csv: 240 rows read = 240 kept" in out
+    assert "items.tsv: 12 rows read = 12 kept" in out
     assert mmsr_data(*command, monkeypatch=monkeypatch) == 0
     assert "shop is up to date" in capsys.readouterr().out
     # Neither command needs the histories, let alone the test part.

@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"{_INPUTS.total():7,}  inputs in all")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A `$MMSR_HOME` and a folder to work in that hold nothing, so that no work can begin."""
     with pytest.MonkeyPatch.context() as patch:

@@ -175,7 +175,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=3000, derandomize=True, database=None, deadline=None)
+@settings(max_examples=3000)
 @given(st.lists(ACTIONS, min_size=1, max_size=12))
 def test_undamaged_events_arrive_once_in_order_and_the_missing_are_counted(actions):
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr.data.held_out import RecordedOpening
+from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
 
 _QUANTILES = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1}
@@ -37,7 +38,7 @@ def overview(manifests: Mapping[str, Manifest]) -> Table:
     return table
 
 
-def summary(verb: str, name: str, manifest: Manifest) -> Text:
+def summary(verb: str, name: str, manifest: Manifest, rows: Sequence[RowCount]) -> Text:
     """Describe an import in a few lines.
 
     Parameters
@@ -45,6 +46,7 @@ def summary(verb: str, name: str, manifest: Manifest) -> Text:
     verb : what was done, e.g. ``"imported"``.
     name : name of the data set.
     manifest : manifest of the data set.
+    rows : what became of the rows of each table.
     """
     counts = manifest.counts
     lines = [
@@ -52,6 +54,7 @@ def summary(verb: str, name: str, manifest: Manifest) -> Text:
         f"{counts.interactions:,} interactions; modalities: {_modalities(manifest)}",
         f"{manifest.protocol}: {counts.train_targets:,} training, {counts.valid_targets:,} "
         f"validation and {counts.test_targets:,} test targets",
+        *(str(count) for count in rows),
         *_left_out(manifest),
         f"more: mmsr data describe {name}",
     ]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmsr.data.importers.columns import Ids, Times, as_ids, as_times
-from mmsr.data.importers.rows import Rows
-from mmsr.data.importers.tables import read_table
+from mmsr.data.importers.columns import Ids, as_ids
+from mmsr.data.importers.readers.rows import RowCount, Rows
+from mmsr.data.importers.readers.tables import read_table
+from mmsr.data.importers.times import Times, as_times
 from mmsr.data.splits import Histories
 from mmsr.errors import UserError
 
@@ -31,6 +32,7 @@ class Interactions:
     user_ids, item_ids : original ids by index, in ascending order as text.
     duplicates : number of rows left out because they repeat user, item and moment of another row.
     core_users, core_items, core_interactions : how many the k-core filter left out.
+    count : how many rows were read, left out and kept.
     """
 
     histories: Histories
@@ -41,6 +43,7 @@ class Interactions:
     core_users: int
     core_items: int
     core_interactions: int
+    count: RowCount
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def read_interactions(
     users = as_ids(table.column("user_id"), "user_id", rows)
     items = as_ids(table.column("item_id"), "item_id", rows)
     times = as_times(table.column("timestamp"), rows)
+    n_rows = table.num_rows
     del table
     frame = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times.values})
     once = np.flatnonzero(~frame.duplicated().to_numpy())
@@ -155,20 +159,26 @@ def read_interactions(
         )
     order = np.lexsort((times.values[kept], user_codes))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    ordered = Times(times.values[kept][order], times.dated)
+    ordered = replace(times, values=times.values[kept][order])
     histories = Histories(item_codes[order].astype(np.int32), offsets, ordered.values)
     if moments:
-        seen = Times(times.values[once], times.dated)
+        seen = replace(times, values=times.values[once])
         check_moments(Positions.of(users.codes[once], seen), path)
     return Interactions(
         histories,
         ordered,
         user_ids,
         item_ids,
-        duplicates=len(times.values) - len(once),
+        duplicates=n_rows - len(once),
         core_users=len(users.values) - len(user_ids),
         core_items=len(items.values) - len(item_ids),
         core_interactions=len(once) - len(kept),
+        count=RowCount(
+            path.name,
+            n_rows,
+            {"repeated": n_rows - len(once), f"outside the {core}-core": len(once) - len(kept)},
+            len(histories.items),
+        ),
     )
 
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmsr.data.importers.columns import as_ids, as_texts
-from mmsr.data.importers.overlap import check_overlap
-from mmsr.data.importers.rows import Rows
-from mmsr.data.importers.tables import read_with_names
+from mmsr.data.importers.features import UNUSED
+from mmsr.data.importers.joins import check_join
+from mmsr.data.importers.readers.rows import RowCount, Rows
+from mmsr.data.importers.readers.tables import listed, read_with_names
 from mmsr.data.manifest import ImportSettings
 from mmsr.errors import UserError
 
@@ -32,12 +33,14 @@ class Metadata:
     texts : the text of each item, or None.
     missing : number of items that the table does not list; they stay, without metadata.
     unused : number of listed items that the data set does not have.
+    count : how many rows were read, left out and kept; None without a table.
     """
 
     table: pa.Table
     texts: list[str | None]
     missing: int = 0
     unused: int = 0
+    count: RowCount | None = None
 
     @classmethod
     def empty(cls, item_ids: pa.Array) -> Metadata:
@@ -92,17 +95,22 @@ def read_metadata(
             raise UserError(
                 f"{source}: item {item!r} is listed twice with a different {name}: keep one row"
             )
-    check_overlap(ids.values, item_ids, source, note)
+    check_join(ids.values, item_ids, source, note)
     place = pc.index_in(item_ids, ids.values)
     rows = pa.array(first).take(place)
     columns = {name: texts.take(rows) for name, texts in columns.items()}
     encoded = chosen or tuple(name for name in TEXT_COLUMNS if name in columns)
     missing = place.null_count
+    kept = len(item_ids) - missing
+    unused = len(ids.values) - kept
+    repeated = len(ids.codes) - len(ids.values)
+    dropped = {"repeated": repeated, UNUSED: unused}
     return Metadata(
         table=pa.table({"item_id": item_ids, **columns}),
         texts=_join([columns[name] for name in encoded], len(item_ids)),
         missing=missing,
-        unused=len(ids.values) - (len(item_ids) - missing),
+        unused=unused,
+        count=RowCount(path.name, table.num_rows, dropped, kept),
     )
 
 
@@ -123,7 +131,7 @@ def check_texts(path: Path, settings: ImportSettings, note: Callable[[str], None
     message = f"{path}: no item that is kept has a text in {names}"
     if settings.text_from:
         raise UserError(f"{message}: give --text-from other columns, or leave it out")
-    note(f"{message}: there is no modality text")
+    note(f"note: {message}: there is no modality text")
 
 
 def _check_use(
@@ -137,13 +145,15 @@ def _check_use(
     unused = sorted(set(names) - {columns.get(name, name) for name in used} - {"item_id"})
     known = ", ".join(METADATA_COLUMNS)
     if set(used) == {"item_id"}:
-        found = ", ".join(unused) or "none"
+        found = listed(unused) or "none"
         raise UserError(
             f"{path} says nothing about its items: beside item_id it needs one or more of {known}; "
             f"other columns: {found}; --columns maps them, e.g. --columns title=COLUMN"
         )
     if unused:
-        note(f"{path}: columns not used: {', '.join(unused)}; known: {known}; --columns maps them")
+        note(
+            f"note: {path}: columns not used: {listed(unused)}; known: {known}; --columns maps them"
+        )
 
 
 def _equal(left: pa.Array, right: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -15,9 +15,10 @@ from mmsr.data.dataset import Dataset, FeatureTable
 from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
 from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
-from mmsr.data.importers.features import read_features
+from mmsr.data.importers.features import UNUSED, read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
+from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
@@ -39,10 +40,18 @@ from mmsr.provenance import now
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set, and whether this call made it (otherwise it existed already)."""
+    """A prepared data set.
+
+    Attributes
+    ----------
+    dataset : the data set.
+    fresh : whether this call made it (otherwise it existed already).
+    rows : what became of the rows of each table, where this call read them.
+    """
 
     dataset: Dataset
     fresh: bool
+    rows: tuple[RowCount, ...] = ()
 
 
 def prepare(
@@ -92,9 +101,9 @@ def prepare(
                 publish(target)
                 return Prepared(dataset, fresh=False)
         with replacing(target) as draft:
-            _write(draft, name, sources, settings, inputs, reporter)
+            rows = _write(draft, name, sources, settings, inputs, reporter)
         publish(target)
-        return Prepared(Dataset(target), fresh=True)
+        return Prepared(Dataset(target), True, rows)
 
 
 def _write(
@@ -104,7 +113,7 @@ def _write(
     settings: ImportSettings,
     inputs: tuple[InputFile, ...],
     reporter: Reporter,
-) -> None:
+) -> tuple[RowCount, ...]:
     """Read, check and split everything; write it into `folder`, test to where it waits."""
     with reporter.stage("reading interactions"):
         kept = read_interactions(
@@ -123,7 +132,7 @@ def _write(
         with reporter.stage("reading items"):
             metadata = read_metadata(sources.items, kept.item_ids, settings, notes.append)
         _show(notes, reporter)
-    features, coverage, unused = _features(sources, settings, kept, metadata, reporter)
+    features, coverage, counts = _features(sources, settings, kept, metadata, reporter)
 
     lengths = kept.histories.lengths
     train, valid, test = split.count_targets(lengths)
@@ -170,13 +179,17 @@ def _write(
                 core_interactions=kept.core_interactions,
                 items_without_metadata=metadata.missing,
                 unused_metadata_rows=metadata.unused,
-                unused_vectors=unused,
+                unused_vectors={
+                    modality: count.dropped[UNUSED] for modality, count in counts.items()
+                },
             ),
             created_at=now(),
             created_by=f"mmsr {__version__}",
             generator=sources.generator,
         ),
     ).write(folder)
+    items = () if metadata.count is None else (metadata.count,)
+    return (kept.count, *items, *counts.values())
 
 
 def _write_test(path: Path, table: pa.Table) -> None:
@@ -192,13 +205,13 @@ def _features(
     kept: Interactions,
     metadata: Metadata,
     reporter: Reporter,
-) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, int]]:
-    """Vectors of every modality, their coverage of the items, and how many were left out."""
-    features, made_by, unused = {}, {}, {}
+) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, RowCount]]:
+    """Vectors of every modality, their coverage of the items, and what became of the rows."""
+    features, made_by, counts = {}, {}, {}
     for modality, path in sorted(sources.features.items()):
         notes: list[str] = []
         with reporter.stage(f"reading {modality} features"):
-            features[modality], unused[modality] = read_features(
+            features[modality], counts[modality] = read_features(
                 path, modality, kept.item_ids, settings.columns, notes.append
             )
         _show(notes, reporter)
@@ -215,12 +228,12 @@ def _features(
         )
         for modality, table in features.items()
     }
-    return features, coverage, unused
+    return features, coverage, counts
 
 
 def _show(notes: Iterable[str], reporter: Reporter) -> None:
     for note in notes:
-        reporter.note(f"note: {note}")
+        reporter.note(note)
 
 
 def _tables(

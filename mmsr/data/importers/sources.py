@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmsr.data.importers.formats import check_format
 from mmsr.data.importers.items import METADATA_COLUMNS
-from mmsr.data.importers.tables import SHARED, column_names
-from mmsr.data.manifest import ImportSettings, InputFile
+from mmsr.data.importers.readers.formats import check_format
+from mmsr.data.importers.readers.tables import SHARED, column_names
+from mmsr.data.manifest import MODALITY, ImportSettings, InputFile
 from mmsr.data.progress import Reporter
 from mmsr.data.splits import PROTOCOLS
 from mmsr.data.storage import file_sha256
@@ -18,7 +18,6 @@ from mmsr.errors import UserError, unknown
 
 COLUMNS = ("user_id", "item_id", "timestamp", *METADATA_COLUMNS, "vector")
 """Columns of the neutral tables."""
-_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
         if column == "vector" and not sources.features:
             raise UserError("--columns names 'vector', but no features are given: add --features")
     for modality in sources.features:
-        if not _MODALITY.fullmatch(modality) or modality == "item":
+        if not re.fullmatch(MODALITY, modality) or modality == "item":
             raise UserError(
                 f"bad modality name {modality!r}: use up to 32 letters, digits, '_' and '-', "
                 "beginning with a letter, and not 'item'"

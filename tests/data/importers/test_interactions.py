@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mmsr.data import ImportSettings, Sources, prepare
-from mmsr.data.importers.columns import Times
 from mmsr.data.importers.interactions import Positions
+from mmsr.data.importers.times import Times
 from mmsr.errors import UserError
 
 WriteTable = Callable[..., Path]

@@ -79,7 +79,10 @@ def test_ids_that_match_nothing_are_refused(notes_of, what):
     ids = [f"0{item}" for item in ITEMS]
     vectors = [[float(i), 1.0] for i in range(12)]
     table = {"item_id": ids, **({"title": TITLES} if what == "items" else {"vector": vectors})}
-    message = "none of its 12 items occurs .* e.g. '0i0': check that both tables use the same ids"
+    message = (
+        "none of its 12 items occurs .* it has '0i0', '0i1', '0i10', …, they have 'i0', 'i1', "
+        "'i10', …: the ids differ in leading zeros: write them alike"
+    )
     with pytest.raises(UserError, match=message):
         notes_of(**{what: table})
     assert catalog.names() == []
@@ -94,9 +97,9 @@ def test_a_match_of_less_than_half_is_noted(notes_of, what, matching, tmp_path):
     table = {"item_id": ids, **({"title": TITLES} if what == "items" else {"vector": vectors})}
     file = tmp_path / ("articles.csv" if what == "items" else "v.parquet")
     expected = (
-        f"note: {file} lists only 5 of the 12 items that are kept; not listed: 'i3', 'i4', 'i5', "
-        "…; listed, but not among those: '0i3', '0i4', '0i5', …; check that both tables use "
-        "the same ids"
+        f"warning: {file} lists only 5 of the 12 items that are kept; not listed: 'i3', 'i4', "
+        "'i5', …; listed, but not among those: '0i3', '0i4', '0i5', …; the ids differ in leading "
+        "zeros: write them alike"
     )
     assert notes_of(**{what: table}) == ([expected] if matching == 5 else [])
 
@@ -115,3 +118,25 @@ def test_columns_without_text_are_noted_and_refused_where_chosen(notes_of, tmp_p
     assert notes_of(bare, text=False) == []
     with pytest.raises(UserError, match=f"{message}: give --text-from other columns, or leave it"):
         notes_of(bare, text_from=("title",))
+
+
+def test_every_row_is_counted(home, purchases, write_table):
+    rows = {name: [*values, *values[:3], "x9"] for name, values in purchases.items()}
+    rows["timestamp"][-1] = 7
+    items = {"item_id": [*ITEMS, "i1", "other"], "title": [*TITLES, TITLES[1], ""]}
+    vectors = {
+        "item_id": ["i1", "i1", "i2", "i3", "other"],
+        "vector": [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], None, [5.0, 6.0]],
+    }
+    sources = Sources(
+        write_table("rows.tsv", rows),
+        write_table("articles.csv", items),
+        {"image": write_table("v.parquet", vectors)},
+    )
+    assert list(map(str, prepare("d", sources).rows)) == [
+        "rows.tsv: 244 rows read = 3 repeated + 1 outside the 5-core + 240 kept",
+        "articles.csv: 14 rows read = 1 repeated + 1 of items without interactions + 12 kept",
+        "v.parquet: 5 rows read = 1 without a vector + 1 repeated + 1 of items without "
+        "interactions + 2 kept",
+    ]
+    assert prepare("d", sources).rows == ()

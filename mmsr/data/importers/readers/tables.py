@@ -6,21 +6,27 @@ import csv
 import difflib
 import gzip
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 
 from mmsr.data.folders import cannot
-from mmsr.data.importers.formats import DELIMITERS, JSON, PARQUET, check_format, open_text
-from mmsr.data.importers.rows import line_of, line_of_other_width
+from mmsr.data.importers.readers.delimited import read_delimited, read_header
+from mmsr.data.importers.readers.formats import DELIMITERS, JSON, PARQUET, UNQUOTED, check_format
+from mmsr.data.importers.readers.json_lines import read_json_lines
+from mmsr.data.importers.readers.plain import plain
+from mmsr.data.importers.readers.rows import line_of, line_of_other_width
 from mmsr.errors import UserError
 
 _BLOCK = 1 << 24
+_DAMAGE = (pa.ArrowException, csv.Error, zlib.error, EOFError, LookupError, ValueError, MemoryError)
+"""What the readers raise for damaged files, beside OSError."""
+_MOST, _LONGEST = 12, 30
+"""Most names of columns in a message, and most characters of each."""
 SHARED = ("item_id", "vector")
 """Columns that several tables have, perhaps under different names."""
 _NEEDED = ("user_id", "timestamp", *SHARED)
@@ -44,7 +50,8 @@ def read_table(
 
     Returns
     -------
-    pyarrow.Table with at least one row. Delimited text comes as strings, all else as typed.
+    pyarrow.Table with at least one row. Delimited text comes as text, all else as typed, but with
+    one type for all kinds of texts and one for all kinds of lists: see `plain`.
 
     Raises
     ------
@@ -60,14 +67,18 @@ def read_with_names(
     columns: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, list[str]]:
     """Read a table as `read_table`, and the names of all columns that the file has."""
+    columns = columns or {}
     ending = check_format(path)
+    wanted = {name for mine in (*required, *optional) for name in (mine, columns.get(mine, mine))}
     with _explained(path, ending):
-        names, read = _scan(path, ending)
-        chosen = _choose(path, names, required, optional, columns or {})
+        names, read = _scan(path, ending, wanted)
+        chosen = _choose(path, names, required, optional, columns)
         table = read(list(chosen.values()))
-    if table.num_rows == 0:
-        raise _empty(path)
-    return pa.table({name: table.column(given) for name, given in chosen.items()}), names
+        if table.num_rows == 0:
+            raise _empty(path)
+        return pa.table(
+            {name: plain(table.column(given), name, str(path)) for name, given in chosen.items()}
+        ), names
 
 
 @contextmanager
@@ -75,12 +86,14 @@ def _explained(path: Path, ending: str) -> Iterator[None]:
     """Context in which a file is read, and errors say why it cannot be."""
     try:
         yield
-    except (pa.ArrowException, csv.Error, UnicodeDecodeError, EOFError) as error:
-        raise _damaged(path, ending, error) from None
+    except UserError:
+        raise
     except OSError as error:
         if error.errno is None or isinstance(error, gzip.BadGzipFile):
             raise _damaged(path, ending, error) from None
         raise cannot("read", path, error) from None
+    except _DAMAGE as error:
+        raise _damaged(path, ending, error) from None
 
 
 def column_names(path: Path) -> list[str]:
@@ -96,7 +109,7 @@ def column_names(path: Path) -> list[str]:
     """
     ending = check_format(path)
     with _explained(path, ending):
-        return _scan(path, ending)[0]
+        return _scan(path, ending, ())[0]
 
 
 def _choose(
@@ -107,7 +120,7 @@ def _choose(
     columns: Mapping[str, str],
 ) -> dict[str, str]:
     """Column names of this file by mmsr's names."""
-    chosen = {}
+    chosen: dict[str, str] = {}
     for name in (*required, *optional):
         given = columns.get(name, name)
         if given not in names and name in SHARED:
@@ -115,6 +128,12 @@ def _choose(
         if given in names:
             if names.count(given) > 1:
                 raise UserError(f"{path} has two columns named {given!r}: rename one")
+            if given in chosen.values():
+                other = next(mine for mine, taken in chosen.items() if taken == given)
+                raise UserError(
+                    f"{path}: the column {given!r} cannot be both {other} and {name}: correct "
+                    "--columns"
+                )
             chosen[name] = given
         elif name in required or name in columns:
             raise _lacking(path, name, columns, names)
@@ -129,13 +148,25 @@ def _lacking(path: Path, name: str, columns: Mapping[str, str], names: Sequence[
             f"{path} has no column {given!r}, and its columns seem to be separated by "
             f"{separator}: save it with commas as .csv, or with tabs as .tsv"
         )
-    close = difflib.get_close_matches(given, names, n=1)
+    close = difflib.get_close_matches(given, filter(str.isprintable, names), n=1)
     message = f"{path} has no column {given!r}"
     message += f": did you mean {close[0]!r}?" if close else ";"
-    message += f" known: {', '.join(names)}"
+    message += f" known: {listed(names)}"
     if name in _NEEDED and (close or name not in columns):
         message += f"; name it with --columns {name}={close[0] if close else 'COLUMN'}"
     return UserError(message)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names of columns for a message: the first of them, cut where they are long.
+
+    Parameters
+    ----------
+    names : as the file has them.
+    """
+    shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
+    shown = [name if name.isprintable() else repr(name) for name in shown[:_MOST]]
+    return ", ".join([*shown, "…"] if len(names) > _MOST else shown)
 
 
 def _other_separator(path: Path, header: str) -> str | None:
@@ -145,32 +176,27 @@ def _other_separator(path: Path, header: str) -> str | None:
     return {"\t": "tabs", ",": "commas"}.get(found[0], repr(found[0])) if found else None
 
 
-def _scan(path: Path, ending: str) -> tuple[list[str], Callable[[list[str]], pa.Table]]:
-    """Column names of a file, and a function that reads some of them."""
+def _scan(
+    path: Path, ending: str, wanted: Collection[str]
+) -> tuple[list[str], Callable[[list[str]], pa.Table]]:
+    """Column names of a file, and a function that reads some of those that are wanted."""
     if ending in PARQUET:
-        names = list(pa.parquet.read_schema(path).names)
-        return names, lambda chosen: pa.parquet.read_table(path, columns=chosen)
+        return list(pa.parquet.read_schema(path).names), lambda chosen: _read_parquet(path, chosen)
     if ending in JSON:
-        options = pa.json.ReadOptions(block_size=_BLOCK)
-        table = pa.json.read_json(path, read_options=options)
-        return table.column_names, table.select
-    with open_text(path) as file:
-        names = next(csv.reader(file, delimiter=DELIMITERS[ending]), [])
+        names, table = read_json_lines(path, wanted)
+        return names, table.select
+    names = read_header(path, ending)
     if not names:
         raise _empty(path)
-    return names, lambda chosen: _read_delimited(path, DELIMITERS[ending], chosen)
+    return names, lambda chosen: read_delimited(path, ending, chosen)
 
 
-def _read_delimited(path: Path, delimiter: str, chosen: list[str]) -> pa.Table:
-    """Read columns as text: the caller decides what is a number (ids are not)."""
-    return pa.csv.read_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=_BLOCK),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=chosen, column_types=dict.fromkeys(chosen, pa.large_string())
-        ),
-    )
+def _read_parquet(path: Path, chosen: list[str]) -> pa.Table:
+    """Read columns, and check that texts are UTF-8: Parquet does not say."""
+    with pa.parquet.ParquetFile(path) as file:
+        table = file.read(chosen)
+    table.validate(full=True)
+    return table
 
 
 def _empty(path: Path) -> UserError:
@@ -182,11 +208,12 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:200]
     if reason.startswith("Empty ") or path.stat().st_size == 0:
         return _empty(path)
-    if isinstance(error, UnicodeDecodeError) or "UTF8" in reason:
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in reason or "UTF-8" in reason:
         return UserError(f"{path} is not UTF-8 text: convert it")
     if path.suffix.lower() == ".gz" and isinstance(error, OSError | EOFError):
         return UserError(f"{path} is not a whole gzip file: {reason}")
     hint = ": write one JSON object per line" if ending in JSON else ""
+    hint = ": TSV has no quoting" if "Expected" in reason and ending in UNQUOTED else hint
     reason = _with_line(reason, path)
     return UserError(f"{path} is not readable as {ending.strip('.')}{hint} ({reason})")
 

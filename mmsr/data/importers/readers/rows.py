@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data.importers.formats import DELIMITERS, JSON, check_format, open_text
+from mmsr.data.importers.readers.formats import (
+    DELIMITERS,
+    JSON,
+    check_format,
+    open_text,
+    read_records,
+)
 from mmsr.errors import UserError
+
+_UNREADABLE = (OSError, EOFError, zlib.error, csv.Error, ValueError)
+"""Why Python's readers cannot say the line, e.g. since a field is too long for them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,37 @@ class Rows:
         )
 
 
+@dataclass(frozen=True)
+class RowCount:
+    """What became of the rows of a file; every row is counted once.
+
+    Attributes
+    ----------
+    file : name of the file.
+    read : number of rows in the file.
+    dropped : number of rows that a rule left out, by what they are.
+    kept : number of rows in the data set.
+
+    Raises
+    ------
+    RuntimeError : the numbers do not add up, which is an error of mmsr.
+    """
+
+    file: str
+    read: int
+    dropped: Mapping[str, int]
+    kept: int
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + sum(self.dropped.values()):
+            raise RuntimeError(f"rows were lost: {self}")
+
+    def __str__(self) -> str:
+        parts = [f"{count:,} {what}" for what, count in self.dropped.items() if count]
+        total = " + ".join([*parts, f"{self.kept:,} kept"])
+        return f"{self.file}: {self.read:,} rows read = {total}"
+
+
 def line_of(path: Path, row: int) -> int | None:
     """Line on which a row begins, from 1; None where lines mean nothing.
 
@@ -62,12 +102,10 @@ def line_of(path: Path, row: int) -> int | None:
             if ending in JSON:
                 lines = (number for number, text in enumerate(file, start=1) if text.strip())
                 return next(islice(lines, row, None), None)
-            return next((line for line, _ in islice(_records(file, ending), row + 1, None)), None)
-    except (
-        OSError,
-        csv.Error,
-        UnicodeDecodeError,
-    ):  # e.g. a field that is too long for Python's reader
+            return next(
+                (line for line, _ in islice(read_records(file, ending), row + 1, None)), None
+            )
+    except _UNREADABLE:
         return None
 
 
@@ -83,21 +121,8 @@ def line_of_other_width(path: Path) -> int | None:
         return None
     try:
         with open_text(path) as file:
-            records = _records(file, ending)
-            _, width = next(records)
-            return next((line for line, n_fields in records if n_fields != width), None)
-    except (OSError, StopIteration, csv.Error, UnicodeDecodeError):
+            records = read_records(file, ending)
+            width = len(next(records)[1])
+            return next((line for line, fields in records if len(fields) != width), None)
+    except (*_UNREADABLE, StopIteration):
         return None
-
-
-def _records(file: TextIO, ending: str) -> Iterator[tuple[int, int]]:
-    """First line and number of fields of all records, the header included.
-
-    A quoted field may hold line breaks.
-    """
-    reader = csv.reader(file, delimiter=DELIMITERS[ending])
-    begins = 1
-    for fields in reader:
-        if fields:
-            yield begins, len(fields)
-        begins = reader.line_num + 1

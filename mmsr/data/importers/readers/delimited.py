@@ -1,0 +1,239 @@
+"""Reading CSV and TSV: every record of the file is a row, or the file is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from mmsr.data.importers.readers.formats import (
+    BOM,
+    DELIMITERS,
+    UNQUOTED,
+    open_bytes,
+    open_text,
+    read_records,
+)
+from mmsr.errors import UserError
+
+_BLOCK = 1 << 24
+_ENOUGH = 1 << 26
+"""Bytes in which fields of several lines are looked at."""
+_LF, _CR, _QUOTE = b'\n\r"'
+_QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+(")?')
+"""A quoted field with its closing quote, if it has one; within, two quotes stand for one."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a file of delimited text holds, counted without reading its fields.
+
+    Attributes
+    ----------
+    records : lines that are not blank, those within quotes not counted.
+    quoted_lines : line breaks within quoted fields.
+    """
+
+    records: int
+    quoted_lines: int
+
+
+def read_header(path: Path, ending: str) -> list[str]:
+    """Names of the columns; none where the file has no text.
+
+    Parameters
+    ----------
+    path : the file.
+    ending : `.csv` or `.tsv`.
+
+    Raises
+    ------
+    UserError : the names are quoted in a format without quoting.
+    """
+    with open_text(path) as file:
+        _, names = next(read_records(file, ending), (0, []))
+    quoted = [name for name in names if len(name) > 1 and name[0] == name[-1] == '"']
+    if ending in UNQUOTED and quoted:
+        raise UserError(
+            f"{path} has a column {quoted[0]}, with its quotes: TSV is read without quoting; save "
+            "it without quotes, or with commas as .csv"
+        )
+    return names
+
+
+def read_delimited(path: Path, ending: str, chosen: list[str]) -> pa.Table:
+    """Read columns as text: the caller decides what is a number (ids are not).
+
+    Parameters
+    ----------
+    path : the file.
+    ending : `.csv` or `.tsv`.
+    chosen : names of the columns.
+
+    Raises
+    ------
+    UserError : a quoted field is not closed, or goes on behind its closing quote.
+    pyarrow.ArrowException : the file is not readable in another way.
+    """
+    quotes = ending not in UNQUOTED
+    found = scan(path, DELIMITERS[ending], quotes=quotes)
+    if found.quoted_lines:
+        _check_lines_in_quotes(path, ending)
+    table = pa.csv.read_csv(
+        path,
+        read_options=pa.csv.ReadOptions(block_size=_BLOCK),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=DELIMITERS[ending],
+            quote_char='"' if quotes else False,
+            newlines_in_values=found.quoted_lines > 0,
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=chosen, column_types=dict.fromkeys(chosen, pa.large_string())
+        ),
+    )
+    if table.num_rows != found.records - 1:
+        raise UserError(
+            f"{path} has {found.records - 1:,} rows, but {table.num_rows:,} can be read: write it "
+            "again, with one kind of line end and quotes only around whole fields"
+        )
+    return table
+
+
+def scan(path: Path, delimiter: str, *, quotes: bool) -> Scan:
+    """Count the records of a file, and check its quoted fields.
+
+    A quote opens a field only where the field begins; elsewhere it is a character.
+
+    Parameters
+    ----------
+    path : the file.
+    delimiter : what separates the fields.
+    quotes : whether the format has quoted fields.
+
+    Raises
+    ------
+    UserError : a quoted field is not closed, or goes on behind its closing quote.
+    """
+    found = _scan_regular(path, delimiter, quotes=quotes)
+    return found if found is not None else _scan_any(path, delimiter)
+
+
+def _scan_regular(path: Path, delimiter: str, *, quotes: bool) -> Scan | None:
+    """Count records if every quote opens or closes a field, or is one of two in a field.
+
+    Then quotes open and close in turn, which is checked for whole blocks; else None.
+    """
+    runs = quoted_runs = quoted_lines = 0
+    inside, before = False, _LF  # as if a line had ended
+    edges = [ord(delimiter), _LF, _CR, _QUOTE]
+    with open_bytes(path) as file:
+        block = file.read(_BLOCK).removeprefix(BOM)
+        while block:
+            following = file.read(_BLOCK)
+            data = np.frombuffer(block, np.uint8)
+            breaks = np.flatnonzero((data == _LF) | (data == _CR))
+            previous = data[breaks - 1]
+            previous[breaks == 0] = before
+            begins_run = ~np.isin(previous, (_LF, _CR))
+            runs += int(begins_run.sum())
+            if quotes and (inside or b'"' in block):
+                places = np.flatnonzero(data == _QUOTE)
+                opening, closing = places[int(inside) :: 2], places[int(not inside) :: 2]
+                last = following[0] if following else _LF
+                if not (
+                    np.isin(_shifted(data, opening - 1, before), edges).all()
+                    and np.isin(_shifted(data, closing + 1, last), edges).all()
+                ):
+                    return None
+                is_quoted = (np.searchsorted(places, breaks) + inside) % 2 == 1
+                quoted_runs += int((begins_run & is_quoted).sum())
+                quoted_lines += int(is_quoted.sum())
+                inside ^= len(places) % 2 == 1
+            before = int(data[-1])
+            block = following
+    if inside:
+        return None
+    return Scan(runs - quoted_runs + (before not in (_LF, _CR)), quoted_lines)
+
+
+def _shifted(data: NDArray[np.uint8], places: NDArray[np.int64], outside: int) -> NDArray[np.uint8]:
+    """Bytes at places, of which the first or last may be right outside of the block."""
+    beyond = (places < 0) | (places >= len(data))
+    found = data[np.where(beyond, 0, places)]
+    found[beyond] = outside
+    return found
+
+
+def _scan_any(path: Path, delimiter: str) -> Scan:
+    """Count records where some quotes are characters like any other, one quote after the other."""
+    with open_bytes(path) as file:
+        data = file.read().removeprefix(BOM)
+    quoted = [data[start:end] for start, end in _quoted_fields(path, data, delimiter)]
+    lines = _count_lines(data) - sum(_count_lines(field) - 1 for field in quoted)
+    return Scan(lines, sum(len(re.findall(rb"[\r\n]", field)) for field in quoted))
+
+
+def _quoted_fields(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, int]]:
+    """Where each quoted field begins and ends."""
+    edges = (b"", delimiter.encode(), b"\n", b"\r")
+    place = data.find(b'"')
+    while place >= 0:
+        end = place + 1
+        if data[max(place - 1, 0) : place] in edges:
+            match = _QUOTED.match(data, place)
+            assert match is not None  # a quote is there
+            end = match.end()
+            if not match[1] or data[end : end + 1] not in edges:
+                raise _bad_quotes(path, data, place, closed=bool(match[1]))
+            yield place, end
+        place = data.find(b'"', end)
+
+
+def _check_lines_in_quotes(path: Path, ending: str) -> None:
+    """Refuse quoted fields of several lines if all the lines look like rows.
+
+    Then two lone quotes, at the beginning of a field and at the end of a later one, may have
+    swallowed what is between them. Texts of several lines have other numbers of delimiters.
+    """
+    delimiter = DELIMITERS[ending].encode()
+    width = len(read_header(path, ending))
+    with open_bytes(path) as file:
+        data = file.read(_ENOUGH).removeprefix(BOM)
+    first = -1
+    with suppress(UserError):  # the last field may be cut
+        for start, end in _quoted_fields(path, data, DELIMITERS[ending]):
+            lines = re.split(rb"[\r\n]+", data[start:end])[1:]
+            if any(line.count(delimiter) != width - 1 for line in lines):
+                return
+            first = start if lines and first < 0 else first
+    if first >= 0 and width > 1:
+        raise UserError(
+            f"{path}: line {_line_at(data, first)} has a quoted field of several lines that look "
+            "like rows: write a quote within a quoted field twice, or save the table with tabs as "
+            ".tsv, which has no quoting"
+        )
+
+
+def _count_lines(data: bytes) -> int:
+    """Lines that are not blank."""
+    return len(re.findall(rb"[^\r\n]++", data))
+
+
+def _bad_quotes(path: Path, data: bytes, place: int, *, closed: bool) -> UserError:
+    line = _line_at(data, place)
+    problem = "goes on behind its closing quote" if closed else "is never closed"
+    return UserError(
+        f"{path}: line {line} has a quoted field that {problem}: write a quote within a quoted "
+        "field twice, or save the table with tabs as .tsv, which has no quoting"
+    )
+
+
+def _line_at(data: bytes, place: int) -> int:
+    return len(re.findall(rb"\r\n|\r|\n", data[:place])) + 1

@@ -1,0 +1,194 @@
+"""Reading JSON lines: one object per line, its texts as they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json
+
+from mmsr.data.importers.readers.formats import BOM, open_bytes, open_text
+from mmsr.errors import UserError
+
+_BLOCK = 1 << 24
+_LARGEST = (1 << 31) - 1
+"""Most bytes that pyarrow reads as one block."""
+_DEEPEST = 500
+"""Most brackets that are open at once; pyarrow's reader overflows its stack where they nest."""
+_LONG_LINE = 2 * _DEEPEST
+_OBJECT = ord("{")
+
+
+def read_json_lines(path: Path, wanted: Collection[str]) -> tuple[list[str], pa.Table]:
+    """Read a table of JSON lines.
+
+    Texts stay as they are written; pyarrow alone would make timestamps of those that look like
+    dates. A file that is unreadable only in columns that nobody wants is read without them.
+
+    Parameters
+    ----------
+    path : the file.
+    wanted : names of the columns that are of use.
+
+    Returns
+    -------
+    names : names of all columns.
+    table : the columns, those that are wanted among them as far as they exist.
+
+    Raises
+    ------
+    UserError : a line is no JSON object, or holds several.
+    pyarrow.ArrowException : the file is not readable in another way.
+    """
+    n_lines, first = _check_lines(path)
+    try:
+        table = _read(path, wanted, first, _BLOCK)
+        names = table.column_names
+    except pa.ArrowInvalid as error:
+        try:
+            names, lines = _project(path, wanted)
+        except ValueError:  # no JSON, or not UTF-8: pyarrow says where
+            raise error from None
+        if lines is None:
+            raise
+        source = pa.BufferReader(lines)
+        table = _read(source, wanted, first, min(max(len(lines), _BLOCK), _LARGEST))
+    if table.num_rows != n_lines:
+        raise UserError(
+            f"{path} has {table.num_rows:,} rows on {n_lines:,} lines: write one JSON object per "
+            "line"
+        )
+    return names, table
+
+
+def _check_lines(path: Path) -> tuple[int, bytes]:
+    """Number of lines that are not blank, and the first of them; each begins as an object does.
+
+    pyarrow's reader crashes where the first value is `null`, and where values nest too deeply.
+    """
+    count, lines_before, first, rest = 0, 0, b"", b""
+    with open_bytes(path) as file:
+        block = file.read(_BLOCK).removeprefix(BOM)
+        while block:
+            following = file.read(_BLOCK)
+            block = rest + block
+            end = block.rfind(b"\n") + 1 if following else len(block)
+            whole, rest = block[:end], block[end:]
+            data = np.frombuffer(whole, np.uint8)
+            ends = np.flatnonzero(data == ord("\n"))
+            if whole[-1:] not in (b"", b"\n"):
+                ends = np.append(ends, len(data))
+            starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+            count += len(ends)
+            doubtful = (data[np.minimum(starts, len(data) - 1)] != _OBJECT) | (
+                ends - starts > _LONG_LINE
+            )
+            for line in np.flatnonzero(doubtful).tolist():
+                text = whole[starts[line] : ends[line]].strip()
+                count -= not text
+                _check_line(path, lines_before + line + 1, text)
+            if not first:
+                first = whole.lstrip()[: 1 << 20].partition(b"\n")[0]
+            lines_before += len(ends)
+            block = following
+    return count, first
+
+
+def _check_line(path: Path, number: int, text: bytes) -> None:
+    if text and text[0] != _OBJECT:
+        shown = text[:20].decode(errors="replace")
+        raise UserError(
+            f"{path}: line {number} begins with {shown!r} and is no JSON object: write one JSON "
+            "object per line"
+        )
+    if text.count(b"[") + text.count(b"{") > _DEEPEST:
+        data = np.frombuffer(text, np.uint8)
+        opens = (data == ord("[")) | (data == _OBJECT)
+        closes = (data == ord("]")) | (data == ord("}"))
+        if (opens.astype(np.int8) - closes).cumsum(dtype=np.int64).max() > _DEEPEST:
+            raise UserError(
+                f"{path}: line {number} nests lists or objects deeper than {_DEEPEST}: write "
+                "flat columns"
+            )
+
+
+def _read(
+    source: Path | pa.BufferReader, wanted: Collection[str], first: bytes, block: int
+) -> pa.Table:
+    """Read all columns, texts as text; the first line says which are."""
+    types = {}
+    try:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
+        row = {}
+    for name, value in row.items() if isinstance(row, dict) else ():
+        if isinstance(value, str):
+            types[name] = pa.large_string()
+    table = _parse(source, types, block)
+    dated = {
+        name: _without_moments(table.schema.field(name).type)
+        for name in wanted
+        if table.column_names.count(name) == 1
+    }
+    again = {name: kind for name, kind in dated.items() if kind != table.schema.field(name).type}
+    if again:
+        if isinstance(source, pa.BufferReader):
+            source.seek(0)
+        table = _parse(source, types | again, block)
+    return table
+
+
+def _parse(
+    source: Path | pa.BufferReader, types: Mapping[str, pa.DataType], block: int
+) -> pa.Table:
+    return pa.json.read_json(
+        source,
+        read_options=pa.json.ReadOptions(block_size=block),
+        parse_options=pa.json.ParseOptions(
+            explicit_schema=pa.schema(list(types.items())) if types else None
+        ),
+    )
+
+
+def _without_moments(kind: pa.DataType) -> pa.DataType:
+    """A type with text where pyarrow has found timestamps."""
+    if pa.types.is_timestamp(kind):
+        return pa.large_string()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_moments(kind.value_type))
+    return kind
+
+
+def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | None]:
+    """Names of all columns, and the lines with those alone that are wanted; None where all are.
+
+    Raises
+    ------
+    ValueError : a line is not JSON, or names a column twice.
+    """
+    names: dict[str, None] = {}
+    lines = []
+    with open_text(path) as file:
+        for text in file:
+            if not text.strip():
+                continue
+            try:
+                row: dict[str, Any] = json.loads(text, object_pairs_hook=_unique)
+            except RecursionError:
+                raise ValueError("it nests too deeply") from None
+            names.update(dict.fromkeys(row))
+            lines.append(json.dumps({name: row[name] for name in wanted if name in row}))
+    if names.keys() <= set(wanted):
+        return list(names), None
+    return list(names), "\n".join(lines).encode()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a name is there twice")
+    return row
