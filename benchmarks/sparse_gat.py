@@ -35,10 +35,10 @@ import common
 from beauty import GRAPHS, SEED, make_batches, make_codes
 
 from mmsr.config import GraphConfig
+from mmsr.config.model import GatConfig, ModelConfig
 from mmsr.data import Dataset
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.build import build_batch_graph
-from mmsr.model_config import GatConfig, ModelConfig
 from mmsr.models.aggregators.gat import Gat
 from mmsr.training.allocation import keep_freed_memory
 

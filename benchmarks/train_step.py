@@ -44,10 +44,10 @@ import common
 from beauty import GRAPHS, SEED, Codes, make_batches, make_codes
 
 from mmsr.config import Config, GraphConfig
+from mmsr.config.model import ModelConfig
 from mmsr.data import Dataset, Prefixes
 from mmsr.evaluation import evaluate
 from mmsr.graph.build import build_batch_graph
-from mmsr.model_config import ModelConfig
 from mmsr.models.aggregators.attention_passes import QueryPasses
 from mmsr.models.mmsr import MMSR
 from mmsr.models.registry import AGGREGATORS

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from mmsr.config.model import ModelConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.model_config import ModelConfig
 from mmsr.models.embedding import preserving_, uniform_
 
 

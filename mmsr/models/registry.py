@@ -1,6 +1,6 @@
 """The one place where names in configs become objects.
 
-To add an aggregator: a config class in `mmsr.model_config`, a module in `mmsr.models.aggregators`,
+To add an aggregator: a config class in `mmsr.config.model`, a module in `mmsr.models.aggregators`,
 and a line here. The contract tests pick it up by themselves.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsr.model_config import ModelConfig
+from mmsr.config.model import ModelConfig
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.dual_attention import DualAttention
 from mmsr.models.aggregators.gat import Gat
@@ -45,7 +45,7 @@ def make_aggregator(config: Any, n_types: int, width: int) -> Aggregator:
 
     Parameters
     ----------
-    config : one of the aggregators' configs (`mmsr.model_config.AggregatorConfig`).
+    config : one of the aggregators' configs (`mmsr.config.model.AggregatorConfig`).
     n_types : number of node types.
     width : width of node vectors.
     """

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmsr.config import Config, parse_settings, read_export, read_yaml
-from mmsr.plain_yaml import read_plain, write_plain
+from mmsr.config.plain_yaml import read_plain, write_plain
 
 from .harness import BROKEN, keys, plain, refused, texts
 

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from mmsr.config.model import DualAttentionConfig
 from mmsr.graph.batch import take_rows
 from mmsr.graph.build import build_batch_graph
-from mmsr.model_config import DualAttentionConfig
 from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.models.aggregators.attention_passes import AllPasses, QueryPasses
 from mmsr.models.aggregators.dual_attention import DualAttention

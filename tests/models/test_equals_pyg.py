@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv, RGATConv, RGCNConv, SAGEConv
 
-from mmsr.graph.batch import BatchGraph
-from mmsr.graph.build import build_batch_graph
-from mmsr.graph.relations import SELF, n_relations
-from mmsr.model_config import (
+from mmsr.config.model import (
     GatConfig,
     GcnConfig,
     GraphSageConfig,
@@ -20,6 +17,9 @@ from mmsr.model_config import (
     RgatConfig,
     TypedGatConfig,
 )
+from mmsr.graph.batch import BatchGraph
+from mmsr.graph.build import build_batch_graph
+from mmsr.graph.relations import SELF, n_relations
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.gat import Gat
 from mmsr.models.aggregators.gcn import Gcn

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmsr.config.model import GatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.build import build_batch_graph
-from mmsr.model_config import GatConfig
 from mmsr.models.aggregators.gat import Gat
 
 D = 8

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mmsr.config import Config, ModelConfig
+from mmsr.config.model import AggregatorConfig
 from mmsr.graph.codes import ModalityCodes
-from mmsr.model_config import AggregatorConfig
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import READOUTS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mmsr.config import Config
+from mmsr.config.model import AGGREGATOR_NAMES
 from mmsr.errors import UserError
-from mmsr.model_config import AGGREGATOR_NAMES
 from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, published
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr.config import Config
-from mmsr.model_config import AggregatorConfig
+from mmsr.config.model import AggregatorConfig
 from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import AGGREGATORS, READOUTS

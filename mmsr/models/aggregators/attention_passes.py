@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmsr.config.model import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph, take_rows
-from mmsr.model_config import DualAttentionConfig
 from mmsr.models.aggregators.base import attention_weights
 
 Blocks = tuple[Tensor, ...]

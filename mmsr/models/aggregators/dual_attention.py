@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmsr.config.model import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.model_config import DualAttentionConfig
 from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.models.aggregators.attention_passes import AllPasses, QueryPasses
 from mmsr.models.aggregators.base import Aggregator

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mmsr.config.model import GatConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.model_config import GatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.dropout import dropout_mask
 from mmsr.models.embedding import preserving_, uniform_

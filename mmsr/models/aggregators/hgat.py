@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmsr.config.model import HgatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import NONE
-from mmsr.model_config import HgatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.aggregators.relational import typed_products, typed_sum
 from mmsr.models.embedding import preserving_, uniform_

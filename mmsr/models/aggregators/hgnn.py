@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmsr.config.model import HgnnConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import FIRST_CROSS
-from mmsr.model_config import HgnnConfig
 from mmsr.models.aggregators.base import Aggregator
 from mmsr.models.aggregators.relational import WITHIN, RelationalSum
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmsr.config.model import RgatConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.model_config import RgatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.aggregators.relational import RelationalSum, relation_scores
 from mmsr.models.embedding import uniform_

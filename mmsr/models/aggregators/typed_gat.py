@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmsr.config.model import TypedGatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import SELF, n_relations
-from mmsr.model_config import TypedGatConfig
 from mmsr.models.aggregators.base import Aggregator, attention_weights
 from mmsr.models.aggregators.relational import relation_scores, typed_products, typed_sum
 from mmsr.models.embedding import preserving_, uniform_

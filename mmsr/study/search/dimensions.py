@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmsr.model_config import LARGEST
+from mmsr.config.model import LARGEST
 from mmsr.numbers import is_number, is_whole
 from mmsr.study.search.dimension_base import as_stored, is_plain, problem_of_when, under
 from mmsr.study.search.mistakes import mistake_in, noting_mistakes

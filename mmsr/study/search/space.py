@@ -19,6 +19,7 @@ from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
 from mmsr.study.search.declarations import check_dimensions
 from mmsr.study.search.dimension_base import Dimension, meets, under
+from mmsr.study.search.dimensions import Choice
 
 if TYPE_CHECKING:
     from optuna import Trial

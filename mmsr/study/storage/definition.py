@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
-from mmsr.older_configs import BEFORE, RENAMED
+from mmsr.config.older import BEFORE, RENAMED
 
 MEANING = 2
-"""What names and keys of aggregators mean now; 1 is what they meant before `older_configs`."""
+"""What names and keys of aggregators mean now; 1 is what they meant before `mmsr.config.older`."""
 TEST_SELECTED = "test-selected"
 """Replaces `valid` in the objective of studies whose tables choose epochs on test, so that nothing
 else takes them (`mmsr reproduce`); the values of their trials are validation's."""

@@ -10,6 +10,7 @@ from mmsr.format import percent
 from mmsr.study.storage.folder import StudyFolder, StudyRecord
 from mmsr.study.storage.known_study import storage_url
 from mmsr.study.storage.overview import Overview, no_study, overviews
+from mmsr.urls import Url
 
 UNREADABLE, UNAVAILABLE = "unreadable", "storage unavailable"
 
@@ -37,7 +38,7 @@ def study_lines(names: Sequence[str]) -> tuple[list[StudyLine], list[str]]:
     """
     lines: dict[str, StudyLine] = {}
     notes: list[str] = []
-    records: dict[str, dict[str, StudyRecord]] = {}
+    records: dict[Url, dict[str, StudyRecord]] = {}
     for name in names:
         lines[name] = StudyLine(name, state=UNREADABLE)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmsr.model_config import ModelConfig
+from mmsr.config.model import ModelConfig
 from mmsr.models.mmsr import MMSR
 from mmsr.models.sequence import SequenceModule
 

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from mmsr.config import parse_settings
-from mmsr.older_configs import BEFORE
+from mmsr.config.older import BEFORE
 from mmsr.study import Choice
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mmsr.config.model import Frozen
 from mmsr.errors import UserError
-from mmsr.model_config import Frozen
 
 
 def _as_tuple(given: object) -> object:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from mmsr.config.plain_yaml import read_plain, write_plain
 from mmsr.errors import UserError
-from mmsr.plain_yaml import read_plain, write_plain
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
 The parts of the tree are in modules of their own, with names that this module exports again:
-`mmsr.graph_config`, `mmsr.model_config` and `mmsr.training_config`.
+`mmsr.config.graph`, `mmsr.config.model` and `mmsr.config.training`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmsr.errors import UserError, shown, unknown
-from mmsr.graph_config import GraphConfig, MissingConfig, ModalityDropoutConfig
-from mmsr.model_config import (
+from mmsr.config.graph import GraphConfig, MissingConfig, ModalityDropoutConfig
+from mmsr.config.model import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
     DualAttentionConfig,
@@ -23,9 +22,10 @@ from mmsr.model_config import (
     GcnConfig,
     ModelConfig,
 )
-from mmsr.older_configs import as_meant
-from mmsr.plain_yaml import LONGEST, read_plain, write_plain
-from mmsr.training_config import METRICS, TOP_K, VALID_METRICS, TrainingConfig
+from mmsr.config.older import as_meant
+from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
+from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
+from mmsr.errors import UserError, shown, unknown
 
 __all__ = [
     "AGGREGATOR_NAMES",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from mmsr.config.graph import ModalityDropoutConfig
+from mmsr.config.model import Frozen
 from mmsr.errors import unknown
-from mmsr.graph_config import ModalityDropoutConfig
-from mmsr.model_config import Frozen
 
 TOP_K = (5, 10, 20)
 """Cutoffs of the ranking metrics."""
