@@ -18,7 +18,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.remote import AnyPath
 from mmsr.study.planning.rules import Rules
-from mmsr.study.search.dimensions import under
+from mmsr.study.search.dimension_base import under
 from mmsr.study.search.space import (
     all_settings,
     apply,
