@@ -24,6 +24,7 @@ from mmsr.study.search import Halving, Hyperband, Median, Tpe, recent
 from mmsr.study.search.competition import AmongCurrent
 from mmsr.study.search.study_view import StudyView
 from mmsr.study.storage import database
+from mmsr.urls import sqlite_url
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_optuna_study_id_of_studies_and_summaries(study):
 
 
 def test_optunas_table_of_studies(tmp_path):
-    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    url = sqlite_url(tmp_path / "optuna.db")
     assert not database.is_made(url)
     (tmp_path / "optuna.db").touch()
     assert not database.is_made(url)

@@ -182,7 +182,7 @@ def set_apart(folder: Path) -> None:
             if not new.exists():
                 _copy(old, new)
             elif not filecmp.cmp(old, new, shallow=False):
-                raise UserError(f"{new} is there, too, and differs: remove the wrong one")
+                raise UserError("another is there: remove the wrong one")
             mark = SetApart(set_apart_at=now(), content_hash=Manifest.read(folder).content_hash)
             append_line(new.with_name(RECORD_FILE), mark.model_dump_json())
             old.unlink()
@@ -190,9 +190,9 @@ def set_apart(folder: Path) -> None:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         again = Manifest.read(folder).provenance.command(folder.name)
         raise UserError(
-            f"the test part of data set {folder.name!r} is where trials can reach it ({old}) and "
-            f"cannot be moved to {new}: {reason}; make both folders writable, or import it again: "
-            f"{again}"
+            f"data set {folder.name!r} has its test part where trials reach it, and it cannot be "
+            f"moved to {paths.HELD_OUT}/: {reason}; make both folders writable, or import it "
+            f"again: {again}"
         ) from None
 
 

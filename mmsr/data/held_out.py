@@ -107,7 +107,7 @@ def open_test(
     )
     recorded()
     table = _read(place, dataset)
-    _check_content(place, dataset, tables, table)
+    _check_content(dataset, tables, table)
     test, test_offsets = flat(table)
     seen, seen_offsets = flat(tables[dataset.manifest.development_file])
     n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
@@ -221,25 +221,23 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
     found = (*(tables[file].num_rows for file in files[:3]), np.maximum(lengths - 1, 0).sum())
     n = manifest.counts
     if found != (n.users, n.items, n.users, n.train_targets + n.valid_targets):
-        raise _other_content(dataset, f"{dataset.path} does not have")
+        raise _other_content(dataset, "the development data does not have")
     return tables
 
 
-def _check_content(
-    place: AnyPath, dataset: Dataset, tables: dict[str, pa.Table], test: pa.Table
-) -> None:
+def _check_content(dataset: Dataset, tables: dict[str, pa.Table], test: pa.Table) -> None:
     """Raise UserError unless the tables and this test part have the content of the manifest."""
     first = dataset.manifest.development_file
     rest = {file: table for file, table in tables.items() if file != first}
     whole = {first: tables[first], TEST_FILE: test, **rest}  # in the order of `prepare`
     if content_hash(dataset.protocol, whole) != dataset.content_hash:
-        raise _other_content(dataset, f"{place} and {dataset.path} do not make up")
+        raise _other_content(dataset, "the test part and the development data do not make up")
 
 
 def _other_content(dataset: Dataset, what: str) -> UserError:
     return UserError(
-        f"{what} the content {dataset.content_hash[:12]} that the manifest states: import it again "
-        f"with {dataset.manifest.provenance.command(dataset.name)}"
+        f"data set {dataset.name!r}: {what} the content {dataset.content_hash[:12]} that the "
+        f"manifest states: import it again with {dataset.manifest.provenance.command(dataset.name)}"
     )
 
 

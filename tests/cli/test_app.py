@@ -106,7 +106,7 @@ def test_the_folder_that_was_searched_is_named(
 
 
 def test_a_home_in_an_object_store_is_named_without_its_options(monkeypatch):
-    monkeypatch.setenv("MMSR_HOME", "s3://shops/mmsr?access_key=secret")
+    monkeypatch.setenv("MMSR_HOME", "s3://shops/mmsr?region=eu-west-1")
     assert paths.searched() == "s3://shops/mmsr"
 
 

@@ -10,6 +10,7 @@ from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.known_study import look_up, open_journal
 from mmsr.tracking import Unshipped
+from mmsr.tracking.databases import recorded
 from mmsr.tracking.sink import Refused, Unavailable
 
 
@@ -19,7 +20,7 @@ class Server:
     error = None
 
     def __init__(self, uri, experiment, study):
-        self.place = uri
+        self.place = recorded(uri)
 
     def deliver(self, events, runs):
         if self.error is not None:

@@ -380,9 +380,9 @@ def test_the_same_import_sets_apart_too(dataset: Dataset, part: Path, sources: S
 def test_what_cannot_be_moved_is_named_with_the_way_out(
     dataset: Dataset, part: Path, home: Path, sources: Sources
 ) -> None:
-    old = as_of_before(dataset, part)
+    as_of_before(dataset, part)
     (home / "held-out").write_text("in the way")
-    message = rf"{old}\) and cannot be moved to {part}: Not a dir.* mmsr data import d --interac"
+    message = "cannot be moved to held-out/: Not a dir.* mmsr data import d --"
     for use in (lambda: Dataset.open("d"), lambda: prepare("d", sources)):
         with pytest.raises(UserError, match=message):
             use()
@@ -395,7 +395,7 @@ def test_of_two_test_parts_none_is_chosen(dataset: Dataset, part: Path, sources:
     Dataset.open("d")
     assert (old.exists(), part.exists()) == (False, True), "the same twice is one"
     old.write_bytes(b"another")
-    with pytest.raises(UserError, match="is there, too, and differs: remove the wrong one"):
+    with pytest.raises(UserError, match="another is there: remove the wrong one"):
         Dataset.open("d")
     assert prepare("d", sources, overwrite=True).fresh
     assert (old.exists(), part.exists()) == (False, True)

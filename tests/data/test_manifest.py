@@ -44,8 +44,8 @@ def edit(folder: Path, *place: Any, value: Any) -> None:
         (("history_lengths",), {}, "history_lengths has another number of users"),
         (("history_lengths",), {"-8": 30}, "history_lengths.-8"),
         (("content_hash",), "../../x", "content_hash: String should match pattern"),
-        (("development_file",), "../../x", "development_file: String should match pattern"),
-        (("development_file",), "/etc/passwd", "development_file: String should match pattern"),
+        (("development_file",), "../../x", "development_file: .* no plain file name"),
+        (("development_file",), "/etc/passwd", "development_file: .* no plain file name"),
         (("modalities", "../image"), {"items": 1, "width": 2, "source": "file"}, "String should"),
         (("modalities", "image", "width"), 0, "modalities.image.width"),
         (("a\nkey",), 1, r"'a\\nkey': Extra inputs are not permitted"),
@@ -55,7 +55,7 @@ def edit(folder: Path, *place: Any, value: Any) -> None:
 )
 def test_what_cannot_be_true_is_refused(place, value, message, dataset):
     edit(dataset.path, *place, value=value)
-    with pytest.raises(UserError, match=f"is damaged: .*{message}.*--overwrite") as caught:
+    with pytest.raises(UserError, match=f"is damaged: .*{message}") as caught:
         Manifest.read(dataset.path)
     assert "\n" not in str(caught.value)
 

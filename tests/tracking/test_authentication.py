@@ -73,6 +73,6 @@ def test_an_error_of_the_client_repeats_no_password(monkeypatch):
     assert told.value.__suppress_context__
     for secret in (QUOTED, PASSWORD):
         assert secret not in str(told.value)
-    with pytest.raises(UserError, match="cannot be reached") as refused:
-        check_tracking(f"http://{USER}:{QUOTED}@127.0.0.1:9")
-    assert QUOTED not in str(refused.value)
+    away = check_tracking(f"http://{USER}:{QUOTED}@127.0.0.1:9")
+    assert "cannot be reached" in away
+    assert QUOTED not in away

@@ -42,7 +42,7 @@ def answering():
 
 def test_a_server_that_answers_can_be_used(answering):
     assert check_tracking(answering(200)) is None
-    assert check_tracking(answering(401)) is None
+    assert check_tracking(answering(403)) is None
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
