@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -396,40 +395,3 @@ def guarded_mlflow(
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """URL of a PostgreSQL server of the test's own."""
-    pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not programs:
-        pytest.skip("PostgreSQL's server is not installed")
-    binaries = programs[-1].parent
-    folder = tmp_path / "pg"
-    folder.mkdir()
-    # The server refuses to run as root.
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        for part in (folder, *folder.parents[:3]):
-            part.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    subprocess.run(
-        [*user, str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "mmsr", "-A", "trust"],
-        check=True,
-        capture_output=True,
-    )
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [*user, str(binaries / "pg_ctl"), "-D", str(folder / "data"), "-w", "-t", "300"]
-    subprocess.run(
-        [*control, "-l", str(folder / "log"), "-o", options, "start"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield f"postgresql+psycopg://mmsr@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)

@@ -168,7 +168,7 @@ class Float:
 
     def corners(self) -> tuple[float, float]:
         """The values to check: if these are valid in a config, all are."""
-        return self.low, self.high
+        return float(self.low), float(self.high)
 
     def size(self) -> int | None:
         """Number of values; None if there are infinitely many."""

@@ -16,7 +16,6 @@ from mmsr.inner_names import TABLE_OF_STUDIES
 from mmsr.study.storage.attributes import ORIGIN, UID
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.outside import foreign_study, is_our_study
-from mmsr.study.storage.single_writer import together
 from mmsr.tracking.databases import (
     TIMEOUT_SECONDS,
     check_database,
@@ -98,14 +97,14 @@ def is_made(url: Url) -> bool:
 
 
 @contextmanager
-def reading(url: Url) -> Iterator[Connection | None]:
+def reading(given: str | Url) -> Iterator[Connection | None]:
     """A connection that only reads; None if the database is a file that does not exist.
 
     Unlike a driver, it does not wait long for a database that is locked or does not answer.
 
     Parameters
     ----------
-    url : URL of the database.
+    given : URL of the database.
 
     Raises
     ------
@@ -114,6 +113,7 @@ def reading(url: Url) -> Iterator[Connection | None]:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
+    url = Url.parse(given)
     if (file := sqlite_file(url)) is not None and not file.exists():
         yield None
         return
@@ -221,6 +221,7 @@ def open_study(
     import optuna
 
     from mmsr.study.storage.progress import set_target
+    from mmsr.study.storage.single_writer import together
 
     pruner = pruner or optuna.pruners.NopPruner()
     study = load_study(storage, name, sampler=sampler, pruner=pruner)

@@ -16,8 +16,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import TrialState
-
 from mmsr.errors import UserError
 from mmsr.format import plural
 from mmsr.study.storage.attributes import INVALID, ORIGIN, OUTSIDE, UID, Marked, is_ours
@@ -64,7 +62,7 @@ def foreign_study(name: str, study: optuna.Study | None = None) -> UserError:
 
 def passed_over(trial: Marked) -> bool:
     """Whether somebody else is running `trial`, or has run it."""
-    return trial.state != TrialState.WAITING and not is_ours(trial)
+    return trial.state.name != "WAITING" and not is_ours(trial)
 
 
 def screened(trial: FrozenTrial) -> FrozenTrial:
@@ -72,7 +70,7 @@ def screened(trial: FrozenTrial) -> FrozenTrial:
     if not passed_over(trial):
         return trial
     hidden = copy.copy(trial)
-    hidden.state, hidden.values = TrialState.FAIL, None
+    hidden.state, hidden.values = type(trial.state).FAIL, None
     hidden.params, hidden.distributions, hidden.intermediate_values = {}, {}, {}
     hidden.user_attrs = {ORIGIN: OUTSIDE, INVALID: PASSED_OVER}
     return hidden

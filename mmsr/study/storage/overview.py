@@ -78,7 +78,7 @@ class Overview:
         return best_value(self.standings)
 
 
-def overview_of(url: Url, name: str, objectives: Sequence[str] = ()) -> Overview:
+def overview_of(url: str | Url, name: str, objectives: Sequence[str] = ()) -> Overview:
     """The overview of one study.
 
     Parameters
@@ -100,7 +100,7 @@ def overview_of(url: Url, name: str, objectives: Sequence[str] = ()) -> Overview
 
 
 def overviews(
-    url: Url, names: Sequence[str], objectives: Sequence[str] = ()
+    url: str | Url, names: Sequence[str], objectives: Sequence[str] = ()
 ) -> dict[str, Overview | UserError]:
     """Overviews of those of some studies that a storage has; nothing is written.
 
@@ -137,7 +137,7 @@ def overviews(
     return found
 
 
-def no_study(name: str, url: Url) -> UserError:
+def no_study(name: str, url: str | Url) -> UserError:
     """Build the error for a study that a storage does not have.
 
     Parameters
@@ -146,7 +146,8 @@ def no_study(name: str, url: Url) -> UserError:
     url : URL of the storage.
     """
     return UserError(
-        f"there is no study {name!r} in {url}: name another --storage, or run the study again"
+        f"there is no study {name!r} in {Url.parse(url)}: name another --storage, or run the "
+        "study again"
     )
 
 

@@ -59,11 +59,11 @@ class SingleWriterStorage(BaseStorage):
     Parameters
     ----------
     database : the database with the studies.
-    screened : replaces a trial that was read by what is to be seen of it.
+    screened : replaces a trial that was read by what is to be seen of it; None shows it as it is.
     """
 
-    def __init__(self, database: RDBStorage, screened: Screen = lambda trial: trial) -> None:
-        self._database, self._screened = database, screened
+    def __init__(self, database: RDBStorage, screened: Screen | None = None) -> None:
+        self._database, self._screened = database, screened or _as_it_is
         self._studies: dict[int, _LoadedStudy] = {}
         self._study_and_number: dict[int, tuple[int, int]] = {}
         """Study and number of each trial, by the trial's id."""
@@ -173,6 +173,8 @@ class SingleWriterStorage(BaseStorage):
     ) -> bool:
         """Set a trial's state; False if a trial that should start to run is not waiting."""
         trial = self._updatable(trial_id)
+        if trial.state == state == TrialState.RUNNING:
+            return False
         try:
             done = self._database.set_trial_state_values(trial_id, state, values)
         except UpdateFinishedTrialError:
@@ -291,6 +293,10 @@ def _copy_as_read(template: FrozenTrial) -> FrozenTrial:
     trial = copy.deepcopy(template)
     trial.user_attrs = as_read(trial.user_attrs)
     trial.system_attrs = as_read(trial.system_attrs)
+    return trial
+
+
+def _as_it_is(trial: FrozenTrial) -> FrozenTrial:
     return trial
 
 

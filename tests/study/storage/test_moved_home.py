@@ -15,7 +15,7 @@ from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.existing import find_existing
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage import database
-from mmsr.study.storage.attributes import CONFIG
+from mmsr.study.storage.attributes import CONFIG, OUTCOME
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import look_up
 from mmsr.tracking import RunState, default_uri
@@ -52,6 +52,7 @@ def finished(opened_study):
         trial = made.ask()
         config = plan.base.replace({"graph.n_codes": 6})
         trial.set_user_attr(CONFIG, config.to_dict())
+        trial.set_user_attr(OUTCOME, {})
         made.tell(trial, 0.25)
         return plan
 
@@ -138,7 +139,7 @@ def test_the_trackers_files_are_those_of_the_present_home(at, tmp_path):
 
     tracker = JournalTracker(tmp_path / "journal", Away(), every=0.01)
     tracker.upload("a", files, ["best.txt"])
-    assert tracker.close(0.1) == 1
+    assert tracker.close(0.1).waiting == 1
     assert str(old) not in (tmp_path / "journal" / "tracking.jsonl").read_text()
 
     home = at("a%41b")

@@ -28,6 +28,8 @@ from mmsr.study.storage.progress import counted
 from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Report
+from mmsr.tracking.databases import sqlite_file
+from mmsr.urls import Url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 OBJECTIVE = "valid/mrr@20"
@@ -39,9 +41,9 @@ SPACE = {
 }
 
 
-def contents(storage: str) -> list[tuple]:
+def contents(storage: Url) -> list[tuple]:
     """All that the tables of studies and trials hold."""
-    with sqlite3.connect(storage.removeprefix("sqlite:///")) as connection:
+    with sqlite3.connect(sqlite_file(storage)) as connection:
         tables = ("studies", "study_user_attributes", "trials", "trial_user_attributes")
         return [row for table in tables for row in connection.execute(f"SELECT * FROM {table}")]
 

@@ -164,8 +164,14 @@ def test_trials_are_not_read_again(storage, monkeypatch):
     study = optuna.create_study(study_name="s", storage=storage)
     run_some(study, 0)
     number = next(t.number for t in study.trials if t.state == TrialState.RUNNING)
-    for reading in ("get_trial", "get_all_trials"):
-        monkeypatch.setattr(f"optuna.storages.RDBStorage.{reading}", None)
+    read, known = optuna.storages.RDBStorage.get_trial, {trial._trial_id for trial in study.trials}
+
+    def only_what_is_new(self, trial_id):
+        assert trial_id not in known
+        return read(self, trial_id)
+
+    monkeypatch.setattr("optuna.storages.RDBStorage.get_trial", only_what_is_new)
+    monkeypatch.setattr("optuna.storages.RDBStorage.get_all_trials", None)
     monkeypatch.setattr("optuna.storages.RDBStorage._get_trials", None)
     study.tell(number, 1.0)
     assert study.trials[number].value == 1.0
