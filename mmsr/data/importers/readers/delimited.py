@@ -54,9 +54,11 @@ def read_header(path: Path, ending: str) -> list[str]:
     Raises
     ------
     UserError : the names are quoted in a format without quoting.
+    UnicodeError : the names are not UTF-8.
     """
-    with open_text(path) as file:
+    with open_text(path, errors="surrogateescape") as file:  # other columns may hold any bytes
         _, names = next(read_records(file, ending), (0, []))
+    "".join(names).encode(errors="surrogateescape").decode()
     quoted = [name for name in names if len(name) > 1 and name[0] == name[-1] == '"']
     if ending in UNQUOTED and quoted:
         raise UserError(

@@ -125,15 +125,16 @@ def open_bytes(path: Path) -> BinaryIO:
     return file
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Path, *, errors: str = "strict") -> TextIO:
     """Open a text file, which may be zipped; line breaks stay as they are.
 
     Parameters
     ----------
     path : the file.
+    errors : what becomes of bytes that are not UTF-8, as for `open`.
     """
     opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    file: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
+    file: TextIO = opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
     return file
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmsr.data.importers.interactions import read_interactions
 from mmsr.data.importers.readers import delimited
 from mmsr.data.importers.readers.delimited import Scan, scan
-from mmsr.data.importers.readers.rows import RowCount
+from mmsr.data.importers.readers.rows import RowCount, line_of
 from mmsr.data.importers.readers.tables import read_table
 from mmsr.errors import UserError
 
@@ -84,6 +84,21 @@ def test_rows_between_two_lone_quotes_are_refused(tmp_path: Path) -> None:
     rows[1] = '"u9,a,b",i2,2,"a text\nof two lines, and more"'
     path = written(tmp_path, "rows.csv", "\n".join(["user_id,item_id,timestamp,size", rows[1]]))
     assert read_table(path, ("user_id",)).to_pydict() == {"user_id": ["u9,a,b"]}
+
+
+@pytest.mark.parametrize("name", ["items.csv", "items.tsv", "items.csv.gz"])
+def test_what_other_columns_hold_is_of_no_matter(name: str, tmp_path: Path) -> None:
+    comma = b"," if "csv" in name else b"\t"
+    rows = [[b"item_id", b"note"], [b"a", b"caf\xe9"], [b"b", b"\xff"], [b"c", b"tea"]]
+    data = b"\n".join(map(comma.join, rows))
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert read_table(path, ("item_id",)).to_pydict() == {"item_id": ["a", "b", "c"]}
+    assert line_of(path, 2) == 4
+    for wrong in (data.replace(b"note", b"caf\xe9"), data.replace(b"c", b"\xe9")):
+        path.write_bytes(gzip.compress(wrong) if name.endswith(".gz") else wrong)
+        with pytest.raises(UserError, match="is not UTF-8 text: convert it"):
+            read_table(path, ("item_id",))
 
 
 def rows_of(columns: list[str], count: int) -> list[list[str]]:
