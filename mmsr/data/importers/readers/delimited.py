@@ -236,10 +236,12 @@ def _look_like_rows(head: bytes, field: bytes, tail: bytes, delimiter: bytes, ga
     head, field, tail : the field, and what is on its first line before and on its last after it.
     delimiter, gaps : what separates the fields of a row, and how often.
     """
+    lines = re.split(rb"[\r\n]+", field)
+    if (head + field + tail).count(delimiter) < gaps * len(lines):
+        return False  # most texts, at once
     mark = re.escape(delimiter)
     quoted = re.compile(rb'(?:(?<=%b)|^)"[^"]*(?:""[^"]*)*"(?=%b|$)' % (mark, mark))
     before_text = re.compile(mark + rb"(?! )")
-    lines = re.split(rb"[\r\n]+", field)
     outer = [[head, *[b""] * (len(lines) - 1)], [*[b""] * (len(lines) - 1), tail]]
     possible = certain = 0
     for line, left, right in zip(lines, *outer, strict=True):
