@@ -245,10 +245,11 @@ def _look_like_rows(head: bytes, field: bytes, tail: bytes, delimiter: bytes, ga
     outer = [[head, *[b""] * (len(lines) - 1)], [*[b""] * (len(lines) - 1), tail]]
     possible = certain = 0
     for line, left, right in zip(lines, *outer, strict=True):
-        # The quotes of the field may be characters, or the line's own.
+        # The quotes of the field, or all of them, may be characters, or the line's own.
         readings = (
             quoted.sub(b"", left) + line + quoted.sub(b"", right),
             quoted.sub(b"", left + line + right),
+            left + line + right,
         )
         least = [len(before_text.findall(reading)) for reading in readings]
         most = [reading.count(delimiter) for reading in readings]

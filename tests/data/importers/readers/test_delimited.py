@@ -145,6 +145,13 @@ def test_lone_quotes_beside_quoted_fields_and_blanks(tmp_path: Path) -> None:
         read_table(path, ("user_id",))
 
 
+@pytest.mark.parametrize("last", ['u5,5",",5"', 'u5,5","x, y"",5"'])
+def test_lone_quotes_that_pair_with_others(last: str, tmp_path: Path) -> None:
+    text = f'user_id,size,colour,timestamp\nu4,a,"a,24\n{last}\n'
+    with pytest.raises(UserError, match="line 2 has a quoted field"):
+        read_table(written(tmp_path, "rows.csv", text), ("user_id",))
+
+
 @pytest.mark.parametrize(
     ("header", "row"),
     [
