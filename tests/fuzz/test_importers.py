@@ -22,6 +22,7 @@ from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import read_interactions
 from mmsr.data.importers.items import read_metadata
+from mmsr.data.importers.readers.tables import read_table
 from mmsr.errors import UserError
 
 FUZZ = settings(settings.get_profile("mmsr-fuzz"), max_examples=150)
@@ -163,6 +164,49 @@ def test_valid_files_with_changes(
     else:
         data = changed(data, how)
     read(folder, role, ending, data)
+
+
+def same_column(pair: tuple[tuple[int, int, str], int]) -> list[tuple[int, int, str]]:
+    """Two quotes that open and close a field over several rows."""
+    (row, column, _), other = pair
+    return [(min(row, other), column, "start"), (max(row, other), column, "end")]
+
+
+places = st.tuples(st.integers(0, 7), st.integers(0, 3), st.sampled_from(["start", "end"]))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz"])
+@given(
+    cells=st.lists(
+        st.lists(st.sampled_from(["a", "24", "b c", "", '5"', "x, y"]), min_size=4, max_size=4),
+        min_size=7,
+        max_size=7,
+    ),
+    quotes=st.lists(places, max_size=2) | st.tuples(places, st.integers(0, 7)).map(same_column),
+)
+@FUZZ
+def test_lone_quotes_swallow_no_rows(
+    ending: str, cells: list[list[str]], quotes: list[tuple[int, int, str]], folder: Path
+) -> None:
+    comma = "," if "csv" in ending else "\t"
+    names = ["user_id", "size", "colour", "timestamp"]
+    rows = [names, *([f"u{n}", *row[1:]] for n, row in enumerate(cells))]
+    lines = [
+        [cell if comma == "\t" or ", " not in cell else f'"{cell}"' for cell in row] for row in rows
+    ]
+    for row, column, side in quotes:
+        cell = lines[row][column]
+        lines[row][column] = f'"{cell}' if side == "start" else f'{cell}"'
+    text = "\n".join(map(comma.join, lines)).encode()
+    path = folder / f"quotes.{ending}"
+    path.write_bytes(gzip.compress(text, 1, mtime=0) if ending.endswith("gz") else text)
+    try:
+        table = read_table(path, names)
+    except UserError:
+        return
+    for name, column in zip(names, zip(*rows[1:], strict=True), strict=True):
+        found = [cell.replace('"', "") for cell in table.column(name).to_pylist()]
+        assert found == [cell.replace('"', "") for cell in column]
 
 
 texts = st.sampled_from(TOKENS) | st.text(max_size=6) | st.text(string.digits + ".,-", max_size=8)

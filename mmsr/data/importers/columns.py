@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mmsr.data.importers.readers.rows import Rows
 from mmsr.errors import UserError
 
-EXACT = 1 << 53
-"""Below this, a float stands for one whole number only."""
+EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+"""Below this, a float of so many bits stands for one whole number only."""
 _SHORTENED = r"^-?\d\.\d+[eE]\+\d{2,}$"
 """How spreadsheets and floats write numbers that are too long for them."""
 
@@ -114,7 +114,7 @@ def require_present(column: pa.ChunkedArray, name: str, rows: Rows) -> None:
 
 def _whole(column: pa.ChunkedArray, name: str, rows: Rows) -> pa.ChunkedArray:
     """Floats as integers, where a float cannot stand for several of them."""
-    limit = 1 << {16: 11, 32: 24, 64: 53}[column.type.bit_width]
+    limit = EXACT[column.type.bit_width]
     try:
         whole = column.cast(pa.int64())
     except pa.ArrowInvalid:

@@ -16,6 +16,8 @@ from mmsr.errors import UserError
 
 _KINDS = "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"
 _ISO = r"^\d{4}[-/.]?\d{1,2}([-/.]?\d{1,2}([T ][\d:.]+ ?(Z|[+-][\d:]+)?)?)?$"
+_UTC = r"([T ]\d[\d:.]*) ?UTC$"
+"""How BigQuery ends a moment; ISO 8601 says Z."""
 _WITH_MONTH = r"^\d{4}[-/.]|[T ]"
 """What tells a date from a number of digits alone."""
 _DAY_OR_MONTH = r"^\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
@@ -131,7 +133,7 @@ def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
                 f"{rows.path}: a timestamp is beyond 64 bits: use smaller numbers"
             ) from None
     elif pa.types.is_floating(kind):
-        times = _times_of_floats(column.cast(pa.float64()), refuse)
+        times = _times_of_floats(column.cast(pa.float64()), refuse, kind.bit_width)
     elif pa.types.is_decimal(kind):
         times = _times_of_decimals(column, refuse)
     else:
@@ -159,7 +161,7 @@ def _times_of_text(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Tim
     ):
         row = pc.index(has_thousands, True).as_py()
         text = column[row].as_py()
-        raise refuse(row, repr(text), f"write {text.replace('.', '')} or {float(text)}0")
+        raise refuse(row, repr(text), f"write {text.replace('.', '')} or {text}0")
     if pc.max(pc.binary_length(column)).as_py() > _SHORT:
         _check_exact(column, floats, refuse)
     return times
@@ -167,6 +169,7 @@ def _times_of_text(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Tim
 
 def _times_of_iso(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Times:
     """Read dates as text: most by Arrow, the rarer forms of ISO 8601 by pandas."""
+    given, column = column, pc.replace_substring_regex(column, _UTC, r"\1Z")
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             return Times(_numpy(column.cast(kind).cast(pa.int64())), dated=True)
@@ -179,7 +182,7 @@ def _times_of_iso(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Time
     )
     too_fine = pc.index(pc.match_substring_regex(column, _FINER_THAN_NS), True).as_py()
     if too_fine >= 0:
-        shown = repr(column[too_fine].as_py())
+        shown = repr(given[too_fine].as_py())
         raise refuse(too_fine, shown, "give nine digits of a second at most")
     texts = pd.Series(column.to_pylist(), dtype=object)
     moments = pd.to_datetime(
@@ -190,7 +193,7 @@ def _times_of_iso(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Time
         no_number = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
         neither = bad & no_number
         row = int((neither if neither.any() else min(bad, no_number, key=np.sum)).argmax())
-        text = texts[row]
+        text = given[row].as_py()
         if pc.match_substring_regex(pa.scalar(text), _DAY_OR_MONTH).as_py():
             remedy = "day and month cannot be told apart: write ISO dates (2014-07-23)"
         raise refuse(row, repr(text), remedy)
@@ -212,19 +215,19 @@ def _times_of_dates(column: pa.ChunkedArray) -> Times:
     return Times(_numpy(column.cast(pa.timestamp("us")).cast(pa.int64())), dated=True)
 
 
-def _times_of_floats(column: pa.ChunkedArray, refuse: _Refuse) -> Times:
+def _times_of_floats(column: pa.ChunkedArray, refuse: _Refuse, bits: int = 64) -> Times:
     values = _numpy(column)
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(bad.argmax())
         raise refuse(row, str(values[row]), "use finite numbers")
-    bad = np.abs(values) >= EXACT
+    bad = np.abs(values) >= EXACT[bits]
     if bad.any():
         row = int(bad.argmax())
         raise refuse(
             row,
             f"{values[row]:.0f} as a float",
-            f"floats tell whole numbers apart only below {EXACT:,}: write integers",
+            f"floats tell whole numbers apart only below {EXACT[bits]:,}: write integers",
         )
     return Times(values, dated=False)
 

@@ -11,7 +11,11 @@ from mmsr.errors import UserError
 
 _LARGEST = 1e12
 """Largest number in a vector: clustering squares and adds numbers, which may overflow float32."""
-_DOT_AFTER_COMMA = r",[^,]*\."
+_DECIMALS = r"^[+-]?[\d.]+,\d+(,[+-]?[\d.]+,\d+)*$"
+"""Numbers with decimal commas, or numbers separated by commas."""
+_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+$"
+_BITS = r"^[01](,[01]){2,}$"
+_SPACED_DECIMALS = r"^\[+[+-]?\d+(,\d+)?(,\s+[+-]?\d+(,\d+)?)*\]+$"
 _LEADING_ZERO = r"[,\[][+-]?0\d"
 
 
@@ -86,7 +90,8 @@ def _lists(column: pa.ChunkedArray, item_of_row: pa.Array, modality: str, source
 def _read_in_two_ways(texts: pa.Array, widths: pa.Array) -> NDArray[np.bool_]:
     """Texts that are no list, or whose commas may separate numbers, fractions or thousands.
 
-    A dot in a number behind a comma, anywhere in the column, shows that commas separate numbers.
+    Without brackets, one text that cannot hold decimal commas shows that commas separate numbers in
+    the whole column, and so do several zeros and ones.
 
     Parameters
     ----------
@@ -111,14 +116,16 @@ def _read_in_two_ways(texts: pa.Array, widths: pa.Array) -> NDArray[np.bool_]:
     commas = count(",")
     if not commas.any():
         return bad
-    spaced = count(", ")
-    if ((spaced > 0) & (spaced != commas)).any():
-        spaced = spaced + count(",\t") + count(",\n") + count(",\r")
+    spaces = (", ", ",\t", ",\n", ",\r")
+    spaced = np.sum([count(space) for space in spaces], axis=0)
     numbers = widths.to_numpy(zero_copy_only=False)
-    bad |= (commas > 0) & (commas != numbers - 1) | (spaced > 0) & (spaced != commas)
+    bad |= (commas > 0) & (commas != numbers - 1)
+    mixed = (spaced > 0) & (spaced != commas)
+    bad |= mixed & ~begins | has(_SPACED_DECIMALS, mixed & begins)
     tight = (commas > 0) & (spaced == 0)
     bad |= has(_LEADING_ZERO, tight)
     bare = tight & ~begins
-    if bare.any() and not has(_DOT_AFTER_COMMA, bare).any():
-        bad |= bare
+    doubtful = has(_DECIMALS, bare) | has(_THOUSANDS, bare)
+    if (doubtful == bare).all():
+        bad |= bare & ~has(_BITS, bare)
     return bad

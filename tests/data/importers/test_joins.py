@@ -60,6 +60,32 @@ def test_ids_that_have_nothing_in_common():
         joined(["a", "b", "c", "d"], ["x"])
 
 
+@pytest.mark.parametrize("matching", [9, 10])
+def test_a_difference_is_said_where_half_differ_in_it(matching):
+    """One match by chance says nothing."""
+    listed = [*map(str.upper, KEPT[:matching]), *(f"x{place}" for place in range(20 - matching))]
+    advice = "the ids differ in case: write them" if matching == 10 else "check that both tables"
+    with pytest.raises(UserError, match=advice):
+        joined(listed)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_all_ids_of_the_longer_table_are_compared(swapped):
+    few = [f"z{place}" for place in range(10)]
+    many = [*map(str.upper, few), *(f"a{place:05}" for place in range(101_000))]
+    many.sort(key=str.casefold)
+    with pytest.raises(UserError, match="the ids differ in case: write them alike"):
+        joined(*((many, few) if swapped else (few, many)))
+
+
+def test_ids_of_long_tables_are_compared_evenly():
+    numbers = [f"{number:05}" for number in range(30_000)]
+    kept = [f"a{text}" if text < "12000" else f"b{text}" for text in numbers]
+    listed = [f"x{text}" if text < "12000" else f"B{text}" for text in numbers]
+    with pytest.raises(UserError, match="the ids differ in case: write them alike"):
+        joined(listed, kept)
+
+
 def test_long_ids_are_cut():
     with pytest.raises(UserError) as caught:
         joined(["a" * 1000], ["b" * 1000])

@@ -77,6 +77,11 @@ def test_moments_keep_their_order(values: list, kind: pa.DataType, rows: Rows) -
         (["2014-07-23", "2014"], TEXT, "row 2 has timestamp '2014'"),
         (["1,406,073,600"], TEXT, "'1,406,073,600': use numbers or ISO dates"),
         (["999", "1.000"], TEXT, "row 2 has timestamp '1.000': write 1000 or 1.00"),
+        (["1.250", "2", "1.500"], TEXT, "row 1 has timestamp '1.250': write 1250 or 1.2500 "),
+        (["2014-07-23 10:00:00 UTC", "now UTC"], TEXT, "row 2 has timestamp 'now UTC': use numb"),
+        ([1.4e9, 1.4e9 + 128], pa.float32(), "row 1 .* 1400000000 as .* only below 16,777,216"),
+        ([1.0, 2.0**24], pa.float32(), "row 2 has timestamp 16777216 as a float"),
+        ([2049.0, 2048.0], pa.float16(), "row 1 has .* as a float: .* only below 2,048: write in"),
         ([1_406_073_600, 1_406_073_600_000], pa.int64(), "row 1 has .* it looks like seconds, but"),
         (
             ["1406073600", "1406073600000000"],
@@ -110,6 +115,10 @@ def test_numbers_that_are_plain(values: list[str], rows: Rows) -> None:
     assert times(values, TEXT, rows).values.tolist() == [float(value) for value in values]
 
 
+def test_small_floats_of_32_bits_are_kept(rows: Rows) -> None:
+    assert times([1.5, 2.0**24 - 1], pa.float32(), rows).values.tolist() == [1.5, 2**24 - 1]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -122,6 +131,9 @@ def test_numbers_that_are_plain(values: list[str], rows: Rows) -> None:
         "2014-07-23 02:00:00 +02:00",
         "2014/07/23",
         "20140723T000000",
+        "2014-07-23 00:00:00 UTC",
+        "2014-07-23 00:00:00.000000 UTC",
+        "2014-07-23T00:00:00UTC",
     ],
 )
 def test_one_moment_in_many_forms(text: str, rows: Rows) -> None:
@@ -151,6 +163,7 @@ def test_dates_are_those_of_the_calendar(tmp_path_factory, moments, how):
         ([0], True, "us", "1970-01-01T00:00:01.0000001", 1_000_001),
         ([0], True, "ns", "1970-01-01T00:00:01.0000001", 1_000_000_100),
         ([0], True, "us", "1970-01-01", 0),
+        ([0], True, "us", "1970-01-01 00:00:02 UTC", 2_000_000),
         ([0], False, "us", "7", 7),
         ([0.5], False, "us", "7.5", 7.5),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +23,10 @@ from mmsr.data.importers.readers.formats import (
 from mmsr.errors import UserError
 
 _BLOCK = 1 << 24
-_ENOUGH = 1 << 26
-"""Bytes in which fields of several lines are looked at."""
 _LF, _CR, _QUOTE = b'\n\r"'
 _QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+(")?')
 """A quoted field with its closing quote, if it has one; within, two quotes stand for one."""
+_REST_OF_LINE = re.compile(rb"[^\r\n]*+")
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,11 @@ def read_header(path: Path, ending: str) -> list[str]:
     Raises
     ------
     UserError : the names are quoted in a format without quoting.
+    UnicodeError : the names are not UTF-8.
     """
-    with open_text(path) as file:
+    with open_text(path, errors="surrogateescape") as file:  # other columns may hold any bytes
         _, names = next(read_records(file, ending), (0, []))
+    "".join(names).encode(errors="surrogateescape").decode()
     quoted = [name for name in names if len(name) > 1 and name[0] == name[-1] == '"']
     if ending in UNQUOTED and quoted:
         raise UserError(
@@ -79,7 +79,7 @@ def read_delimited(path: Path, ending: str, chosen: list[str]) -> pa.Table:
 
     Raises
     ------
-    UserError : a quoted field is not closed, or goes on behind its closing quote.
+    UserError : a quoted field is not closed, or goes on after its closing quote.
     pyarrow.ArrowException : the file is not readable in another way.
     """
     quotes = ending not in UNQUOTED
@@ -119,7 +119,7 @@ def scan(path: Path, delimiter: str, *, quotes: bool) -> Scan:
 
     Raises
     ------
-    UserError : a quoted field is not closed, or goes on behind its closing quote.
+    UserError : a quoted field is not closed, or goes on after its closing quote.
     """
     found = _scan_regular(path, delimiter, quotes=quotes)
     return found if found is not None else _scan_any(path, delimiter)
@@ -197,28 +197,65 @@ def _quoted_fields(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[in
 
 
 def _check_lines_in_quotes(path: Path, ending: str) -> None:
-    """Refuse quoted fields of several lines if all the lines look like rows.
+    """Refuse a quoted field of several lines if these look like rows.
 
-    Then two lone quotes, at the beginning of a field and at the end of a later one, may have
-    swallowed what is between them. Texts of several lines have other numbers of delimiters.
+    Then two lone quotes, one where a field begins and one where a later field ends, may have
+    swallowed what is between them. Each field is judged by itself, by the whole lines that it
+    touches; a text of several lines has other numbers of delimiters.
     """
     delimiter = DELIMITERS[ending].encode()
-    width = len(read_header(path, ending))
+    gaps = len(read_header(path, ending)) - 1
+    if not gaps:
+        return
     with open_bytes(path) as file:
-        data = file.read(_ENOUGH).removeprefix(BOM)
-    first = -1
-    with suppress(UserError):  # the last field may be cut
-        for start, end in _quoted_fields(path, data, DELIMITERS[ending]):
-            lines = re.split(rb"[\r\n]+", data[start:end])[1:]
-            if any(line.count(delimiter) != width - 1 for line in lines):
-                return
-            first = start if lines and first < 0 else first
-    if first >= 0 and width > 1:
-        raise UserError(
-            f"{path}: line {_line_at(data, first)} has a quoted field of several lines that look "
-            "like rows: write a quote within a quoted field twice, or save the table with tabs as "
-            ".tsv, which has no quoting"
+        data = file.read().removeprefix(BOM)
+    line = before = 0
+    for start, end in _quoted_fields(path, data, DELIMITERS[ending]):
+        line = max(line, *(data.rfind(mark, before, start) + 1 for mark in (b"\n", b"\r")))
+        before = start
+        field = data[start:end]
+        if b"\n" not in field and b"\r" not in field:
+            continue
+        match = _REST_OF_LINE.match(data, end)
+        assert match is not None  # it matches nothing, too
+        if _look_like_rows(data[line:start], field, data[end : match.end()], delimiter, gaps):
+            raise UserError(
+                f"{path}: line {_line_at(data, start)} has a quoted field of several lines that "
+                "look like rows: write a quote within a quoted field twice, or save the table as "
+                "JSONL or Parquet"
+            )
+
+
+def _look_like_rows(head: bytes, field: bytes, tail: bytes, delimiter: bytes, gaps: int) -> bool:
+    """Whether the lines of a field have as many delimiters as rows have.
+
+    A delimiter before a blank may be one of prose: such lines may be rows if most others are.
+
+    Parameters
+    ----------
+    head, field, tail : the field, and what is on its first line before and on its last after it.
+    delimiter, gaps : what separates the fields of a row, and how often.
+    """
+    lines = re.split(rb"[\r\n]+", field)
+    if (head + field + tail).count(delimiter) < gaps * len(lines):
+        return False  # most texts, at once
+    mark = re.escape(delimiter)
+    quoted = re.compile(rb'(?:(?<=%b)|^)"[^"]*(?:""[^"]*)*"(?=%b|$)' % (mark, mark))
+    before_text = re.compile(mark + rb"(?! )")
+    outer = [[head, *[b""] * (len(lines) - 1)], [*[b""] * (len(lines) - 1), tail]]
+    possible = certain = 0
+    for line, left, right in zip(lines, *outer, strict=True):
+        # The quotes of the field, or all of them, may be characters, or the line's own.
+        readings = (
+            quoted.sub(b"", left) + line + quoted.sub(b"", right),
+            quoted.sub(b"", left + line + right),
+            left + line + right,
         )
+        least = [len(before_text.findall(reading)) for reading in readings]
+        most = [reading.count(delimiter) for reading in readings]
+        possible += any(low <= gaps <= high for low, high in zip(least, most, strict=True))
+        certain += gaps in least
+    return possible == len(lines) and 2 * certain > len(lines)
 
 
 def _count_lines(data: bytes) -> int:
@@ -228,7 +265,7 @@ def _count_lines(data: bytes) -> int:
 
 def _bad_quotes(path: Path, data: bytes, place: int, *, closed: bool) -> UserError:
     line = _line_at(data, place)
-    problem = "goes on behind its closing quote" if closed else "is never closed"
+    problem = "goes on after its closing quote" if closed else "is never closed"
     return UserError(
         f"{path}: line {line} has a quoted field that {problem}: write a quote within a quoted "
         "field twice, or save the table with tabs as .tsv, which has no quoting"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,11 +29,8 @@ _PARQUET_MARK = b"PAR1"
 _SAVE = "save it as CSV, TSV, JSONL or Parquet"
 _UNPACK = "unpack it, or use gzip and a name that ends in .gz"
 _MARKS = {
-    _PARQUET_MARK: ("a Parquet file", "rename it to .parquet"),
-    b"PARE": ("an encrypted Parquet file", _SAVE),
-    b"ARROW1": ("an Arrow (Feather) file", "save it as Parquet"),
+    b"ARROW1\0\0": ("an Arrow (Feather) file", "save it as Parquet"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _SAVE),
-    b"BZh": ("a bzip2 file", _UNPACK),
     b"\xfd7zXZ": ("an xz file", _UNPACK),
     b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
     b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
@@ -41,12 +39,18 @@ _MARKS = {
     b"SQLite format 3\0": ("an SQLite database", _SAVE),
     b"\x89HDF": ("an HDF5 file", _SAVE),
     b"\x93NUMPY": ("a NumPy file", _SAVE),
-    b"%PDF": ("a PDF document", _SAVE),
+    b"%PDF-": ("a PDF document", _SAVE),
     b"<!DOCTYPE": ("a web page", "download the table itself"),
     b"<!doctype": ("a web page", "download the table itself"),
     b"<html": ("a web page", "download the table itself"),
 }
 """What a file is by its first bytes, and what to do."""
+_PATTERNS = {
+    rb"PAR1(?s:.*)[\0-\x08]": ("a Parquet file", "rename it to .parquet"),
+    rb"PARE(?s:.*)[\0-\x08]": ("an encrypted Parquet file", _SAVE),
+    rb"BZh[1-9]1AY&SY": ("a bzip2 file", _UNPACK),
+}
+"""The same, where the first bytes could be those of a text, such as the column `PARENT_ASIN`."""
 
 
 def check_format(path: Path) -> str:
@@ -82,7 +86,7 @@ def check_format(path: Path) -> str:
     if ending not in FORMATS or (zipped and ending in PARQUET):
         raise UserError(
             f"unknown format of {path}: the name must end in "
-            f"{', '.join(FORMATS)} (text also with .gz behind)"
+            f"{', '.join(FORMATS)} (text may also end in .gz, e.g. .csv.gz)"
         )
     if zipped and head.startswith(_ZIPPED):
         head = b""
@@ -102,9 +106,11 @@ def _check_head(path: Path, head: bytes) -> None:
         office = b"[Content_Types].xml" in head or b"mimetype" in head
         what, remedy = ("a spreadsheet", _SAVE) if office else ("a zip archive", _UNPACK)
         raise UserError(f"{path} is {what}: {remedy}")
-    for mark, (what, remedy) in _MARKS.items():
-        if head.removeprefix(BOM).startswith(mark):
-            raise UserError(f"{path} is {what}: {remedy}")
+    head = head.removeprefix(BOM)
+    found = [said for mark, said in _MARKS.items() if head.startswith(mark)]
+    found += [said for pattern, said in _PATTERNS.items() if re.match(pattern, head)]
+    for what, remedy in found:
+        raise UserError(f"{path} is {what}: {remedy}")
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -119,15 +125,16 @@ def open_bytes(path: Path) -> BinaryIO:
     return file
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Path, *, errors: str = "strict") -> TextIO:
     """Open a text file, which may be zipped; line breaks stay as they are.
 
     Parameters
     ----------
     path : the file.
+    errors : what becomes of bytes that are not UTF-8, as for `open`.
     """
     opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    file: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
+    file: TextIO = opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
     return file
 
 

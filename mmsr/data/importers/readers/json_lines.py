@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | No
 
     Raises
     ------
-    ValueError : a line is not JSON, or names a column twice.
+    ValueError : a line is not JSON, or names a column twice that is wanted.
     """
     names: dict[str, None] = {}
     lines = []
@@ -177,9 +178,11 @@ def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | No
             if not text.strip():
                 continue
             try:
-                row: dict[str, Any] = json.loads(text, object_pairs_hook=_unique)
+                row: _Object = json.loads(text, object_pairs_hook=_Object)
             except RecursionError:
                 raise ValueError("it nests too deeply") from None
+            if not row.repeated.isdisjoint(wanted):
+                raise ValueError("a name is there twice")
             names.update(dict.fromkeys(row))
             lines.append(json.dumps({name: row[name] for name in wanted if name in row}))
     if names.keys() <= set(wanted):
@@ -187,8 +190,15 @@ def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | No
     return list(names), "\n".join(lines).encode()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a name is there twice")
-    return row
+class _Object(dict[str, Any]):
+    """An object of JSON.
+
+    Attributes
+    ----------
+    repeated : names that stand in it more than once.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = Counter(name for name, _ in pairs) if len(pairs) > len(self) else {}
+        self.repeated = {name for name, count in names.items() if count > 1}

@@ -98,7 +98,7 @@ def line_of(path: Path, row: int) -> int | None:
     if ending not in (*DELIMITERS, *JSON):
         return None
     try:
-        with open_text(path) as file:
+        with open_text(path, errors="surrogateescape") as file:
             if ending in JSON:
                 lines = (number for number, text in enumerate(file, start=1) if text.strip())
                 return next(islice(lines, row, None), None)
@@ -120,7 +120,7 @@ def line_of_other_width(path: Path) -> int | None:
     if ending not in DELIMITERS:
         return None
     try:
-        with open_text(path) as file:
+        with open_text(path, errors="surrogateescape") as file:
             records = read_records(file, ending)
             width = len(next(records)[1])
             return next((line for line, fields in records if len(fields) != width), None)

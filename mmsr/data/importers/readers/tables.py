@@ -213,6 +213,10 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     if path.suffix.lower() == ".gz" and isinstance(error, OSError | EOFError):
         return UserError(f"{path} is not a whole gzip file: {reason}")
     hint = ": write one JSON object per line" if ending in JSON else ""
+    if changed := re.search(r"Column\(/([^/)]+).*\) changed from", reason):
+        hint = f": write {changed[1]} in one way in all rows"
+    if "Expected all lists to be of size" in reason:
+        hint = ": write lists of fixed size, some of them missing, as plain lists"
     hint = ": TSV has no quoting" if "Expected" in reason and ending in UNQUOTED else hint
     reason = _with_line(reason, path)
     return UserError(f"{path} is not readable as {ending.strip('.')}{hint} ({reason})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import sqlite3
@@ -14,7 +15,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from mmsr.data.importers.readers.formats import check_format
+from mmsr.data.importers.readers.formats import BOM, check_format
+from mmsr.data.importers.readers.tables import read_table
 from mmsr.errors import UserError
 
 TABLE = pa.table({"item_id": ["a"]})
@@ -63,6 +65,9 @@ def database() -> bytes:
         (zipped("rows.csv"), "is a zip archive: unpack it"),
         (parquet(), r"is a Parquet file: rename it to \.parquet"),
         (feather(), r"is an Arrow \(Feather\) file: save it as Parquet"),
+        (b"PARE\x40\0\0\0\x9f\x12", "is an encrypted Parquet file: save it as CSV"),
+        (bz2.compress(TEXT), "is a bzip2 file: unpack it"),
+        (b"%PDF-1.7\n", "is a PDF document"),
         (numpy(), "is a NumPy file"),
         (database(), "is an SQLite database"),
         ("item_id".encode("utf-16"), "is UTF-16 text: convert it to UTF-8"),
@@ -80,6 +85,19 @@ def test_a_file_is_named_for_what_it_is(
     if not content.startswith(b"\x1f\x8b"):
         with pytest.raises(UserError, match=message):
             check_format(packed)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz"])
+@pytest.mark.parametrize(
+    "name", ["PARENT_ASIN", "PAR1_date", "PAR1", "BZh", "BZh9_size", "ARROW1", "ARROW1_x", "%PDF"]
+)
+def test_a_column_is_named_like_a_format(name: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{ending}"
+    text = f"{name},item_id\nx,a\n".replace(",", "," if "csv" in ending else "\t").encode()
+    path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    assert read_table(path, ("item_id",)).to_pydict() == {"item_id": ["a"]}
+    path.write_bytes(gzip.compress(BOM + text) if ending.endswith("gz") else BOM + text)
+    assert read_table(path, (name,)).to_pydict() == {name: ["x"]}
 
 
 @pytest.mark.parametrize(

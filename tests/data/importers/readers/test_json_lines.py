@@ -110,6 +110,25 @@ def test_a_column_that_nobody_needs_refuses_nothing(unused, other, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "more",
+    ['"a": 1, "a": 2', '"a": {"item_id": 1, "item_id": 2}, "a": 3', '"a": [{"b": 1, "b": 2}]'],
+)
+def test_a_name_that_nobody_needs_may_stand_twice(more: str, tmp_path: Path) -> None:
+    path = written(tmp_path, '{"item_id": "x", "a": 1}', f'{{"item_id": "y", {more}}}')
+    assert read_table(path, ("item_id",)).to_pydict() == {"item_id": ["x", "y"]}
+    assert column_names(path) == ["item_id", "a"]
+
+
+@pytest.mark.parametrize(
+    ("first", "other"), [(7, "B07"), ("B07", 7), ("a", ["a"]), (["a"], "a"), (["a"], [1])]
+)
+def test_values_of_mixed_kinds(first: object, other: object, tmp_path: Path) -> None:
+    path = written(tmp_path, {"item_id": first, "x": 1}, {"item_id": other, "x": 2})
+    with pytest.raises(UserError, match=r"jsonl: write item_id in one way in all rows .*line 2"):
+        read_table(path, ("item_id",))
+
+
+@pytest.mark.parametrize(
     ("rows", "message"),
     [
         ([{"item_id": 1, "price": 1}, {"item_id": "b", "price": ""}], "number to string, line 2"),

@@ -102,6 +102,13 @@ def test_bytes_that_are_no_text(array: pa.Array, message: str | None) -> None:
         plain(column, "item_id", "f")
 
 
+def test_missing_lists_of_fixed_size_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"vector": pa.array(LISTS, pa.list_(pa.float32(), 2))}), path)
+    with pytest.raises(UserError, match="parquet: write lists of fixed size, some of them missing"):
+        read_table(path, ("vector",))
+
+
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path) -> None:
     folder = tmp_path / "item_id=7"
     folder.mkdir()
