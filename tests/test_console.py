@@ -52,14 +52,15 @@ def test_escape_sequences_do_not_reach_the_terminal():
 def test_nor_do_those_of_a_text_with_a_style():
     told = io.StringIO()
     console = Console(file=told, width=200)
-    console.print(Text("a\x1b]0;b\x07c", style="bold"), Text("\u202e"))
-    table = Table(Text("d\x1b[2J"))
+    console.print(Text("a\x1b]0;b", style="bold"), Text("c\u202e"))
+    table = Table(title=Text("d\x1b[2J"))
+    table.add_column("column")
     table.add_row(Text("e\x9b2J\nf"))
     console.print(table)
-    assert "a\\x1b]0;b\\x07c" in told.getvalue()
+    assert "a\\x1b]0;b c\\u202e" in told.getvalue()
     assert "d\\x1b[2J" in told.getvalue()
-    assert "e\\x9b2J" in told.getvalue()
-    assert "\u202e" not in told.getvalue()
+    assert "e\\x9b" in told.getvalue()
+    assert {"\x1b", "\x9b", "\u202e"}.isdisjoint(told.getvalue())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
