@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import os
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 import mmsr
-from mmsr.console import Console, tolerant_output
+from mmsr.console import Console, deliver, tolerant_output
 
 TEXTS = [
     "[/dev/shm/x] is full",
@@ -47,6 +49,20 @@ def test_escape_sequences_do_not_reach_the_terminal():
     assert told.getvalue() == "a\\x1b[2Jb\nc\\rd\n"
 
 
+def test_nor_do_those_of_a_text_with_a_style():
+    told = io.StringIO()
+    console = Console(file=told, width=200)
+    console.print(Text("a\x1b]0;b", style="bold"), Text("c\u202e"))
+    table = Table(title=Text("d\x1b[2J"))
+    table.add_column("column")
+    table.add_row(Text("e\x9b2J\nf"))
+    console.print(table)
+    assert "a\\x1b]0;b c\\u202e" in told.getvalue()
+    assert "d\\x1b[2J" in told.getvalue()
+    assert "e\\x9b" in told.getvalue()
+    assert {"\x1b", "\x9b", "\u202e"}.isdisjoint(told.getvalue())
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_what_an_encoding_lacks_is_replaced(encoding, monkeypatch):
     told = io.BytesIO()
@@ -72,6 +88,69 @@ def test_a_reader_that_goes_away_ends_nothing(monkeypatch):
             Console().print("two")
             print("three" * 100_000)
         sys.stdout.flush()
+
+
+class Ascii(io.StringIO):
+    """A stream of another kind, which refuses what its encoding lacks."""
+
+    def write(self, text):
+        return super().write(text.encode("ascii").decode())
+
+
+class Broken(io.StringIO):
+    """A stream without a file of the system, which cannot be written."""
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_stream_of_another_kind_replaces_too(monkeypatch):
+    told = Ascii()
+    monkeypatch.setattr(sys, "stdout", told)
+    tolerant_output()
+    print("↓ naïve")
+    assert told.getvalue() == "? na?ve\n"
+
+
+def full_disk():
+    return Path("/dev/full").open("w")
+
+
+def closed_terminal():
+    ours, theirs = os.openpty()
+    os.close(ours)
+    return os.fdopen(theirs, "w")
+
+
+UNWRITABLE = [full_disk, closed_terminal, Broken]
+
+
+@pytest.mark.parametrize("unwritable", UNWRITABLE, ids=["full", "closed", "broken"])
+def test_what_cannot_be_written_ends_nothing(unwritable, monkeypatch):
+    with unwritable() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        tolerant_output()
+        for _ in range(3):
+            Console().print("one")
+            print("two" * 100_000, flush=True)
+
+
+@pytest.mark.parametrize("unwritable", UNWRITABLE, ids=["full", "closed", "broken"])
+def test_a_result_that_cannot_be_written_is_a_failure(unwritable, monkeypatch):
+    with unwritable() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        tolerant_output()
+        with pytest.raises(OSError, match=r"No space left|Input/output error"):
+            deliver("seed: 1\n")
+
+
+def test_a_reader_may_stop_reading_a_result(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        tolerant_output()
+        deliver("seed: 1\n")
 
 
 def test_no_output_at_all_is_no_failure(monkeypatch):

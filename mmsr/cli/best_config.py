@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmsr.cli.options import StudyName, StudyStorage
+from mmsr.console import deliver
 from mmsr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Export a study's best config, to train it again.")
@@ -45,7 +45,7 @@ def export(
 
     text = export_best(look_up(name, storage), trial)
     if output == "-":
-        sys.stdout.write(text)
+        deliver(text)
         return
     try:
         path.write_text(text, encoding="utf-8")

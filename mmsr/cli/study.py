@@ -67,7 +67,7 @@ def list_() -> None:
         table.add_column(column, justify="right" if column == "best, %" else "left")
     lines, notes = study_lines(names)
     for line in lines:
-        table.add_row(*(Text(cell) for cell in astuple(line)))
+        table.add_row(*astuple(line))
     console.print(table)
     for note in notes:
         Console(stderr=True).print(f"note: {note}", soft_wrap=True)

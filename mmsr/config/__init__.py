@@ -284,4 +284,9 @@ def _explain(error: ValidationError, source: str) -> str:
         return f"{source}: {key}: {message}"
     if first["type"] == "int_type" and isinstance(given, float) and given.is_integer():
         return f"{source}: {key}: {message}: write {given:.0f} for {given!r}"
+    if first["type"] == "string_type" and isinstance(given, int | float):
+        message += f": write it in quotes, on a command line \"{key}='{shown(given)}'\""
+    if first["type"] == "tuple_type":
+        example = given if isinstance(given, str) and len(given) < 30 else "image, text"
+        message = f"Input should be a list: write [{example}]"
     return f"{source}: {key}: {message} (given: {shown(given)})"

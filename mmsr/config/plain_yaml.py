@@ -18,11 +18,13 @@ LONGEST, _DEEPEST = 1_000_000, 20
 """Most characters of a text, and most levels of lists and mappings in it."""
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,999})")
 _REAL = re.compile(
-    r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.nan"
+    r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
 _DIGITS = re.compile(r"[-+]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*)")
 """What looks like a whole number, written like one or not."""
-_TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""What ends a line in YAML, though not on a terminal."""
+_TRUTHS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -143,7 +145,7 @@ for _kind in ("null", "bool", "int", "float", "str", "timestamp", "merge", "valu
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, without aliases, and with quotes around a text such as `1e3`."""
+    """PyYAML's safe dumper, without aliases, and with quotes around what would change."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write no aliases."""
@@ -152,7 +154,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: _Dumper, text: str) -> Any:
     like_number = _REAL.fullmatch(text) or _DIGITS.fullmatch(text)
-    return dumper.represent_scalar(f"{_TAG}str", text, style="'" if like_number else None)
+    style = '"' if _BREAKS.search(text) else "'" if like_number else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -123,7 +123,7 @@ def test_the_settings_of_another_aggregator_are_judged_together():
         ({"model.width": 10**400}, "width=1000.*0 is too large: give at most 9007199254740992"),
         ({"graph.n_codes": {}}, "graph.n_codes"),
         ({"graph.n_codes": {"image": 10**400}}, "is too large"),
-        ({"graph.modalities": {"image"}}, "graph.modalities: .*valid tuple"),
+        ({"graph.modalities": {"image"}}, "graph.modalities: .*be a list: write .image, text."),
         ({"model.position_embedding": "yes"}, "valid boolean"),
         ({"model.aggregator.name": ["gat"]}, "model.aggregator"),
         ({"name": "gat"}, "unknown config key 'name'"),
@@ -181,6 +181,28 @@ def test_settings_are_read_as_yaml(pair, value):
 def test_what_can_be_read_in_two_ways_is_refused(pairs, told):
     with pytest.raises(UserError, match=told):
         Config(dataset="shop").replace(parse_settings(pairs))
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("graph.modalities=image", "should be a list: write [image] (given: 'image')"),
+        ("graph.modalities=3", "should be a list: write [image, text] (given: 3)"),
+        (f"graph.modalities={'a' * 5000}", "write [image, text]"),
+        ("dataset=2020", "write it in quotes, on a command line \"dataset='2020'\" (given: 2020)"),
+        ("dataset=true", "write it in quotes"),
+        ("graph.modalities=[2020]", "write it in quotes"),
+    ],
+)
+def test_a_text_and_a_list_are_advised(pair, told):
+    with pytest.raises(UserError) as caught:
+        Config(dataset="shop").replace(parse_settings([pair]))
+    assert told in str(caught.value)
+
+
+def test_what_is_advised_is_accepted():
+    given = parse_settings(["graph.modalities=[image]", "dataset='2020'"])
+    assert Config(dataset="shop").replace(given).dataset == "2020"
 
 
 def test_a_data_set_of_a_name_like_a_number_stays_a_text(tmp_path):

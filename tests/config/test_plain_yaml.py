@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -80,6 +81,23 @@ def test_the_rest_is_refused_with_what_to_write(text, told):
         read_plain(text, "config file 'x.yaml'")
     assert str(caught.value).startswith("config file 'x.yaml': ")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
+def test_yaml_writes_no_number_in_three_ways(text):
+    assert math.isnan(read_plain(text, "x"))
+    assert read_plain(write_plain({"name": text}), "x") == {"name": text}
+
+
+@pytest.mark.parametrize("text", ["a\x85b", "\u2028", "a \u2029b", "\x85 a: b", "\ufeff", "\udc80"])
+def test_breaks_of_lines_are_kept(text):
+    tree = {"name": text, text: [text]}
+    assert read_plain(write_plain(tree), "x") == tree
+
+
+@pytest.mark.parametrize("text", ["y", "n", "Y", "N"])
+def test_a_letter_is_a_text(text):
+    assert read_plain(text, "x") == text
 
 
 def test_a_billion_laughs_are_one_short_line():

@@ -92,13 +92,14 @@ def test_yaml(first, rest):
 
 @settings(max_examples=1000)
 @given(plain)
+@example("a\x85b")
+@example({"\u2028 a: b": [".NaN"]})
 def test_what_is_written_is_read_back(tree):
     try:
         text = write_plain(tree)
     except ValueError:  # a whole number of more digits than Python writes
         return
-    if refused(read_plain, text, "config file 'x.yaml'") is None and "nan" not in text:
-        assert read_plain(text, "x") == tree
+    assert repr(read_plain(text, "x")) == repr(tree)  # of which two nans are equal
 
 
 def exported() -> str:

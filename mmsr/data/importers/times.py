@@ -23,6 +23,8 @@ _WITH_MONTH = r"^\d{4}[-/.]|[T ]"
 _DAY_OR_MONTH = r"^\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
 _FINER_THAN_NS = r"\.\d{10,}"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_HEX = r"^\s*[+-]?0[xX]"
+"""A whole number to Arrow, and a text to whoever wrote the table."""
 _WHOLE = r"^[+-]?\d{1,3}$"
 _UNITS = {
     "seconds": (1e8, 1e10),
@@ -144,6 +146,8 @@ def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
 
 
 def _times_of_text(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Times:
+    if (row := pc.index(pc.match_substring_regex(column, _HEX), True).as_py()) >= 0:
+        raise refuse(row, repr(column[row].as_py()), "write it in decimal digits")
     try:
         return Times(_numpy(column.cast(pa.int64())), dated=False)
     except pa.ArrowInvalid:

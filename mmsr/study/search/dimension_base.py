@@ -88,6 +88,17 @@ def as_stored(value: Any) -> Any:
     return value if plain else json.dumps(value, sort_keys=True)
 
 
+def is_same(value: Any, option: Any) -> bool:
+    """Whether a value stands for an option: 0 does for 0.0, but True does not for 1.
+
+    Parameters
+    ----------
+    value : what was given, e.g. a number that another program has written as JSON.
+    option : a value that may be proposed.
+    """
+    return isinstance(value, bool) is isinstance(option, bool) and bool(value == option)
+
+
 def is_plain(value: Any) -> bool:
     """Whether `value` can be stored: a plain value, or a list or a mapping of such."""
     if isinstance(value, float):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr.config.model import LARGEST
 from mmsr.numbers import is_number, is_whole
-from mmsr.study.search.dimension_base import as_stored, is_plain, problem_of_when, under
+from mmsr.study.search.dimension_base import as_stored, is_plain, is_same, problem_of_when, under
 from mmsr.study.search.mistakes import mistake_in, noting_mistakes
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Choice:
 
     def contains(self, value: Any) -> bool:
         """Whether `value` may be proposed."""
-        return any(type(value) is type(option) and value == option for option in self.options)
+        return any(is_same(value, option) for option in self.options)
 
     def corners(self) -> tuple[Any, ...]:
         """The values to check: all options."""

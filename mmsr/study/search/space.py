@@ -18,7 +18,7 @@ from mmsr.config import Config, GraphConfig
 from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
 from mmsr.study.search.declarations import check_dimensions
-from mmsr.study.search.dimension_base import Dimension, meets, under
+from mmsr.study.search.dimension_base import Dimension, is_same, meets, under
 from mmsr.study.search.dimensions import Choice
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def problem_outside(space: Space, given: Mapping[str, Any]) -> str | None:
         dimension = space[key]
         if isinstance(dimension, Choice):
             kept = map(dimension.stored, dimension.options)
-            inside = any(type(value) is type(option) and value == option for option in kept)
+            inside = any(is_same(value, option) for option in kept)
         else:  # a client that writes JSON may write 8 as 8.0
             whole = isinstance(value, float) and value.is_integer()
             inside = dimension.contains(int(value) if whole else value)

@@ -75,6 +75,8 @@ def test_moments_keep_their_order(values: list, kind: pa.DataType, rows: Rows) -
         (["7-8-14"], TEXT, "day and month cannot be told apart"),
         (["2014-07-23", "now"], TEXT, "row 2 has timestamp 'now': use numbers or ISO dates"),
         (["2014-07-23", "2014"], TEXT, "row 2 has timestamp '2014'"),
+        (["0x10", "17"], TEXT, "row 1 has timestamp '0x10': write it in decimal digits"),
+        (["17", " -0X1f"], TEXT, "row 2 has timestamp ' -0X1f': write it in decimal digits"),
         (["1,406,073,600"], TEXT, "'1,406,073,600': use numbers or ISO dates"),
         (["999", "1.000"], TEXT, "row 2 has timestamp '1.000': write 1000 or 1.00"),
         (["1.250", "2", "1.500"], TEXT, "row 1 has timestamp '1.250': write 1250 or 1.2500 "),

@@ -17,6 +17,7 @@ from mmsr.study.search.space import (
     check_space,
     describe_size,
     extreme_graphs,
+    problem_outside,
     propose,
     stored,
 )
@@ -230,6 +231,26 @@ def test_wrong_known_settings_are_refused_with_the_reason(given_settings, told):
     with pytest.raises(UserError, match="enqueue") as error:
         check_settings(space, BASE, given_settings)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "inside"),
+    [
+        (Choice(0.0, 0.1), 0, True),  # a client in JavaScript writes 0.0 so
+        (Choice(0, 0.1), 0.0, True),
+        (Choice(32, 64), 64.0, True),
+        (Choice(0.0, 0.1), False, False),
+        (Choice(True, False), 1, False),
+        (Choice(1, 2), True, False),
+        (Choice(1, 2), "1", False),
+        (Choice("1", "2"), 1, False),
+        (Choice(None, 1), 0, False),
+    ],
+    ids=str,
+)
+def test_a_number_is_an_option_however_it_is_written(dimension, value, inside):
+    assert dimension.contains(value) is inside
+    assert (problem_outside({"a": dimension}, {"a": value}) is None) is inside
 
 
 def test_codes_of_one_modality_can_be_a_dimension():
