@@ -10,8 +10,9 @@ from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.known_study import look_up, open_journal
 from mmsr.tracking import Unshipped
-from mmsr.tracking.databases import recorded
+from mmsr.tracking.databases import place_of
 from mmsr.tracking.sink import Refused, Unavailable
+from mmsr.urls import Url
 
 
 class Server:
@@ -20,7 +21,7 @@ class Server:
     error = None
 
     def __init__(self, uri, experiment, study):
-        self.place = recorded(uri)
+        self.place = place_of(Url.parse(uri))
 
     def deliver(self, events, runs):
         if self.error is not None:

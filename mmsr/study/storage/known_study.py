@@ -22,7 +22,7 @@ from mmsr.study.storage.progress import ending_of
 from mmsr.study.storage.trials import TrialRow, pick_best, rows_of
 from mmsr.tracking import Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
-from mmsr.tracking.databases import is_place, recalled, recorded
+from mmsr.tracking.databases import is_place, place_of, recalled
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
 from mmsr.urls import Url
@@ -214,7 +214,7 @@ def open_journal(
 
 def unshipped_of(known: KnownStudy) -> Unshipped:
     """What the tracking server of a study does not have, as far as its folder tells."""
-    return unshipped(known.folder.path, recorded(known.tracking))
+    return unshipped(known.folder.path, place_of(known.tracking))
 
 
 def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
