@@ -31,7 +31,11 @@ def shipped(tmp_path, home):
     def ship(offset=None, lines=LINES, refused=(), was=None, now=f"sqlite:///{IN_HOME}/mlflow.db"):
         (tmp_path / "tracking.jsonl").write_text("".join(lines))
         if offset is not None:
-            state = {"place": was or f"sqlite:///{home}/mlflow.db", "offset": offset, "runs": {"a": "id-a"}}
+            state = {
+                "place": was or f"sqlite:///{home}/mlflow.db",
+                "offset": offset,
+                "runs": {"a": "id-a"},
+            }
             (tmp_path / "tracking.state.json").write_text(json.dumps(state))
         if refused:
             (tmp_path / "tracking.refused.jsonl").write_text("".join(refused))
