@@ -89,11 +89,12 @@ class MlflowSink:
         See `Sink.deliver` for parameters and errors.
         """
         try:
-            with _translated(self._uri):
-                self._store(events, runs)
-        except Refused:
-            self._check_experiment()
-            raise
+            try:
+                with _translated(self._uri):
+                    self._store(events, runs)
+            except Refused:
+                self._check_experiment()
+                raise
         except Forgotten:
             self._client_ = None  # the experiment may be gone as well
             raise

@@ -26,14 +26,14 @@ WORDS = [
     "robustness URL",
     "reproduce URL",
     "train URL",
-    "train --set URL",
-    "train --set graph.n_codes=URL",
-    "train gru4rec --name URL",
-    "train gru4rec --dataset URL",
+    "train demo --set URL",
+    "train demo --set graph.n_codes=URL",
+    "train demo --config URL",
+    "train --dataset URL",
     "data import shop --interactions URL",
-    "data show URL",
-    "model show URL",
-    "best-config show URL",
+    "data import URL --interactions x",
+    "data demo --name URL",
+    "best-config export URL",
     "URL",
 ]
 
@@ -56,3 +56,14 @@ def test_no_error_shows_a_password(words, url, home, tmp_path, monkeypatch, caps
 def test_a_study_that_is_named_by_a_url(url, home, capsys):
     assert exit_code(lambda: StudyFolder(url) and 0) == BAD_INPUT
     assert SECRET[:4] not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("option", ["--name", "--trials", "--set"])
+def test_an_option_of_a_study_file(option, url, small_study, study_home, capsys):
+    with pytest.raises(SystemExit) as stop:
+        small_study.main([option, url])
+    out, err = capsys.readouterr()
+    assert stop.value.code == BAD_INPUT
+    assert "error: " in err
+    assert SECRET[:4] not in out + err
