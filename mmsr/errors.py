@@ -1,7 +1,8 @@
 """Errors that a user can fix, with messages that say how.
 
 An error is one line of at most `LONGEST` characters, whatever was given: `UserError` sees to that,
-so no message needs to. A message shows a value by `shown`, which cannot fail.
+so no message needs to. A message shows a value by `shown`, which cannot fail. Both hide the secrets
+of URLs, before they shorten anything.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import re
 from collections.abc import Iterable
 from typing import Any
+
+from mmsr.masking import masked, masked_value
 
 LONGEST = 300 - len("error: ")
 """Most characters of an error, so that the line on the terminal has 300."""
@@ -63,13 +66,14 @@ def unknown(
 
 
 def one_line(text: str) -> str:
-    """A text on one line of at most `LONGEST` characters, without control characters.
+    """A text on one line of at most `LONGEST` characters, without control characters and secrets.
 
     Parameters
     ----------
     text : breaks of lines become blanks; of a longer text, the middle is left out.
     """
-    return _shortened(printable(re.sub(r"\s*[\r\n]\s*", " ", text.strip())), LONGEST)
+    lines = (line.strip() for line in text.replace("\r", "\n").split("\n"))
+    return _shortened(printable(masked(" ".join(filter(None, lines)))), LONGEST)
 
 
 def printable(text: str) -> str:
@@ -83,7 +87,9 @@ def printable(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it: its `repr`, of bounded length, and whatever happens.
+    """A value as an error shows it: its `repr`, of bounded length, without the secrets of a URL.
+
+    It never fails.
 
     Parameters
     ----------
@@ -100,7 +106,7 @@ def shown(value: Any) -> str:
         text = repr(value)
     except Exception:  # of a number with over 4,300 digits, say, or of somebody's own class
         text = f"a value of type {type(value).__name__}"
-    return _shortened(text, _GIVEN)
+    return _shortened(masked_value(text), _GIVEN)
 
 
 def _shortened(text: str, most: int) -> str:

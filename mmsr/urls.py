@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
 
 from mmsr.errors import UserError
+from mmsr.masking import HIDDEN, masked_word
 
 if TYPE_CHECKING:
     import sqlalchemy
 
-HIDDEN = "***"
-"""Stands for a secret in what is shown and recorded."""
 STORES = ("s3", "gs", "file")
 """Schemes of object stores; `file` is for a mounted folder that is to be used like one."""
 
@@ -44,12 +45,11 @@ _ENCODE = "in a password, write / ? # @ % and blanks as %2F %3F %23 %40 %25 %20"
 _QUESTION_MARK = "write a ? that belongs to a name as %3F"
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/")
-_TOKEN = re.compile(r"((?:[A-Za-z][\w+.-]*)?:\S*?)([^\w\s]*)(?=\s|$)")
-_SECRET_OPTION = re.compile(
-    r"""(?ix) ( [?&] [^=&\s]* (?: pass | pwd | secret | token | key | cred | auth | sig ) [^=&\s]* =
-    | \b (?: ssl )? (?: password | passwd | pwd ) = ) [^\s&]+"""
-)
+_SCHEME = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]+:/")
+_WORD = re.compile(r"\S+")
+_START = re.compile(r"(?<![\w+.-])[A-Za-z][\w+.-]*:")
+_LONGEST = 2000
+"""Length of the longest word of a text that is parsed as a URL; a longer one is only masked."""
 _SHORTEST = 4
 """Length of the shortest secret that is looked for anywhere in a text."""
 
@@ -145,14 +145,16 @@ def is_uri(text: str) -> bool:
 
 def hidden(text: str) -> str:
     """A text without the secrets of the URLs in it, e.g. an error that a library raised."""
-    return _SECRET_OPTION.sub(rf"\1{HIDDEN}", _TOKEN.sub(_hidden_token, text))
+    if "@" not in text and "=" not in text:
+        return text
+    return _WORD.sub(lambda found: _hidden_in_text(found[0]), text)
 
 
 def hidden_word(word: str) -> str:
     """A word of a command line without the secrets of a URL in it; it may contain blanks."""
     found = _SCHEME.search(word)
     if found is None or ("://" not in word and "@" not in word):
-        return hidden(re.sub(r":.*@", f":{HIDDEN}@", word, flags=re.DOTALL))
+        return hidden(masked_word(word))
     head, url = word[: found.start()], word[found.start() :]
     try:
         return head + Url.parse(url).shown
@@ -174,14 +176,14 @@ def hidden_words(text: str, words: Iterable[str]) -> str:
     return hidden(text)
 
 
-def _hidden_token(found: re.Match[str]) -> str:
-    token, punctuation = found.groups()
-    if "@" not in token:
-        return found[0]
-    try:
-        return f"{Url.parse(token)}{punctuation}"
-    except UserError:
-        return re.sub(r":.*@", f":{HIDDEN}@", found[0])
+def _hidden_in_text(word: str) -> str:
+    token = word.rstrip(string.punctuation)
+    found = _START.search(token) if "@" in token and len(word) <= _LONGEST else None
+    if found is not None:
+        with suppress(UserError):
+            shown = Url.parse(token[found.start() :]).shown
+            word = f"{token[: found.start()]}{shown}{word[len(token) :]}"
+    return masked_word(word)
 
 
 def _parse(text: str) -> Url:
@@ -210,7 +212,7 @@ def _database(text: str) -> Url:
     if url.get_backend_name() == "sqlite":
         if rest and not rest.startswith("/"):
             raise _Mistake("the path of a SQLite file follows three slashes, an absolute one four")
-        if re.search(":.*@", rest):
+        if "@" in rest.partition(":")[2]:
             raise _Mistake("SQLite knows no password; write : and @ of a name as %3A and %40")
         if options and not (url.query and _SQLITE_OPTIONS.issuperset(url.query)):
             raise _Mistake(_QUESTION_MARK)

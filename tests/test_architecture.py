@@ -20,6 +20,7 @@ FLOORS = {
     "errors": 0,
     "format": 0,
     "inner_names": 0,
+    "masking": 0,
     "numbers": 0,
     "paths": 0,
     "provenance": 0,

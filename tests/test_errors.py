@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import pytest
 
-from mmsr.errors import UserError, shown, unknown
+from mmsr.errors import UserError, one_line, shown, unknown
 
 
 def test_a_close_name_is_suggested():
@@ -41,6 +42,48 @@ def test_an_error_is_one_line_whatever_was_given(given):
     assert line.isprintable()
     assert line.startswith("--set ")
     assert line.endswith(": write KEY=VALUE")
+
+
+SECRET = "5ecr3tW0rd"
+URLS = [
+    f"postgresql+psycopg://u:{SECRET}@h/d",
+    f"postgresql://u:{SECRET}{'x' * 500}@h/d",
+    f"postgresql://{'u' * 30}:{SECRET}@{'h' * 500}/d",
+    f"postgresql:/u:{SECRET}@h/d",
+    f"postgresql://u:a {SECRET}@h/d",
+    f"postgresql://u:{SECRET}@{SECRET}@h/d",
+    f"postgresql://u:{SECRET}?x=y@h/d",
+    f"postgresql://u@h/d?password={SECRET}",
+    f"http://{SECRET}@h",
+    f"https://u:{SECRET}@h:5000/",
+    f"s3://b/x?secret_key={SECRET}",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_an_error_shows_no_secret(url):
+    shows = (shown(url), shown([url]), shown({"a": f"storage={url}"}))
+    errors = (unknown("study", url, ["first"]), UserError(f"--set {shown(url)}: no"))
+    if " " not in url:
+        errors += (UserError(f"no study {url!r}"), UserError(f"{'x' * 300} {url} {'y' * 300}"))
+        assert SECRET not in one_line(f"[Errno 2] No such file: /here/{url}")
+    for text in (*shows, *map(str, errors)):
+        assert SECRET[:3] not in text
+
+
+def test_examples_and_names_of_metrics_are_shown_whole():
+    for text in ("give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE", "x: mrr@20, y: hr@20"):
+        assert str(UserError(text)) == text
+    assert shown({"objective": "valid/mrr@20"}) == "{'objective': 'valid/mrr@20'}"
+    assert shown("postgresql://u@h/d") == "'postgresql://u@h/d'"
+
+
+@pytest.mark.parametrize("text", ["x" + " " * 20_000 + "y", "\n \r" * 7_000, "a@:" * 7_000])
+def test_a_long_text_costs_no_time(text):
+    began = time.process_time()
+    one_line(text)
+    shown(text)
+    assert time.process_time() - began < 1
 
 
 def test_control_characters_are_shown_and_breaks_become_blanks():

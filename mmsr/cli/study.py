@@ -143,12 +143,13 @@ def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking =
     It is of use after MLflow was away or refused something, and for another MLflow than before,
     which gets everything. The exit code is 1 if something is left.
     """
-    from mmsr.study.storage.known_study import look_up, ship
+    from mmsr.study.storage.known_study import check_journal, look_up, ship
     from mmsr.study.views.unshipped import show_note, show_unshipped
     from mmsr.tracking import check_tracking
 
     console = Console()
     known = look_up(name, storage, tracking_uri)
+    check_journal(known)
     if (away := check_tracking(known.tracking)) is not None:
         show_note(console, f"{away}; events wait: give the command again when it answers")
         raise typer.Exit(1)
@@ -157,7 +158,7 @@ def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking =
     show_unshipped(left, name, console)
     if left.can_be_sent:
         raise typer.Exit(1)
-    show_note(console, "tracking: MLflow has all events" + (" that are left" if left.lost else ""))
+    show_note(console, "tracking: nothing waits to be sent")
 
 
 @app.command()

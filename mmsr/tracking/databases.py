@@ -67,6 +67,24 @@ def is_place(text: str, url: Url) -> bool:
     return recalled(text).without_password().shown == url.without_password().shown
 
 
+def place_of(url: Url) -> str:
+    """A URL as the record of a place names it: neither password nor its absence changes it."""
+    return recorded(url.without_password())
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two records name one place, however mmsr spelled it when they were written.
+
+    Parameters
+    ----------
+    one, other : as for `recalled`; texts that are no URLs are compared as they are.
+    """
+    try:
+        return one == other or place_of(recalled(one)) == place_of(recalled(other))
+    except UserError:
+        return False
+
+
 def _left_to_client(url: Url) -> Url:
     """The URL without a password, if its client finds one elsewhere; else the incomplete URL."""
     names = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]

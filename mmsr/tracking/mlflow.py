@@ -27,7 +27,7 @@ from mmsr.tracking.base import (
     Tags,
     Upload,
 )
-from mmsr.tracking.databases import reason, recorded
+from mmsr.tracking.databases import place_of, reason
 from mmsr.tracking.mlflow_place import (
     artifacts_here,
     artifacts_of,
@@ -81,7 +81,7 @@ class MlflowSink:
     @property
     def place(self) -> str:
         """The server's address, as it is recorded."""
-        return recorded(self._uri)
+        return place_of(self._uri)
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
         """Store events; consecutive metrics of a run go in one request.
@@ -89,11 +89,12 @@ class MlflowSink:
         See `Sink.deliver` for parameters and errors.
         """
         try:
-            with _translated(self._uri):
-                self._store(events, runs)
-        except Refused:
-            self._check_experiment()
-            raise
+            try:
+                with _translated(self._uri):
+                    self._store(events, runs)
+            except Refused:
+                self._check_experiment()
+                raise
         except Forgotten:
             self._client_ = None  # the experiment may be gone as well
             raise

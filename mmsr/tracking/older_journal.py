@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from mmsr.paths import write_whole
+from mmsr.tracking.databases import is_same_place
 from mmsr.tracking.journal import EVENT, JOURNAL, pack, unpack
 from mmsr.tracking.position import STATE, Position, packed
 from mmsr.tracking.refused import REFUSED, Refusal, pack_refusal
@@ -64,11 +65,12 @@ def older_position(folder: Path, place: str | None = None) -> Position | None:
         state = _OlderState.model_validate_json((folder / STATE).read_bytes())
     except (OSError, ValidationError):
         return Position(place=place or "", written=written)
-    if place not in (None, state.place):
+    if place is not None and not is_same_place(state.place, place):
         return Position(place=place or "", written=written)
     whole = state.offset <= len(content) and content[: state.offset].endswith(b"\n")
     shipped = content.count(b"\n", 0, state.offset) if whole else 0
-    return Position(place=state.place, written=written, shipped=shipped, runs=state.runs)
+    there = state.place if place is None else place
+    return Position(place=there, written=written, shipped=shipped, runs=state.runs)
 
 
 def _rewrite_refused(path: Path, numbers: Mapping[bytes, int]) -> None:

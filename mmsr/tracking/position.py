@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr.paths import write_whole
+from mmsr.tracking.databases import is_same_place
 from mmsr.tracking.journal import pack, unpack
 
 STATE, COUNT = "tracking.state.json", "tracking.count.json"
@@ -49,10 +50,11 @@ def read_position(folder: Path, place: str | None = None) -> Position | None:
         return None
     written = max(one.written for one in found)
     place = found[0].place if place is None else place
-    here = [one for one in found if one.place == place]
+    here = [one for one in found if is_same_place(one.place, place)]
     newest = max(here, key=lambda one: one.shipped, default=Position(place=place))
     runs = {key: run for one in here for key, run in one.runs.items()}
-    return newest.model_copy(update={"written": max(written, newest.shipped), "runs": runs})
+    change = {"place": place, "written": max(written, newest.shipped), "runs": runs}
+    return newest.model_copy(update=change)
 
 
 class PositionFile:

@@ -33,7 +33,8 @@ class Shipment:
     def __init__(self, folder: Path, sink: Sink, notice: Callable[[str], None]) -> None:
         rewrite_older(folder)
         self._position = PositionFile(folder, sink.place)
-        self.journal = Journal(folder / JOURNAL, self._position.now.written)
+        self._path = folder / JOURNAL
+        self.journal = Journal(self._path, self._position.now.written)
         self._refused = RefusedEvents(folder)
         self._sink, self._notice = sink, notice
         self._size = 1
@@ -61,7 +62,7 @@ class Shipment:
 
         Raises
         ------
-        Unavailable : the server cannot store them now.
+        Unavailable : the server cannot store them now; `Blocked`, if the journal is gone.
         """
         try:
             if not self._retried:
@@ -80,6 +81,8 @@ class Shipment:
         """What is not stored at the sink, and `why` it waits."""
         waiting, done = 0, self.shipped
         missing = self._position.now.lost
+        if not self._path.exists():  # it may be put back
+            waiting, done = self.journal.last - done, self.journal.last
         while (batch := self.journal.read(done, 1000)).last > done:
             waiting += len(batch.events)
             missing += batch.last - done - len(batch.events)
@@ -88,6 +91,8 @@ class Shipment:
 
     def _ship_batch(self) -> bool:
         before = self._position.now
+        if self.journal.last > before.shipped and not self._path.exists():
+            raise Blocked(f"the journal {self._path} is gone: put it back")
         batch = self.journal.read(before.shipped, self._size)
         if batch.last == before.shipped:
             return False

@@ -6,12 +6,14 @@ import pytest
 from typer.testing import CliRunner
 
 from mmsr.cli.app import app
+from mmsr.errors import UserError
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.known_study import look_up, open_journal
 from mmsr.tracking import Unshipped
-from mmsr.tracking.databases import recorded
+from mmsr.tracking.databases import place_of
 from mmsr.tracking.sink import Refused, Unavailable
+from mmsr.urls import Url
 
 
 class Server:
@@ -20,7 +22,7 @@ class Server:
     error = None
 
     def __init__(self, uri, experiment, study):
-        self.place = recorded(uri)
+        self.place = place_of(Url.parse(uri))
 
     def deliver(self, events, runs):
         if self.error is not None:
@@ -56,8 +58,8 @@ def test_what_waits_is_told_and_sent(known, monkeypatch):
     assert code == 1
     assert f"{WAIT} (the server is away: no route)" in out
     monkeypatch.setattr(Server, "error", None)
-    assert mmsr("study", "sync", "small") == (0, "tracking: MLflow has all events")
-    assert mmsr("study", "sync", "small") == (0, "tracking: MLflow has all events")
+    assert mmsr("study", "sync", "small") == (0, "tracking: nothing waits to be sent")
+    assert mmsr("study", "sync", "small") == (0, "tracking: nothing waits to be sent")
     assert "tracking: " not in mmsr("study", "status", "small")[1]
     with known.folder.locked():
         assert mmsr("study", "sync", "small")[0] != 0
@@ -77,7 +79,15 @@ def test_what_is_lost_is_told(known, monkeypatch):
     code, out = mmsr("study", "sync", "small")
     assert code == 0
     assert "tracking: 2 events are missing: the journal was damaged" in out
-    assert out.endswith("tracking: MLflow has all events that are left")
+    assert out.endswith("tracking: nothing waits to be sent")
+
+
+def test_a_study_without_a_journal_here_is_not_sent(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path / "elsewhere"))
+    done = CliRunner().invoke(app, ["study", "sync", "small", "--storage", known.storage.reveal()])
+    assert isinstance(done.exception, UserError)
+    assert "study 'small' has no journal in " in str(done.exception)
+    assert not (tmp_path / "elsewhere" / "studies" / "small").exists()
 
 
 def test_a_server_that_is_away_is_not_waited_for(known):

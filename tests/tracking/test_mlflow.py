@@ -15,7 +15,7 @@ from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
 from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
-from mmsr.tracking.sink import Refused, Unavailable
+from mmsr.tracking.sink import Forgotten, Refused, Unavailable
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
@@ -133,6 +133,16 @@ def test_a_deleted_experiment_is_taken_up_again(store, runs_of):
     client.delete_experiment(client.get_experiment_by_name("study").experiment_id)
     MlflowSink(store, "study", "uid").deliver([open_run("a")], {})
     assert "a" in runs_of()[0]
+
+
+def test_an_experiment_that_is_gone_is_made_again(store, home, empty_store, runs_of):
+    sink = MlflowSink(store, "study", "uid")
+    sink.deliver([open_run("a")], {})
+    shutil.copy(empty_store, home / "mlflow.db")
+    with pytest.raises(Forgotten):  # first, a missing run is refused
+        sink.deliver([Tags(key="a", time=1, tags={"x": "y"})], {})
+    sink.deliver([open_run("a")], {})
+    assert set(runs_of()[0]) == {"a"}
 
 
 def test_an_experiment_deleted_for_a_while_gets_what_happened_meanwhile(store, runs_of, tmp_path):

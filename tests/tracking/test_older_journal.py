@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mmsr.paths import IN_HOME
 from mmsr.tracking import Unshipped
 from mmsr.tracking.base import Metrics
 from mmsr.tracking.shipment import Shipment, unshipped
@@ -15,9 +16,8 @@ LINES = [event.model_dump_json() + "\n" for event in EVENTS]
 
 
 class Server:
-    place = "here"
-
-    def __init__(self):
+    def __init__(self, place):
+        self.place = place
         self.stored = []
 
     def deliver(self, events, runs):
@@ -25,21 +25,25 @@ class Server:
 
 
 @pytest.fixture
-def shipped(tmp_path):
+def shipped(tmp_path, home):
     """Ship an older journal; returns what arrived, and what is left."""
 
-    def ship(offset=None, lines=LINES, refused=()):
+    def ship(offset=None, lines=LINES, refused=(), was=None, now=f"sqlite:///{IN_HOME}/mlflow.db"):
         (tmp_path / "tracking.jsonl").write_text("".join(lines))
         if offset is not None:
-            state = {"place": "here", "offset": offset, "runs": {"a": "id-a"}}
+            state = {
+                "place": was or f"sqlite:///{home}/mlflow.db",
+                "offset": offset,
+                "runs": {"a": "id-a"},
+            }
             (tmp_path / "tracking.state.json").write_text(json.dumps(state))
         if refused:
             (tmp_path / "tracking.refused.jsonl").write_text("".join(refused))
-        before, server = unshipped(tmp_path, "here"), Server()
+        before, server = unshipped(tmp_path, now), Server(now)
         shipment = Shipment(tmp_path, server, lambda _: None)
         while shipment.step():
             pass
-        assert unshipped(tmp_path, "here") == shipment.unshipped()
+        assert unshipped(tmp_path, now) == shipment.unshipped()
         return server.stored, before, shipment
 
     return ship
@@ -52,6 +56,17 @@ def test_it_goes_on_where_it_was(shipped):
     assert shipment.unshipped() == Unshipped()
     assert shipment.runs == {"a": "id-a"}
     assert shipment.journal.last == 5
+
+
+@pytest.mark.parametrize("was", ["http://host:5000/", "http://ada:***@host:5000"])
+def test_a_server_that_was_spelled_otherwise_is_the_same(shipped, was):
+    arrived, before, shipment = shipped(len("".join(LINES)), was=was, now="http://host:5000")
+    assert (arrived, before, shipment.runs) == ([], Unshipped(), {"a": "id-a"})
+
+
+def test_another_server_gets_the_whole_journal(shipped):
+    arrived, before, _ = shipped(len("".join(LINES)), was="http://host", now="http://other")
+    assert (arrived, before) == (EVENTS, Unshipped(waiting=5))
 
 
 def test_one_without_a_position_is_shipped_from_its_beginning(shipped):

@@ -22,7 +22,8 @@ from mmsr.study.storage.progress import ending_of
 from mmsr.study.storage.trials import TrialRow, pick_best, rows_of
 from mmsr.tracking import Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
-from mmsr.tracking.databases import is_place, recalled, recorded
+from mmsr.tracking.databases import is_place, place_of, recalled
+from mmsr.tracking.journal import JOURNAL
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
 from mmsr.urls import Url
@@ -214,7 +215,16 @@ def open_journal(
 
 def unshipped_of(known: KnownStudy) -> Unshipped:
     """What the tracking server of a study does not have, as far as its folder tells."""
-    return unshipped(known.folder.path, recorded(known.tracking))
+    return unshipped(known.folder.path, place_of(known.tracking))
+
+
+def check_journal(known: KnownStudy) -> None:
+    """Raise UserError if the journal of a study is not in this home, so nothing can be sent."""
+    if not (known.folder.path / JOURNAL).exists():
+        raise UserError(
+            f"study {known.name!r} has no journal in {known.folder.path}: set MMSR_HOME to the "
+            "home that it was run from, or restore that file"
+        )
 
 
 def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
