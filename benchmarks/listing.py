@@ -111,7 +111,7 @@ def make_home(home: Path, studies: dict[str, int]) -> str:
     uids = {first: database.study_uid(study), **{name: uuid.uuid4().hex for name in others}}
     with closing(sqlite3.connect(home / "optuna.db")) as connection:
         for name in others:
-            _copy_study(connection, first, name, uids[name])
+            _copy_study(connection, first, name, {"uid": uids[name], "trials": studies[name]})
         ids = dict(connection.execute("SELECT study_name, study_id FROM studies").fetchall())
         for name, trials in studies.items():
             _insert(connection, ids[name], trials, config.to_dict())
@@ -133,8 +133,10 @@ def make_home(home: Path, studies: dict[str, int]) -> str:
     return url
 
 
-def _copy_study(connection: sqlite3.Connection, first: str, name: str, uid: str) -> None:
-    """Write a study like the first one, without trials."""
+def _copy_study(
+    connection: sqlite3.Connection, first: str, name: str, own: dict[str, object]
+) -> None:
+    """Write a study like the first one but for its own attributes, without trials."""
     connection.execute("INSERT INTO studies (study_name) VALUES (?)", (name,))
     for table, columns in {
         "study_directions": "direction, objective",
@@ -146,11 +148,12 @@ def _copy_study(connection: sqlite3.Connection, first: str, name: str, uid: str)
             "WHERE studies.study_name = ? AND last.study_name = ?",
             (first, name),
         )
-    connection.execute(
-        "UPDATE study_user_attributes SET value_json = ? WHERE key = 'uid' "
-        "AND study_id = (SELECT study_id FROM studies WHERE study_name = ?)",
-        (json.dumps(uid), name),
-    )
+    for key, value in own.items():
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = ? WHERE key = ? "
+            "AND study_id = (SELECT study_id FROM studies WHERE study_name = ?)",
+            (json.dumps(value), key, name),
+        )
 
 
 def _insert(

@@ -64,7 +64,8 @@ class Times:
         return f"{whole}.{fraction}".rstrip("0").rstrip(".")
 
     @property
-    def _second(self) -> int:
+    def ticks_per_second(self) -> int:
+        """How many of the unit a second has."""
         return {"us": 10**6, "ns": 10**9}[self.unit]
 
     def parse(self, text: str, source: str) -> float:
@@ -92,7 +93,7 @@ class Times:
             kind = "dates" if self.dated else "numbers"
             raise UserError(f"{source} is {text!r}, but the timestamps are {kind}: give one too")
         if self.dated:
-            return -(-int(given.values[0]) * self._second // given._second)
+            return -(-int(given.values[0]) * self.ticks_per_second // given.ticks_per_second)
         return float(given.values[0]) if given.values.dtype.kind == "f" else int(given.values[0])
 
 

@@ -22,13 +22,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsr.inner_names import (
-    id_of_study,
-    id_of_trial,
-    one_transaction,
-    storage_of,
-    with_id,
-)
+from mmsr.inner_names import id_of_study, id_of_trial, one_transaction, storage_of, with_id
 from mmsr.study.storage.attributes import as_read
 
 Screen = Callable[[FrozenTrial], FrozenTrial]
