@@ -51,8 +51,9 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     Raises
     ------
-    UserError : the cluster cannot be joined, `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no
-        folder for the session of Ray on this machine.
+    UserError : this process is already connected to Ray, the cluster cannot be joined,
+        `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no folder for the session of Ray on this
+        machine.
     OSError : Ray on this machine did not start.
     """
     prepare_environment()
@@ -61,6 +62,11 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         warnings.simplefilter("ignore")
         import ray
 
+        if ray.is_initialized():
+            raise UserError(
+                "this process is already connected to Ray, and a study needs a connection of its "
+                "own: call ray.shutdown() first, or run the study in another process"
+            )
         if address is None:
             local_ray.start(cores())
         else:
