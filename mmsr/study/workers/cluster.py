@@ -61,29 +61,30 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
-
-        if ray.is_initialized():
-            raise UserError(
-                "this process is already connected to Ray, and a study needs a connection of its "
-                "own: call ray.shutdown() first, or run the study in another process"
-            )
-        if address is None:
-            local_ray.start(cores())
-        else:
-            _join(address)
-    for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        raise UserError(
+            "this process is already connected to Ray, and a study needs a connection of its own: "
+            "call ray.shutdown() first, or run the study in another process"
+        )
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if address is None:
+                local_ray.start(cores())
+            else:
+                _join(address)
+        for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield
     finally:
         ray.shutdown()
+        local_ray.forget()
 
 
 def _join(address: str) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
-    local_ray.forget_token()
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except AuthenticationError:
