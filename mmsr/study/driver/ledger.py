@@ -35,7 +35,7 @@ from mmsr.remote import AnyPath
 from mmsr.study.driver.proposals import Exhausted, Proposals
 from mmsr.study.driver.running_trial import RunningTrial
 from mmsr.study.planning.rules import Rules
-from mmsr.study.storage.attributes import CONFIG, KEY, OUTCOME
+from mmsr.study.storage.attributes import OUTCOME
 from mmsr.study.storage.lineage import current, drop_resumption, note_value, queue_again
 from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.progress import take_back, taken_back
@@ -123,25 +123,17 @@ class Ledger:
         Raises
         ------
         Exhausted : the space is finite, and all of it has been proposed.
-        UserError : the space yields hardly any valid config.
+        UserError : the space yields hardly any valid config, or another client has added a trial
+            that keeps the study from running its own.
         """
+        marks = {"ray_trial_id": runner_id, "driver": self._driver, "code": self._code}
         try:
-            with together(self.study):
-                trial, proposal = self._proposals.take()
-                for name, value in {
-                    CONFIG: proposal.config.to_dict(),
-                    KEY: proposal.key,
-                    "ray_trial_id": runner_id,
-                    "driver": self._driver,
-                    "code": self._code,
-                }.items():
-                    trial.set_user_attr(name, value)
-                inherited = self._inherit_curve(trial, proposal)
+            trial, proposal = self._proposals.take(marks)
         except Exhausted:
             self.exhausted = True
             raise
         self._observers.started(proposal, runner_id)
-        self._live[runner_id] = RunningTrial(trial, proposal, inherited)
+        self._live[runner_id] = RunningTrial(trial, proposal, set(proposal.curve))
         return proposal
 
     def report(self, runner_id: str, report: Report) -> bool:
@@ -241,14 +233,6 @@ class Ledger:
             trials = self.study.get_trials(deepcopy=False)
             queue_again(self.study, trials[entry.proposal.number])
         return len(released)
-
-    def _inherit_curve(self, trial: optuna.Trial, proposal: Proposal) -> set[int]:
-        """Report again all epochs up to the checkpoint, so that the pruner's rungs are stored."""
-        for step, value in proposal.curve.items():
-            note_value(trial, step, value, alone=self.rules.single_objective)
-            if self.rules.single_objective:
-                trial.should_prune()
-        return set(proposal.curve)
 
     def _end(self, runner_id: str, state: RunState, failure: Failure | None = None) -> None:
         entry = self._live[runner_id]

@@ -8,7 +8,7 @@ ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -18,7 +18,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.remote import AnyPath
 from mmsr.study.planning.rules import Rules
-from mmsr.study.search.dimension_base import under
+from mmsr.study.search.dimension_base import Clash, under
 from mmsr.study.search.space import (
     all_settings,
     apply,
@@ -28,7 +28,9 @@ from mmsr.study.search.space import (
     stored,
 )
 from mmsr.study.storage.attributes import (
+    CONFIG,
     INVALID,
+    KEY,
     ORIGIN,
     OUTSIDE,
     RETRY_OF,
@@ -36,8 +38,9 @@ from mmsr.study.storage.attributes import (
     is_ours,
     key_of,
 )
-from mmsr.study.storage.lineage import newest_checkpoint
-from mmsr.study.storage.outside import given_values
+from mmsr.study.storage.lineage import newest_checkpoint, note_value
+from mmsr.study.storage.outside import given_values, is_from_outside
+from mmsr.study.storage.single_writer import together
 from mmsr.study.workers.messages import Proposal
 
 REPEATS = 10
@@ -70,38 +73,71 @@ class Proposals:
         if rules.only is None and is_finite(rules.space):
             self._settings = all_settings(rules.space, rules.base)
 
-    def take(self) -> tuple[optuna.Trial, Proposal]:
+    def take(self, marks: Mapping[str, Any]) -> tuple[optuna.Trial, Proposal]:
         """The next trial: a queued one, or a new proposal.
+
+        It is stored in one transaction. Those that are refused before it are stored each by itself,
+        so they stay refused however this ends.
+
+        Parameters
+        ----------
+        marks : further attributes of the trial.
 
         Raises
         ------
         Exhausted : the space is finite, and all of it has been proposed.
-        UserError : the space yields hardly any valid config.
+        UserError : the space yields hardly any valid config, or another client has added a trial
+            that keeps the study from running its own.
         """
+        try:
+            return self._next(marks)
+        except Clash as clash:
+            for trial in self._study.get_trials(deepcopy=False):
+                if clash.key in trial.distributions and is_from_outside(trial):
+                    raise _blocked(trial.number, clash.key) from None
+            raise
+
+    def _next(self, marks: Mapping[str, Any]) -> tuple[optuna.Trial, Proposal]:
         problem, repeats = "", 0
         waiting = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
         for attempt in range(_MOST_INVALID + waiting):
-            if attempt >= waiting and (self._rules.systematic or repeats >= REPEATS):
-                self._queue_unseen()
-            trial = self._study.ask()
-            try:
-                proposal = self._proposal(trial, self._settings_of(trial))
-            except UserError as error:
-                problem = str(error)
-            else:
-                identity = _identity(proposal.config)
-                same = self._seen.setdefault(identity, trial.number)
-                wanted = self._rules.only is not None or proposal.origin == "retry"
-                if wanted or same == trial.number:
-                    return trial, proposal
-                problem = f"the same as trial {same}"
-                repeats += 1
-            trial.set_user_attr(INVALID, problem)
-            self._study.tell(trial, state=TrialState.FAIL)
+            with together(self._study):
+                if attempt >= waiting and (self._rules.systematic or repeats >= REPEATS):
+                    self._queue_unseen()
+                trial = self._study.ask()
+                try:
+                    proposal = self._proposal(trial, self._settings_of(trial))
+                except UserError as error:
+                    problem = str(error)
+                else:
+                    identity = _identity(proposal.config)
+                    same = self._seen.setdefault(identity, trial.number)
+                    wanted = self._rules.only is not None or proposal.origin == "retry"
+                    if wanted or same == trial.number:
+                        self._record(trial, proposal, marks)
+                        return trial, proposal
+                    problem = f"the same as trial {same}"
+                    repeats += 1
+                trial.set_user_attr(INVALID, problem)
+                self._study.tell(trial, state=TrialState.FAIL)
         raise UserError(
             f"space: {_MOST_INVALID} proposals in a row were no new valid config ({problem}): "
             "widen or correct the space"
         )
+
+    def _record(self, trial: optuna.Trial, proposal: Proposal, marks: Mapping[str, Any]) -> None:
+        """Store a trial's config, and report all epochs up to its checkpoint again.
+
+        So the pruner's rungs are stored.
+        """
+        config = proposal.config.to_dict()
+        for name, value in {CONFIG: config, KEY: proposal.key, **marks}.items():
+            trial.set_user_attr(name, value)
+        alone = self._rules.single_objective
+        for step, objective in proposal.curve.items():
+            note_value(trial, step, objective, alone=alone)
+            if alone:
+                trial.should_prune()
 
     def _settings_of(self, trial: optuna.Trial) -> dict[str, Any]:
         """The settings of a trial: those that it was enqueued with, else those that are proposed.
@@ -109,6 +145,7 @@ class Proposals:
         Raises
         ------
         UserError : another client has enqueued the trial with settings that cannot be run.
+        Clash : another client has added a trial with another distribution of a parameter.
         """
         space, base = self._rules.space, self._rules.base
         stored_trial = self._study.get_trials(deepcopy=False)[trial.number]
@@ -120,8 +157,10 @@ class Proposals:
             raise UserError(problem)
         try:
             settings = propose(trial, space, base)
-        except ValueError as error:  # Optuna's, of a trial added with distributions of its own
-            raise UserError(f"it has other distributions than the space: {error}") from None
+        except Clash as clash:
+            if clash.key not in stored_trial.distributions:
+                raise
+            raise UserError(f"it has other distributions than the space: {clash}") from None
         for key in given:
             if key not in settings:
                 raise UserError(f"{key} exists only{under(space[key].when)}")
@@ -158,6 +197,13 @@ class Proposals:
             checkpoint=left.folder if left else None,
             curve=left.curve if left else {},
         )
+
+
+def _blocked(number: int, key: str) -> UserError:
+    return UserError(
+        f"trial {number}, which another client added, has {key} with another distribution than the "
+        "space, and Optuna's storage takes only one of each parameter: give --name for a new study"
+    )
 
 
 def _identity(config: Config) -> str:

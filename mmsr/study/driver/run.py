@@ -143,6 +143,7 @@ class Driver:
     def run(self) -> int:
         """Run trials until all are done or the study is stopped; returns the exit code."""
         plan, console = self._plan, self._console
+        set_ending(self._study, RunState.INTERRUPTED, None)  # holds if this process is killed
         if plan.warm is not None and import_trials(self._study, plan.warm, plan.space, plan.base):
             self._display.note(f"warm start from {plan.warm}")
         meter = Meter(self._study, plan.budget, plan.resources)

@@ -48,6 +48,20 @@ class Dimension(Protocol):
         """`value` as Optuna stores it."""
 
 
+class Clash(ValueError):
+    """Optuna takes no value of a parameter with the distribution that the space gives it.
+
+    Parameters
+    ----------
+    key : the parameter.
+    reason : Optuna's.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
 def meets(value: Any, condition: Any) -> bool:
     """Whether a value meets a condition of `when`.
 

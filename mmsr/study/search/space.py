@@ -18,7 +18,7 @@ from mmsr.config import Config, GraphConfig
 from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
 from mmsr.study.search.declarations import check_dimensions
-from mmsr.study.search.dimension_base import Dimension, is_same, meets, under
+from mmsr.study.search.dimension_base import Clash, Dimension, is_same, meets, under
 from mmsr.study.search.dimensions import Choice
 
 if TYPE_CHECKING:
@@ -109,11 +109,18 @@ def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
     trial : Optuna's trial, which chooses.
     space : the search space.
     base : the config that it varies.
+
+    Raises
+    ------
+    Clash : the trial, or another one of its study, has a parameter with another distribution.
     """
     settings, flat = dict[str, Any](), base.flat()
     for key, dimension in _ordered(space):
         if _exists(dimension, settings, flat):
-            settings[key] = dimension.suggest(trial, key)
+            try:
+                settings[key] = dimension.suggest(trial, key)
+            except ValueError as error:
+                raise Clash(key, str(error)) from error
     return settings
 
 

@@ -65,13 +65,21 @@ def passed_over(trial: Marked) -> bool:
     return trial.state.name != "WAITING" and not is_ours(trial)
 
 
+def is_from_outside(trial: Marked) -> bool:
+    """Whether another client has added `trial`, whatever became of it."""
+    return trial.user_attrs.get(ORIGIN) == OUTSIDE or not is_ours(trial)
+
+
 def screened(trial: FrozenTrial) -> FrozenTrial:
-    """The trial itself, or an invalid one without values in place of one that is passed over."""
+    """The trial itself, or an invalid one without values in place of one that is passed over.
+
+    It keeps its distributions: the storage holds the study's own trials to them.
+    """
     if not passed_over(trial):
         return trial
     hidden = copy.copy(trial)
     hidden.state, hidden.values = type(trial.state).FAIL, None
-    hidden.params, hidden.distributions, hidden.intermediate_values = {}, {}, {}
+    hidden.params, hidden.intermediate_values = {}, {}
     hidden.user_attrs = {ORIGIN: OUTSIDE, INVALID: PASSED_OVER}
     return hidden
 

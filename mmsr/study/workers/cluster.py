@@ -51,8 +51,9 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     Raises
     ------
-    UserError : the cluster cannot be joined, `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no
-        folder for the session of Ray on this machine.
+    UserError : this process is already connected to Ray, the cluster cannot be joined,
+        `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no folder for the session of Ray on this
+        machine.
     OSError : Ray on this machine did not start.
     """
     prepare_environment()
@@ -60,24 +61,30 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
-
-        if address is None:
-            local_ray.start(cores())
-        else:
-            _join(address)
-    for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        raise UserError(
+            "this process is already connected to Ray, and a study needs a connection of its own: "
+            "call ray.shutdown() first, or run the study in another process"
+        )
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if address is None:
+                local_ray.start(cores())
+            else:
+                _join(address)
+        for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield
     finally:
         ray.shutdown()
+        local_ray.forget()
 
 
 def _join(address: str) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
-    local_ray.forget_token()
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except AuthenticationError:

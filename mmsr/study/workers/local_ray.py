@@ -113,8 +113,12 @@ def check_token_file() -> None:
     )
 
 
-def forget_token() -> None:
-    """Take back the token of an earlier Ray on this machine, before a cluster is joined."""
+def forget() -> None:
+    """Forget the Ray that this process has shut down: its processes, and its token.
+
+    Their ids may be given to others, and the token would be shown to the next Ray.
+    """
+    _running.clear()
     if _made:
         for name, value in _made.items():
             if os.environ.get(name) == value:

@@ -13,7 +13,9 @@ from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.storage.progress import ending_of, set_ending
 from mmsr.study.workers.messages import Report
+from mmsr.tracking import RunState
 from mmsr.tracking.sink import Unavailable
 
 
@@ -89,3 +91,15 @@ def test_a_finished_study_sends_what_was_left_and_says_what_waits(plan, run, ope
     assert code == OK
     assert "tracking: " not in out
     assert [event.kind for event in Server.stored] == ["open", "close"]
+
+
+def test_a_driver_that_is_killed_leaves_no_error_of_an_earlier_one(
+    plan, run, opened_study, monkeypatch
+):
+    set_ending(opened_study(plan), RunState.FAILED, "no disk")
+    seen = []
+    monkeypatch.setattr(
+        "mmsr.study.driver.run._tune", lambda *_: seen.append(ending_of(opened_study(plan)))
+    )
+    run()
+    assert seen == [(RunState.INTERRUPTED, None)]

@@ -7,7 +7,7 @@ import sqlite3
 
 import optuna
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from typer.testing import CliRunner
 
@@ -16,6 +16,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study import Choice, Float, Int
 from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.proposals import Exhausted
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.existing import check_existing, find_existing
 from mmsr.study.planning.make_plan import make_plan
@@ -234,6 +235,67 @@ def test_waiting_trials_with_distributions_of_their_own(drive, url):
     proposal = drive().ask("b")
     assert (proposal.number, proposal.settings["model.width"]) == (2, 32)
     assert "9000 is outside" in outsider(url).trials[1].user_attrs[INVALID]
+
+
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE, TrialState.WAITING])
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_a_trial_that_the_storage_holds_ours_to_stops_the_study_with_its_name(
+    drive, url, state, while_it_runs
+):
+    ledger = drive()
+    if while_it_runs:
+        ledger.study.get_trials()  # read before the other one is there
+    outsider(url).add_trial(create_trial(state=TrialState.FAIL))
+    outsider(url).add_trial(
+        create_trial(
+            state=state,
+            value=1.0 if state == TrialState.COMPLETE else None,
+            params={"training.batch_size": 32},
+            distributions={"training.batch_size": CategoricalDistribution([32, 64, 128])},
+        )
+    )
+    for one in (ledger, drive(), drive()):  # each resumption says the same
+        with pytest.raises(UserError, match=r"trial 1, which .* has training.batch_size .*--name"):
+            one.ask("a")
+    trials = outsider(url).trials
+    assert len(trials) == 2, "none of ours is left behind"
+
+
+def test_an_enqueued_trial_is_not_refused_for_what_another_one_has(drive, url):
+    drive()
+    outsider(url).add_trial(
+        create_trial(value=1.0, params={DROPOUT: 1}, distributions={DROPOUT: IntDistribution(0, 1)})
+    )
+    outsider(url).enqueue_trial({"model.width": 16})
+    with pytest.raises(UserError, match=f"trial 0, which another client added, has {DROPOUT}"):
+        drive().ask("a")
+    assert outsider(url).trials[1].state == TrialState.WAITING
+
+
+def test_a_trial_refused_in_an_exhausted_space_stays_refused(drive, url, monkeypatch):
+    monkeypatch.setitem(SPACE, DROPOUT, Choice(0.0))
+    monkeypatch.setitem(SPACE, "model.width", Choice(8))
+    monkeypatch.setitem(SPACE, "training.batch_size", Choice(32))
+    ledger = drive()
+    ledger.ask("a")
+    finish(ledger, "a", 0.5)
+    outsider(url).enqueue_trial({"model.width": 9999})
+    with pytest.raises(Exhausted):
+        ledger.ask("b")
+    assert ledger.exhausted
+    refused = outsider(url).trials[1]
+    assert refused.state == TrialState.FAIL
+    assert "model.width=9999 is outside the space" in refused.user_attrs[INVALID]
+    assert outsider(url).get_trials(states=(TrialState.WAITING,)) == []
+
+
+def test_trials_refused_in_a_space_without_a_valid_config_stay_refused(drive, url, monkeypatch):
+    monkeypatch.setitem(SPACE, "model.width", Choice(0))
+    drive()
+    outsider(url).enqueue_trial({"model.width": 9999})
+    with pytest.raises(UserError, match="in a row were no new valid config"):
+        drive().ask("a")
+    assert "9999 is outside" in outsider(url).trials[0].user_attrs[INVALID]
 
 
 def test_trials_that_others_run_are_passed_over(drive, url):

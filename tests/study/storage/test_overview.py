@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 
 import optuna
 import pytest
@@ -20,6 +21,7 @@ from mmsr.study.storage.overview import overview_of, overviews
 from mmsr.study.storage.progress import progress_of, set_target, take_back
 from mmsr.study.storage.trials import ranked, rows, rows_of
 from mmsr.study.workers.messages import Failure, Report
+from mmsr.urls import Url
 
 OBJECTIVE, COST = "valid/mrr@20", "cost/parameters"
 SPACE = {"model.width": Int(1, 10_000)}
@@ -113,6 +115,15 @@ def test_nothing_is_made_or_written(make, tmp_path):
     assert (tmp_path / "optuna.db").read_bytes() == before
     assert overviews(f"sqlite:///{tmp_path / 'no.db'}", ["s"]) == {}
     assert not (tmp_path / "no.db").exists()
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path):
+    file = tmp_path / "theirs.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE notes (text)")
+    before = file.read_bytes()
+    assert overviews(Url.parse(f"sqlite:///{file}"), ["s"]) == {}
+    assert file.read_bytes() == before
 
 
 def test_a_damaged_study_hides_no_others(make):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -116,14 +117,14 @@ def unset(monkeypatch):
     return read
 
 
-def test_a_token_is_made_once_and_taken_back_before_a_cluster_is_joined(unset):
+def test_a_token_is_made_once_and_taken_back(unset):
     local_ray._make_token()
     local_ray._make_token()
     assert len(unset) == 1
     assert unset[0]["RAY_AUTH_MODE"] == "token"
     assert len(unset[0]["RAY_AUTH_TOKEN"]) == 64
-    local_ray.forget_token()
-    local_ray.forget_token()
+    local_ray.forget()
+    local_ray.forget()
     assert len(unset) == 2
     assert not set(TOKENS) & unset[1].keys()
 
@@ -137,7 +138,7 @@ def test_the_users_own_token_is_kept(unset, monkeypatch, name):
         "RAY_AUTH_MODE": "token",
         name: "mine",
     }
-    local_ray.forget_token()
+    local_ray.forget()
     assert os.environ[name] == "mine"
 
 
@@ -237,6 +238,29 @@ def test_ray_is_ended_before_a_process_that_cannot_end_in_good_order(short, unse
     assert process.poll() == -9
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_a_local_ray_stays_with_the_program(short, unset, monkeypatch, fails):
+    from ray._private import services
+
+    def init(**_):
+        if fails:
+            raise RuntimeError("no")
+        services.ConsolePopen(["true"]).wait()
+
+    monkeypatch.setattr(local_ray, "_running", [])
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with suppress(OSError), ray_cluster(None):
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        assert len(local_ray._running) == 1
+    assert not set(TOKENS) & os.environ.keys()
+    assert not set(TOKENS) & unset[-1].keys(), "nor with Ray, which reads them once"
+    killed = []
+    monkeypatch.setattr("os.killpg", lambda *arguments: killed.append(arguments))
+    local_ray.end()
+    assert killed == [], "their ids may belong to others by now"
+
+
 def test_a_cluster_that_wants_a_token_says_how_to_give_it(unset, monkeypatch):
     from ray.exceptions import AuthenticationError
 
@@ -249,6 +273,20 @@ def test_a_cluster_that_wants_a_token_says_how_to_give_it(unset, monkeypatch):
         ray_cluster("10.0.0.7:6379"),
     ):
         pytest.fail("joined")
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.7:6379"])
+def test_a_ray_that_the_program_has_started_itself_is_left_alone(unset, monkeypatch, address):
+    monkeypatch.setattr(local_ray, "_made", {"RAY_AUTH_MODE": "token"})
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    for name in ("init", "shutdown"):
+        monkeypatch.setattr(f"ray.{name}", lambda **_: pytest.fail("touched"))
+    with (
+        pytest.raises(UserError, match=r"already connected to Ray.*call ray.shutdown\(\) first"),
+        ray_cluster(address),
+    ):
+        pytest.fail("joined")
+    assert unset == [], "its token is not read again while it runs"
 
 
 def test_a_long_reason_is_shortened(short, unset, monkeypatch):
