@@ -125,7 +125,7 @@ def overviews(
                 for one in _read(connection, names[first : first + _BATCH]):
                     found[one.name] = _checked(one, objectives)
             return found
-    if not database.is_made(url):
+    if not database.is_made(Url.parse(url)):
         return {}
     storage = database.open_storage(url)
     for name in names:
