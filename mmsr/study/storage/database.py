@@ -256,8 +256,8 @@ def check_same(name: str, then: Definition, now: Definition) -> None:
     """
     if (difference := then.difference(now)) is not None:
         raise UserError(
-            f"study {name!r} exists with another definition: {difference}; give --name for a new "
-            "study, or the same settings to resume this one"
+            f"study {name!r} exists with another definition: {difference}; give the same settings, "
+            "or another --name"
         )
 
 

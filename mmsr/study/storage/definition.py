@@ -127,7 +127,7 @@ class Definition(BaseModel):
         if not words:
             return None
         sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
-        return f"{'; '.join(words)} ({sets} keeps the study as it was)"
+        return f"{'; '.join(words)} ({sets} resumes it)"
 
 
 def _defaults() -> dict[str, Any]:
@@ -188,7 +188,8 @@ def _lost(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str | N
 def _changed(key: str, then: Any, now: Any) -> str:
     if key == _NAME and RENAMED.get(now) == then:
         return f"{now} is another model now, and what it was is called {then}"
-    return f"{key} was {_short(then)} and is {_short(now)}"
+    name = key.removeprefix("model.aggregator.")
+    return f"{name} was {_short(then)} and is {_short(now)}"
 
 
 def _set(key: str, value: Any) -> str:

@@ -104,7 +104,7 @@ def test_it_was_interrupted_as_the_archive_says(place):
 
 def test_it_is_refused_as_another_model_unless_that_is_set(place):
     assert "study 'before' exists with another definition" in place.refused
-    assert f"(--set {SHARED} --set {KEPT} keeps the study as it was)" in place.refused
+    assert f"(--set {SHARED} --set {KEPT} resumes it)" in place.refused
     assert len(place.refused.strip().splitlines()) == 1
 
 

@@ -43,7 +43,7 @@ def test_an_older_study_says_how_its_aggregator_is_kept(small_study, study_home,
     if not keep:
         assert difference is None
         return
-    words = shlex.split(difference.partition("(")[2].partition(" keeps the study as it was)")[0])
+    words = shlex.split(difference.partition("(")[2].partition(" resumes it)")[0])
     assert words[::2] == ["--set"] * len(keep)
     assert words[1::2] == [f"model.aggregator.{pair}" for pair in keep]
     kept = make_plan(study, Options(settings=parse_settings(words[1::2])))
