@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from mmsr.errors import UserError, shown
+
+_WRITABLE_BITS = 14_000
+"""About 4,200 decimal digits; Python writes 4,300 at most."""
 
 
 def check_whole(what: str, value: Any, least: int, below: int = 2**31) -> None:
@@ -39,3 +43,17 @@ def is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number beyond all floats
         return False
+
+
+def has_unwritable(tree: Any) -> bool:
+    """Whether a tree of plain values holds a whole number with more digits than Python writes.
+
+    Parameters
+    ----------
+    tree : mappings, lists and values.
+    """
+    if isinstance(tree, Mapping):
+        return any(has_unwritable(part) for pair in tree.items() for part in pair)
+    if isinstance(tree, (list, tuple)):
+        return any(map(has_unwritable, tree))
+    return isinstance(tree, int) and tree.bit_length() > _WRITABLE_BITS

@@ -26,6 +26,7 @@ from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
 from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
 from mmsr.errors import UserError, shown, unknown
+from mmsr.numbers import has_unwritable
 
 __all__ = [
     "AGGREGATOR_NAMES",
@@ -75,6 +76,8 @@ class Config(Frozen):
         ------
         UserError : an unknown key, a wrong type or a value out of range.
         """
+        if has_unwritable(values):  # the error of such a value could not be shown
+            raise UserError(f"{source}: a number has thousands of digits: give a smaller one")
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
