@@ -248,7 +248,8 @@ class Manifest(_Frozen):
             where = where if where.isprintable() else repr(where)
             reason = first["msg"].removeprefix("Value error, ")
             problem = f"{where}: {reason}" if where else reason
-            raise UserError(f"{path} is damaged: {problem}; {advice}") from None
+            what = f"{MANIFEST_FILE} of {folder.name!r}"
+            raise UserError(f"{what} is damaged: {problem}; {advice}") from None
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into `folder`."""

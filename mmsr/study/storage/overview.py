@@ -148,8 +148,7 @@ def no_study(name: str, url: str | Url) -> UserError:
     url : URL of the storage.
     """
     return UserError(
-        f"there is no study {name!r} in {Url.parse(url)}: name another --storage, or run the "
-        "study again"
+        f"there is no study {name!r} in {Url.parse(url)}: name another --storage, or run it again"
     )
 
 
