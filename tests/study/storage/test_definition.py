@@ -62,7 +62,7 @@ def test_values_are_written_as_a_shell_and_yaml_read_them(small_study, study_hom
     assert "--set graph.modalities=null resumes" in text
     text = listed.difference(planned(None))
     assert text is not None
-    assert """--set 'graph.modalities=["image", "text"]' keeps""" in text
+    assert """--set 'graph.modalities=["image", "text"]' resumes""" in text
 
 
 @pytest.mark.parametrize(
