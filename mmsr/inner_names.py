@@ -158,7 +158,7 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
                 return node_of(*args)
             except RuntimeError:  # not registered yet
                 for process in started:
-                    name = Path(process.args[0]).name  # type: ignore[index, arg-type]
+                    name = Path(process.args[0]).name  # type: ignore[index, arg-type]  # Ray gives lists
                     if name in ("gcs_server", "raylet") and process.poll() is not None:
                         raise OSError(f"its {name} has ended") from None
                 if time.monotonic() > deadline:
@@ -186,7 +186,7 @@ def read_token_again() -> None:
 
     Must not be called while Ray runs.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -84,7 +84,7 @@ class _Plain(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a value, unless it is an alias, has a tag, or is nested too deeply."""
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML has no types
         if isinstance(event, yaml.AliasEvent):
             raise _Refused(f"alias *{event.anchor}: write out what it stands for", event)
         if (tag := getattr(event, "tag", None)) is not None:

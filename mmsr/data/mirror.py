@@ -134,13 +134,7 @@ def published_test(folder: Path) -> RemotePath | None:
     ------
     UserError : the store cannot be asked.
     """
-    home = paths.remote()
-    if home is None:
-        return None
-    with _told(f"find the test part of data set {folder.name!r}"):
-        version = _version(home / "datasets" / folder.name, Manifest.read(folder))
-        places = (_held_out(home, folder.name, version.name), version / TEST_FILE)
-        return next((place for place in places if place.is_file()), None)
+    return _test_part(folder, apart=True) or _test_part(folder, apart=False)
 
 
 def is_within_reach(folder: Path) -> bool:
@@ -154,12 +148,18 @@ def is_within_reach(folder: Path) -> bool:
     ------
     UserError : the store cannot be asked.
     """
+    return _test_part(folder, apart=False) is not None
+
+
+def _test_part(folder: Path, *, apart: bool) -> RemotePath | None:
+    """The test part in the home's object store, apart from the data set's files or beside them."""
     home = paths.remote()
     if home is None:
-        return False
+        return None
     with _told(f"find the test part of data set {folder.name!r}"):
-        place = home / "datasets" / folder.name
-        return (_version(place, Manifest.read(folder)) / TEST_FILE).is_file()
+        version = _version(home / "datasets" / folder.name, Manifest.read(folder))
+        place = _held_out(home, folder.name, version.name) if apart else version / TEST_FILE
+        return place if place.is_file() else None
 
 
 def _held_out(home: RemotePath, name: str, version: str) -> RemotePath:

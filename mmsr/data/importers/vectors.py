@@ -48,7 +48,7 @@ def as_matrix(
     values = lists.flatten()
     try:
         numbers = pc.fill_null(values.cast(pa.float32()), np.nan).to_numpy(zero_copy_only=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # no numbers; no cast
         reason = " ".join(str(error).split())[:120]
         raise UserError(
             f"{source}: {modality} vectors must be lists of numbers ({reason})"

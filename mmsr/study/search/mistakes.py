@@ -34,13 +34,13 @@ def noting_mistakes(cls: type[T]) -> type[T]:
         if problem is None:
             construct(self, *positional, **given)
         else:
-            for field in fields(cls):  # type: ignore[arg-type]
+            for field in fields(cls):  # type: ignore[arg-type]  # a dataclass
                 made = None if field.default_factory is MISSING else field.default_factory()
                 default = made if field.default is MISSING else field.default
                 object.__setattr__(self, field.name, given.get(field.name, default))
         object.__setattr__(self, _NOTED, problem)
 
-    cls.__init__ = noting  # type: ignore[method-assign, assignment]
+    cls.__init__ = noting  # type: ignore[method-assign, assignment]  # on purpose
     return cls
 
 

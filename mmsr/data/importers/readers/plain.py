@@ -46,7 +46,7 @@ def plain(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
         raise UserError(
             f"{source}: {name} is {column.type} and not UTF-8 text: convert it"
         ) from None
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowNotImplementedError:  # Arrow has no cast from this layout
         raise UserError(
             f"{source}: {name} is {column.type}, which is not supported: write plain columns"
         ) from None
