@@ -125,6 +125,11 @@ def _listed(names: list[str]) -> str:
     return f"{kept or _shortened(names[0], _KNOWN)}, … ({len(names)} in all)"
 
 
+def reason_of(error: OSError) -> str:
+    """The system's message for the number of `error`, or the error's own where it has none."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def system_error(error: Exception) -> Exception:
     """Find the OSError that a library's error reports in its text.
 

@@ -9,7 +9,7 @@ import typer
 
 from mmsr.cli.options import StudyName, StudyStorage
 from mmsr.console import deliver
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 
 app = typer.Typer(no_args_is_help=True, help="Export a study's best config, to train it again.")
 
@@ -50,5 +50,5 @@ def export(
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from None
+        raise UserError(f"cannot write {output}: {reason_of(error)}") from None
     typer.echo(f"wrote {output}; replay it with: mmsr train --config {output}")

@@ -13,7 +13,7 @@ from rich.text import Text
 from mmsr.cli.options import ConfigFile, Device, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.console import Console
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     from mmsr.training import CheckpointState, EpochResult, Progress
@@ -155,8 +155,7 @@ def _prepare(folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; "
-            "name another folder"
+            f"cannot write the checkpoint {str(folder)!r}: {reason_of(error)}; name another folder"
         ) from None
 
 
@@ -173,7 +172,7 @@ def _save(result: EpochResult, folder: Path) -> None:
         result.save_checkpoint(folder)
     except OSError as error:
         raise UserError(
-            f"cannot write the checkpoint {str(folder)!r}: {error.strerror or error}; that of the "
+            f"cannot write the checkpoint {str(folder)!r}: {reason_of(error)}; that of the "
             "epoch before, if there is one, is unharmed: the same command resumes from it"
         ) from None
 

@@ -25,7 +25,7 @@ from mmsr.config.model import (
 from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
 from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
-from mmsr.errors import UserError, shown, unknown
+from mmsr.errors import UserError, reason_of, shown, unknown
 from mmsr.numbers import has_unwritable
 
 __all__ = [
@@ -213,7 +213,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             text = file.read(LONGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name, say
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not a text file"
         raise UserError(f"cannot read config file {str(path)!r}: {reason}") from None
     tree = read_plain(text, f"config file {str(path)!r}")
     if not isinstance(tree, dict):

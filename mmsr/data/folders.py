@@ -23,7 +23,7 @@ from mmsr import paths
 from mmsr.data.closed import TEST_FILE, in_trial
 from mmsr.data.manifest import MANIFEST_FILE, Manifest
 from mmsr.data.progress import Reporter, Silent
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.paths import NAME
 from mmsr.provenance import now
 
@@ -228,11 +228,6 @@ def cannot(action: str, path: Path, error: OSError) -> UserError:
     if path.is_relative_to(paths.home()):
         message += f"; MMSR_HOME ({paths.home()}) must be a folder with space that you can write to"
     return UserError(message)
-
-
-def reason_of(error: OSError) -> str:
-    """The system's message for the number of `error`, or the error's own where it has none."""
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _copy(old: Path, new: Path) -> None:

@@ -30,14 +30,13 @@ from mmsr.data.folders import (
     append_line,
     cannot,
     locked,
-    reason_of,
     test_file,
 )
 from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import content_hash, read_arrow
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
 from mmsr.remote import AnyPath
 

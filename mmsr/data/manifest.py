@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.remote import plain_name
 
 SCHEMA_VERSION = 1
@@ -228,7 +228,7 @@ class Manifest(_Frozen):
             tree = json.loads(path.read_bytes())
             json.dumps(tree, ensure_ascii=False).encode()
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from None
+            raise UserError(f"cannot read {path}: {reason_of(error)}; {advice}") from None
         except UnicodeEncodeError:
             raise UserError(f"{path} is damaged: it has half a character; {advice}") from None
         except (ValueError, RecursionError):

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmsr.data.closed import refuse_held_out
-from mmsr.data.folders import cannot, reason_of
+from mmsr.data.folders import cannot
 from mmsr.data.progress import Advance
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 
 _BLOCK = 1 << 20
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mmsr import paths
 from mmsr.config import GraphConfig
-from mmsr.errors import UserError, system_error, unknown
+from mmsr.errors import UserError, reason_of, system_error, unknown
 from mmsr.graph.masks import without
 from mmsr.remote import RemotePath
 
@@ -155,7 +155,7 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
                     _share(path)
     except OSError as error:
         raise UserError(
-            f"cannot use the cache folder {str(path.parent)!r}: {error.strerror or error}; "
+            f"cannot use the cache folder {str(path.parent)!r}: {reason_of(error)}; "
             "set MMSR_HOME to a folder that can be written, with space"
         ) from None
     return codes

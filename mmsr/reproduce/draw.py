@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Curves
 from mmsr.reproduce.results import Figure
 from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_page
@@ -73,7 +73,7 @@ def write(figure: Figure, folder: Path) -> tuple[Path, ...]:
         draw(figure, paths[1], paths[2])
     except OSError as error:
         raise UserError(
-            f"cannot write the figure to {str(folder)!r}: {error.strerror or error}; give the same "
+            f"cannot write the figure to {str(folder)!r}: {reason_of(error)}; give the same "
             "command with another --output"
         ) from None
     return paths

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from mmsr import paths
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.tables import TABLES, Row
@@ -201,7 +201,7 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error.strerror or str(error)) from None
+        raise _cannot_write(folder, reason_of(error)) from None
     if not os.access(folder, os.W_OK):
         raise _cannot_write(folder, "it is read-only")
 
@@ -231,7 +231,7 @@ def writing(request: Request, folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except OSError as error:
-        raise _cannot_write(folder, error.strerror or str(error)) from None
+        raise _cannot_write(folder, reason_of(error)) from None
     try:
         yield
     finally:
@@ -267,7 +267,7 @@ def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...
         for file, data in content.items():
             paths.write_whole(file, data)
     except OSError as error:
-        raise _cannot_write(folder, error.strerror or str(error)) from None
+        raise _cannot_write(folder, reason_of(error)) from None
     return path, path.with_suffix(".md"), _means_file(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Sweep, run_sweep
 from mmsr.provenance import provenance
 from mmsr.robustness.plots import draw_html, draw_png
@@ -98,5 +98,5 @@ def _make(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
-    reason = error.strerror or error
+    reason = reason_of(error)
     return UserError(f"cannot write to {str(folder)!r}: {reason}; name another --output")

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.errors import UserError, shown, system_error
+from mmsr.errors import UserError, reason_of, shown, system_error
 
 STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
 OPTIMIZER, AVERAGE = "optimizer.safetensors", "average.safetensors"
@@ -157,7 +157,7 @@ def read_checkpoint_state(folder: Path) -> CheckpointState:
     try:
         return CheckpointState.model_validate_json((folder / STATE).read_bytes())
     except OSError as error:
-        raise UserError(f"no checkpoint in {str(folder)!r}: {error.strerror}") from None
+        raise UserError(f"no checkpoint in {str(folder)!r}: {reason_of(error)}") from None
     except ValidationError:
         raise _damaged(folder) from None
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmsr.data import Manifest, catalog
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.study.planning.site import check_dataset
 from mmsr.study.storage.folder import StudyFolder
 
@@ -133,7 +133,7 @@ def write_study_file(name: str, dataset: str) -> Path:
         raise taken from None
     except OSError as error:
         raise UserError(
-            f"cannot write {path} into the current folder: {error.strerror}; change to a folder "
+            f"cannot write {path} into the current folder: {reason_of(error)}; change to a folder "
             "that you can write to"
         ) from None
     try:

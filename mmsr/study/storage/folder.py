@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from mmsr import paths
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.paths import NAME
 from mmsr.remote import AnyPath, RemotePath
 
@@ -102,7 +102,7 @@ class StudyFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:  # pydantic's, and that of bytes that are no text
-            reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+            reason = reason_of(error) if isinstance(error, OSError) else "it is damaged"
             raise UserError(
                 f"cannot read {self.path / 'study.json'}: {reason}; restore it, or remove the "
                 "folder (trials remain in the storage, checkpoints are deleted)"
@@ -131,7 +131,7 @@ class StudyFolder:
             ) from None
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.path}: {error.strerror or error}; set MMSR_HOME to a "
+                f"cannot write to {self.path}: {reason_of(error)}; set MMSR_HOME to a "
                 "folder that can be written"
             ) from None
         try:
@@ -190,7 +190,7 @@ class StudyFolder:
                 path.parent.mkdir(exist_ok=True)
             paths.write_whole(path, data)
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+            raise UserError(f"cannot write {path}: {reason_of(error)}") from None
 
 
 def study_names() -> list[str]:

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_of
 from mmsr.inner_names import place_of_ray, read_token_again, starting_ray
 
 _OBJECT_STORE_BYTES = 100_000_000
@@ -106,7 +106,7 @@ def check_token_file() -> None:
             return
         problem = "it is empty"
     except OSError as error:
-        problem = error.strerror or str(error)
+        problem = reason_of(error)
     raise UserError(
         f"RAY_AUTH_TOKEN_PATH {name!r} holds no token ({problem}): name the file with Ray's token, "
         "or unset it"
@@ -168,7 +168,7 @@ def _problem(folder: Path) -> str | None:
             probe.write(bytes(_PROBE_BYTES))
             probe.flush()
     except OSError as error:
-        return error.strerror or str(error)
+        return reason_of(error)
     return None
 
 
