@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import time
+from pathlib import Path
 
 import pytest
 
-from mmsr.errors import UserError, one_line, shown, unknown
+import mmsr
+from mmsr.errors import LONGEST, UserError, one_line, shown, unknown
 
 
 def test_a_close_name_is_suggested():
@@ -123,3 +126,21 @@ class Unprintable:
 )
 def test_any_value_can_be_shown(value, text):
     assert shown(value) == text
+
+
+def words_of_errors(source):
+    """The words that stand in each message of a source, without what is put in."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError" and node.args:
+            message = node.args[0]
+            parts = message.values if isinstance(message, ast.JoinedStr) else [message]
+            yield "".join(part.value for part in parts if isinstance(part, ast.Constant))
+
+
+def test_messages_leave_room_for_what_was_given():
+    """Where there is none, the middle is left out, which may be what to do."""
+    files = sorted(Path(mmsr.__file__).parent.rglob("*.py"))
+    found = [words for file in files for words in words_of_errors(file.read_text())]
+    assert len(found) > 200
+    assert [words for words in found if len(words) > LONGEST - 80] == []
+    assert list(words_of_errors('raise UserError(f"{a}: too " f"long {b}")')) == [": too long "]

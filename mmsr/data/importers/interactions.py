@@ -104,9 +104,8 @@ def check_moments(found: Positions, source: Path) -> None:
         raise UserError(
             f"{source}: the timestamps are positions, not moments: {found.numbered:,} of "
             f"{found.users:,} users have {found.first:g}, {found.first + 1:g}, {found.first + 2:g} "
-            "and so on. Protocol 'temporal' needs moments that mean the same for all users: give "
-            "Unix times, or ISO dates if these numbers are days; or use --protocol ratio or "
-            "leave-one-out, which need only the order"
+            "and so on: give Unix times, or ISO dates if these numbers are days; or use --protocol "
+            "ratio or leave-one-out"
         )
 
 
