@@ -81,12 +81,15 @@ class RemotePath:
         return f"{base}/{self.inside}" if self.inside else base
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
-        """Yield the folders and files directly in this folder whose names match `pattern`."""
+        """Yield the folders and files directly in this folder whose names match `pattern`.
+
+        A name may be odd, so it must pass `plain_name` before it names a file of this machine.
+        """
         from pyarrow.fs import FileSelector
 
         for info in self.filesystem.get_file_info(FileSelector(self.key, allow_not_found=True)):
             if fnmatchcase(info.base_name, pattern):
-                yield self / plain_name(info.base_name, self)
+                yield self / info.base_name
 
     def is_file(self) -> bool:
         """Whether it is a file that exists."""
@@ -172,7 +175,8 @@ class RemotePath:
         else:
             target.mkdir(parents=True, exist_ok=True)
             found = [path for path in self.glob("*") if names is None or path.name in names]
-            pairs = [(path, target / path.name) for path in found if path.is_file()]
+            files = [path for path in found if path.is_file()]
+            pairs = [(path, target / plain_name(path.name, self)) for path in files]
         for source, copy in pairs:
             copy_files(
                 source.key,
@@ -202,7 +206,8 @@ def place(text: str) -> AnyPath:
 def plain_name(name: object, source: object) -> str:
     """A name that came from outside, if it can only name a file in the folder that it is put in.
 
-    Every name that an object store lists or a file of names holds passes here.
+    Every name that an object store lists or a file of names holds passes here before a file of
+    this machine gets it.
 
     Parameters
     ----------
@@ -245,7 +250,7 @@ def on_this_machine(folder: AnyPath) -> Iterator[Path]:
         yield folder
         return
     with TemporaryDirectory(prefix="mmsr-") as scratch:
-        yield folder.download(Path(scratch) / folder.name)
+        yield folder.download(Path(scratch) / plain_name(folder.name, folder.parent))
 
 
 def check_remote(uri: str) -> None:

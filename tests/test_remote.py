@@ -100,6 +100,19 @@ def test_a_name_from_outside_is_a_plain_file_name_or_refused(name):
     assert len(str(told.value)) <= 300
 
 
+def test_an_odd_name_in_a_store_is_listed_and_not_copied(tmp_path):
+    folder = tmp_path / "store" / "datasets"
+    for name in ("shop", "a\\b"):
+        (folder / name).mkdir(parents=True)
+    (folder / "a\\b" / "c:x").write_text("")
+    there = RemotePath.parse(folder.as_uri())
+    assert sorted(path.name for path in there.glob("*")) == ["a\\b", "shop"]
+    with pytest.raises(UserError, match="names a file 'c:x'"):
+        (there / "a\\b").download(tmp_path / "copy")
+    with pytest.raises(UserError, match="names a file"), on_this_machine(there / "a\\b"):
+        pass
+
+
 @pytest.mark.parametrize("name", ["items.arrow", ".metadata.json", "ä b.txt", "a..b", "console"])
 def test_a_plain_file_name_is_itself(name):
     assert plain_name(name, "s3://b") == name

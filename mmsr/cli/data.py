@@ -210,7 +210,6 @@ def list_() -> None:
         console.print(
             f"no data sets yet in {paths.searched()}: run `mmsr data demo`, or `mmsr data import "
             "--help`",
-            markup=False,
             soft_wrap=True,
         )
 

@@ -135,6 +135,5 @@ def _say(plan: FinalPlan, done: Finalized, console: Console) -> None:
             f"test was opened already, on {record.opened[-1].at}: this is that result{asked} "
             "(--again opens test once more for new refits)",
             soft_wrap=True,
-            markup=False,
         )
     show_unshipped(done.left, plan.study.name, console)

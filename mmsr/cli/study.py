@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -106,7 +105,7 @@ def status(
     if definition.trainer != TRAINER:
         console.print(f"trainer {definition.trainer or NOT_RECORDED}", soft_wrap=True)
     for line in unshipped_of(known).told(None if running else name):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "state", "epoch", "objective, %", "time", "error"):
         table.add_column(column, justify="left" if column in ("state", "error") else "right")
@@ -128,7 +127,6 @@ def status(
         console.print(
             f"trial {number} is another client's and does not count: {reason}",
             soft_wrap=True,
-            markup=False,
         )
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
@@ -144,21 +142,21 @@ def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking =
     which gets everything. The exit code is 1 if something is left.
     """
     from mmsr.study.storage.known_study import check_journal, look_up, ship
-    from mmsr.study.views.unshipped import show_note, show_unshipped
+    from mmsr.study.views.unshipped import show_unshipped
     from mmsr.tracking import check_tracking
 
-    console = Console()
+    console = Console(soft_wrap=True)
     known = look_up(name, storage, tracking_uri)
     check_journal(known)
     if (away := check_tracking(known.tracking)) is not None:
-        show_note(console, f"{away}; events wait: give the command again when it answers")
+        console.print(f"{away}; events wait: give the command again when it answers")
         raise typer.Exit(1)
     with known.folder.locked():
-        left = ship(known, partial(show_note, console))
+        left = ship(known, console.print, always=True)
     show_unshipped(left, name, console)
     if left.can_be_sent:
         raise typer.Exit(1)
-    show_note(console, "tracking: nothing waits to be sent")
+    console.print("tracking: nothing waits to be sent")
 
 
 @app.command()

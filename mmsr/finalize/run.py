@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.reporting import FinalsReporter, report_results
@@ -83,7 +82,7 @@ def finalize(
         may_refit = again or not before.opened
         if before.opened and not again:
             _check_cut_off(plan, before, finals)
-        console.print(cost(plan), soft_wrap=True, markup=False)
+        console.print(cost(plan), soft_wrap=True)
         code = run_plan(
             plan,
             Reporting(
@@ -122,7 +121,7 @@ def finalize(
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
         left = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
     for name in (REPORT_FILE, known.folder.finalized.name):
-        console.print(f"wrote {known.folder.path / name}", soft_wrap=True, markup=False)
+        console.print(f"wrote {known.folder.path / name}", soft_wrap=True)
     return Finalized(OK, record, opened=opened, left=left, complete=True)
 
 

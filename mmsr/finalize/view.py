@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.finalize.request import FinalPlan
 from mmsr.format import markdown_table, percent, plural, seconds
 from mmsr.study.results.comparison import LEVEL, Comparison
@@ -39,7 +39,6 @@ def show_request(plan: FinalPlan, console: Console) -> None:
     for one in plan.chosen:
         console.print(
             f"trial {one.number}, {one.epochs} epochs: {settings_text(one.row.settings)}",
-            markup=False,
             soft_wrap=True,
         )
     console.print("dry run: nothing was scheduled")
@@ -69,7 +68,7 @@ def show_record(record: FinalRecord, console: Console) -> None:
     result = record.result
     if result is None:
         return
-    console.print(f"\n{_heading(result)}", style="bold", markup=False, soft_wrap=True)
+    console.print(f"\n{_heading(result)}", style="bold", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     columns, body = _figures(result)
     for column in columns:
@@ -89,9 +88,9 @@ def show_record(record: FinalRecord, console: Console) -> None:
             pairs.add_row(*line, style="bold" if line[-1].endswith("*") else "")
         console.print(pairs)
     for told in optimism(result):
-        console.print(told, markup=False, soft_wrap=True)
+        console.print(told, soft_wrap=True)
     for told in notes(record):
-        console.print(told, markup=False, style="dim", soft_wrap=True)
+        console.print(told, style="dim", soft_wrap=True)
 
 
 def markdown(record: FinalRecord) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Curves
 from mmsr.reproduce.results import Figure
@@ -25,7 +25,7 @@ def show(figure: Figure, console: Console) -> None:
     figure : the numbers.
     console : where to show them.
     """
-    console.print(f"\n{_heading(figure)}", style="bold", markup=False, soft_wrap=True)
+    console.print(f"\n{_heading(figure)}", style="bold", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("row")
     curves = {row.label: curves_of(row.curves) for row in figure.rows}

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.provenance import provenance
 from mmsr.reproduce.collect import trials_of
@@ -81,7 +80,7 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     figure = _figure(request, known, measured)
     show(figure, console)
     for path in write(figure, folder or plan.folder.path):
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", soft_wrap=True)
     return code
 
 

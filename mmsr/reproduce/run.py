@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import check_writable, read_kept, runs_so_far, write_results, writing

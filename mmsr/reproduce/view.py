@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.format import markdown_table, plural, seconds
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
@@ -44,7 +44,7 @@ def show_results(results: Results, console: Console) -> None:
         table.add_row(label, *_measured(row), *_paper(row), style=style)
     console.print(table)
     for line in notes(results):
-        console.print(line, markup=False, highlight=False, style="dim")
+        console.print(line, style="dim")
 
 
 def show_request(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from mmsr.config import Config
+from mmsr.console import Console
 from mmsr.evaluation.sweep import Mask, Ranks, Sweep, summarise
 from mmsr.provenance import provenance
 from mmsr.robustness.record import record_robustness
@@ -129,6 +129,6 @@ def report_test(look: TestLook, console: Console) -> None:
         show_results(results, console)
         files = write(results, look.known.folder.path / "robustness" / f"trial-{trial:05d}")
         for path in files:
-            console.print(f"wrote {path}", markup=False, soft_wrap=True)
+            console.print(f"wrote {path}", soft_wrap=True)
         left = record_robustness(look.known, results, files)
         show_unshipped(left, look.known.name, console)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.evaluation.knockouts import Knockouts
 from mmsr.evaluation.sweep import Curves
 from mmsr.robustness.results import Results, label
@@ -19,7 +19,7 @@ def show_results(results: Results, console: Console) -> None:
     console : where to show them.
     """
     part = "validation" if results.part == "valid" else results.part
-    console.print(f"{results.name}: {results.origin}, {part} targets", style="bold", markup=False)
+    console.print(f"{results.name}: {results.origin}, {part} targets", style="bold")
     show_curves(results.curves, console)
     if results.knockouts is not None:
         show_knockouts(results.knockouts, console)
@@ -79,4 +79,4 @@ def show_knockouts(knockouts: Knockouts, console: Console) -> None:
         )
     console.print(table)
     for line in knockouts.verdicts():
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)

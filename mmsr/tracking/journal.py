@@ -74,6 +74,8 @@ class Journal:
         self._places = array("Q")
         """Where the record of each number begins in the file; `_ABSENT` where there is none."""
         self._extend(written)
+        self._seen: tuple[int, ...] = ()
+        """What the file was when its records were found."""
         self._scan()
         self._unsure = False
 
@@ -89,7 +91,7 @@ class Journal:
             if self._unsure:  # a write failed: was the event written all the same?
                 self._scan()
             self._unsure = True
-            number = self.last + 1
+            number, known = self.last + 1, self._file() == self._seen
             with self._path.open("ab+") as file:  # each time, since an editor replaces the file
                 end = file.seek(0, os.SEEK_END)
                 file.seek(max(end - 1, 0))
@@ -98,6 +100,8 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             self._places.append(end + torn)
+            if known:
+                self._seen = self._file()
             self._unsure = False
             return number
 
@@ -112,8 +116,8 @@ class Journal:
         with self._lock:
             wanted = range(after + 1, min(after + limit, self.last) + 1)
             found = self._look_up(wanted)
-            if any(n not in found and self._places[n - 1] != _ABSENT for n in wanted):
-                self._scan()  # the file was changed since
+            if len(found) < len(wanted) and self._file() != self._seen:
+                self._scan()
                 found = self._look_up(wanted)
         return Batch(sorted(found.items()), max(after, wanted[-1] if wanted else after))
 
@@ -149,6 +153,7 @@ class Journal:
     def _scan(self) -> None:
         """Find the records anew; of records with the same number, the first one stands."""
         self._places = array("Q", [_ABSENT]) * self.last
+        self._seen = self._file()
         line_start = 0
         if not self._path.exists():
             return
@@ -159,6 +164,13 @@ class Journal:
                     if self._places[number - 1] == _ABSENT:
                         self._places[number - 1] = line_start + start
                 line_start += len(line)
+
+    def _file(self) -> tuple[int, ...]:
+        """Tells whether the file is another one, or was changed."""
+        if not self._path.exists():
+            return ()
+        there = self._path.stat()
+        return there.st_ino, there.st_size, there.st_mtime_ns
 
     def _extend(self, last: int) -> None:
         self._places.extend(array("Q", [_ABSENT]) * (last - self.last))

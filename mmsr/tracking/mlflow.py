@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mmsr import paths
@@ -82,6 +82,17 @@ class MlflowSink:
     def place(self) -> str:
         """The server's address, as it is recorded."""
         return place_of(self._uri)
+
+    def check(self, runs: Mapping[str, str]) -> None:
+        """Ask for the oldest and the newest run; see `Sink.check`."""
+        known = list(runs.values())
+        try:
+            with suppress(Refused), _translated(self._uri):
+                for run in {*known[:1], *known[-1:]}:
+                    self._client.get_run(run)
+        except Forgotten:
+            self._client_ = None  # the experiment may be gone as well
+            raise
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
         """Store events; consecutive metrics of a run go in one request.

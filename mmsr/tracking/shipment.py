@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmsr.format import plural
-from mmsr.tracking.base import Event, RunClosed, RunOpened, Unshipped
+from mmsr.tracking.base import Event, RunClosed, RunOpened, Tags, Unshipped
 from mmsr.tracking.journal import JOURNAL, Journal
 from mmsr.tracking.older_journal import older_position, rewrite_older
 from mmsr.tracking.position import PositionFile, read_position
@@ -66,6 +66,8 @@ class Shipment:
         """
         try:
             if not self._retried:
+                if self.runs:
+                    self._sink.check(self.runs)
                 self._retry_refused()
                 self._retried = True
             return self._ship_batch()
@@ -132,27 +134,28 @@ class Shipment:
         """Send the refused events again: what the server refused may have been restored."""
         if self.shipped == 0:  # all are sent again anyway
             self._refused.remove([number for number, _ in self._refused.events()])
-        accepted: set[int] = set()
-        for number, event in self._refused.events():
-            if self._accepts(event):
-                accepted.add(number)
-        if self._refused:
-            self._close_again({event.key for _, event in self._refused.events()})
+        tried = self._refused.events()
+        accepted = {number for number, event in tried if self._accepts(event)}
+        if tried:
+            self._repeat({event.key: number for number, event in reversed(tried)})
         if accepted:
             self._refused.remove(accepted)
             now = plural(len(accepted), "event")
             self._notice(f"tracking server accepted {now} that it had refused before")
 
-    def _close_again(self, keys: Collection[str]) -> None:
-        """Close those runs again whose last event was that, since an older one came after it."""
-        newest: dict[str, Event] = {}
+    def _repeat(self, after: Mapping[str, int]) -> None:
+        """Send again what older events may have undone: tags, and whether a run is open.
+
+        Parameters
+        ----------
+        after : numbers by key; what was settled of the run after that one is sent.
+        """
         for number, event in self.journal.all():
             if number > self.shipped:
                 break
-            if event.key in keys and isinstance(event, RunOpened | RunClosed):
-                newest[event.key] = event
-        for event in newest.values():
-            if isinstance(event, RunClosed):
+            if number > after.get(event.key, number) and isinstance(
+                event, RunOpened | Tags | RunClosed
+            ):
                 self._accepts(event)
 
     def _accepts(self, event: Event) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mmsr.tracking.base import Event
@@ -30,6 +30,19 @@ class Sink(Protocol):
     @property
     def place(self) -> str:
         """The server's address."""
+
+    def check(self, runs: Mapping[str, str]) -> None:
+        """Ask whether the server still has the runs.
+
+        Parameters
+        ----------
+        runs : the server's run ids by key, oldest first.
+
+        Raises
+        ------
+        Unavailable : it cannot say.
+        Forgotten : it no longer knows the oldest or the newest of them.
+        """
 
     def deliver(self, events: Sequence[Event], runs: dict[str, str]) -> None:
         """Store events.

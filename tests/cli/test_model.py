@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
 
 from mmsr.config import Config
+from mmsr.console import Console
 from mmsr.models.aggregators.attention_orders import ORDERS, Gated
 from mmsr.models.aggregators.gcn import Gcn
 from mmsr.models.mmsr import FUSIONS
@@ -86,9 +86,9 @@ def test_a_new_entry_shows_up_by_itself(mmsr, monkeypatch):
 def test_no_line_is_cut(width):
     from mmsr.cli.views.model import show_registry
 
-    console = Console(width=width, file=io.StringIO(), record=True)
+    console = Console(width=width, file=io.StringIO())
     show_registry(console)
-    text = console.export_text()
+    text = console.file.getvalue()
     assert "…" not in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
 

@@ -12,10 +12,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import yaml
-from rich.console import Console
 from safetensors.numpy import save_file
 
 from mmsr.cli.app import main
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
 from mmsr.finalize import run
@@ -353,9 +353,9 @@ def test_openings_of_another_machine_ask_for_a_word(known, finalized, monkeypatc
 
 
 def shown(record, width=120):
-    console = Console(width=width, record=True, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     show_record(record, console)
-    return console.export_text()
+    return console.file.getvalue()
 
 
 def test_what_is_shown_says_what_it_takes_to_read_it(known, finalized):

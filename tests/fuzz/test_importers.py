@@ -15,9 +15,9 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from mmsr.cli.views.data import description, overview
+from mmsr.console import Console
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import read_interactions

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 from safetensors.numpy import save_file
 
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.evaluation.significance import crossed_test, holm, pooled_spread
 from mmsr.reproduce.collect import failed_run, finished_run, make_results, trials_of
@@ -118,9 +118,9 @@ def test_a_study_of_other_settings_is_not_read_though_nothing_is_left_to_run(
 
 
 def shown(results, width):
-    console = Console(width=width, record=True, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     show_results(results, console)
-    return console.export_text()
+    return console.file.getvalue()
 
 
 def row(results, label):

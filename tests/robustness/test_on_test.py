@@ -60,7 +60,7 @@ def test_refits_are_ranked_once_and_averaged(shop: Dataset, tmp_path: Path):
 
 
 def test_where_test_stayed_closed_nothing_is_said_of_it(shop: Dataset, tmp_path: Path, capsys):
-    from rich.console import Console
+    from mmsr.console import Console
 
     look = TestLook(study(tmp_path))
     assert look.results() == {}

@@ -33,6 +33,10 @@ class Server:
         self.calls = 0
         self.reached = threading.Event()
 
+    def check(self, runs):
+        if not set(runs.values()) <= set(self.runs.values()):
+            raise Forgotten("who is this?")
+
     def deliver(self, events, runs):
         self.calls += 1
         self.reached.set()
@@ -479,6 +483,44 @@ def test_a_server_that_lost_its_memory_gets_all_again(server, tracker_of):
     later.log("a", 1, {"loss": 0.5})
     assert later.close(5) == Unshipped()
     assert [type(event) for event in server.stored] == [RunOpened, Metrics]
+
+
+def test_a_server_replaced_while_nobody_asked_gets_all_again(server, tracker_of):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.close_run("a", RunState.FINISHED)
+    tracker.close(5)
+    said, new = [], Server()
+    assert tracker_of(new, notice=said.append).close(5) == Unshipped()
+    assert new.stored == server.stored
+    assert "no longer knows all runs" in said[0]
+    assert tracker_of(new, notice=said.append).close(5) == Unshipped()
+    assert len(said) == 1
+
+
+def test_an_older_tag_that_was_refused_does_not_replace_a_newer_one(tracker_of):
+    class Picky(Server):
+        """It refuses one value of a tag, and has those of each run."""
+
+        refused, tags = "old", {}
+
+        def deliver(self, events, runs):
+            for event in events:
+                values = getattr(event, "tags", {})
+                if self.refused in values.values():
+                    raise Refused("that value")
+                self.tags = {**self.tags, event.key: {**self.tags.get(event.key, {}), **values}}
+            super().deliver(events, runs)
+
+    server = Picky()
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    tracker.tag("a", {"best": "old", "other": "old"})
+    tracker.tag("a", {"best": "new"})
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.refused = None
+    assert tracker_of(server).close(5) == Unshipped()
+    assert server.tags == {"a": {"best": "new", "other": "old"}}
 
 
 def test_a_server_that_forgets_for_good_does_not_block(server, tracker_of):

@@ -145,6 +145,19 @@ def test_an_experiment_that_is_gone_is_made_again(store, home, empty_store, runs
     assert set(runs_of()[0]) == {"a"}
 
 
+def test_a_store_that_was_removed_gets_everything_again(store, home, tmp_path, runs_of):
+    def sent():
+        return JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
+
+    tracker = sent()
+    tracker.open_run("a", "trial")
+    tracker.log("a", 1, {"loss": 0.5})
+    assert tracker.close(60).waiting == 0
+    (home / "mlflow.db").unlink()
+    assert sent().close(60).waiting == 0
+    assert runs_of()[0]["a"].data.metrics == {"loss": 0.5}
+
+
 def test_an_experiment_deleted_for_a_while_gets_what_happened_meanwhile(store, runs_of, tmp_path):
     tracker = JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
     tracker.open_run("study", "study")

@@ -23,12 +23,15 @@ class Server:
         self.stored += events
 
 
-def test_a_journal_that_is_put_back_is_shipped(tmp_path):
+@pytest.mark.parametrize("by_another", [False, True])
+def test_a_journal_that_is_put_back_is_shipped(tmp_path, by_another):
     server = Server()
     shipment = Shipment(tmp_path, server, lambda _: None)
     for event in EVENTS:
         shipment.append(event)
     kept = (tmp_path / JOURNAL).rename(tmp_path / "kept")
+    if by_another:
+        shipment = Shipment(tmp_path, server, lambda _: None)
     for _ in range(4):
         with pytest.raises(Blocked, match="is gone: put it back"):
             shipment.step()

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from mmsr.config import Config
 from mmsr.config.model import AggregatorConfig
+from mmsr.console import Console
 from mmsr.models.aggregators.attention_orders import ORDERS
 from mmsr.models.mmsr import FUSIONS, MMSR
 from mmsr.models.registry import AGGREGATORS, READOUTS

@@ -10,9 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-
 from mmsr import paths
+from mmsr.console import Console
 from mmsr.provenance import code_tags
 from mmsr.remote import AnyPath, RemotePath
 from mmsr.study.planning.plan import Plan

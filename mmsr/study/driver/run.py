@@ -36,7 +36,7 @@ from mmsr.study.storage.progress import (
 )
 from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.views.live_table import Display
-from mmsr.study.views.unshipped import show_note, show_unshipped
+from mmsr.study.views.unshipped import show_unshipped
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
@@ -97,7 +97,7 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
     if progress.exhausted:
         set_target(study, progress.over)
     journal_of = plan.recorded_in(study)
-    left = ship(journal_of, partial(show_note, console))
+    left = ship(journal_of, partial(console.print, soft_wrap=True))
     reporting.show_end(plan, progress.rows, console)
     show_unshipped(left, journal_of.name, console)
     return OK
@@ -212,7 +212,7 @@ class Driver:
         if ledger.fatal_error is not None:
             error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
             hint = "; once that is fixed, the same command resumes the study"
-            console.print(error + hint, style="red", markup=False, soft_wrap=True)
+            console.print(error + hint, style="red", soft_wrap=True)
             return FAILED
         if after.used_up is not None and ledger.stop_reason == after.used_up:
             more = f"{after.used_up}; the same command with a higher budget resumes the study"

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -244,7 +245,7 @@ def _as_in_this_space(
         flat[key] == ours[key] for key in flat if key not in {*_OWN, "dataset"}
     )
     noted = {**row.metrics, objectives[0]: row.value}
-    values = tuple(noted[name] for name in objectives if name in noted)
+    values = tuple(noted[name] for name in objectives if math.isfinite(noted.get(name, math.nan)))
     return OtherTrial(row.number, settings, values if len(values) == len(objectives) else ()), same
 
 

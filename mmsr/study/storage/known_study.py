@@ -19,7 +19,7 @@ from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, StudyRecord, st
 from mmsr.study.storage.outside import screened
 from mmsr.study.storage.overview import Overview, no_study, overview_of
 from mmsr.study.storage.progress import ending_of
-from mmsr.study.storage.trials import TrialRow, pick_best, rows_of
+from mmsr.study.storage.trials import TrialRow, best, rows_of
 from mmsr.tracking import Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import is_place, place_of, recalled
@@ -92,7 +92,7 @@ class KnownStudy:
         def row_of(number: int) -> TrialRow:
             return self.rows([number])[0]
 
-        return pick_best(self.overview.standings, row_of, self.name, trial)
+        return best(self.overview.standings, row_of, self.name, trial)
 
     def open_dataset(self) -> Dataset:
         """Open the data set that the study was made with.
@@ -227,15 +227,20 @@ def check_journal(known: KnownStudy) -> None:
         )
 
 
-def ship(known: KnownStudy, notice: Callable[[str], None] = lambda _: None) -> Unshipped:
+def ship(
+    known: KnownStudy, notice: Callable[[str], None] = lambda _: None, *, always: bool = False
+) -> Unshipped:
     """Ship what the journal of a study holds that nobody is running; returns what is left.
 
     Parameters
     ----------
     known, notice : as in `open_journal`.
+    always : ask the server even if it has everything: one that has lost the runs gets all again.
     """
     left = unshipped_of(known)
-    return open_journal(known, notice).close(SHIP_SECONDS) if left.can_be_sent else left
+    if left.can_be_sent or always:
+        left = open_journal(known, notice).close(SHIP_SECONDS)
+    return left
 
 
 def close_study(tracker: Tracker, known: KnownStudy, tags: dict[str, str] | None = None) -> None:

@@ -132,38 +132,21 @@ def best_value(found: Sequence[Ranked]) -> float | None:
     return max(values, default=None)
 
 
-def best(found: Sequence[TrialRow], name: str, trial: int | None = None) -> tuple[TrialRow, Config]:
+def best(
+    found: Sequence[Ranked], row_of: Callable[[int], TrialRow], name: str, trial: int | None = None
+) -> tuple[TrialRow, Config]:
     """The best finished trial by the first objective, or the one with a given number.
 
     Parameters
     ----------
-    found : the trials of a study.
+    found : the trials of a study; what ranks them is enough.
+    row_of : returns all facts about a trial, by its number.
     name : name of the study, for the error.
     trial : number of the trial; None takes the best.
 
     Returns
     -------
     The trial, and its config.
-
-    Raises
-    ------
-    UserError : no trial has finished, or not the given one.
-    """
-    rows_by_number = {row.number: row for row in found}
-    return pick_best(found, rows_by_number.__getitem__, name, trial)
-
-
-def pick_best(
-    found: Sequence[Ranked], row_of: Callable[[int], TrialRow], name: str, trial: int | None
-) -> tuple[TrialRow, Config]:
-    """As `best`, of trials of which only the ranking is known.
-
-    Parameters
-    ----------
-    found : the trials of a study.
-    row_of : returns all facts about a trial, by its number.
-    name : name of the study, for the error.
-    trial : number of the trial; None takes the best.
 
     Raises
     ------

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import final_record
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import progress_of
-from mmsr.study.storage.trials import TrialRow, best
+from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
 from mmsr.study.workers.failures import alike, kind_of
 
@@ -66,8 +65,9 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     console : where to show them.
     """
     show_failures(plan, found, console)
+    known = look_up(plan.name, plan.storage, plan.tracking)
     try:
-        top, _ = best(found, plan.name)
+        top, _ = known.best()
     except UserError:
         return
     if plan.against:
@@ -77,7 +77,6 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         console.print(leaderboard(found, plan.objective, title, _TOP))
         console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
-    known = look_up(plan.name, plan.storage, plan.tracking)
     if all(row.state not in ("running", "waiting") for row in found):
         report_knockouts(known, console)
     console.print("where to look next", style="bold")
@@ -88,7 +87,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
         **_test(known),
     }.items():
-        console.print(f"  {aim:<12} {command}", markup=False, soft_wrap=True)
+        console.print(f"  {aim:<12} {command}", soft_wrap=True)
 
 
 def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
@@ -101,7 +100,7 @@ def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> No
     """
     console.print(f"\nstudy {plan.name}: {summary(found)}")
     for group in grouped(found):
-        console.print(f"  {group}", markup=False, soft_wrap=True)
+        console.print(f"  {group}", soft_wrap=True)
 
 
 def _test(known: KnownStudy) -> dict[str, str]:
@@ -173,7 +172,7 @@ def report_knockouts(known: KnownStudy, console: Console) -> None:
         try:
             there = knock_out_trial(known, subject)
         except UserError as error:  # the study's results do not depend on it
-            console.print(f"modalities: {error}", style="dim", markup=False, soft_wrap=True)
+            console.print(f"modalities: {error}", style="dim", soft_wrap=True)
             return
     say(there, console)
 
@@ -188,4 +187,4 @@ def say(found: TrialKnockouts, console: Console) -> None:
     """
     console.print(f"modalities, by shuffling the codes of trial {found.trial} on validation:")
     for line in found.knockouts.verdicts():
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)

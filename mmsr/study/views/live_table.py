@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mmsr.console import Console
 from mmsr.errors import printable
 from mmsr.format import percent, seconds
 from mmsr.study.views.tables import STYLES
@@ -95,7 +96,7 @@ class Display:
 
     def note(self, message: str) -> None:
         """Print a message beside the table."""
-        self._console.print(message, style="dim", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(message, style="dim", soft_wrap=True)
 
     def started(self, proposal: Proposal, runner_id: str) -> None:
         """Add the row of a trial that was handed to the runner."""
@@ -131,7 +132,7 @@ class Display:
         else:
             record = False
         if not self._console.is_terminal or ending.state is RunState.FAILED:
-            self._console.print(self._line(row, ending, record), highlight=False, soft_wrap=True)
+            self._console.print(self._line(row, ending, record), soft_wrap=True)
 
     def _line(self, row: _Row, ending: Ending, record: bool) -> Text:
         """One line about a trial that has ended."""

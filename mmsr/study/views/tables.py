@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from mmsr.console import Console
 from mmsr.format import seconds
 from mmsr.study.results.pareto import pareto_front
 from mmsr.study.search.objectives import minimised, shown
@@ -137,7 +137,7 @@ def show_front(
     console.print(table)
     for row in front:
         text = f"trial {row.number}: {settings_text(row.settings)}"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     console.print(
         f"export and finalize take trial {front[0].number}, the best in {objectives[0]}; "
         "--trial N takes another",

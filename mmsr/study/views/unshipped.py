@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from mmsr.console import Console
 from mmsr.tracking import Unshipped
 
 
@@ -17,15 +16,4 @@ def show_unshipped(left: Unshipped, study: str, console: Console) -> None:
     console : where to say it.
     """
     for line in left.told(study):
-        show_note(console, line)
-
-
-def show_note(console: Console, message: str) -> None:
-    """Print a message that may hold text from a server.
-
-    Parameters
-    ----------
-    console : where to print it.
-    message : the message, which is no markup.
-    """
-    console.print(message, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)

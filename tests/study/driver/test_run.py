@@ -22,7 +22,7 @@ from mmsr.study.results.export import export_best
 from mmsr.study.results.finalized import read_final
 from mmsr.study.results.held_out import rank
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.trials import best, ranked, rows
+from mmsr.study.storage.trials import ranked, rows
 from mmsr.training import train
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def test_export_replays_to_the_digit(known, tmp_path):
     path = tmp_path / "best.yaml"
     path.write_text(export_best(known))
     config = Config.from_yaml(path)
-    row, expected = best(rows(known.study), "small")
+    row, expected = known.best()
     assert config == expected
     provenance = yaml.safe_load(path.read_text())["provenance"]
     assert provenance["trial"] == row.number
@@ -205,7 +205,7 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     record = read_final(known.folder.finalized)
     result = record.result
     assert (len(record.opened), len(record.opened[0].trials)) == (1, 4)
-    row, config = best(rows(known.study), "small")
+    row, config = known.best()
     assert (result.best.trial, result.best.epochs) == (row.number, row.best_epoch)
     assert result.seeds == (config.seed + 1, config.seed + 2)
     assert re.search(r"optimism: trial \d+ was chosen for valid/mrr@20", out)

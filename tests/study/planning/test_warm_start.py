@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import optuna
 import pytest
@@ -37,13 +38,13 @@ def open_study(plan):
     )
 
 
-def run(plan, values):
-    """A study whose trials finish with these values at once."""
+def run(plan, values, **more):
+    """A study whose trials finish with these values at once, and with `more` metrics."""
     study = open_study(plan)
     ledger = Ledger(study, plan.rules(), plan.folder.ray)
     for value in values:
         ledger.ask("a")
-        metrics = {plan.objective: value} | dict.fromkeys(plan.against, 1000 * value)
+        metrics = {plan.objective: value} | dict.fromkeys(plan.against, 1000 * value) | more
         ledger.report(
             "a",
             Report(epoch=1, metrics=metrics, best_epoch=1, best_metrics=metrics, finished=True),
@@ -205,3 +206,10 @@ def test_a_study_that_lacks_an_objective_is_tried_not_told(small_study, other):
     assert import_trials(study, plan.warm, plan.space, plan.base) == 3
     proposal = Ledger(study, plan.rules(), plan.folder.ray).ask("a")
     assert proposal.settings == dict(plan.warm.trying[0].settings)
+
+
+def test_an_objective_that_was_no_number_is_not_told(small_study, study_home):
+    run(make_plan(small_study, Options(name="before")), (0.1, 0.3), **{COST: math.nan})
+    plan = warm_plan(dataclasses.replace(small_study, objective=[OBJECTIVE, COST]))
+    assert (plan.warm.informing, len(plan.warm.trying)) == ((), 2)
+    assert import_trials(open_study(plan), plan.warm, plan.space, plan.base) == 2

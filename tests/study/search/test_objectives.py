@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from rich.console import Console
 
 from mmsr.config import Config
+from mmsr.console import Console
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.study import Grid, Int, Nsga2, Random, Tpe
@@ -142,18 +143,19 @@ def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
     for runner, quality, cost in (("a", 0.3, 2e6), ("b", 0.2, 1e3), ("c", 0.1, 1e6)):
         finish(ledger, runner, quality, cost)
     found = rows(study)
-    console = Console(record=True, width=120)
+    console = Console(file=io.StringIO(), width=120)
     show_front(found, OBJECTIVES, console, finished=3)
-    text = console.export_text()
+    text = console.file.getvalue()
     assert "2 of 3 finished trials" in text
     assert "30.000" in text
     assert "2 M" in text
     assert "10.000" not in text
     assert "take trial 0, the best in valid/mrr@20" in text
-    assert best(found, "x")[0].number == 0
-    assert best(found, "x", trial=2)[0].number == 2
+    by_number = {row.number: row for row in found}.__getitem__
+    assert best(found, by_number, "x")[0].number == 0
+    assert best(found, by_number, "x", trial=2)[0].number == 2
     with pytest.raises(UserError, match=r"--trial 7: .*best first: 0, 1, 2"):
-        best(found, "x", trial=7)
+        best(found, by_number, "x", trial=7)
     assert front_tags(found, OBJECTIVES)["mmsr.pareto_trials"] == "0 1"
     assert front_tags(found, (QUALITY,)) == {}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
+from mmsr.console import Console
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
 from mmsr.config import Config
+from mmsr.console import Console
 from mmsr.study.views.live_table import _KEPT, Display
 from mmsr.study.workers.messages import Ending, Proposal
 from mmsr.tracking import RunState
@@ -25,7 +24,8 @@ def proposal(number):
 
 
 def test_the_running_and_the_newest_trials_are_kept():
-    console = Console(file=io.StringIO(), width=100, height=2 * _KEPT)
+    console = Console(file=io.StringIO(), width=100)
+    console.height = 2 * _KEPT
     display = Display(console, "valid/mrr@20", total=1000, done=0, best=None)
     display.started(proposal(0), "0")
     for number in range(1, _KEPT + 100):
