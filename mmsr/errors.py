@@ -130,6 +130,19 @@ def reason_of(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
 
 
+def reason_and_file(error: OSError) -> str:
+    """As `reason_of`, with the file; where only the error's own text may name it, that text.
+
+    >>> reason_and_file(FileNotFoundError(2, "No such file or directory", "a.csv"))
+    'No such file or directory: a.csv'
+    >>> reason_and_file(OSError(28, "Cannot write b.arrow"))
+    'Cannot write b.arrow'
+    """
+    if error.filename is None:
+        return str(error).removeprefix(f"[Errno {error.errno}] ")
+    return f"{reason_of(error)}: {error.filename}"
+
+
 def system_error(error: Exception) -> Exception:
     """Find the OSError that a library's error reports in its text.
 

@@ -11,7 +11,7 @@ from mmsr import __version__
 from mmsr.cli import best_config, data, model, reproduce, robustness, study, train
 from mmsr.cli.groups import OneLine
 from mmsr.console import tolerant_output
-from mmsr.errors import UserError, one_line
+from mmsr.errors import UserError, one_line, reason_and_file
 
 app = typer.Typer(
     cls=OneLine,
@@ -57,7 +57,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except OSError as error:  # e.g. a full disk
-        told = one_line(f"{error}; run the command again when that is fixed")
+        told = one_line(f"{reason_and_file(error)}; run the command again when that is fixed")
         sys.stderr.write(f"error: {told}\n")
         sys.exit(1)
     except SystemExit as stop:

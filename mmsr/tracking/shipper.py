@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmsr import paths
+from mmsr.errors import reason_and_file
 from mmsr.tracking.base import (
     DataUsed,
     Event,
@@ -30,6 +31,9 @@ from mmsr.tracking.sink import Blocked, Sink, Unavailable
 
 _LONGEST_PAUSE = 15.0
 _TELL_EVERY = 10.0
+_ATTEMPTS = 10
+"""So often is an event sent at the end before its server counts as away. A batch that takes too
+long fails less often than that before it holds a single event."""
 
 
 class JournalTracker:
@@ -55,7 +59,7 @@ class JournalTracker:
         self._shipment = Shipment(folder, sink, self._notice)
         self._steps = self._shipment.journal.steps()
         self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
-        self._trouble = ""
+        self._trouble, self._failed = "", 0
         self._thread = threading.Thread(target=self._ship, name="tracking", daemon=True)
         self._news.set()
         self._thread.start()
@@ -113,13 +117,19 @@ class JournalTracker:
     def close(self, timeout: float) -> Unshipped:
         """Ship what is left, until nothing has arrived for `timeout` seconds.
 
-        A slow server is waited for as long as events arrive.
+        A slow server is waited for as long as events arrive; one that fails at once, again and
+        again, is not.
         """
+        self._failed = 0
         self._closing.set()
         self._news.set()
         shipped, since = self._shipment.shipped, time.monotonic()
         tell_at = since + _TELL_EVERY
-        while self._thread.is_alive() and time.monotonic() < since + timeout:
+        while (
+            self._thread.is_alive()
+            and time.monotonic() < since + timeout
+            and self._failed < _ATTEMPTS
+        ):
             self._thread.join(min(0.1, timeout))
             if (arrived := self._shipment.shipped) != shipped:
                 shipped, since = arrived, time.monotonic()
@@ -147,12 +157,14 @@ class JournalTracker:
                 more = True
                 while more and not self._stopped.is_set():
                     more = self._shipment.step()
+                    self._failed = 0
                     self._say_back()
                 pause = self._every
                 if self._closing.is_set():
                     return
             except Exception as error:  # whatever it is, the events wait and are tried again
                 self._say_away(error)
+                self._failed += 1
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 self._news.set()
                 if self._closing.is_set():
@@ -165,6 +177,8 @@ class JournalTracker:
                 self._trouble = str(error)
             case Unavailable():
                 self._trouble = f"the server is away: {error}"
+            case OSError():
+                self._trouble = reason_and_file(error)
             case _:
                 self._trouble = f"unexpected {type(error).__name__}: {error}"
         if not known:

@@ -136,6 +136,16 @@ def test_nobody_waits_for_a_server_that_hangs(server, tracker_of):
     assert len(server.metrics) == 20
 
 
+def test_a_server_that_fails_again_and_again_is_left_to_a_later_driver(server, tracker_of):
+    server.away = True
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    wait_for(lambda: server.calls)
+    before = server.calls
+    assert tracker.close(60) == Unshipped(waiting=1, why="the server is away: no route")
+    assert 10 <= server.calls - before <= 12
+
+
 def test_a_later_driver_ships_what_is_left(server, tracker_of, tmp_path):
     server.away = True
     tracker = tracker_of(server)

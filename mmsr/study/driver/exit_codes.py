@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mmsr.errors import StorageLost, UserError, one_line
+from mmsr.errors import StorageLost, UserError, one_line, reason_and_file
 
 OK = 0
 FAILED = 1
@@ -25,7 +25,8 @@ def exit_code(run: Callable[[], int]) -> int:
         sys.stderr.write(f"error: {told}\n")
         return FAILED
     except OSError as error:
-        told = one_line(f"{error}; once that is fixed, the same command resumes the study")
+        hint = "once that is fixed, the same command resumes the study"
+        told = one_line(f"{reason_and_file(error)}; {hint}")
         sys.stderr.write(f"error: {told}\n")
         return FAILED
     except KeyboardInterrupt:
