@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmsr.config.graph import GraphConfig, MissingConfig, ModalityDropoutConfig
+from mmsr.config.loss import LOSS_NAMES
 from mmsr.config.model import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
@@ -47,6 +48,10 @@ __all__ = [
     "read_export",
     "read_yaml",
 ]
+
+
+_UNIONS = {"model.aggregator.name": AGGREGATOR_NAMES, "training.loss.name": LOSS_NAMES}
+"""Keys that name one of several parts, each with settings of its own."""
 
 
 class Config(Frozen):
@@ -132,7 +137,7 @@ class Config(Frozen):
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.
 
-        Setting `model.aggregator.name` to another aggregator drops the old one's own settings.
+        Setting `model.aggregator.name` or `training.loss.name` to another drops the old one's own.
 
         Parameters
         ----------
@@ -272,12 +277,12 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _explain(error: ValidationError, source: str) -> str:
     """Describe the first problem of a pydantic error in one line."""
     first = error.errors(include_url=False)[0]
-    unions = {*AGGREGATOR_NAMES, "int", "constrained-int"}
-    key = ".".join(str(part) for part in first["loc"] if str(part) not in unions)
+    tags = {*AGGREGATOR_NAMES, *LOSS_NAMES, "int", "constrained-int"}
+    key = ".".join(str(part) for part in first["loc"] if str(part) not in tags)
     if first["type"] == "extra_forbidden":
-        known = Config(dataset="")
-        if named := [part for part in first["loc"] if part in AGGREGATOR_NAMES]:
-            known = known.replace({"model.aggregator.name": named[0]})
+        loc, unions = first["loc"], _UNIONS.items()
+        named = {key: part for key, names in unions for part in loc if part in names}
+        known = Config(dataset="").replace(named)
         return f"{source}: {unknown('config key', key, known.flat())}"
     if first["type"] == "missing":
         return f"{source}: {key} is missing"

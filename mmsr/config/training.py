@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from mmsr.config.graph import ModalityDropoutConfig
+from mmsr.config.loss import LossConfig, SoftmaxConfig
 from mmsr.config.model import Frozen
 from mmsr.errors import unknown
 
@@ -33,8 +34,10 @@ class TrainingConfig(Frozen):
     """Decoupled weight decay of AdamW; 0 makes it Adam."""
     gradient_clip: float = Field(default=5.0, gt=0)
     """Largest Euclidean norm of the whole gradient; a longer gradient is scaled down to it."""
+    loss: LossConfig = SoftmaxConfig()
+    """What training minimises, by `name`."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the target distribution that is spread evenly over all items."""
+    """Share of the target distribution that is spread evenly over all items; for `softmax` only."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the running average of the weights: the share that each step keeps. Evaluation and
     the saved best model use the average. With 0 they use the newest weights, as the paper's authors
@@ -54,4 +57,13 @@ class TrainingConfig(Frozen):
     def _metric_exists(self) -> TrainingConfig:
         if self.select_by not in VALID_METRICS:
             raise ValueError(str(unknown("metric", self.select_by, VALID_METRICS)))
+        return self
+
+    @model_validator(mode="after")
+    def _smoothing_is_defined(self) -> TrainingConfig:
+        if self.label_smoothing and not isinstance(self.loss, SoftmaxConfig):
+            raise ValueError(
+                f"training.label_smoothing={self.label_smoothing:g} is defined for the loss "
+                f"softmax only, not for {self.loss.name}: set it to 0"
+            )
         return self

@@ -85,6 +85,11 @@ class Prefixes:
         """Item index of each target."""
         return self.items[self.targets].astype(np.int64)
 
+    def target_counts(self, n_items: int) -> NDArray[np.int64]:
+        """How often each item is a target, int64 `[n_items]`."""
+        counts: NDArray[np.int64] = np.bincount(self.target_items(), minlength=n_items)
+        return counts
+
     def batch(
         self, rows: NDArray[np.integer], max_history: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

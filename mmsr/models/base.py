@@ -24,5 +24,19 @@ class SequentialRecommender(nn.Module, ABC):
         """
 
     @abstractmethod
-    def item_vectors(self) -> Tensor:
-        """Item vectors `[I, D]`; the score of a user and an item is their dot product (eq. 7)."""
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Item vectors; the score of a user and an item is their dot product (eq. 7).
+
+        Parameters
+        ----------
+        items : int64 `[n]`, indices of some items; None stands for all, in order.
+
+        Returns
+        -------
+        `[n, D]`, or `[I, D]` for all items.
+        """
+
+    @property
+    @abstractmethod
+    def n_items(self) -> int:
+        """Size of the catalogue, I."""

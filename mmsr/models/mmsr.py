@@ -43,6 +43,11 @@ class MMSR(SequentialRecommender):
         vectors: Tensor = self.fusion(self.tables, histories_BL)
         return vectors
 
-    def item_vectors(self) -> Tensor:
-        """Item vectors `[I, D]`, by the scoring that the config names."""
-        return self.scoring(self.tables)
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Item vectors by the scoring that the config names; see `SequentialRecommender`."""
+        return self.scoring(self.tables, items)
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.tables.item)

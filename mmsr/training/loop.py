@@ -27,6 +27,7 @@ from mmsr.training import checkpoint
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
 from mmsr.training.batching import bucketed_batches
+from mmsr.training.losses.make import make_loss
 from mmsr.training.step import choose_device, new_model, new_optimizer, train_step
 
 Part = Literal["train", "development"]
@@ -134,6 +135,8 @@ class Run:
         self.optimizer = new_optimizer(config, self.model)
         decay = config.training.averaging
         self.average = WeightAverage(self.model, decay) if decay else None
+        counts = torch.from_numpy(self.examples.target_counts(dataset.n_items))
+        self.loss = make_loss(config.training, counts.to(self.device))
         self.epoch = 0
         self.best_epoch = 0
         self.best_metrics: dict[str, float] = {}
@@ -219,7 +222,7 @@ class Run:
             torch.from_numpy(array).to(self.device, non_blocking=True)
             for array in self.examples.batch(rows, self.config.graph.max_history)
         )
-        loss = train_step(self.model, self.optimizer, histories, targets, self.config)
+        loss = train_step(self.model, self.optimizer, histories, targets, self.config, self.loss)
         if self.average is not None:
             self.average.update(self.model)
         return loss

@@ -14,7 +14,7 @@ from mmsr.graph.codes import modality_codes
 from mmsr.models.mmsr import MMSR
 from mmsr.models.products import products_in
 from mmsr.training import checkpoint
-from mmsr.training.loss import softmax_cross_entropy
+from mmsr.training.losses.make import Loss, make_loss
 from mmsr.training.modality_dropout import modality_dropout
 
 
@@ -24,8 +24,9 @@ def train_step(
     histories_BL: Tensor,
     targets_B: Tensor,
     config: Config,
+    loss: Loss | None = None,
 ) -> Tensor:
-    """Make one optimisation step: full softmax cross-entropy over all items.
+    """Make one optimisation step.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def train_step(
     histories_BL : int64 `[B, L]`, oldest first, -1 behind the end; on the model's device.
     targets_B : int64 `[B]`, item index of each target.
     config : its `training` part is used.
+    loss : what is minimised; None stands for the config's, with negatives drawn from all items
+        alike.
 
     Returns
     -------
@@ -44,16 +47,11 @@ def train_step(
         modality_dropout(model.tables, settings.modality_dropout),
         products_in(torch.bfloat16 if settings.bf16 else torch.float32),
     ):
-        loss = softmax_cross_entropy(
-            model.user_vectors(histories_BL),
-            model.item_vectors(),
-            targets_B,
-            settings.label_smoothing,
-        )
-    torch.autograd.backward(loss)
+        value = (loss or make_loss(settings))(model, model.user_vectors(histories_BL), targets_B)
+    torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     optimizer.step()
-    return loss.detach()
+    return value.detach()
 
 
 def new_model(config: Config, dataset: Dataset) -> MMSR:

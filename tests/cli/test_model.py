@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mmsr.config import Config
+from mmsr.config.loss import LOSS_NAMES
 from mmsr.console import Console
 from mmsr.models.aggregators.attention_orders import ORDERS, Gated
 from mmsr.models.aggregators.gcn import Gcn
@@ -57,6 +58,7 @@ def test_every_registry_entry_is_listed(mmsr):
         "model.fusion": list(FUSIONS),
         "model.readout": list(READOUTS),
         "model.scoring": list(SCORINGS),
+        "training.loss.name": list(LOSS_NAMES),
     }
 
 

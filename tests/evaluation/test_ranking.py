@@ -29,8 +29,12 @@ class SumOfHistory(SequentialRecommender):
         real = (histories_BL >= 0)[:, :, None]
         return (self.vectors[histories_BL.clamp(min=0)] * real).sum(dim=1)
 
-    def item_vectors(self) -> Tensor:
-        return self.vectors
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        return self.vectors if items is None else self.vectors[items]
+
+    @property
+    def n_items(self) -> int:
+        return len(self.vectors)
 
 
 @pytest.fixture

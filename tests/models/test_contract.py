@@ -168,6 +168,9 @@ def test_scores_are_those_of_item_vectors_written_out(scoring: str, fusion: str)
             table = model.tables.codes[modality].detach().double().numpy()
             expected = expected + (table[codes].mean(axis=0) if codes else 0)
         np.testing.assert_allclose(vectors[item], expected, atol=1e-5)
+    some = torch.tensor([5, 0, 5, N_ITEMS - 1])
+    torch.testing.assert_close(model.item_vectors(some), model.item_vectors()[some])
+    assert model.n_items == N_ITEMS
 
 
 def test_a_new_item_with_known_codes_is_scored_by_them() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from mmsr.config import Config
+from mmsr.config.loss import LOSS_NAMES
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
@@ -20,6 +22,7 @@ from mmsr.training import (
     train,
 )
 from mmsr.training.batching import bucketed_batches
+from mmsr.training.losses.sampled import draw
 
 SMALL = Config(dataset="shop").replace(
     {
@@ -184,6 +187,28 @@ def test_bf16_learns_the_same_thing(shop: Dataset) -> None:
     half = list(train(SMALL.replace({"training.bf16": True}), shop))[-1].metrics["train/loss"]
     assert half == pytest.approx(full, rel=0.02)
     assert half != full
+
+
+@pytest.mark.parametrize("name", [name for name in LOSS_NAMES if name != "softmax"])
+def test_other_losses_learn_and_resume_to_the_bit(shop: Dataset, tmp_path: Path, name: str) -> None:
+    config = SMALL.replace({"training.loss.name": name, "training.loss.negatives": 20})
+    whole = list(train(config, shop))
+    assert whole[-1].metrics["train/loss"] < whole[0].metrics["train/loss"]
+    first = next(train(config, shop))
+    first.save_checkpoint(tmp_path / "first")
+    rest = list(train(config, shop, resume=tmp_path / "first"))
+    assert numbers(rest) == numbers(whole[1:])
+
+
+def test_negatives_are_drawn_by_how_often_items_are_training_targets(shop: Dataset) -> None:
+    config = SMALL.replace(
+        {"training.loss.name": "sampled_softmax", "training.loss.sampling": "popularity"}
+    )
+    with patch("mmsr.training.losses.make.draw", side_effect=draw) as drawn:
+        next(train(config, shop))
+    targets = shop.train().target_items()
+    popularity = drawn.call_args.args[2]
+    assert popularity.tolist() == [int((targets == item).sum()) for item in range(shop.n_items)]
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])

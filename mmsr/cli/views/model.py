@@ -12,6 +12,7 @@ from typing import get_args
 from rich.table import Table
 
 from mmsr.config import Config
+from mmsr.config.loss import LossConfig
 from mmsr.config.model import AggregatorConfig
 from mmsr.console import Console
 from mmsr.models.aggregators.attention_orders import ORDERS
@@ -53,6 +54,10 @@ def registry() -> dict[str, tuple[Entry, ...]]:
         "model.fusion": _entries(FUSIONS, "figure 2"),
         "model.readout": _entries(READOUTS, ""),
         "model.scoring": _entries(SCORINGS, ""),
+        "training.loss.name": tuple(
+            _entry(kind.model_fields["name"].default, "", kind)
+            for kind in get_args(get_args(LossConfig)[0])
+        ),
     }
 
 

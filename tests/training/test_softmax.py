@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmsr.models.products import products_in
-from mmsr.training.loss import _exponentiate_, softmax_cross_entropy
+from mmsr.training.losses.softmax import _exponentiate_, softmax_cross_entropy
 
 Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 ONE_CHUNK = (7, 50, 5)

@@ -1,0 +1,1 @@
+"""Losses: how a batch of user vectors is compared with items."""
