@@ -250,7 +250,7 @@ def on_this_machine(folder: AnyPath) -> Iterator[Path]:
         yield folder
         return
     with TemporaryDirectory(prefix="mmsr-") as scratch:
-        yield folder.download(Path(scratch) / plain_name(folder.name, folder.parent))
+        yield folder.download(Path(scratch))
 
 
 def check_remote(uri: str) -> None:

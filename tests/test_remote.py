@@ -36,7 +36,7 @@ def test_folders_are_listed_by_pattern_and_copied_as_a_whole(root, tmp_path):
             (root / "trial" / name / file).upload(tmp_path / file)
     found = sorted((root / "trial").glob("checkpoint_*"))
     assert [folder.name for folder in found] == ["checkpoint_1", "checkpoint_2"]
-    with on_this_machine(found[1]) as folder:
+    with on_this_machine(place(str(found[1]))) as folder:  # as a trial is told its checkpoint
         assert {path.name: path.read_text() for path in folder.iterdir()} == {
             "x": "checkpoint_2",
             "y": "checkpoint_2",
@@ -109,8 +109,6 @@ def test_an_odd_name_in_a_store_is_listed_and_not_copied(tmp_path):
     assert sorted(path.name for path in there.glob("*")) == ["a\\b", "shop"]
     with pytest.raises(UserError, match="names a file 'c:x'"):
         (there / "a\\b").download(tmp_path / "copy")
-    with pytest.raises(UserError, match="names a file"), on_this_machine(there / "a\\b"):
-        pass
 
 
 @pytest.mark.parametrize("name", ["items.arrow", ".metadata.json", "ä b.txt", "a..b", "console"])

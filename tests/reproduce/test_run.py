@@ -80,7 +80,8 @@ def of(results, label):
 def test_a_row_is_tested_when_it_is_complete_and_once(place, honest, known):
     record = json.loads((known.folder.path / "tested.json").read_text())
     trials = [sorted(opening["trials"]) for opening in record["opened"]]
-    assert trials == [[0, 1], [2, 3]], "HAN-GNN is run first"
+    # The second row may be complete as well before the first one is ranked.
+    assert trials in ([[0, 1], [2, 3]], [[0, 1, 2, 3]]), "HAN-GNN is run first"
     results = results_in(place.output, "table3-shop")
     opened = [opening.model_dump(mode="json") for opening in results.test_opened]
     assert opened == record["opened"]
@@ -134,7 +135,7 @@ def test_other_rows_with_other_seeds_are_added(place, honest, known):
     arguments = ("table3", *SMALL, "--output", str(place.output))
     place.run(*arguments, "--seeds", "1", "--rows", "GAT,HAN-GNN")
     opened = json.loads((known.folder.path / "tested.json").read_text())["opened"]
-    assert [len(opening["trials"]) for opening in opened] == [2, 2, 1]
+    assert [len(opening["trials"]) for opening in opened] in ([2, 2, 1], [4, 1])
     results = results_in(place.output, "table3-shop")
     n_seeds = {row.label: len(row.finished) for row in results.rows if row.seeds}
     assert n_seeds == {"GCN": 2, "GAT": 1, "HAN-GNN": 2}

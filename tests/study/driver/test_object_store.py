@@ -83,7 +83,7 @@ def test_another_machine_goes_on(driver, tmp_path, tracked_runs):
     out, _ = second.run()
     assert "resumes from its last checkpoint" in out or "resume from their last checkpoint" in out
     found = rows(look_up("far").study)
-    assert [row.state for row in found] == ["finished"] * 3
+    assert [row.state for row in found] == ["finished"] * 3, [row.error for row in found]
     trained = Counter(tuple(line.split()) for line in log.read_text().splitlines())
     assert {epoch for _, epoch in trained} == {str(epoch) for epoch in range(1, EPOCHS + 1)}
     # Both machines have two cores at most: of two trials no more than two epochs each run again.
