@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from mmsr.config import METRICS
 from mmsr.provenance import provenance
-from mmsr.reproduce.kept import Run, Runs, flat_config
+from mmsr.reproduce.kept import Run, Runs
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures, SeedFigures
+from mmsr.reproduce.row_configs import flat_config
 from mmsr.reproduce.select_on_test import read_chosen
 from mmsr.reproduce.tables import REFERENCE, Row, published
 from mmsr.study.results.comparison import (

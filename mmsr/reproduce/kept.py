@@ -9,13 +9,11 @@ the files. Runs with equal settings and seed are taken over from the files of ot
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -27,15 +25,14 @@ from mmsr import paths
 from mmsr.errors import UserError, reason_of
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, SeedFigures
-from mmsr.reproduce.tables import TABLES, Row
+from mmsr.reproduce.row_configs import flat_config, stored_config
+from mmsr.reproduce.tables import TABLES
 from mmsr.reproduce.view import markdown
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage.folder import StudyFolder
 
 Means = NDArray[np.float32]
-ELSEWHERE = ("dataset", "seed", "training.threads")
-"""Config keys that are stated elsewhere or follow the machine."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +46,6 @@ class Run:
 
 Runs = dict[tuple[str, int], Run]
 """Finished runs by label of their row, and seed."""
-
-
-def flat_config(request: Request, row: Row) -> dict[str, Any]:
-    """The config of a row by dotted key, as JSON has it, without data set, seed and threads.
-
-    Parameters
-    ----------
-    request : the rows and seeds.
-    row : the row.
-    """
-    flat = request.plan.base.replace(row.settings).flat()
-    found: dict[str, Any] = json.loads(
-        json.dumps({key: value for key, value in flat.items() if key not in ELSEWHERE})
-    )
-    return found
 
 
 def runs_so_far(request: Request, folder: Path) -> tuple[Runs, tuple[Opening, ...]]:
@@ -153,7 +135,7 @@ def _same_runs(request: Request, path: Path) -> Runs:
         (label, figures.seed): Run(figures, means[row.label, figures.seed])
         for row in results.rows
         for label, config in configs.items()
-        if results.settings_of(row) == config
+        if stored_config(results, row) == config
         for figures in row.finished
         if (row.label, figures.seed) in means
     }
@@ -167,7 +149,7 @@ def _difference(request: Request, results: Results) -> str | None:
     for row in results.rows:
         if row.label not in rows:
             return f"row {row.label}"
-        then, now = results.settings_of(row), flat_config(request, rows[row.label])
+        then, now = stored_config(results, row), flat_config(request, rows[row.label])
         for key in [*now, *(key for key in then if key not in now)]:
             if then.get(key) != now.get(key):
                 return f"{row.label}: {key} was {then.get(key)} and is {now.get(key)}"

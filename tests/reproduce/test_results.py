@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import statistics
 from types import SimpleNamespace
 
@@ -329,6 +330,19 @@ def test_files_of_other_results_are_not_overwritten(table_of, request_of, tmp_pa
     write_results(table.results, table.runs, tmp_path)
     with pytest.raises(UserError, match=told):
         read_kept(request_of(**{"epochs": 4, **changes}), tmp_path)
+
+
+def test_config_keys_that_are_newer_than_a_file_have_what_they_were_before(table_of, tmp_path):
+    table = table_of({"GCN": SAME, "HAN-GNN": SAME}, n_seeds=1)
+    json_file, *_ = write_results(table.results, table.runs, tmp_path)
+    older = json.loads(json_file.read_text())
+    assert older["config"].pop("training.loss.name") == "softmax"
+    json_file.write_text(json.dumps(older))
+    assert read_kept(table.request, tmp_path)[0].keys() == table.runs.keys()
+    older["config"] |= {"training.loss.name": "softmax", "training.of_a_newer_version": 1}
+    json_file.write_text(json.dumps(older))
+    with pytest.raises(UserError, match=r"of_a_newer_version was 1 and is None"):
+        read_kept(table.request, tmp_path)
 
 
 def test_damaged_files_are_not_overwritten(table_of, tmp_path):
