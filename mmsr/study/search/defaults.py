@@ -133,5 +133,8 @@ OWN_SETTINGS: Mapping[str, Any] = {
 """The authors' second settings plus input dropout, scores of codes, label smoothing and averaged
 weights: chosen on the validation targets of Toys, measured by `benchmarks/quality.py`."""
 
-KNOWN_SETTINGS = (*AUTHORS_SETTINGS, OWN_SETTINGS)
-"""The settings that a study tries first."""
+KNOWN_SETTINGS = tuple(
+    {**settings, "training.loss.name": "softmax"} for settings in (*AUTHORS_SETTINGS, OWN_SETTINGS)
+)
+"""The settings that a study tries first, as far as its space has them; the default space has no
+losses."""

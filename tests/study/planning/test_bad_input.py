@@ -235,6 +235,18 @@ def test_set_fixes_a_key_and_takes_it_out_of_the_space(small_study, study_home):
     assert plan.base.training.epochs == 7
 
 
+def test_known_settings_leave_no_loss_to_chance(small_study, study_home):
+    space = {
+        "training.loss.name": Choice("bpr", "softmax"),
+        "training.label_smoothing": Choice(0.0, 0.1, when={"training.loss.name": "softmax"}),
+    }
+    plan = make_plan(dataclasses.replace(small_study, space=space, enqueue=None), Options())
+    assert [dict(one) for one in plan.known] == [
+        {"training.label_smoothing": smoothing, "training.loss.name": "softmax"}
+        for smoothing in (0.0, 0.1)
+    ]
+
+
 def test_set_takes_out_what_exists_only_under_another_value(small_study, study_home):
     space = {
         "model.fusion": Choice("adaptive", "early"),
