@@ -33,8 +33,10 @@ class SampledSoftmaxConfig(Frozen):
 
 
 class BceConfig(Frozen):
-    """Binary cross-entropy of the target against negatives, as SASRec was published (Kang and
-    McAuley, 2018)."""
+    """Binary cross-entropy of the target against negatives (SASRec; Kang and McAuley, 2018).
+
+    Negatives may be items of the user's history, which SASRec leaves out.
+    """
 
     name: Literal["bce"] = "bce"
     negatives: int = Field(default=1, ge=1, le=2**20)

@@ -64,6 +64,7 @@ class TrainingConfig(Frozen):
         if self.label_smoothing and not isinstance(self.loss, SoftmaxConfig):
             raise ValueError(
                 f"training.label_smoothing={self.label_smoothing:g} is defined for the loss "
-                f"softmax only, not for {self.loss.name}: set it to 0"
+                f"softmax only, not for {self.loss.name}: set it to 0; in a space, give it "
+                'when={"training.loss.name": "softmax"}'
             )
         return self

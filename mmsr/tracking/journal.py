@@ -91,17 +91,19 @@ class Journal:
             if self._unsure:  # a write failed: was the event written all the same?
                 self._scan()
             self._unsure = True
-            number, known = self.last + 1, self._file() == self._seen
+            number = self.last + 1
             with self._path.open("ab+") as file:  # each time, since an editor replaces the file
+                known = _identity(os.fstat(file.fileno())) == self._seen or not self._seen
                 end = file.seek(0, os.SEEK_END)
                 file.seek(max(end - 1, 0))
                 torn = file.read(1) not in (b"\n", b"")
                 file.write(b"\n" * torn + pack(number, data))
                 file.flush()
                 os.fsync(file.fileno())
+                now = _identity(os.fstat(file.fileno()))
             self._places.append(end + torn)
             if known:
-                self._seen = self._file()
+                self._seen = now
             self._unsure = False
             return number
 
@@ -167,13 +169,17 @@ class Journal:
 
     def _file(self) -> tuple[int, ...]:
         """Tells whether the file is another one, or was changed."""
-        if not self._path.exists():
+        try:
+            return _identity(self._path.stat())
+        except FileNotFoundError:
             return ()
-        there = self._path.stat()
-        return there.st_ino, there.st_size, there.st_mtime_ns
 
     def _extend(self, last: int) -> None:
         self._places.extend(array("Q", [_ABSENT]) * (last - self.last))
+
+
+def _identity(there: os.stat_result) -> tuple[int, ...]:
+    return there.st_ino, there.st_size, there.st_mtime_ns
 
 
 def _checksum(number: int, data: bytes) -> bytes:

@@ -87,8 +87,8 @@ class MlflowSink:
         """Ask for the oldest and the newest run; see `Sink.check`."""
         known = list(runs.values())
         try:
-            with suppress(Refused), _translated(self._uri):
-                for run in {*known[:1], *known[-1:]}:
+            for run in {*known[:1], *known[-1:]}:
+                with suppress(Refused), _translated(self._uri):
                     self._client.get_run(run)
         except Forgotten:
             self._client_ = None  # the experiment may be gone as well

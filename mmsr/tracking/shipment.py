@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmsr.format import plural
-from mmsr.tracking.base import Event, RunClosed, RunOpened, Tags, Unshipped
+from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, Tags, Unshipped, Upload
 from mmsr.tracking.journal import JOURNAL, Journal
 from mmsr.tracking.older_journal import older_position, rewrite_older
 from mmsr.tracking.position import PositionFile, read_position
@@ -144,19 +144,28 @@ class Shipment:
             self._notice(f"tracking server accepted {now} that it had refused before")
 
     def _repeat(self, after: Mapping[str, int]) -> None:
-        """Send again what older events may have undone: tags, and whether a run is open.
+        """Send again what older events may have undone: tags, and that a run has ended.
 
         Parameters
         ----------
         after : numbers by key; what was settled of the run after that one is sent.
         """
+        tags: dict[str, dict[str, str]] = {}
+        ends: dict[str, RunOpened | RunClosed] = {}
         for number, event in self.journal.all():
             if number > self.shipped:
                 break
-            if number > after.get(event.key, number) and isinstance(
-                event, RunOpened | Tags | RunClosed
-            ):
-                self._accepts(event)
+            if number <= after.get(event.key, number) or isinstance(event, Metrics | Upload):
+                continue
+            tags[event.key] = {**tags.get(event.key, {}), **event.tags}
+            if isinstance(event, RunOpened | RunClosed):
+                ends[event.key] = event
+        for key, newest in tags.items():
+            if newest:
+                self._accepts(Tags(key=key, time=0, tags=newest))
+        for end in ends.values():
+            if isinstance(end, RunClosed):
+                self._accepts(end)
 
     def _accepts(self, event: Event) -> bool:
         try:
