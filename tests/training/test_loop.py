@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 import torch
 
 from mmsr.config import Config
-from mmsr.config.loss import LOSS_NAMES
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
@@ -189,9 +189,21 @@ def test_bf16_learns_the_same_thing(shop: Dataset) -> None:
     assert half != full
 
 
-@pytest.mark.parametrize("name", [name for name in LOSS_NAMES if name != "softmax"])
-def test_other_losses_learn_and_resume_to_the_bit(shop: Dataset, tmp_path: Path, name: str) -> None:
-    config = SMALL.replace({"training.loss.name": name, "training.loss.negatives": 20})
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("sampled_softmax", {"sampling": "uniform"}),
+        ("sampled_softmax", {"sampling": "popularity", "shared": False}),
+        ("bce", {"shared": True}),
+        ("gbce", {"shared": False}),
+        ("bpr", {}),
+    ],
+)
+def test_other_losses_learn_and_resume_to_the_bit(
+    shop: Dataset, tmp_path: Path, name: str, knobs: dict[str, Any]
+) -> None:
+    knobs = {"name": name, "negatives": 20, **knobs}
+    config = SMALL.replace({f"training.loss.{key}": value for key, value in knobs.items()})
     whole = list(train(config, shop))
     assert whole[-1].metrics["train/loss"] < whole[0].metrics["train/loss"]
     first = next(train(config, shop))
@@ -207,7 +219,7 @@ def test_negatives_are_drawn_by_how_often_items_are_training_targets(shop: Datas
     with patch("mmsr.training.losses.make.draw", side_effect=draw) as drawn:
         next(train(config, shop))
     targets = shop.train().target_items()
-    popularity = drawn.call_args.args[2]
+    popularity = drawn.call_args.args[2].diff(prepend=torch.zeros(1))
     assert popularity.tolist() == [int((targets == item).sum()) for item in range(shop.n_items)]
 
 

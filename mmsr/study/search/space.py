@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 LINKS = "graph.links_per_item"
+_BOUND = {"training.label_smoothing": "training.loss.name"}
+"""Keys whose values are valid only beside some values of another key."""
 
 
 Space = Mapping[str, Dimension]
@@ -44,7 +46,11 @@ def check_space(space: Space, base: Config) -> None:
     """
     check_dimensions(space)
     for key, dimension in _ordered(space):
-        for context, value in product(_contexts(space, key, base), dimension.corners()):
+        contexts = _contexts(space, key, base)
+        other = _BOUND.get(key, "")
+        if other in space and other not in dimension.when:
+            contexts += [{**c, other: v} for c in contexts for v in space[other].corners()]
+        for context, value in product(contexts, dimension.corners()):
             try:
                 apply(base, {**context, key: value})
             except UserError as error:

@@ -113,8 +113,9 @@ class Definition(BaseModel):
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
         config = {key: value for key, value in then.items() if key not in freed}
-        if then.get(_NAME) != now.config.get(_NAME, then.get(_NAME)):
-            changed, lost = [_NAME], None  # other keys follow from the name
+        renamed = [name for name in (_NAME, _LOSS) if then.get(name) != now.config.get(name)]
+        if changed := [name for name in renamed if name in then and name in now.config]:
+            lost = None  # other keys follow from the name
         else:
             lost = _lost("space", self.space, space) or _lost("config", config, now.config)
             changed = [key for key in config if config[key] != now.config.get(key)]
@@ -134,7 +135,7 @@ def _defaults() -> dict[str, Any]:
     return Config(dataset="").flat()
 
 
-_NAME = "model.aggregator.name"
+_NAME, _LOSS = "model.aggregator.name", "training.loss.name"
 _ADDED = [
     (aggregator, f"model.aggregator.{key}", value)
     for aggregator, keys in BEFORE.items()

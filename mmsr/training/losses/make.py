@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mmsr.config.loss import (
@@ -45,7 +46,9 @@ def make_loss(settings: TrainingConfig, popularity: Tensor | None = None) -> Los
     if isinstance(loss, SoftmaxConfig):
         return _Softmax(settings.label_smoothing)
     by_popularity = isinstance(loss, SampledSoftmaxConfig) and loss.sampling == "popularity"
-    return _Sampled(loss, popularity if by_popularity else None)
+    if not by_popularity or popularity is None:
+        return _Sampled(loss)
+    return _Sampled(loss, popularity, popularity.to(torch.float64).cumsum(0))
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,13 @@ class _Softmax:
 @dataclass(frozen=True)
 class _Sampled:
     config: SampledConfig
-    popularity: Tensor | None
+    popularity: Tensor | None = None
+    cumulated: Tensor | None = None
 
     def __call__(self, model: SequentialRecommender, users_BD: Tensor, targets_B: Tensor) -> Tensor:
         config = self.config
         shape = (config.negatives,) if config.shared else (len(targets_B), config.negatives)
-        negatives = draw(shape, model.n_items, self.popularity, users_BD.device)
+        negatives = draw(shape, model.n_items, self.cumulated, users_BD.device)
         scores = score(model, users_BD, targets_B, negatives)
         match config:
             case SampledSoftmaxConfig():

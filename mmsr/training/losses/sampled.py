@@ -27,7 +27,7 @@ class Scores:
 
 
 def draw(
-    shape: tuple[int, ...], n_items: int, popularity: Tensor | None, device: torch.device
+    shape: tuple[int, ...], n_items: int, cumulated: Tensor | None, device: torch.device
 ) -> Tensor:
     """Draw items with replacement, from torch's own generator.
 
@@ -35,18 +35,17 @@ def draw(
     ----------
     shape : of the result.
     n_items : size of the catalogue.
-    popularity : `[I]`, relative frequencies; None draws all items alike.
+    cumulated : `[I]` float64, running sum of the items' frequencies; None draws all items alike.
     device : where the result is made.
 
     Returns
     -------
     int64 of that shape.
     """
-    if popularity is None:
+    if cumulated is None:
         return torch.randint(n_items, shape, device=device)
-    bounds = popularity.to(device, torch.float64).cumsum(0)
-    points = torch.rand(shape, device=device, dtype=torch.float64) * bounds[-1]
-    return torch.searchsorted(bounds, points, right=True).clamp_(max=n_items - 1)
+    points = torch.rand(shape, device=device, dtype=torch.float64) * cumulated[-1]
+    return torch.searchsorted(cumulated, points, right=True).clamp_(max=n_items - 1)
 
 
 def score(
@@ -90,7 +89,7 @@ def corrected(
     Parameters
     ----------
     scores, targets_B, negatives : as in `score`.
-    popularity : as in `draw`; what is the same for all items would change nothing.
+    popularity : `[I]`, how often an item is drawn; None, all alike, changes nothing.
     """
     if popularity is None:
         return scores

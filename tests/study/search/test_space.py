@@ -150,6 +150,13 @@ def test_every_proposal_of_the_default_space_is_valid(seed):
         ({"model.width": Choice({1})}, "plain values"),
         ({"model.fusion": Choice("adaptive", "sideways")}, "model.fusion='sideways'"),
         ({"training.learning_rate": Float(0.0, 0.1, log=True)}, "log needs low > 0"),
+        (
+            {
+                "training.label_smoothing": Float(0.0, 0.2),
+                "training.loss.name": Choice("softmax", "bpr"),
+            },
+            "is defined for the loss softmax only, not for bpr",
+        ),
         ({"training.learning_rate": Float(0.1, float("nan"))}, "finite"),
         ({"training.learning_rate": Float(0.1, 0.2, step=0.07)}, "step"),
         ({"model.aggregator.order": Choice("he", when={"model.fusion": "late"})}, "never exists"),

@@ -51,6 +51,21 @@ def test_an_older_study_says_how_its_aggregator_is_kept(small_study, study_home,
     assert kept.definition.difference(make_plan(study, Options()).definition) is not None
 
 
+@pytest.mark.parametrize(("then", "now"), [("softmax", "bce"), ("gbce", "softmax")])
+def test_a_study_with_another_loss_says_how_to_keep_it(small_study, study_home, then, now):
+    def planned(loss):
+        base = {**small_study.base, "training.loss.name": loss}
+        return make_plan(dataclasses.replace(small_study, base=base), Options()).definition
+
+    difference = planned(then).difference(planned(now))
+    assert difference is not None
+    assert f"training.loss.name was {then} and is {now}" in difference
+    assert f"--set training.loss.name={then} resumes it" in difference
+    stored = planned("softmax")
+    del stored.config["training.loss.name"]  # as a study of before there were losses has it
+    assert stored.difference(planned("softmax")) is None
+
+
 def test_values_are_written_as_a_shell_and_yaml_read_them(small_study, study_home):
     def planned(modalities):
         base = {**small_study.base, "graph.modalities": modalities}
