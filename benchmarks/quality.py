@@ -10,7 +10,7 @@ opened for committed settings only. `--train-only` ends before it, so that seeds
 several processes, or on several days, and ranked by one command. `--quick` trains tiny models and
 ranks validation instead.
 
-The settings were chosen on validation targets of Toys (`mmsr.study.search.defaults`). The paper's
+The settings were chosen on validation targets of Toys (`mmsr.config.mmsr_defaults`). The paper's
 figures are the best epoch on test, by each metric for itself; ours never are.
 The step runs in bfloat16 where the processor has it.
 """
@@ -34,10 +34,10 @@ from rich.table import Table
 
 from mmsr import paths
 from mmsr.config import Config
+from mmsr.config.mmsr_defaults import OWN_SETTINGS
 from mmsr.data import Dataset, Prefixes
 from mmsr.data.held_out import open_test
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.study.search.defaults import OWN_SETTINGS
 from mmsr.training import (
     bf16_is_native,
     holds_checkpoint,

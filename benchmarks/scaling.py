@@ -38,7 +38,7 @@ from mmsr.data import Prefixes
 from mmsr.evaluation import evaluate
 from mmsr.evaluation.ranking import CHUNK_PREFIXES
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.mmsr import MMSR
+from mmsr.models.mmsr.model import MMSR
 from mmsr.training.averaging import WeightAverage
 from mmsr.training.step import new_optimizer, train_step
 

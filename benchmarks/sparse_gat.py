@@ -35,14 +35,14 @@ import common
 from beauty import GRAPHS, SEED, make_batches, make_codes
 
 from mmsr.config import GraphConfig
-from mmsr.config.model import GatConfig, ModelConfig
+from mmsr.config.mmsr import GatConfig, MmsrConfig
 from mmsr.data import Dataset
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.build import build_batch_graph
-from mmsr.models.aggregators.gat import Gat
+from mmsr.models.mmsr.aggregators.gat import Gat
 from mmsr.training.allocation import keep_freed_memory
 
-WIDTH = ModelConfig().width
+WIDTH = MmsrConfig().width
 TOLERANCE = 1e-4
 BAR = 3.0
 """Times as fast as sparse message passing."""

@@ -44,13 +44,13 @@ import common
 from beauty import GRAPHS, SEED, Codes, make_batches, make_codes
 
 from mmsr.config import Config, GraphConfig
-from mmsr.config.model import ModelConfig
+from mmsr.config.mmsr import MmsrConfig
 from mmsr.data import Dataset, Prefixes
 from mmsr.evaluation import evaluate
 from mmsr.graph.build import build_batch_graph
-from mmsr.models.aggregators.attention_passes import QueryPasses
-from mmsr.models.mmsr import MMSR
-from mmsr.models.registry import AGGREGATORS
+from mmsr.models.mmsr.aggregators.attention_passes import QueryPasses
+from mmsr.models.mmsr.model import MMSR
+from mmsr.models.mmsr.registry import AGGREGATORS
 from mmsr.training import bf16_is_native
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
@@ -262,7 +262,7 @@ def all_aggregators(dataset: Dataset, quick: bool) -> dict[str, float]:
     """
     graph = GRAPHS["30x3"]
     codes = make_codes(dataset, graph)
-    default = ModelConfig().aggregator.name
+    default = MmsrConfig().aggregator.name
     benches = {
         name: Bench.make(dataset, graph, codes, {"model.aggregator.name": name})
         for name in sorted(AGGREGATORS, key=lambda name: name != default)

@@ -8,6 +8,9 @@ from typing import Any
 
 from mmsr.errors import UserError, shown
 
+LARGEST = 2**53
+"""The largest whole number in a config or a search space: what files and databases that keep
+numbers as float64 give back as it was."""
 _WRITABLE_BITS = 14_000
 """About 4,200 decimal digits; Python writes 4,300 at most."""
 

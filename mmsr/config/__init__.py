@@ -2,31 +2,39 @@
 
 Every class rejects unknown keys and wrong types; `to_yaml` and `from_yaml` round-trip without loss.
 The parts of the tree are in modules of their own, with names that this module exports again:
-`mmsr.config.graph`, `mmsr.config.model` and `mmsr.config.training`.
+`mmsr.config.graph`, `mmsr.config.mmsr`, `mmsr.config.models` and `mmsr.config.training`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+)
 
+from mmsr.config.base import Frozen, ModelConfig
 from mmsr.config.graph import GraphConfig, MissingConfig, ModalityDropoutConfig
-from mmsr.config.loss import LOSS_NAMES
-from mmsr.config.model import (
+from mmsr.config.keys import explain, leaves, set_key
+from mmsr.config.mmsr import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
     DualAttentionConfig,
-    Frozen,
     GcnConfig,
-    ModelConfig,
+    MmsrConfig,
 )
+from mmsr.config.models import named
 from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
 from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
-from mmsr.errors import UserError, reason_of, shown, unknown
+from mmsr.errors import UserError, reason_of, shown
 from mmsr.numbers import has_unwritable
 
 __all__ = [
@@ -40,6 +48,7 @@ __all__ = [
     "GcnConfig",
     "GraphConfig",
     "MissingConfig",
+    "MmsrConfig",
     "ModalityDropoutConfig",
     "ModelConfig",
     "Recorded",
@@ -50,8 +59,7 @@ __all__ = [
 ]
 
 
-_UNIONS = {"model.aggregator.name": AGGREGATOR_NAMES, "training.loss.name": LOSS_NAMES}
-"""Keys that name one of several parts, each with settings of its own."""
+M = TypeVar("M", bound=ModelConfig)
 
 
 class Config(Frozen):
@@ -63,10 +71,33 @@ class Config(Frozen):
     """Seed of the initial weights, the order of batches and dropout."""
     graph: GraphConfig = GraphConfig()
     """How histories and modality features become graphs."""
-    model: ModelConfig = ModelConfig()
-    """The model."""
+    model: SerializeAsAny[ModelConfig] = MmsrConfig()
+    """The model, by `name`."""
     training: TrainingConfig = TrainingConfig()
     """How the model is trained."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _of_its_class(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        settings, values = named(given)
+        return settings.model_validate(values)
+
+    def model_as(self, kind: type[M]) -> M:
+        """`model`, known to be of one class.
+
+        Parameters
+        ----------
+        kind : the class.
+
+        Raises
+        ------
+        TypeError : it is of another one.
+        """
+        if not isinstance(self.model, kind):
+            raise TypeError(f"the config is of model {self.model.name!r}, not of {kind.__name__}")
+        return self.model
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Config:
@@ -83,10 +114,13 @@ class Config(Frozen):
         """
         if has_unwritable(values):  # the error of such a value could not be shown
             raise UserError(f"{source}: a number has thousands of digits: give a smaller one")
+        tree = dict(values)
         try:
-            return cls.model_validate(dict(values))
+            if isinstance(tree.get("model"), Mapping):
+                tree["model"] = _model(tree["model"], source)
+            return cls.model_validate(tree)
         except ValidationError as error:
-            raise UserError(_explain(error, source)) from None
+            raise UserError(explain(error, source, _known)) from None
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any], source: str = "config") -> Config:
@@ -137,7 +171,8 @@ class Config(Frozen):
     def replace(self, settings: Mapping[str, Any]) -> Config:
         """Copy the config with some values changed.
 
-        Setting `model.aggregator.name` or `training.loss.name` to another drops the old one's own.
+        Setting `model.name`, `model.aggregator.name` or `training.loss.name` to another drops the
+        old one's own.
 
         Parameters
         ----------
@@ -148,13 +183,13 @@ class Config(Frozen):
         UserError : an unknown key, a wrong type or a value out of range.
         """
         tree = self.to_dict()
-        for key in sorted(settings, key=lambda key: not key.endswith(".name")):  # names first
-            _set(tree, key, settings[key])
+        for key in sorted(settings, key=_names_first):
+            set_key(tree, key, settings[key])
         return Config.from_dict(tree)
 
     def flat(self) -> dict[str, Any]:
         """All values by dotted key, e.g. for tables and run parameters."""
-        return dict(_leaves(self.to_dict()))
+        return leaves(self.to_dict())
 
 
 class Recorded(BaseModel):
@@ -206,7 +241,27 @@ def read_export(path: Path) -> Recorded | None:
     try:
         return Recorded.model_validate(tree["provenance"])
     except ValidationError as error:
-        raise UserError(_explain(error, f"{path}: provenance")) from None
+        raise UserError(explain(error, f"{path}: provenance", _known)) from None
+
+
+def _model(given: Mapping[str, Any], source: str) -> ModelConfig:
+    settings, values = named(given)
+
+    def known(names: Mapping[str, Any]) -> Mapping[str, Any]:
+        return Config(dataset="", model=settings()).replace(names).flat()
+
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, source, known, part="model")) from None
+
+
+def _known(names: Mapping[str, Any]) -> Mapping[str, Any]:
+    return Config(dataset="").replace(names).flat()
+
+
+def _names_first(key: str) -> tuple[bool, int]:
+    return not key.endswith(".name"), key.count(".")
 
 
 def _is_export(tree: Mapping[str, Any]) -> bool:
@@ -248,53 +303,3 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--set {shown(pair)}: {shown(key)} is given twice: keep one")
         settings[key] = read_plain(text, f"--set {shown(pair)}")
     return settings
-
-
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *parents, leaf = key.split(".")
-    node = tree
-    for parent in parents:
-        if not isinstance(node.get(parent), dict):
-            raise unknown("config key", key, dict(_leaves(tree)))
-        node = node[parent]
-    if leaf == "name" and isinstance(value, str) and node.get("name", value) != value:
-        node.clear()
-    elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
-        raise unknown("config key", key, dict(_leaves(tree)))
-    node[leaf] = value
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and key != "n_codes":
-            leaves += _leaves(value, f"{prefix}{key}.")
-        else:
-            leaves.append((f"{prefix}{key}", value))
-    return leaves
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    """Describe the first problem of a pydantic error in one line."""
-    first = error.errors(include_url=False)[0]
-    tags = {*AGGREGATOR_NAMES, *LOSS_NAMES, "int", "constrained-int"}
-    key = ".".join(str(part) for part in first["loc"] if str(part) not in tags)
-    if first["type"] == "extra_forbidden":
-        loc, unions = first["loc"], _UNIONS.items()
-        named = {key: part for key, names in unions for part in loc if part in names}
-        known = Config(dataset="").replace(named)
-        return f"{source}: {unknown('config key', key, known.flat())}"
-    if first["type"] == "missing":
-        return f"{source}: {key} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    given = first["input"]
-    if isinstance(given, dict):
-        return f"{source}: {key}: {message}"
-    if first["type"] == "int_type" and isinstance(given, float) and given.is_integer():
-        return f"{source}: {key}: {message}: write {given:.0f} for {given!r}"
-    if first["type"] == "string_type" and isinstance(given, int | float):
-        message += f": write it in quotes, on a command line \"{key}='{shown(given)}'\""
-    if first["type"] == "tuple_type":
-        example = given if isinstance(given, str) and len(given) < 30 else "image, text"
-        message = f"Input should be a list: write [{example}]"
-    return f"{source}: {key}: {message} (given: {shown(given)})"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmsr.config.model import Frozen
+from mmsr.config.base import Frozen
 from mmsr.errors import UserError
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from mmsr.config.model import Frozen
+from mmsr.config.base import Frozen
 
 
 class SoftmaxConfig(Frozen):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from mmsr.config.base import Frozen
 from mmsr.config.graph import ModalityDropoutConfig
 from mmsr.config.loss import LossConfig, SoftmaxConfig
-from mmsr.config.model import Frozen
 from mmsr.errors import unknown
 
 TOP_K = (5, 10, 20)

@@ -17,7 +17,7 @@ from mmsr.config import Config
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import contributions, ranking_metrics
 from mmsr.evaluation.robustness import Chunk, rank_by_access, rank_without, relative_area
-from mmsr.models.mmsr import MMSR
+from mmsr.models.base import SequentialRecommender
 
 Way = Literal["item", "access"]
 """`item`: seeded, nested choices of items lose a modality; `access`: each occurrence of an item
@@ -37,7 +37,11 @@ class Mask:
     way: Way = "item"
 
     def rank(
-        self, model: MMSR, prefixes: Prefixes, config: Config, progress: Chunk | None = None
+        self,
+        model: SequentialRecommender,
+        prefixes: Prefixes,
+        config: Config,
+        progress: Chunk | None = None,
     ) -> Ranks:
         """Rank the targets with this mask; modalities that the model does not have are ignored.
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from mmsr.config import Config
 from mmsr.data.closed import refuse_in_trial
 from mmsr.data.held_out import check_test
+from mmsr.dimensions.kinds import Choice, Int
 from mmsr.errors import UserError
 from mmsr.finalize import DONE
 from mmsr.format import plural
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import check_home, find_site
 from mmsr.study.results.finalized import final_record, finals_name
-from mmsr.study.search.dimensions import Choice, Int
 from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.folder import StudyFolder

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsr.config import Config
+from mmsr.config.mmsr_defaults import AUTHORS_SETTINGS
 from mmsr.data.held_out import check_test
 from mmsr.errors import UserError
 from mmsr.numbers import is_whole
@@ -15,7 +16,6 @@ from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
-from mmsr.study.search.defaults import AUTHORS_SETTINGS
 from mmsr.study.search.space import stored
 from mmsr.study.storage.definition import TEST_SELECTED
 

@@ -13,9 +13,9 @@ from importlib.resources import files
 from typing import Any
 
 from mmsr.config import AGGREGATOR_NAMES, Config
+from mmsr.dimensions.base import Dimension
+from mmsr.dimensions.kinds import Choice, Int
 from mmsr.errors import UserError, unknown
-from mmsr.study.search.dimension_base import Dimension
-from mmsr.study.search.dimensions import Choice, Int
 
 REFERENCE = "HAN-GNN"
 """The row that the others are compared with: the paper's own model."""

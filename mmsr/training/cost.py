@@ -25,11 +25,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmsr.config import Config
-from mmsr.models.aggregators.base import Aggregator
-from mmsr.models.embedding import NodeInput, NodeTables
-from mmsr.models.mmsr import MMSR
-from mmsr.models.readout import Readout
-from mmsr.models.sequence import SequenceModule
+from mmsr.models.base import SequentialRecommender
+from mmsr.models.mmsr.aggregators.base import Aggregator
+from mmsr.models.mmsr.embedding import NodeInput, NodeTables
+from mmsr.models.mmsr.model import MMSR
+from mmsr.models.mmsr.readout import Readout
+from mmsr.models.mmsr.sequence import SequenceModule
 from mmsr.training.step import new_optimizer, train_step
 
 EMBEDDINGS, GRAPH, OUTPUT = "embeddings", "batch graph", "output layer and loss"
@@ -56,7 +57,7 @@ class PartCost:
 
 
 def measure_cost(
-    model: MMSR, histories_BL: Tensor, targets_B: Tensor, config: Config
+    model: SequentialRecommender, histories_BL: Tensor, targets_B: Tensor, config: Config
 ) -> tuple[PartCost, ...]:
     """Measure what each part of a model costs for one batch; the model is trained one step.
 
@@ -96,19 +97,23 @@ def measure_cost(
     )
 
 
-def part_names(model: MMSR) -> dict[str, str]:
+def part_names(model: SequentialRecommender) -> dict[str, str]:
     """Name the part that each module belongs to.
 
-    Layers are divided further, into the modules that they are made of.
+    Layers of MMSR are divided further, into the modules that they are made of. The parts of other
+    models are the modules that their classes hold.
 
     Parameters
     ----------
-    model : any MMSR model.
+    model : any model.
 
     Returns
     -------
     Part by the module's path; the path "" is the model itself.
     """
+    if not isinstance(model, MMSR):
+        paths = (path for path, _ in model.named_modules())
+        return {path: path.split(".")[0].replace("_", " ") or OUTPUT for path in paths}
     names, channels, divided = dict[str, str](), _channels(model), set[str]()
     for path, module in model.named_modules():
         above, _, own = path.rpartition(".")
@@ -141,7 +146,7 @@ def _channels(model: MMSR) -> dict[str, str]:
     return {path: f"{kind}: " for path, kind in zip(paths, kinds, strict=True)}
 
 
-def _parameters(model: MMSR, parts: dict[str, str]) -> Counter[str]:
+def _parameters(model: SequentialRecommender, parts: dict[str, str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         path = name.rpartition(".")[0]
@@ -197,7 +202,7 @@ class _Books:
 
 
 @contextmanager
-def _booked(model: MMSR, parts: dict[str, str], books: _Books) -> Iterator[None]:
+def _booked(model: SequentialRecommender, parts: dict[str, str], books: _Books) -> Iterator[None]:
     """Count in `books` what happens in each module's `forward` and other public methods."""
     with ExitStack() as stack:
         for path, module in model.named_modules():

@@ -11,11 +11,15 @@ from torch import Tensor
 from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.mmsr import MMSR
+from mmsr.models.base import SequentialRecommender
+from mmsr.models.inputs import ItemFeatures
+from mmsr.models.make import make_model
 from mmsr.training.step import new_model
 
 MODALITIES = ("image", "text")
 """Modalities of a made-up catalogue where the config names none."""
+FEATURE_WIDTH = 512
+"""Width of its feature vectors, that of CLIP's and of many others."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Example:
 
     origin: str
     """Where the histories come from, in words."""
-    model: MMSR
+    model: SequentialRecommender
     histories_BL: Tensor
     targets_B: Tensor
 
@@ -66,15 +70,35 @@ def made_up_example(config: Config, n_items: int, history: int) -> Example:
     history : items per history.
     """
     rng = np.random.default_rng(config.seed)
-    codes = {name: _codes(config.graph, name, n_items, rng) for name in _modalities(config.graph)}
-    torch.manual_seed(config.seed)
+    model = make_model(config, _MadeUp(config.graph, n_items, rng))
     B = config.training.batch_size
     return Example(
         "made-up histories",
-        MMSR(config, n_items, codes),
+        model,
         torch.from_numpy(rng.integers(n_items, size=(B, history))),
         torch.from_numpy(rng.integers(n_items, size=B)),
     )
+
+
+class _MadeUp:
+    """Inputs of a made-up catalogue, in which every item has every modality."""
+
+    def __init__(self, graph: GraphConfig, n_items: int, rng: np.random.Generator) -> None:
+        self._graph, self.n_items, self._rng = graph, n_items, rng
+
+    @property
+    def codes(self) -> dict[str, ModalityCodes]:
+        names = _modalities(self._graph)
+        return {name: _codes(self._graph, name, self.n_items, self._rng) for name in names}
+
+    @property
+    def features(self) -> dict[str, ItemFeatures]:
+        rows = np.arange(self.n_items)[:, None]
+        shape = (self.n_items, FEATURE_WIDTH)
+        return {
+            name: ItemFeatures(self._rng.standard_normal(shape, dtype=np.float32), rows)
+            for name in _modalities(self._graph)
+        }
 
 
 def _modalities(graph: GraphConfig) -> tuple[str, ...]:

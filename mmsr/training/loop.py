@@ -22,7 +22,7 @@ from mmsr.data import Dataset, Prefixes
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
-from mmsr.models.mmsr import MMSR
+from mmsr.models.base import SequentialRecommender
 from mmsr.training import checkpoint
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
@@ -64,7 +64,7 @@ class EpochResult:
     best_metrics: dict[str, float]
     finished: bool
     """No epoch follows: `epochs` is reached, or patience has run out."""
-    model: MMSR
+    model: SequentialRecommender
     """The model after the newest epoch, its weights averaged where the config says so."""
     _run: Run = field(repr=False)
 
@@ -156,7 +156,7 @@ class Run:
         return state.finished
 
     @property
-    def ranked(self) -> MMSR:
+    def ranked(self) -> SequentialRecommender:
         """The model that is evaluated and saved as the best: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
@@ -291,7 +291,7 @@ def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
     return examples, valid
 
 
-def _copy_weights(model: MMSR) -> dict[str, Tensor]:
+def _copy_weights(model: SequentialRecommender) -> dict[str, Tensor]:
     """A copy of the parameters; buffers never change, and are shared."""
     constant = {name for name, _ in model.named_buffers()}
     return {

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mmsr.config import ModalityDropoutConfig
-from mmsr.models.embedding import NodeTables
+from mmsr.models.modalities import ItemModalities
 
 
 def modality_dropout(
-    tables: NodeTables, config: ModalityDropoutConfig
+    tables: ItemModalities, config: ModalityDropoutConfig
 ) -> AbstractContextManager[None]:
     """Context in which a model trains one step with some modalities missing at random.
 

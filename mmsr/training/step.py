@@ -10,8 +10,9 @@ from torch import Tensor
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError
-from mmsr.graph.codes import modality_codes
-from mmsr.models.mmsr import MMSR
+from mmsr.models.base import CausalRecommender, SequentialRecommender
+from mmsr.models.inputs import DatasetInputs
+from mmsr.models.make import make_model
 from mmsr.models.products import products_in
 from mmsr.training import checkpoint
 from mmsr.training.losses.make import Loss, make_loss
@@ -19,10 +20,10 @@ from mmsr.training.modality_dropout import modality_dropout
 
 
 def train_step(
-    model: MMSR,
+    model: SequentialRecommender,
     optimizer: torch.optim.Optimizer,
     histories_BL: Tensor,
-    targets_B: Tensor,
+    targets: Tensor,
     config: Config,
     loss: Loss | None = None,
 ) -> Tensor:
@@ -32,7 +33,8 @@ def train_step(
     ----------
     model, optimizer : changed in place.
     histories_BL : int64 `[B, L]`, oldest first, -1 behind the end; on the model's device.
-    targets_B : int64 `[B]`, item index of each target.
+    targets : int64 `[B]`, item index of each history's target; of a `CausalRecommender`, `[B, L]`:
+        the target that follows each item, -1 where there is none.
     config : its `training` part is used.
     loss : what is minimised; None stands for the config's, with negatives drawn from all items
         alike.
@@ -47,14 +49,22 @@ def train_step(
         modality_dropout(model.tables, settings.modality_dropout),
         products_in(torch.bfloat16 if settings.bf16 else torch.float32),
     ):
-        value = (loss or make_loss(settings))(model, model.user_vectors(histories_BL), targets_B)
+        if isinstance(model, CausalRecommender):
+            is_target_BL = targets >= 0
+            users_ND = model.sequence_vectors(histories_BL)[is_target_BL]
+            targets_N = targets[is_target_BL]
+        else:
+            users_ND, targets_N = model.user_vectors(histories_BL), targets
+        value = (loss or make_loss(settings))(model, users_ND, targets_N)
+        if (more := model.auxiliary_loss(users_ND, targets_N)) is not None:
+            value = value + more
     torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     optimizer.step()
     return value.detach()
 
 
-def new_model(config: Config, dataset: Dataset) -> MMSR:
+def new_model(config: Config, dataset: Dataset) -> SequentialRecommender:
     """Make a config's model on the CPU, its weights drawn by the config's seed.
 
     Parameters
@@ -66,12 +76,10 @@ def new_model(config: Config, dataset: Dataset) -> MMSR:
     ------
     UserError : bad graph settings, or the cache cannot be used; see `modality_codes`.
     """
-    codes = modality_codes(dataset, config.graph)
-    torch.manual_seed(config.seed)
-    return MMSR(config, dataset.n_items, codes)
+    return make_model(config, DatasetInputs(dataset, config.graph))
 
 
-def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
+def new_optimizer(config: Config, model: SequentialRecommender) -> torch.optim.Optimizer:
     """Make the optimizer: fused Adam with decoupled weight decay.
 
     Parameters
@@ -89,7 +97,7 @@ def new_optimizer(config: Config, model: MMSR) -> torch.optim.Optimizer:
 
 def load_best_model(
     folder: Path, config: Config, dataset: Dataset, weights: str = checkpoint.BEST
-) -> MMSR:
+) -> SequentialRecommender:
     """Load the model of a checkpoint's best epoch, on the CPU.
 
     Parameters

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmsr.config import GraphConfig
-from mmsr.models.registry import AGGREGATORS
+from mmsr.models.mmsr.registry import AGGREGATORS
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import yaml
 from mmsr.config import Config
 from mmsr.config.loss import LOSS_NAMES
 from mmsr.console import Console
-from mmsr.models.aggregators.attention_orders import ORDERS, Gated
-from mmsr.models.aggregators.gcn import Gcn
-from mmsr.models.mmsr import FUSIONS
-from mmsr.models.registry import AGGREGATORS, READOUTS
-from mmsr.models.scoring import SCORINGS
+from mmsr.models.mmsr.aggregators.attention_orders import ORDERS, Gated
+from mmsr.models.mmsr.aggregators.gcn import Gcn
+from mmsr.models.mmsr.model import FUSIONS
+from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
+from mmsr.models.mmsr.scoring import SCORINGS
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from mmsr.config import (
     AGGREGATOR_NAMES,
     VALID_METRICS,
     Config,
-    ModelConfig,
+    MmsrConfig,
     parse_settings,
     read_export,
     read_yaml,
 )
 from mmsr.errors import UserError
-from mmsr.models.mmsr import FUSIONS
-from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.models.mmsr.model import FUSIONS
+from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
 
 SETTINGS = st.fixed_dictionaries(
     {},
@@ -66,7 +66,7 @@ def test_replace_sets_what_was_asked_and_nothing_else(settings):
 
 
 def test_every_variant_of_the_configs_is_registered_and_the_reverse():
-    fields = ModelConfig.model_fields
+    fields = MmsrConfig.model_fields
     assert set(AGGREGATOR_NAMES) == set(AGGREGATORS)
     assert set(get_args(fields["readout"].annotation)) == set(READOUTS)
     assert set(get_args(fields["fusion"].annotation)) == set(FUSIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from mmsr.config import Config, ModelConfig
+from mmsr.config import Config, MmsrConfig
 
 STORED = {
     "width": 64,
@@ -59,7 +59,7 @@ def test_a_stored_config_means_what_it_meant(tmp_path, aggregator, meant):
 
 @pytest.mark.parametrize("name", NOW)
 def test_what_a_user_writes_has_todays_defaults(name):
-    written = ModelConfig.model_validate({"width": 64, "aggregator": {"name": name}})
+    written = MmsrConfig.model_validate({"width": 64, "aggregator": {"name": name}})
     chosen = Config(dataset="shop").replace({"model.aggregator.name": name}).model
     other = Config(dataset="shop").replace({"model.aggregator.name": "gcn"})
     again = other.replace({"model.aggregator.name": name}).model
@@ -70,7 +70,7 @@ def test_what_a_user_writes_has_todays_defaults(name):
 
 
 def test_the_older_hgat_written_by_hand_is_the_hgat_of_now():
-    model = ModelConfig.model_validate({**STORED, "aggregator": {"name": "hgat", **SLOPES}})
+    model = MmsrConfig.model_validate({**STORED, "aggregator": {"name": "hgat", **SLOPES}})
     assert model.aggregator.model_dump() == {"name": "hgat", **SLOPES, "type_slope": 0.2}
 
 

@@ -19,7 +19,7 @@ from mmsr.evaluation.robustness import (
     robust_auc,
 )
 from mmsr.graph.codes import modality_codes
-from mmsr.models.mmsr import MMSR
+from mmsr.models.mmsr.model import MMSR
 
 FUSIONS = ("adaptive", "early", "late")
 SCORINGS = ("item", "item_and_codes")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmsr.config import Config, ModelConfig
+from mmsr.config import Config, MmsrConfig
 from mmsr.errors import UserError
 from mmsr.graph.build import build_batch_graph
 from mmsr.models import products
-from mmsr.models.mmsr import FUSIONS, MMSR
-from mmsr.models.registry import make_aggregator
-from mmsr.models.scoring import SCORINGS
+from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.registry import make_aggregator
+from mmsr.models.mmsr.scoring import SCORINGS
 from mmsr.training import checkpoint
 from mmsr.training.step import new_optimizer
 
@@ -158,7 +158,7 @@ def test_an_order_that_would_read_nothing_is_refused(fusion: str, order: str) ->
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_scores_are_those_of_item_vectors_written_out(scoring: str, fusion: str) -> None:
-    config = Config(dataset="x", model=ModelConfig(width=WIDTH, fusion=fusion, scoring=scoring))
+    config = Config(dataset="x", model=MmsrConfig(width=WIDTH, fusion=fusion, scoring=scoring))
     model = shaken(MMSR(config, N_ITEMS, some_codes())).eval()
     vectors = model.item_vectors().detach().double().numpy()
     for item in range(N_ITEMS):
@@ -174,7 +174,7 @@ def test_scores_are_those_of_item_vectors_written_out(scoring: str, fusion: str)
 
 
 def test_a_new_item_with_known_codes_is_scored_by_them() -> None:
-    config = Config(dataset="x", model=ModelConfig(width=WIDTH, scoring="item_and_codes"))
+    config = Config(dataset="x", model=MmsrConfig(width=WIDTH, scoring="item_and_codes"))
     codes = some_codes()
     codes["image"].links[7], codes["text"].links[7] = codes["image"].links[3], [1, 0, 2]
     codes["text"].links[3] = [1, 0, 2]
@@ -189,7 +189,7 @@ def test_a_new_item_with_known_codes_is_scored_by_them() -> None:
 def test_bare_embeddings_can_be_turned_off() -> None:
     config = Config(
         dataset="x",
-        model=ModelConfig(width=WIDTH, position_embedding=False, type_embedding=False),
+        model=MmsrConfig(width=WIDTH, position_embedding=False, type_embedding=False),
     )
     model = MMSR(config, N_ITEMS, some_codes()).eval()
     names = [name for name, _ in model.named_parameters()]
@@ -199,7 +199,7 @@ def test_bare_embeddings_can_be_turned_off() -> None:
 
 def test_code_embeddings_start_in_the_range_of_item_embeddings() -> None:
     for width in (2, 4, 16):
-        model = MMSR(Config(dataset="x", model=ModelConfig(width=width)), N_ITEMS, some_codes())
+        model = MMSR(Config(dataset="x", model=MmsrConfig(width=width)), N_ITEMS, some_codes())
         for table in model.tables.codes.values():
             assert table.shape[1] == width
             assert table.abs().max().item() == pytest.approx(width**-0.5)

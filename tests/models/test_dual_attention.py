@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from mmsr.config.model import DualAttentionConfig
+from mmsr.config.mmsr import DualAttentionConfig
 from mmsr.graph.batch import take_rows
 from mmsr.graph.build import build_batch_graph
-from mmsr.models.aggregators.attention_orders import ORDERS
-from mmsr.models.aggregators.attention_passes import AllPasses, QueryPasses
-from mmsr.models.aggregators.dual_attention import DualAttention
+from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
+from mmsr.models.mmsr.aggregators.attention_passes import AllPasses, QueryPasses
+from mmsr.models.mmsr.aggregators.dual_attention import DualAttention
 
 
 def test_an_item_that_looks_at_itself_alone_is_dropped_like_any_other() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv, RGATConv, RGCNConv, SAGEConv
 
-from mmsr.config.model import (
+from mmsr.config.mmsr import (
     GatConfig,
     GcnConfig,
     GraphSageConfig,
@@ -20,13 +20,13 @@ from mmsr.config.model import (
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.build import build_batch_graph
 from mmsr.graph.relations import SELF, n_relations
-from mmsr.models.aggregators.base import Aggregator
-from mmsr.models.aggregators.gat import Gat
-from mmsr.models.aggregators.gcn import Gcn
-from mmsr.models.aggregators.graphsage import GraphSage
-from mmsr.models.aggregators.hgnn import Hgnn
-from mmsr.models.aggregators.rgat import Rgat
-from mmsr.models.aggregators.typed_gat import TypedGat
+from mmsr.models.mmsr.aggregators.base import Aggregator
+from mmsr.models.mmsr.aggregators.gat import Gat
+from mmsr.models.mmsr.aggregators.gcn import Gcn
+from mmsr.models.mmsr.aggregators.graphsage import GraphSage
+from mmsr.models.mmsr.aggregators.hgnn import Hgnn
+from mmsr.models.mmsr.aggregators.rgat import Rgat
+from mmsr.models.mmsr.aggregators.typed_gat import TypedGat
 
 D = 6
 Edges = tuple[Tensor, Tensor]

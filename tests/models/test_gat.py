@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmsr.config.model import GatConfig
+from mmsr.config.mmsr import GatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.build import build_batch_graph
-from mmsr.models.aggregators.gat import Gat
+from mmsr.models.mmsr.aggregators.gat import Gat
 
 D = 8
 

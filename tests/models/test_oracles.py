@@ -8,9 +8,9 @@ import torch
 
 from mmsr.config import Config
 from mmsr.graph.build import build_batch_graph
-from mmsr.models import mmsr, registry
-from mmsr.models.mmsr import MMSR
-from mmsr.models.registry import make_aggregator
+from mmsr.models.mmsr import registry
+from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.registry import make_aggregator
 
 from . import oracles
 from .variants import (
@@ -35,7 +35,7 @@ TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 def test_everything_registered_has_an_oracle() -> None:
     assert oracles.AGGREGATORS.keys() == registry.AGGREGATORS.keys()
     assert oracles.READOUTS.keys() == registry.READOUTS.keys()
-    assert oracles.FUSIONS.keys() == mmsr.FUSIONS.keys()
+    assert oracles.FUSIONS.keys() == FUSIONS.keys()
 
 
 @every_variant
@@ -52,7 +52,7 @@ def test_user_vectors_equal_the_oracles(
         np.testing.assert_allclose(vector, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("fusion", mmsr.FUSIONS)
+@pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("readout", registry.READOUTS)
 @pytest.mark.parametrize("without", ["position_embedding", "type_embedding", "image", "codes"])
 def test_what_is_left_out_is_left_out_of_the_oracle_too(

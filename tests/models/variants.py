@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmsr.config import Config, ModelConfig
-from mmsr.config.model import AggregatorConfig
+from mmsr.config import Config, MmsrConfig
+from mmsr.config.mmsr import AggregatorConfig
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.mmsr import FUSIONS, MMSR
-from mmsr.models.registry import READOUTS
+from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.registry import READOUTS
 
 N_ITEMS, WIDTH = 30, 8
 Layer = dict[str, Any]
@@ -46,8 +46,8 @@ def layers_of(name: str) -> Iterator[Layer]:
 LAYERS = [layer for name in CONFIGS for layer in layers_of(name)]
 
 
-def model_config(layer: Layer, fusion: str, readout: str, depth: int) -> ModelConfig:
-    return ModelConfig(
+def model_config(layer: Layer, fusion: str, readout: str, depth: int) -> MmsrConfig:
+    return MmsrConfig(
         width=WIDTH, fusion=fusion, readout=readout, layers=depth, aggregator=layer, last_n=2
     )
 

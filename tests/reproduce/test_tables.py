@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mmsr.config import Config
-from mmsr.config.model import AGGREGATOR_NAMES
+from mmsr.config.mmsr import AGGREGATOR_NAMES
 from mmsr.errors import UserError
-from mmsr.models.aggregators.attention_orders import ORDERS
+from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
 from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, published
 
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]

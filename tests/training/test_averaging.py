@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from mmsr.config import Config, ModelConfig
-from mmsr.models.mmsr import MMSR
+from mmsr.config import Config, MmsrConfig
+from mmsr.models.mmsr.model import MMSR
 from mmsr.training.averaging import WeightAverage
 
 
 def model(seed: int) -> MMSR:
     torch.manual_seed(seed)
-    return MMSR(Config(dataset="x", model=ModelConfig(width=4)), 5, {})
+    return MMSR(Config(dataset="x", model=MmsrConfig(width=4)), 5, {})
 
 
 def test_follows_the_definition() -> None:

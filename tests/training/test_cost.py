@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmsr.config import Config
 from mmsr.graph.codes import modality_codes
-from mmsr.models.mmsr import FUSIONS, MMSR
-from mmsr.models.registry import AGGREGATORS, READOUTS
+from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
 from mmsr.training.cost import measure_cost
 from mmsr.training.example import example_of, made_up_example
 from mmsr.training.step import new_optimizer, train_step

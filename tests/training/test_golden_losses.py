@@ -16,7 +16,7 @@ import torch
 
 from mmsr.config import Config
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.mmsr import MMSR
+from mmsr.models.mmsr.model import MMSR
 from mmsr.training.step import new_optimizer, train_step
 
 GOLDEN = Path(__file__).parent.parent / "assets" / "losses.json"

@@ -11,14 +11,14 @@ from typing import get_args
 
 from rich.table import Table
 
-from mmsr.config import Config
+from mmsr.config import Config, MmsrConfig, ModelConfig
 from mmsr.config.loss import LossConfig
-from mmsr.config.model import AggregatorConfig
+from mmsr.config.mmsr import AggregatorConfig
 from mmsr.console import Console
-from mmsr.models.aggregators.attention_orders import ORDERS
-from mmsr.models.mmsr import FUSIONS, MMSR
-from mmsr.models.registry import AGGREGATORS, READOUTS
-from mmsr.models.scoring import SCORINGS
+from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
+from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
+from mmsr.models.mmsr.scoring import SCORINGS
 from mmsr.training.cost import PartCost
 from mmsr.training.example import Example
 
@@ -139,19 +139,28 @@ _PREFIXES = ((1e9, "G"), (1e6, "M"), (1, ""))
 
 def _what(config: Config, example: Example) -> tuple[str, str]:
     """The model on one line, the batch on another."""
-    model, graph = config.model, config.graph
-    order = getattr(model.aggregator, "order", None)
-    layers = f"{model.layers} layer{'s' if model.layers > 1 else ''}"
-    aggregator = model.aggregator.name + (f" ({order})" if order else "")
+    graph = config.graph
     modalities = ", ".join(
         f"{name} ({graph.codes_of(name)} codes)" for name in example.model.tables.modalities
     )
     return (
-        f"{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "
-        f"{model.readout}",
+        _settings(config.model),
         f"batch of {len(example.targets_B)} {example.origin}, {example.history:.1f} items each; "
         f"{len(example.model.item_vectors()):,} items; {modalities or 'no modality'}, "
         f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item",
+    )
+
+
+def _settings(model: ModelConfig) -> str:
+    if not isinstance(model, MmsrConfig):
+        knobs = (f"{key.replace('_', ' ')} {value}" for key, value in model if key != "name")
+        return ", ".join((model.name, *knobs))
+    order = getattr(model.aggregator, "order", None)
+    layers = f"{model.layers} layer{'s' if model.layers > 1 else ''}"
+    aggregator = model.aggregator.name + (f" ({order})" if order else "")
+    return (
+        f"{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "
+        f"{model.readout}"
     )
 
 

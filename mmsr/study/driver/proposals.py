@@ -15,10 +15,10 @@ import optuna
 from optuna.trial import TrialState
 
 from mmsr.config import Config
+from mmsr.dimensions.base import Clash, under
 from mmsr.errors import UserError
 from mmsr.remote import AnyPath
 from mmsr.study.planning.rules import Rules
-from mmsr.study.search.dimension_base import Clash, under
 from mmsr.study.search.space import (
     all_settings,
     apply,

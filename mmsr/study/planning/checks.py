@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any
 
 from mmsr.config import Config
+from mmsr.dimensions.mistakes import mistake_in
 from mmsr.errors import UserError, shown
 from mmsr.numbers import check_whole, is_number
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import Pruner, Sampler
 from mmsr.study.search.declarations import check_dimensions
-from mmsr.study.search.mistakes import mistake_in
 from mmsr.study.search.space import Space, all_settings
 from mmsr.study.storage.budget import KINDS, Budget
 from mmsr.study.workers.resources import Resources

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmsr.config.mmsr_defaults import DEFAULT_SPACE
+from mmsr.dimensions.base import Dimension
+from mmsr.dimensions.mistakes import noting_mistakes
 from mmsr.study.search import Halving, Pruner, Sampler, Tpe
-from mmsr.study.search.defaults import DEFAULT_SPACE
-from mmsr.study.search.dimension_base import Dimension
-from mmsr.study.search.mistakes import noting_mistakes
 from mmsr.study.storage.definition import TRAINER
 
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmsr.config import Config
+from mmsr.config.mmsr_defaults import KNOWN_SETTINGS
 from mmsr.data import Dataset
+from mmsr.dimensions.base import meets
 from mmsr.errors import UserError
 from mmsr.study.planning.checks import (
     at_least_one,
@@ -24,8 +26,6 @@ from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import find_site, open_dataset
 from mmsr.study.search import Pruner
-from mmsr.study.search.defaults import KNOWN_SETTINGS
-from mmsr.study.search.dimension_base import meets
 from mmsr.study.search.objectives import check_not_of_test, read_objectives, settings_for
 from mmsr.study.search.pruners import chosen_pruner
 from mmsr.study.search.samplers import chosen_sampler

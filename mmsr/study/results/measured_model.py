@@ -20,7 +20,7 @@ from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
-    from mmsr.models.mmsr import MMSR
+    from mmsr.models.base import SequentialRecommender
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Subject:
             result.save_checkpoint(self.checkpoint)
             progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
 
-    def load(self, device: str = "auto") -> MMSR:
+    def load(self, device: str = "auto") -> SequentialRecommender:
         """The model of the best epoch, in which items have all their modalities.
 
         Modalities that `graph.missing` removed in training are restored, except those that no item

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
+from mmsr.dimensions.base import Dimension
+from mmsr.dimensions.kinds import Choice, Float, Int
+from mmsr.dimensions.mistakes import mistake_in
 from mmsr.errors import UserError, shown
-from mmsr.study.search.dimension_base import Dimension
-from mmsr.study.search.dimensions import Choice, Float, Int
-from mmsr.study.search.mistakes import mistake_in
 
 _NOT_VARIED = {
     "dataset": "trials on other data cannot be compared; run a study for each",

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmsr.dimensions.mistakes import noting_mistakes
 from mmsr.numbers import check_whole
-from mmsr.study.search.mistakes import noting_mistakes
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmsr.study.search.dimension_base import Dimension
+from mmsr.dimensions.base import Dimension
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from mmsr.dimensions.base import Dimension, under
+from mmsr.dimensions.kinds import Choice, Float
+from mmsr.dimensions.mistakes import noting_mistakes
 from mmsr.errors import UserError
 from mmsr.numbers import check_whole
-from mmsr.study.search.dimension_base import Dimension, under
-from mmsr.study.search.dimensions import Choice, Float
-from mmsr.study.search.mistakes import noting_mistakes
 from mmsr.study.search.sampler_base import Sampler, Space, quietly, seed_after
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config, GraphConfig
+from mmsr.dimensions.base import Clash, Dimension, is_same, meets, under
+from mmsr.dimensions.kinds import Choice
 from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
 from mmsr.study.search.declarations import check_dimensions
-from mmsr.study.search.dimension_base import Clash, Dimension, is_same, meets, under
-from mmsr.study.search.dimensions import Choice
 
 if TYPE_CHECKING:
     from optuna import Trial

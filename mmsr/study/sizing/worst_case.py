@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmsr.config import Config
 from mmsr.data import Dataset
+from mmsr.dimensions.base import Dimension
+from mmsr.dimensions.kinds import Choice
 from mmsr.errors import UserError
 from mmsr.numbers import is_number
-from mmsr.study.search.dimension_base import Dimension
-from mmsr.study.search.dimensions import Choice
 from mmsr.study.search.space import Space, apply, propose
 
 if TYPE_CHECKING:

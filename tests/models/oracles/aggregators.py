@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from mmsr.graph.relations import SELF
-from mmsr.models.aggregators.base import Aggregator
+from mmsr.models.mmsr.aggregators.base import Aggregator
 
 from .dual_attention import dual_attention
 from .graph import Graph

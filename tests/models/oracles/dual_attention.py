@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmsr.graph.relations import BOTH, FIRST_CROSS, IN, NONE, OUT, SELF
-from mmsr.models.aggregators.base import Aggregator
+from mmsr.models.mmsr.aggregators.base import Aggregator
 
 from . import printed
 from .graph import Graph

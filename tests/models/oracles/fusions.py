@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmsr.config.model import ModelConfig
-from mmsr.models.mmsr import MMSR
-from mmsr.models.sequence import SequenceModule
+from mmsr.config.mmsr import MmsrConfig
+from mmsr.models.mmsr.model import MMSR
+from mmsr.models.mmsr.sequence import SequenceModule
 
 from .aggregators import AGGREGATORS
 from .graph import Graph, Node, as_graph
 from .numbers import exact, mean
 from .readouts import READOUTS
 
-Oracle = Callable[[MMSR, ModelConfig, list[int]], np.ndarray]
+Oracle = Callable[[MMSR, MmsrConfig, list[int]], np.ndarray]
 
 
-def adaptive(model: MMSR, config: ModelConfig, history: list[int]) -> np.ndarray:
+def adaptive(model: MMSR, config: MmsrConfig, history: list[int]) -> np.ndarray:
     n_types = 1 + len(model.tables.modalities)
     graph = as_graph(
         [[(0, item), *_codes(model, item)] for item in history],
@@ -28,7 +28,7 @@ def adaptive(model: MMSR, config: ModelConfig, history: list[int]) -> np.ndarray
     return _sequence(model.fusion.sequence, config, graph, embedded)
 
 
-def early(model: MMSR, config: ModelConfig, history: list[int]) -> np.ndarray:
+def early(model: MMSR, config: MmsrConfig, history: list[int]) -> np.ndarray:
     graph = as_graph([[(0, item)] for item in history], 1)
     weight, bias = exact(model.fusion.join.weight), exact(model.fusion.join.bias)
     fused = []
@@ -41,7 +41,7 @@ def early(model: MMSR, config: ModelConfig, history: list[int]) -> np.ndarray:
     return _sequence(model.fusion.sequence, config, graph, fused)  # eq. (4)
 
 
-def late(model: MMSR, config: ModelConfig, history: list[int]) -> np.ndarray:
+def late(model: MMSR, config: MmsrConfig, history: list[int]) -> np.ndarray:
     channels = []
     for type_, sequence in enumerate(model.fusion.sequences):
         slots = [[(0, item), *_codes(model, item)] for item in history]
@@ -64,7 +64,7 @@ def _codes(model: MMSR, item: int) -> list[Node]:
 
 
 def _sequence(
-    module: SequenceModule, config: ModelConfig, graph: Graph, embedded: list[np.ndarray]
+    module: SequenceModule, config: MmsrConfig, graph: Graph, embedded: list[np.ndarray]
 ) -> np.ndarray:
     """Node input, layers and readout."""
     h = np.zeros((len(graph.nodes), config.width))

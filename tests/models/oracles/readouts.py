@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmsr.models.readout import Readout
+from mmsr.models.mmsr.readout import Readout
 
 from .graph import Graph
 from .numbers import exact, mean, softmax, weighted

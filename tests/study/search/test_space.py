@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmsr.config import AGGREGATOR_NAMES, Config
 from mmsr.errors import UserError
-from mmsr.models.registry import READOUTS
+from mmsr.models.mmsr.registry import READOUTS
 from mmsr.study import AUTHORS_SETTINGS, DEFAULT_SPACE, Choice, Float, Int
 from mmsr.study.search.space import (
     apply,

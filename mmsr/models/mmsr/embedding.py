@@ -6,8 +6,7 @@ Shapes: B batch, N nodes, n nodes of one type, D width, C codes, L history.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.codes import ModalityCodes
+from mmsr.models.modalities import ItemModalities
 from mmsr.models.products import product
 
 
@@ -80,88 +80,22 @@ def code_embeddings(codes: ModalityCodes, width: int, seed: int) -> Tensor:
     return (2 * scaled - 1) / math.sqrt(width)
 
 
-Loss = Callable[[str, Tensor], Tensor]
-"""Takes a modality and histories `[B, L]`; returns bool `[B, L]` or `[B, 1]`, True where the
-histories' items lose the modality."""
-
-
-class NodeTables(nn.Module):
+class NodeTables(ItemModalities):
     """Embedding tables of items and codes, and the codes that items are linked to."""
 
     def __init__(
         self, n_items: int, codes: Mapping[str, ModalityCodes], width: int, seed: int
     ) -> None:
-        super().__init__()
-        self.modalities = tuple(codes)
+        super().__init__({name: c.links for name, c in codes.items()})
         self.item = nn.Parameter(uniform_(torch.empty(n_items, width), width))
         self.codes = nn.ParameterDict(
             {name: nn.Parameter(code_embeddings(c, width, seed)) for name, c in codes.items()}
         )
-        for name, c in codes.items():
-            self.register_buffer(_buffer(name), torch.from_numpy(c.links))
-        self._loss: Loss | None = None
-
-    def links(self, modality: str) -> Tensor:
-        """Codes of every item in `modality`: int64 `[I, K]`, -1 where it has none."""
-        return self.get_buffer(_buffer(modality))
 
     def table(self, type_: int) -> Tensor:
         """Embedding table of node type `type_`: 0 is items, 1 is the first modality's codes."""
         table: Tensor = self.item if type_ == 0 else self.codes[self.modalities[type_ - 1]]
         return table
-
-    @contextmanager
-    def relinked(self, links: Mapping[str, Tensor]) -> Iterator[None]:
-        """Context in which items have other links in some modalities, in graphs and in scores.
-
-        Parameters
-        ----------
-        links : int64 `[I, K]` by modality, -1 where an item has none.
-        """
-        before = {modality: self.links(modality) for modality in links}
-        try:
-            self.relink(links)
-            yield
-        finally:
-            self.relink(before)
-
-    def relink(self, links: Mapping[str, Tensor]) -> None:
-        """Give items other links in some modalities, permanently.
-
-        Parameters
-        ----------
-        links : int64 `[I, K]` by modality, -1 where an item has none.
-        """
-        for modality, link in links.items():
-            setattr(self, _buffer(modality), link.to(self.links(modality).device))
-
-    @contextmanager
-    def losing(self, loss: Loss) -> Iterator[None]:
-        """Context in which items lose codes at some positions of histories; scores keep them.
-
-        Parameters
-        ----------
-        loss : says where; it is called once for every modality and batch.
-        """
-        self._loss = loss
-        try:
-            yield
-        finally:
-            self._loss = None
-
-    def lost(self, modality: str, histories_BL: Tensor) -> Tensor | None:
-        """Where items of histories lose a modality, inside `losing`.
-
-        Parameters
-        ----------
-        modality : name of the modality.
-        histories_BL : int64 `[B, L]`.
-
-        Returns
-        -------
-        bool `[B, L]` or `[B, 1]`; None outside `losing`.
-        """
-        return None if self._loss is None else self._loss(modality, histories_BL)
 
     def mean_of_codes(self, modality: str, ids: Tensor, lost: Tensor | None = None) -> Tensor:
         """Mean embedding of each item's codes in one modality.
@@ -202,10 +136,6 @@ class NodeTables(nn.Module):
         share = linked / linked.sum(dim=1, keepdim=True).clamp(min=1)
         shares_IC = torch.zeros(len(links), len(table), dtype=table.dtype, device=table.device)
         return shares_IC.scatter_add_(1, links.clamp(min=0), share)
-
-
-def _buffer(modality: str) -> str:
-    return f"links_{modality.replace('.', '_')}"
 
 
 class NodeInput(nn.Module):

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmsr.config.model import GatConfig
+from mmsr.config.mmsr import GatConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
 from mmsr.models.dropout import dropout_mask
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 from mmsr.models.products import product
 from mmsr.models.softmax import softmax, softmax_backward
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmsr.graph.batch import BatchGraph, take_rows
 from mmsr.graph.relations import NONE, SELF, SEQUENTIAL, cross_relation, n_relations
-from mmsr.models.embedding import preserving_
+from mmsr.models.mmsr.embedding import preserving_
 from mmsr.models.products import product
 
 WITHIN = (SELF, *SEQUENTIAL)

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config.model import HgatConfig
+from mmsr.config.mmsr import HgatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import NONE
-from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
-from mmsr.models.aggregators.relational import typed_products, typed_sum
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.mmsr.aggregators.relational import typed_products, typed_sum
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 
 
 class Hgat(Aggregator):

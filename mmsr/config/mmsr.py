@@ -1,36 +1,18 @@
-"""Configs of the model: its aggregators, fusion, readout and sizes.
+"""Settings of MMSR: its aggregators, fusion, readout and sizes.
 
 To add an aggregator, add its config class to the union `AggregatorConfig`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mmsr.errors import shown
-
-LARGEST = 2**53
-"""The largest whole number in a config or a search space: what files and databases that keep
-numbers as float64 give back as it was."""
-
-
-class Frozen(BaseModel):
-    """Base of all configs: immutable; rejects unknown keys, NaN and infinite numbers.
-
-    Nothing is converted: a whole number is no text, no truth value, and not 64.0.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-    @model_validator(mode="after")
-    def _whole_numbers_are_exact(self) -> Self:
-        for name, value in self:
-            numbers = value.values() if isinstance(value, dict) else (value,)
-            if any(isinstance(one, int) and one > LARGEST for one in numbers):
-                raise ValueError(f"{name}={shown(value)} is too large: give at most {LARGEST}")
-        return self
+from mmsr.config.base import Frozen, ModelConfig
+from mmsr.config.mmsr_defaults import DEFAULT_SPACE, KNOWN_SETTINGS
+from mmsr.dimensions.base import Dimension
 
 
 class DualAttentionConfig(Frozen):
@@ -169,9 +151,11 @@ AGGREGATOR_NAMES = tuple(
 )
 
 
-class ModelConfig(Frozen):
+class MmsrConfig(ModelConfig):
     """The MMSR model: its sizes, and how nodes become a user vector and scores."""
 
+    name: str = "mmsr"
+    """Which model."""
     width: int = Field(default=128, ge=1)
     """Width of all embeddings, nodes and user vectors."""
     layers: int = Field(default=1, ge=1, le=8)
@@ -211,7 +195,7 @@ class ModelConfig(Frozen):
     """Add an embedding of a node's type (e^ty); without it: table 4."""
 
     @model_validator(mode="after")
-    def _order_has_neighbours(self) -> ModelConfig:
+    def _order_has_neighbours(self) -> MmsrConfig:
         order = getattr(self.aggregator, "order", None)
         if self.fusion != "adaptive" and order in ("he", "ni_hohe"):
             raise ValueError(
@@ -222,7 +206,7 @@ class ModelConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> ModelConfig:
+    def _heads_divide_width(self) -> MmsrConfig:
         heads = getattr(self.aggregator, "heads", 1)
         if self.width % heads:
             raise ValueError(
@@ -230,3 +214,13 @@ class ModelConfig(Frozen):
                 "the heads share the width in equal parts; choose a divisor"
             )
         return self
+
+    @classmethod
+    def space(cls) -> Mapping[str, Dimension]:
+        """`DEFAULT_SPACE`."""
+        return DEFAULT_SPACE
+
+    @classmethod
+    def known_settings(cls) -> tuple[Mapping[str, Any], ...]:
+        """`KNOWN_SETTINGS`: the authors' and our own."""
+        return KNOWN_SETTINGS

@@ -10,15 +10,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import ModelConfig
+from mmsr.config.mmsr import MmsrConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 
 
 class Readout(nn.Module, ABC):
     """Base class of readouts: it names the nodes it reads, so the last layer computes no others."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: MmsrConfig) -> None:
         super().__init__()
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Attention(Readout):
     so that longer histories do not give longer vectors.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: MmsrConfig) -> None:
         super().__init__(config)
         width = config.width
         self.last = nn.Parameter(preserving_(torch.empty(width, width), width))
@@ -109,7 +109,7 @@ class Attention(Readout):
 class LastNAttention(Attention):
     """`attention` over only the nodes that occur at the last `last_n` positions."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: MmsrConfig) -> None:
         super().__init__(config)
         self.last_n = config.last_n
 

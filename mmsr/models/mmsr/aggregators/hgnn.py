@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import HgnnConfig
+from mmsr.config.mmsr import HgnnConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import FIRST_CROSS
-from mmsr.models.aggregators.base import Aggregator
-from mmsr.models.aggregators.relational import WITHIN, RelationalSum
+from mmsr.models.mmsr.aggregators.base import Aggregator
+from mmsr.models.mmsr.aggregators.relational import WITHIN, RelationalSum
 
 
 class Hgnn(Aggregator):

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config.model import GraphSageConfig
+from mmsr.config.mmsr import GraphSageConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import SELF
-from mmsr.models.aggregators.base import Aggregator, rows_of
-from mmsr.models.embedding import preserving_
+from mmsr.models.mmsr.aggregators.base import Aggregator, rows_of
+from mmsr.models.mmsr.embedding import preserving_
 from mmsr.models.products import product
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import TypedGatConfig
+from mmsr.config.mmsr import TypedGatConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import SELF, n_relations
-from mmsr.models.aggregators.base import Aggregator, attention_weights
-from mmsr.models.aggregators.relational import relation_scores, typed_products, typed_sum
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.aggregators.base import Aggregator, attention_weights
+from mmsr.models.mmsr.aggregators.relational import relation_scores, typed_products, typed_sum
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 
 
 class TypedGat(Aggregator):

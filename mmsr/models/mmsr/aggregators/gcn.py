@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import GcnConfig
+from mmsr.config.mmsr import GcnConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.relations import NONE
-from mmsr.models.aggregators.base import Aggregator, rows_of
-from mmsr.models.embedding import preserving_
+from mmsr.models.mmsr.aggregators.base import Aggregator, rows_of
+from mmsr.models.mmsr.embedding import preserving_
 from mmsr.models.products import product
 
 

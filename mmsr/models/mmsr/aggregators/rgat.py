@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import RgatConfig
+from mmsr.config.mmsr import RgatConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
-from mmsr.models.aggregators.relational import RelationalSum, relation_scores
-from mmsr.models.embedding import uniform_
+from mmsr.models.mmsr.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.mmsr.aggregators.relational import RelationalSum, relation_scores
+from mmsr.models.mmsr.embedding import uniform_
 
 
 class Rgat(Aggregator):

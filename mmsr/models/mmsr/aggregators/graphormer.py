@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config.model import GraphormerConfig
+from mmsr.config.mmsr import GraphormerConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.graph.paths import Paths
 from mmsr.graph.relations import NONE, n_relations
-from mmsr.models.aggregators.base import Aggregator, attention_weights, rows_of
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.aggregators.base import Aggregator, attention_weights, rows_of
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 from mmsr.models.products import product
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmsr.config.model import LARGEST
-from mmsr.numbers import is_number, is_whole
-from mmsr.study.search.dimension_base import as_stored, is_plain, is_same, problem_of_when, under
-from mmsr.study.search.mistakes import mistake_in, noting_mistakes
+from mmsr.dimensions.base import as_stored, is_plain, is_same, problem_of_when, under
+from mmsr.dimensions.mistakes import mistake_in, noting_mistakes
+from mmsr.numbers import LARGEST, is_number, is_whole
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mmsr.config import ModelConfig
+from mmsr.config import MmsrConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.models.dropout import dropout
-from mmsr.models.embedding import NodeInput
-from mmsr.models.registry import make_aggregator, make_readout
+from mmsr.models.mmsr.embedding import NodeInput
+from mmsr.models.mmsr.registry import make_aggregator, make_readout
 
 
 class SequenceModule(nn.Module):
@@ -21,7 +21,7 @@ class SequenceModule(nn.Module):
     max_history : most positions of a history.
     """
 
-    def __init__(self, config: ModelConfig, n_types: int, max_history: int) -> None:
+    def __init__(self, config: MmsrConfig, n_types: int, max_history: int) -> None:
         super().__init__()
         self.dropout, self.input_dropout = config.dropout, config.input_dropout
         self.input = NodeInput(

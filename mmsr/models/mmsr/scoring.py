@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmsr.models.embedding import NodeTables
+from mmsr.models.mmsr.embedding import NodeTables
 
 
 def item(tables: NodeTables, items: Tensor | None = None) -> Tensor:

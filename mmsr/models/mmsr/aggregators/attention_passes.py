@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config.model import DualAttentionConfig
+from mmsr.config.mmsr import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph, take_rows
-from mmsr.models.aggregators.base import attention_weights
+from mmsr.models.mmsr.aggregators.base import attention_weights
 
 Blocks = tuple[Tensor, ...]
 """Vectors by node type, `[B, n, D]` each."""

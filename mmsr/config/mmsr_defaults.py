@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmsr.study.search.dimension_base import Dimension
-from mmsr.study.search.dimensions import Choice, Float, Int
+from mmsr.dimensions.base import Dimension
+from mmsr.dimensions.kinds import Choice, Float, Int
 
 DEFAULT_SPACE: Mapping[str, Dimension] = {
     "graph.n_codes": Int(10, 50, step=5),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 from torch import Tensor
 
-from mmsr.config import Config
+from mmsr.config import Config, MmsrConfig
 from mmsr.graph.codes import ModalityCodes
 from mmsr.models.base import SequentialRecommender
-from mmsr.models.embedding import NodeTables
-from mmsr.models.fusion import AdaptiveFusion, EarlyFusion, LateFusion
-from mmsr.models.scoring import SCORINGS
+from mmsr.models.inputs import ModelInputs
+from mmsr.models.mmsr.embedding import NodeTables
+from mmsr.models.mmsr.fusion import AdaptiveFusion, EarlyFusion, LateFusion
+from mmsr.models.mmsr.scoring import SCORINGS
 
 FUSIONS: dict[str, type[AdaptiveFusion] | type[EarlyFusion] | type[LateFusion]] = {
     "adaptive": AdaptiveFusion,
@@ -21,7 +23,7 @@ FUSIONS: dict[str, type[AdaptiveFusion] | type[EarlyFusion] | type[LateFusion]] 
 
 
 class MMSR(SequentialRecommender):
-    """The MMSR model: it encodes histories by the fusion that the config names.
+    """MMSR: it encodes histories by the fusion that the config names.
 
     Parameters
     ----------
@@ -30,13 +32,20 @@ class MMSR(SequentialRecommender):
     codes : codes by modality; without any, the model uses items alone.
     """
 
+    Settings = MmsrConfig
+    tables: NodeTables
+
     def __init__(self, config: Config, n_items: int, codes: Mapping[str, ModalityCodes]) -> None:
         super().__init__()
-        self.tables = NodeTables(n_items, codes, config.model.width, config.seed)
-        self.fusion = FUSIONS[config.model.fusion](
-            config.model, self.tables, config.graph.max_history
-        )
-        self.scoring = SCORINGS[config.model.scoring]
+        settings = config.model_as(MmsrConfig)
+        self.tables = NodeTables(n_items, codes, settings.width, config.seed)
+        self.fusion = FUSIONS[settings.fusion](settings, self.tables, config.graph.max_history)
+        self.scoring = SCORINGS[settings.scoring]
+
+    @classmethod
+    def build(cls, config: Config, inputs: ModelInputs) -> Self:
+        """Make the model that a config describes; see `SequentialRecommender.build`."""
+        return cls(config, inputs.n_items, inputs.codes)
 
     def user_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories as user vectors; see `SequentialRecommender.user_vectors`."""

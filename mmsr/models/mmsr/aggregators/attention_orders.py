@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from mmsr.models.aggregators.attention_passes import Blocks, Passes
+from mmsr.models.mmsr.aggregators.attention_passes import Blocks, Passes
 
 
 class Order(nn.Module, ABC):

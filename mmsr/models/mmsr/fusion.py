@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.config import ModelConfig
+from mmsr.config import MmsrConfig
 from mmsr.graph.batch import at_all
 from mmsr.graph.build import build_batch_graph
-from mmsr.models.embedding import NodeTables
-from mmsr.models.sequence import SequenceModule
+from mmsr.models.mmsr.embedding import NodeTables
+from mmsr.models.mmsr.sequence import SequenceModule
 
 
 class AdaptiveFusion(nn.Module):
@@ -28,7 +28,7 @@ class AdaptiveFusion(nn.Module):
     max_history : most positions of a history.
     """
 
-    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+    def __init__(self, config: MmsrConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
         self.sequence = SequenceModule(config, 1 + len(tables.modalities), max_history)
 
@@ -65,7 +65,7 @@ class EarlyFusion(nn.Module):
     config, tables, max_history : as for `AdaptiveFusion`.
     """
 
-    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+    def __init__(self, config: MmsrConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
         self.join = nn.Linear((1 + len(tables.modalities)) * config.width, config.width)
         self.sequence = SequenceModule(config, 1, max_history)
@@ -96,7 +96,7 @@ class LateFusion(nn.Module):
     config, tables, max_history : as for `AdaptiveFusion`.
     """
 
-    def __init__(self, config: ModelConfig, tables: NodeTables, max_history: int) -> None:
+    def __init__(self, config: MmsrConfig, tables: NodeTables, max_history: int) -> None:
         super().__init__()
         n_channels = 1 + len(tables.modalities)
         self.sequences = nn.ModuleList(

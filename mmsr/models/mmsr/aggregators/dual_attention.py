@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmsr.config.model import DualAttentionConfig
+from mmsr.config.mmsr import DualAttentionConfig
 from mmsr.graph.batch import BatchGraph
-from mmsr.models.aggregators.attention_orders import ORDERS
-from mmsr.models.aggregators.attention_passes import AllPasses, QueryPasses
-from mmsr.models.aggregators.base import Aggregator
-from mmsr.models.embedding import preserving_, uniform_
+from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
+from mmsr.models.mmsr.aggregators.attention_passes import AllPasses, QueryPasses
+from mmsr.models.mmsr.aggregators.base import Aggregator
+from mmsr.models.mmsr.embedding import preserving_, uniform_
 from mmsr.models.products import product
 
 

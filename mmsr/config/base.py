@@ -1,0 +1,50 @@
+"""`Frozen`, the base of all configs, and `ModelConfig`, the base of all models' configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from mmsr.dimensions.base import Dimension
+from mmsr.errors import shown
+from mmsr.numbers import LARGEST
+
+
+class Frozen(BaseModel):
+    """Base of all configs: immutable; rejects unknown keys, NaN and infinite numbers.
+
+    Nothing is converted: a whole number is no text, no truth value, and not 64.0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="after")
+    def _whole_numbers_are_exact(self) -> Self:
+        for name, value in self:
+            numbers = value.values() if isinstance(value, dict) else (value,)
+            if any(isinstance(one, int) and one > LARGEST for one in numbers):
+                raise ValueError(f"{name}={shown(value)} is too large: give at most {LARGEST}")
+        return self
+
+
+class ModelConfig(Frozen):
+    """Settings of one model: the keys under `model`.
+
+    A model's own class gives `name` its default, adds the model's knobs, and says what a study of
+    it varies and tries first.
+    """
+
+    name: str = ""
+    """Which model: a name of `mmsr model list`, or an import path such as `shop.models:Markov`."""
+
+    @classmethod
+    def space(cls) -> Mapping[str, Dimension]:
+        """The search space of a study that declares none, by config key."""
+        return {}
+
+    @classmethod
+    def known_settings(cls) -> tuple[Mapping[str, Any], ...]:
+        """Settings that a study tries first, as far as its space has them; the authors' first."""
+        return ()

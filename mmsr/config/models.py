@@ -1,0 +1,112 @@
+"""Models by name: where each is, and which settings it has.
+
+To add a model: a file with its config and its class, and a line here. The contract tests pick it up
+by themselves. A model outside of mmsr needs no line: an entry point of the group `mmsr.models`
+names it, or the config gives its import path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from mmsr.config.base import ModelConfig
+from mmsr.config.mmsr import MmsrConfig
+from mmsr.errors import UserError, shown, unknown
+
+MODELS: Mapping[str, str] = {
+    "mmsr": "mmsr.models.mmsr.model:MMSR",
+}
+"""Import paths of the models' classes, by name."""
+GROUP = "mmsr.models"
+"""Group of entry points that name models of other packages."""
+DEFAULT = "mmsr"
+"""The model of a config that names none."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Names that `model.name` may have without being an import path."""
+    return (*MODELS, *(name for name in _entry_points() if name not in MODELS))
+
+
+@cache
+def model_class(name: str) -> Any:
+    """The class of a model; a subclass of `mmsr.models.base.SequentialRecommender`.
+
+    Parameters
+    ----------
+    name : a name of `model_names`, or an import path such as `shop.models:Markov`.
+
+    Raises
+    ------
+    UserError : there is none of this name, or it cannot be imported.
+    """
+    path = MODELS.get(name) or _entry_points().get(name) or name
+    module, colon, attribute = path.partition(":")
+    if not colon:
+        hint = "or give an import path such as shop.models:Markov"
+        raise unknown("model", name, model_names(), hint=hint)
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the module of a user raises
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"model {shown(name)} cannot be imported: {reason}") from error
+    settings = getattr(found, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, ModelConfig)):
+        raise UserError(
+            f"model {shown(name)} has no settings: give it a class attribute Settings, a "
+            "subclass of mmsr.config.ModelConfig"
+        )
+    try:
+        settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        knob = ".".join(map(str, first["loc"])) or "the settings"
+        raise UserError(
+            f"model {shown(name)} has no valid default for {knob}: {first['msg']}"
+        ) from None
+    return found
+
+
+def settings_class(name: str) -> type[ModelConfig]:
+    """The class of a model's settings; that of MMSR is found without loading torch.
+
+    Parameters
+    ----------
+    name : as for `model_class`.
+
+    Raises
+    ------
+    UserError : see `model_class`.
+    """
+    settings: type[ModelConfig] = MmsrConfig if name == DEFAULT else model_class(name).Settings
+    return settings
+
+
+def named(values: Mapping[str, Any]) -> tuple[type[ModelConfig], dict[str, Any]]:
+    """The class of the settings that a tree of them names, and the tree with its name.
+
+    Parameters
+    ----------
+    values : the tree under `model`.
+
+    Raises
+    ------
+    UserError : `name` is not the name of a model.
+    """
+    name = values.get("name", DEFAULT)
+    if not isinstance(name, str):
+        raise UserError(f"model.name must be a text (given: {shown(name)})")
+    return settings_class(name), {**values, "name": name}
+
+
+@cache
+def _entry_points() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=GROUP)}

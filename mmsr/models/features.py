@@ -1,0 +1,55 @@
+"""Feature vectors of items, for models that read them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmsr.models.inputs import ItemFeatures
+from mmsr.models.modalities import ItemModalities
+
+
+class FeatureTables(ItemModalities):
+    """Frozen feature vectors by modality; they come from the data set, not from checkpoints.
+
+    Parameters
+    ----------
+    features : the vectors of each modality.
+    """
+
+    def __init__(self, features: Mapping[str, ItemFeatures]) -> None:
+        super().__init__({name: f.links for name, f in features.items()})
+        for name, f in features.items():
+            vectors = torch.tensor(f.vectors)
+            self.register_buffer(_buffer(name), vectors, persistent=False)
+
+    def width(self, modality: str) -> int:
+        """Width of the vectors of `modality`."""
+        return self.get_buffer(_buffer(modality)).shape[1]
+
+    def vectors(self, modality: str, items: Tensor | None, lost: Tensor | None = None) -> Tensor:
+        """Feature vectors of items.
+
+        Parameters
+        ----------
+        modality : name of the modality.
+        items : int64 item indices of any shape, none of them negative; None stands for all items.
+        lost : bool that broadcasts to that shape, True where an item loses the modality
+            (`ItemModalities.lost`); None stands for no item.
+
+        Returns
+        -------
+        float32 `[..., F]`, zeros for items without this modality.
+        """
+        links = self.links(modality)[:, 0]
+        rows = links if items is None else links[items]
+        there = rows >= 0 if lost is None else (rows >= 0) & ~lost
+        found = F.embedding(rows.clamp(min=0), self.get_buffer(_buffer(modality)))
+        return found * there[..., None]
+
+
+def _buffer(modality: str) -> str:
+    return f"vectors_{modality.replace('.', '_')}"

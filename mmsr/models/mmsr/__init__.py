@@ -1,0 +1,1 @@
+"""MMSR: graph-based adaptive fusion, and the parts that its config names."""
