@@ -81,6 +81,10 @@ class Prefixes:
         lengths: NDArray[np.int64] = np.minimum(self.targets - self.starts, max_history)
         return lengths
 
+    def n_targets(self, rows: NDArray[np.integer]) -> int:
+        """Number of targets of the examples `rows`: one each."""
+        return len(rows)
+
     def target_items(self) -> NDArray[np.int64]:
         """Item index of each target."""
         return self.items[self.targets].astype(np.int64)

@@ -57,7 +57,7 @@ class PartCost:
 
 
 def measure_cost(
-    model: SequentialRecommender, histories_BL: Tensor, targets_B: Tensor, config: Config
+    model: SequentialRecommender, histories_BL: Tensor, targets: Tensor, config: Config
 ) -> tuple[PartCost, ...]:
     """Measure what each part of a model costs for one batch; the model is trained one step.
 
@@ -65,7 +65,7 @@ def measure_cost(
     ----------
     model : on the device of the batch; changed by the step.
     histories_BL : int64, oldest first, -1 behind the end.
-    targets_B : int64, item index of each target.
+    targets : as `mmsr.training.step.train_step` takes them.
     config : the config that the model was made from; its batch size is not used.
 
     Returns
@@ -79,10 +79,10 @@ def measure_cost(
         _ = model.user_vectors(histories_BL) @ model.item_vectors().T
     model.train()
     optimizer = new_optimizer(config, model)
-    known = {*model.parameters(), *model.buffers(), histories_BL, targets_B}
+    known = {*model.parameters(), *model.buffers(), histories_BL, targets}
     step.ignore(known)
     with _booked(model, parts, step), saved_tensors_hooks(step.save, step.load):
-        train_step(model, optimizer, histories_BL, targets_B, config)
+        train_step(model, optimizer, histories_BL, targets, config)
     parameters = _parameters(model, parts)
     order = [name for name in dict.fromkeys(parts.values()) if name != OUTPUT]
     return tuple(

@@ -10,7 +10,7 @@ import torch
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.training.batching import bucketed_batches
+from mmsr.training.batching import bucketed_batches, examples_for
 from mmsr.training.cost import measure_cost
 from mmsr.training.step import new_model
 
@@ -37,7 +37,8 @@ def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
     """
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    examples, most = dataset.train(), config.graph.max_history
+    model, most = new_model(config, dataset), config.graph.max_history
+    examples = examples_for(model, dataset.train(), most)
     lengths = examples.lengths(most)
     batches = bucketed_batches(
         lengths, config.training.batch_size, np.random.default_rng(config.seed)
@@ -45,7 +46,6 @@ def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
     batches.sort(key=lambda rows: float(lengths[rows].mean()))
     places = (np.arange(_BATCHES) + 0.5) * len(batches) / _BATCHES
     chosen = [batches[place] for place in np.unique(places.astype(int))]
-    model = new_model(config, dataset)
     parameters, operations, seen = 0, 0, 0
     for rows in chosen:
         histories, targets = (torch.from_numpy(array) for array in examples.batch(rows, most))

@@ -11,9 +11,10 @@ from torch import Tensor
 from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import CausalRecommender, SequentialRecommender
 from mmsr.models.inputs import ItemFeatures
 from mmsr.models.make import make_model
+from mmsr.training.batching import examples_for
 from mmsr.training.step import new_model
 
 MODALITIES = ("image", "text")
@@ -30,7 +31,8 @@ class Example:
     """Where the histories come from, in words."""
     model: SequentialRecommender
     histories_BL: Tensor
-    targets_B: Tensor
+    targets: Tensor
+    """As `train_step` takes them."""
 
     @property
     def history(self) -> float:
@@ -47,14 +49,15 @@ def example_of(dataset: Dataset, config: Config, history: int | None) -> Example
     config : what the model is made from; `training.batch_size` examples are taken.
     history : wanted items per history; None stands for the median of all training examples.
     """
-    examples, most = dataset.train(), config.graph.max_history
+    model, most = new_model(config, dataset), config.graph.max_history
+    examples = examples_for(model, dataset.train(), most)
     lengths = examples.lengths(most)
     wanted = np.median(lengths) if history is None else history
     rows = np.argsort(np.abs(lengths - wanted), kind="stable")[: config.training.batch_size]
     histories, targets = examples.batch(rows, most)
     return Example(
         f"training histories of {dataset.name}",
-        new_model(config, dataset),
+        model,
         torch.from_numpy(histories),
         torch.from_numpy(targets),
     )
@@ -71,12 +74,14 @@ def made_up_example(config: Config, n_items: int, history: int) -> Example:
     """
     rng = np.random.default_rng(config.seed)
     model = make_model(config, _MadeUp(config.graph, n_items, rng))
-    B = config.training.batch_size
+    shape = (config.training.batch_size, history)
     return Example(
         "made-up histories",
         model,
-        torch.from_numpy(rng.integers(n_items, size=(B, history))),
-        torch.from_numpy(rng.integers(n_items, size=B)),
+        torch.from_numpy(rng.integers(n_items, size=shape)),
+        torch.from_numpy(
+            rng.integers(n_items, size=shape if isinstance(model, CausalRecommender) else shape[:1])
+        ),
     )
 
 

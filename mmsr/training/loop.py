@@ -19,18 +19,16 @@ from torch import Tensor
 
 from mmsr.config import Config
 from mmsr.data import Dataset, Prefixes
-from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.base import SequentialRecommender
 from mmsr.training import checkpoint
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
-from mmsr.training.batching import bucketed_batches
+from mmsr.training.batching import Part, bucketed_batches, examples_for, parts_for
 from mmsr.training.losses.make import make_loss
 from mmsr.training.step import choose_device, new_model, new_optimizer, train_step
 
-Part = Literal["train", "development"]
 ROBUST_AUC = "valid/robust_auc"
 """Metric of the best epoch's model, measured after the last epoch where the config asks for it."""
 
@@ -130,12 +128,13 @@ class Run:
         if config.training.threads is not None:
             torch.set_num_threads(config.training.threads)
         keep_freed_memory()
-        self.examples, self.valid = _examples(dataset, part)
+        examples, self.valid = parts_for(dataset, part)
         self.model = new_model(config, dataset).to(self.device)
+        self.examples = examples_for(self.model, examples, config.graph.max_history)
         self.optimizer = new_optimizer(config, self.model)
         decay = config.training.averaging
         self.average = WeightAverage(self.model, decay) if decay else None
-        counts = torch.from_numpy(self.examples.target_counts(dataset.n_items))
+        counts = torch.from_numpy(examples.target_counts(dataset.n_items))
         self.loss = make_loss(config.training, counts.to(self.device))
         self.epoch = 0
         self.best_epoch = 0
@@ -204,8 +203,9 @@ class Run:
         self.model.train()
         total, seen = torch.zeros((), device=self.device), 0
         for number, rows in enumerate(batches, start=1):
-            total += self.step(rows) * len(rows)
-            seen += len(rows)
+            n_targets = self.examples.n_targets(rows)
+            total += self.step(rows) * n_targets
+            seen += n_targets
             if number % 20 == 0 or number == len(batches):
                 progress(Progress(self.epoch, "train", number, len(batches), total.item() / seen))
         mean = total.item() / seen
@@ -277,18 +277,6 @@ class Run:
             self.best_weights,
             self.average.state_dict() if self.average is not None else None,
         )
-
-
-def _examples(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
-    examples = dataset.train() if part == "train" else dataset.development()
-    valid = dataset.valid() if part == "train" else None
-    if not len(examples) or (valid is not None and not len(valid)):
-        what = "training" if not len(examples) else "validation"
-        raise UserError(
-            f"data set {dataset.name!r} has no {what} targets: its histories are too short for "
-            f"protocol {dataset.protocol!r}; import it with another protocol"
-        )
-    return examples, valid
 
 
 def _copy_weights(model: SequentialRecommender) -> dict[str, Tensor]:

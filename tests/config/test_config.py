@@ -127,7 +127,10 @@ def test_the_settings_of_another_aggregator_are_judged_together():
         ({"model.position_embedding": "yes"}, "valid boolean"),
         ({"model.aggregator.name": ["gat"]}, "model.aggregator"),
         ({"name": "gat"}, "unknown config key 'name'"),
-        ({"model.name": "gat"}, "unknown config key 'model.name'"),
+        ({"model.name": "gat"}, "unknown model 'gat'"),
+        ({"model.name": 3}, "model.name"),
+        ({"model.name": "nowhere.models:Mine"}, "cannot be imported: ModuleNotFoundError"),
+        ({"model.name": "json:dumps"}, "has no settings"),
     ],
     ids=str,
 )
@@ -259,7 +262,7 @@ def undocumented_fields(source):
 
 def test_every_field_of_a_config_says_what_it_is():
     files = sorted((Path(mmsr.__file__).parent / "config").glob("*.py"))
-    assert {file.stem for file in files} >= {"__init__", "graph", "model", "training"}
+    assert {file.stem for file in files} >= {"__init__", "graph", "mmsr", "training"}
     for file in files:
         assert list(undocumented_fields(file.read_text())) == [], file.name
 

@@ -38,7 +38,7 @@ SETTINGS = [
 
 def cost_of(config):
     example = made_up_example(config, n_items=40, history=5)
-    return measure_cost(example.model, example.histories_BL, example.targets_B, config)
+    return measure_cost(example.model, example.histories_BL, example.targets, config)
 
 
 def kept_by(model, step):
@@ -61,7 +61,7 @@ def test_parts_add_up_to_the_whole(settings):
     config = SMALL.replace(settings)
     parts = cost_of(config)
     example = made_up_example(config, n_items=40, history=5)
-    model, batch = example.model, (example.histories_BL, example.targets_B)
+    model, batch = example.model, (example.histories_BL, example.targets)
     assert len({part.name for part in parts}) == len(parts)
     assert sum(part.parameters for part in parts) == sum(p.numel() for p in model.parameters())
 
@@ -124,7 +124,7 @@ def test_cost_grows_as_the_batch_does():
 def test_the_model_works_as_before_afterwards():
     example = made_up_example(SMALL, n_items=40, history=5)
     methods = set(vars(example.model.tables)), set(vars(example.model.fusion.sequence.input))
-    measure_cost(example.model, example.histories_BL, example.targets_B, SMALL)
+    measure_cost(example.model, example.histories_BL, example.targets, SMALL)
     now = set(vars(example.model.tables)), set(vars(example.model.fusion.sequence.input))
     assert now == methods
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in example.model.modules())

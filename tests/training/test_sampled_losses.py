@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmsr.config import Config
 from mmsr.config.loss import LOSS_NAMES
 from mmsr.errors import UserError
 from mmsr.models.base import SequentialRecommender
+from mmsr.models.inputs import ModelInputs
 from mmsr.training.losses.make import make_loss
 from mmsr.training.losses.sampled import (
     Scores,
@@ -31,6 +33,10 @@ SAMPLED = [name for name in LOSS_NAMES if name != "softmax"]
 
 class Vectors(SequentialRecommender):
     """Free vectors in a model's place; it notes which items' vectors are asked for."""
+
+    @classmethod
+    def build(cls, config: Config, inputs: ModelInputs) -> Self:
+        raise NotImplementedError
 
     def __init__(self, n_items: int = I) -> None:
         super().__init__()

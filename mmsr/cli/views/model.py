@@ -15,6 +15,7 @@ from mmsr.config import Config, MmsrConfig, ModelConfig
 from mmsr.config.loss import LossConfig
 from mmsr.config.mmsr import AggregatorConfig
 from mmsr.console import Console
+from mmsr.models.features import FeatureTables
 from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
 from mmsr.models.mmsr.model import FUSIONS, MMSR
 from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
@@ -123,7 +124,7 @@ def show_costs(
             style="bold" if part is total else "",
         )
     console.print(table)
-    B, I = len(example.targets_B), len(example.model.item_vectors())  # noqa: E741
+    B, I = len(example.histories_BL), len(example.model.item_vectors())  # noqa: E741
     for line in (
         "op: operations of matrix products, two per multiply-add; forward ranks all items for the "
         "batch; a training step is forward, loss and backward",
@@ -139,15 +140,21 @@ _PREFIXES = ((1e9, "G"), (1e6, "M"), (1, ""))
 
 def _what(config: Config, example: Example) -> tuple[str, str]:
     """The model on one line, the batch on another."""
-    graph = config.graph
-    modalities = ", ".join(
-        f"{name} ({graph.codes_of(name)} codes)" for name in example.model.tables.modalities
-    )
+    tables, graph = example.model.tables, config.graph
+    if isinstance(tables, FeatureTables):
+        known = [f"{name} ({tables.width(name)} wide)" for name in tables.modalities]
+    else:
+        known = [f"{name} ({graph.codes_of(name)} codes)" for name in tables.modalities]
+    known = known or ["no modality"]
+    if isinstance(config.model, MmsrConfig):
+        known.append(
+            f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item"
+        )
     return (
         _settings(config.model),
-        f"batch of {len(example.targets_B)} {example.origin}, {example.history:.1f} items each; "
-        f"{len(example.model.item_vectors()):,} items; {modalities or 'no modality'}, "
-        f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item",
+        f"batch of {len(example.histories_BL)} {example.origin}, {example.history:.1f} items each; "
+        f"{len(example.model.item_vectors()):,} items; "
+        f"{', '.join(known)}",
     )
 
 

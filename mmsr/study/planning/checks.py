@@ -63,7 +63,7 @@ def check_kinds(study: Declaration) -> None:
             raise UserError(
                 f"{name}: {shown(settings)}: give a mapping such as {{'model.width': 64}}"
             )
-    check_dimensions(study.space)
+    check_dimensions(study.space or {})
     module, colon, function = study.trainer.partition(":")
     if not colon or not function or not _is_there(module):
         raise UserError(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmsr.config.mmsr_defaults import DEFAULT_SPACE
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.mistakes import noting_mistakes
 from mmsr.study.search import Halving, Pruner, Sampler, Tpe
@@ -50,8 +49,9 @@ class Declaration:
     """Name of a prepared data set."""
     name: str | None = None
     """Name of the study; None takes the data set's."""
-    space: Mapping[str, Dimension] = field(default_factory=lambda: dict(DEFAULT_SPACE))
-    """The search space: a dimension for each config key to vary, e.g. `graph.n_codes`."""
+    space: Mapping[str, Dimension] | None = None
+    """The search space: a dimension for each config key to vary, e.g. `graph.n_codes`. None takes
+    that of the model which `base` names; of MMSR, `DEFAULT_SPACE`."""
     objective: str | Sequence[str] = "valid/mrr@20"
     """Validation metric to maximise; it also chooses each trial's best epoch. A list of metrics is
     searched for the best trade-offs: the first as just described, the others from
@@ -70,7 +70,8 @@ class Declaration:
     base: Mapping[str, Any] = field(default_factory=dict)
     """Config values that differ from the defaults and are not varied, by dotted key."""
     enqueue: Sequence[Mapping[str, Any]] | None = None
-    """Settings to try first; None takes those of `KNOWN_SETTINGS` that lie within the space."""
+    """Settings to try first; None takes what is known of the model (of MMSR, `KNOWN_SETTINGS`) and
+    lies within the space."""
     only_enqueued: bool = False
     """Run the enqueued settings and propose no others. Settings that an existing study lacks are
     added to it; its other trials are left as they are. `trials` is ignored."""

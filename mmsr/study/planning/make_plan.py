@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmsr.config import Config
-from mmsr.config.mmsr_defaults import KNOWN_SETTINGS
 from mmsr.data import Dataset
 from mmsr.dimensions.base import meets
 from mmsr.errors import UserError
@@ -59,9 +58,10 @@ def make_plan(study: Declaration, options: Options) -> Plan:
     resources = read_resources(study.resources)
     dataset = open_dataset(study.dataset)
     base, fixed = _base(study, options, objectives, dataset.name, resources)
-    space = _without_fixed(study.space, base, fixed)
+    declared = base.model.space() if study.space is None else study.space
+    space = _without_fixed(declared, base, fixed)
     check_space(space, base)
-    known = _known(study, space, base)
+    known = _known(study, declared, space, base)
     _check_data(dataset, space, base, known)
     sampler = chosen_sampler(options.sampler, study.sampler)
     sampler.check(space, len(objectives))
@@ -164,10 +164,12 @@ def _without_fixed(space: Space, base: Config, fixed: set[str]) -> Space:
     }
 
 
-def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str, Any], ...]:
+def _known(
+    study: Declaration, declared: Space, space: Space, base: Config
+) -> tuple[Mapping[str, Any], ...]:
     """Settings to try first: those given, else the known ones that lie within the space."""
     if study.enqueue is not None:
-        dropped = study.space.keys() - space.keys()
+        dropped = declared.keys() - space.keys()
         own = [
             {key: value for key, value in settings.items() if key not in dropped}
             for settings in study.enqueue
@@ -176,7 +178,7 @@ def _known(study: Declaration, space: Space, base: Config) -> tuple[Mapping[str,
             check_settings(space, base, given)
         return tuple(given for place, given in enumerate(own) if given not in own[:place])
     found: list[Mapping[str, Any]] = []
-    for settings in KNOWN_SETTINGS:
+    for settings in base.model.known_settings():
         within = {key: value for key, value in settings.items() if key in space}
         try:
             check_settings(space, base, within)

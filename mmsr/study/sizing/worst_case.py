@@ -110,6 +110,6 @@ def _demand(config: Config, dataset: Dataset) -> float:
         }
     )
     example = made_up_example(few, dataset.n_items, config.graph.max_history)
-    parts = measure_cost(example.model, example.histories_BL, example.targets_B, few)
+    parts = measure_cost(example.model, example.histories_BL, example.targets, few)
     kept = sum(part.kept_bytes for part in parts) * config.training.batch_size / _FEW
     return kept + sum(part.parameters for part in parts) * 4 * _COPIES

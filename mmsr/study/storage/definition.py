@@ -113,7 +113,9 @@ class Definition(BaseModel):
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
         config = {key: value for key, value in then.items() if key not in freed}
-        renamed = [name for name in (_NAME, _LOSS) if then.get(name) != now.config.get(name)]
+        renamed = [
+            name for name in (_MODEL, _NAME, _LOSS) if then.get(name) != now.config.get(name)
+        ]
         if changed := [name for name in renamed if name in then and name in now.config]:
             lost = None  # other keys follow from the name
         else:
@@ -135,7 +137,8 @@ def _defaults() -> dict[str, Any]:
     return Config(dataset="").flat()
 
 
-_NAME, _LOSS = "model.aggregator.name", "training.loss.name"
+_NAME = "model.aggregator.name"
+_MODEL, _LOSS = "model.name", "training.loss.name"
 _ADDED = [
     (aggregator, f"model.aggregator.{key}", value)
     for aggregator, keys in BEFORE.items()
