@@ -79,7 +79,7 @@ def test_parts_add_up_to_the_whole(settings):
     again = made_up_example(config, n_items=40, history=5)
     again.model.train()
     optimizer = new_optimizer(config, again.model)
-    batch = (again.histories_BL, again.targets_B)
+    batch = (again.histories_BL, again.targets)
     kept = kept_by(again.model, lambda: train_step(again.model, optimizer, *batch, config))
     inputs = sum(t.untyped_storage().nbytes() for t in batch)
     found = sum(part.kept_bytes for part in parts)

@@ -113,10 +113,8 @@ class Definition(BaseModel):
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
         config = {key: value for key, value in then.items() if key not in freed}
-        renamed = [
-            name for name in (_MODEL, _NAME, _LOSS) if then.get(name) != now.config.get(name)
-        ]
-        if changed := [name for name in renamed if name in then and name in now.config]:
+        names = [name for name in (_MODEL, _NAME, _LOSS) if name in then and name in now.config]
+        if changed := [name for name in names if then[name] != now.config[name]]:
             lost = None  # other keys follow from the name
         else:
             lost = _lost("space", self.space, space) or _lost("config", config, now.config)
