@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from mmsr.config.base import Frozen
@@ -48,8 +50,8 @@ class TrainingConfig(Frozen):
     """Measure `valid/robust_auc` at the end (see `mmsr.evaluation.robustness.robust_auc`)."""
     bf16: bool = False
     """Compute large products in bfloat16 (see `mmsr.models.products`); all else is float32."""
-    mask_seen: bool = False
-    """Leave the items of the history out of the ranking."""
+    seen: Literal["kept", "masked"] = "kept"
+    """Whether items of a user's history, the whole of it, are `kept` in the ranking or `masked`."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads; None uses all cores. An exact replay needs the same number."""
 

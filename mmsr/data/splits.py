@@ -117,6 +117,18 @@ class Prefixes:
         histories[columns >= lengths[:, None]] = PADDING
         return histories, self.items[ends].astype(np.int64)
 
+    def seen(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All items before the targets of the examples `rows` `[B]`, read by a model or not.
+
+        Returns
+        -------
+        Places in `rows` and items, both int64 `[S]`, one pair for each interaction.
+        """
+        starts, lengths = self.starts[rows], self.targets[rows] - self.starts[rows]
+        owners = np.repeat(np.arange(len(rows)), lengths)
+        within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
+        return owners, self.items[starts[owners] + within].astype(np.int64)
+
     def select(self, rows: NDArray[np.int64]) -> Prefixes:
         """Select the examples of indices `rows`, int64 `[m]`; the flat array is shared."""
         return Prefixes(self.items, self.starts[rows], self.targets[rows], self.users[rows])

@@ -57,14 +57,14 @@ def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
     return ranks
 
 
-def exclude_seen(scores_BI: Tensor, histories_BL: Tensor, targets_B: Tensor) -> Tensor:
-    """Take the items of the histories out of the ranking, in place; a target always stays in.
+def exclude_seen(scores_BI: Tensor, rows_S: Tensor, items_S: Tensor, targets_B: Tensor) -> Tensor:
+    """Take items that were seen out of the ranking, in place; a target always stays in.
 
     Parameters
     ----------
     scores_BI : float tensor [B, I], changed in place: seen items get -inf.
-    histories_BL : integer tensor [B, L], padded with -1 on any side.
-    targets_B : integer tensor [B]; a target that the history holds (a repeat) keeps its score.
+    rows_S, items_S : int64 tensors, for each item that was seen its row and its column.
+    targets_B : integer tensor [B]; a target that was seen before (a repeat) keeps its score.
 
     Returns
     -------
@@ -72,9 +72,7 @@ def exclude_seen(scores_BI: Tensor, histories_BL: Tensor, targets_B: Tensor) -> 
     """
     targets_B1 = targets_B.long().unsqueeze(1)
     target_scores_B1 = scores_BI.gather(1, targets_B1)
-    # The padding is pointed at the target, whose score is put back afterwards.
-    seen_BL = torch.where(histories_BL < 0, targets_B1, histories_BL.long())
-    scores_BI.scatter_(1, seen_BL, float("-inf"))
+    scores_BI[rows_S, items_S] = float("-inf")
     return scores_BI.scatter_(1, targets_B1, target_scores_B1)
 
 

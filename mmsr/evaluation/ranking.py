@@ -38,7 +38,7 @@ def evaluate(
     prefixes : the n examples to rank.
     max_history : latest items of each history that the model sees.
     batch_size : most prefixes per chunk.
-    mask_seen : leave the items of the history out of the ranking (a target always stays in).
+    mask_seen : leave the items of the whole history out of the ranking (a target always stays in).
     progress : called with the number of prefixes of every finished chunk.
 
     Returns
@@ -66,7 +66,10 @@ def evaluate(
                 )
                 scores_BI = model.user_vectors(histories) @ items_ID.T
                 if mask_seen:
-                    exclude_seen(scores_BI, histories, targets)
+                    rows_S, items_S = (
+                        torch.from_numpy(array).to(items_ID.device) for array in prefixes.seen(rows)
+                    )
+                    exclude_seen(scores_BI, rows_S, items_S, targets)
                 ranks[rows] = ranks_of(scores_BI, targets)
                 if progress:
                     progress(len(rows))

@@ -50,7 +50,7 @@ def rank_without(
     ----------
     model : a trained model; its links are restored at the end.
     prefixes : the n examples to rank.
-    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.seen` are used.
     modalities : which ones go missing; the model must have them.
     rate : share of the items that have a modality and lose it, in [0, 1].
     seed : decides which items.
@@ -77,7 +77,7 @@ def rank_linked(
     ----------
     model : a trained model; its links are restored at the end.
     prefixes : the n examples to rank.
-    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.seen` are used.
     links : int64 `[I, K]` by modality; modalities that are left out keep theirs.
     progress : called with the number of prefixes of every finished chunk.
 
@@ -108,7 +108,7 @@ def rank_by_access(
     ----------
     model : a trained model.
     prefixes : the n examples to rank.
-    config : config of the model; `graph.max_history` and `training.mask_seen` are used.
+    config : config of the model; `graph.max_history` and `training.seen` are used.
     modalities : which ones go missing.
     rate : chance that an occurrence loses a modality, in [0, 1].
     seed : seed of these chances.
@@ -142,7 +142,7 @@ def _rank(
             model,
             prefixes,
             max_history=config.graph.max_history,
-            mask_seen=config.training.mask_seen,
+            mask_seen=config.training.seen == "masked",
             progress=progress,
         )
 

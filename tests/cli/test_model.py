@@ -11,6 +11,7 @@ import yaml
 
 from mmsr.config import Config
 from mmsr.config.loss import LOSS_NAMES
+from mmsr.config.models import MODELS
 from mmsr.console import Console
 from mmsr.models.mmsr.aggregators.attention_orders import ORDERS, Gated
 from mmsr.models.mmsr.aggregators.gcn import Gcn
@@ -52,7 +53,7 @@ def test_every_registry_entry_is_listed(mmsr):
     code, out, _ = mmsr("list")
     assert code == 0
     assert sections(out) == {
-        "models": ["mmsr"],
+        "model.name": list(MODELS),
         "model.aggregator.name": list(AGGREGATORS),
         "model.aggregator.order": list(ORDERS),
         "model.fusion": list(FUSIONS),

@@ -167,7 +167,9 @@ def test_seen_items_leave_the_ranking_and_the_target_never_does(seed, levels):
     rng = np.random.default_rng(seed)
     histories = torch.tensor(rng.integers(-1, 30, size=(12, 9)))
     histories[::3, 0] = targets[::3]  # repeats
-    ranks = ranks_of(exclude_seen(scores.clone(), histories, targets), targets)
+    rows, places = torch.nonzero(histories >= 0, as_tuple=True)
+    masked = exclude_seen(scores.clone(), rows, histories[rows, places], targets)
+    ranks = ranks_of(masked, targets)
     for row, target, history, rank in zip(
         scores.tolist(), targets.tolist(), histories.tolist(), ranks, strict=True
     ):

@@ -53,7 +53,8 @@ def slow_ranks(prefixes: Prefixes, max_history: int, mask_seen: bool) -> list[in
         history = prefixes.items[max(start, at - max_history) : at]
         target = prefixes.items[at]
         scores = vectors @ vectors[history].sum(axis=0)
-        rivals = set(range(N_ITEMS)) - {target} - (set(history) if mask_seen else set())
+        seen = set(prefixes.items[start:at]) if mask_seen else set()
+        rivals = set(range(N_ITEMS)) - {target} - seen
         ranks.append(1 + sum(bool(scores[r] >= scores[target]) for r in rivals))
     return ranks
 

@@ -14,10 +14,12 @@ from rich.table import Table
 from mmsr.config import Config, MmsrConfig, ModelConfig
 from mmsr.config.loss import LossConfig
 from mmsr.config.mmsr import AggregatorConfig
+from mmsr.config.models import model_class, model_names
 from mmsr.console import Console
+from mmsr.errors import UserError
 from mmsr.models.features import FeatureTables
 from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
-from mmsr.models.mmsr.model import FUSIONS, MMSR
+from mmsr.models.mmsr.model import FUSIONS
 from mmsr.models.mmsr.registry import AGGREGATORS, READOUTS
 from mmsr.models.mmsr.scoring import SCORINGS
 from mmsr.training.cost import PartCost
@@ -47,7 +49,7 @@ def registry() -> dict[str, tuple[Entry, ...]]:
         kind.model_fields["name"].default: kind for kind in get_args(get_args(AggregatorConfig)[0])
     }
     return {
-        "models": (_entry("mmsr", "", sys.modules[MMSR.__module__]),),
+        "model.name": tuple(map(_model, model_names())),
         "model.aggregator.name": tuple(
             _entry(name, "table 3", configs[name], kind) for name, kind in AGGREGATORS.items()
         ),
@@ -73,6 +75,14 @@ def show_registry(console: Console) -> None:
         for entry in entries:
             table.add_row(f"  {entry.name}", entry.text, entry.source)
         console.print(table)
+
+
+def _model(name: str) -> Entry:
+    try:
+        kind = model_class(name)
+    except UserError as error:  # of a package that brings models
+        return Entry(name, str(error), "")
+    return _entry(name, "", sys.modules[kind.__module__], kind.Settings, kind)
 
 
 def _entries(kinds: Mapping[str, object], source: str) -> tuple[Entry, ...]:

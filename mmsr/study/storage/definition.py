@@ -109,7 +109,7 @@ class Definition(BaseModel):
             return hopeless
         # Config keys that were added to mmsr since the study was made had their defaults then.
         defaults = {key: value for key, value in _defaults().items() if key in now.config}
-        then = {**defaults, **self.config, **kept}
+        then = {**defaults, **_in_todays_keys(self.config), **kept}
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
         config = {key: value for key, value in then.items() if key not in freed}
@@ -129,6 +129,13 @@ class Definition(BaseModel):
             return None
         sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
         return f"{'; '.join(words)} ({sets} resumes it)"
+
+
+def _in_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    today = dict(config)
+    if "training.mask_seen" in today:
+        today["training.seen"] = "masked" if today.pop("training.mask_seen") else "kept"
+    return today
 
 
 def _defaults() -> dict[str, Any]:
