@@ -63,6 +63,7 @@ FOREIGN = {
         if floor == 0 or name == "data"
     },
     "inner_names": {"torch", "mlflow"},
+    "dimensions": {"ray", "mlflow", "torch"},  # types of Optuna's stand in signatures
     **dict.fromkeys(("graph", "models", "training", "evaluation"), FRAMEWORKS),
     "tracking": {"ray", "optuna"},
 }

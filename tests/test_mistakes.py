@@ -37,8 +37,8 @@ def check(arguments):
     study = Study(dataset="shop", **arguments)
     check_kinds(study)
     read_objectives(study.objective)
-    check_space(study.space, BASE)
-    study.sampler.check(study.space)
+    check_space(study.space or {}, BASE)
+    study.sampler.check(study.space or {})
     study.pruner.check()
 
 

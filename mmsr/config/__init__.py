@@ -7,7 +7,7 @@ The parts of the tree are in modules of their own, with names that this module e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from pydantic import (
 
 from mmsr.config.base import Frozen, ModelConfig
 from mmsr.config.graph import GraphConfig, MissingConfig, ModalityDropoutConfig
-from mmsr.config.keys import explain, leaves, set_key
+from mmsr.config.keys import explain, leaves, parse_settings, set_key
 from mmsr.config.mmsr import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
@@ -34,7 +34,7 @@ from mmsr.config.models import named
 from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
 from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
-from mmsr.errors import UserError, reason_of, shown
+from mmsr.errors import UserError, reason_of
 from mmsr.numbers import has_unwritable
 
 __all__ = [
@@ -279,27 +279,3 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UserError(f"config file {str(path)!r} is not a mapping: write `key: value` lines")
     return tree
-
-
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `KEY=VALUE` arguments into settings for `Config.replace`; values are read as YAML.
-
-    Parameters
-    ----------
-    pairs : the arguments, e.g. ``["graph.n_codes=30"]``, each key once.
-
-    Raises
-    ------
-    UserError : an argument without `=`, a key that is given twice, or a value that is not YAML or
-        can be read in two ways.
-    """
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        key = key.strip()
-        if not equals or not key:
-            raise UserError(f"--set {shown(pair)}: write KEY=VALUE, e.g. --set graph.n_codes=30")
-        if key in settings:
-            raise UserError(f"--set {shown(pair)}: {shown(key)} is given twice: keep one")
-        settings[key] = read_plain(text, f"--set {shown(pair)}")
-    return settings

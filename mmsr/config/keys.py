@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,12 +10,37 @@ from pydantic import ValidationError
 from mmsr.config.loss import LOSS_NAMES
 from mmsr.config.mmsr import AGGREGATOR_NAMES
 from mmsr.config.models import settings_class
-from mmsr.errors import shown, unknown
+from mmsr.config.plain_yaml import read_plain
+from mmsr.errors import UserError, shown, unknown
 
 _UNIONS = {"model.aggregator.name": AGGREGATOR_NAMES, "training.loss.name": LOSS_NAMES}
 """Keys that name one of several parts, each with settings of its own."""
 Known = Callable[[Mapping[str, Any]], Iterable[str]]
 """Takes what the keys of `_UNIONS` name; returns all config keys that there are then."""
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Turn `KEY=VALUE` arguments into settings for `Config.replace`; values are read as YAML.
+
+    Parameters
+    ----------
+    pairs : the arguments, e.g. ``["graph.n_codes=30"]``, each key once.
+
+    Raises
+    ------
+    UserError : an argument without `=`, a key that is given twice, or a value that is not YAML or
+        can be read in two ways.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UserError(f"--set {shown(pair)}: write KEY=VALUE, e.g. --set graph.n_codes=30")
+        if key in settings:
+            raise UserError(f"--set {shown(pair)}: {shown(key)} is given twice: keep one")
+        settings[key] = read_plain(text, f"--set {shown(pair)}")
+    return settings
 
 
 def set_key(tree: dict[str, Any], key: str, value: Any) -> None:

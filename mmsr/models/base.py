@@ -21,6 +21,8 @@ class SequentialRecommender(nn.Module, ABC):
     """Its settings: the keys under `model`."""
     tables: ItemModalities
     """Which items have which modalities; a model of ids alone has an empty one."""
+    n_items: int
+    """Size of the catalogue, I."""
 
     @classmethod
     @abstractmethod
@@ -58,11 +60,6 @@ class SequentialRecommender(nn.Module, ABC):
         -------
         `[n, D]`, or `[I, D]` for all items.
         """
-
-    @property
-    @abstractmethod
-    def n_items(self) -> int:
-        """Size of the catalogue, I."""
 
     def auxiliary_loss(self, users_ND: Tensor, targets_N: Tensor) -> Tensor | None:
         """What the model's definition adds to the loss of `training.loss`; None for nothing.

@@ -129,7 +129,7 @@ def test_gradients_reach_every_parameter(name):
 @every_model
 def test_it_overfits(name):
     config = config_of(name).replace(
-        {"training.learning_rate": 0.01, "training.averaging": 0.0, "model.width": 32}
+        {"training.learning_rate": 0.005, "training.averaging": 0.0, "model.width": 32}
     )
     dropouts = {key: 0.0 for key in config.flat() if "dropout" in key and key.startswith("model.")}
     config = config.replace(dropouts)
@@ -142,7 +142,7 @@ def test_it_overfits(name):
     at_last[:, -1] = targets
     optimizer = new_optimizer(config, model)
     model.train()
-    for _ in range(300):
+    for _ in range(600):
         given = at_last if isinstance(model, CausalRecommender) else targets
         train_step(model, optimizer, rows, given, config)
     model.eval()

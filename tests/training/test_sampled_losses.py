@@ -40,6 +40,7 @@ class Vectors(SequentialRecommender):
 
     def __init__(self, n_items: int = I) -> None:
         super().__init__()
+        self.n_items = n_items
         self.table = torch.nn.Parameter(torch.randn(n_items, D))
         self.asked: list[int] = []
 
@@ -49,10 +50,6 @@ class Vectors(SequentialRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         self.asked.append(self.n_items if items is None else len(items))
         return self.table if items is None else self.table[items]
-
-    @property
-    def n_items(self) -> int:
-        return len(self.table)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ class MMSR(SequentialRecommender):
     def __init__(self, config: Config, n_items: int, codes: Mapping[str, ModalityCodes]) -> None:
         super().__init__()
         settings = config.model_as(MmsrConfig)
+        self.n_items = n_items
         self.tables = NodeTables(n_items, codes, settings.width, config.seed)
         self.fusion = FUSIONS[settings.fusion](settings, self.tables, config.graph.max_history)
         self.scoring = SCORINGS[settings.scoring]
@@ -55,8 +56,3 @@ class MMSR(SequentialRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Item vectors by the scoring that the config names; see `SequentialRecommender`."""
         return self.scoring(self.tables, items)
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return len(self.tables.item)

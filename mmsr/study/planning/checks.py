@@ -25,7 +25,7 @@ _LARGEST_GRID = 100_000
 
 _KINDS = (
     ("dataset", str, "the name of a data set"),
-    ("space", Mapping, "a mapping such as {'graph.n_codes': Int(10, 50)}"),
+    ("space", Mapping | None, "a mapping such as {'graph.n_codes': Int(10, 50)}"),
     ("name", str | None, "the name of the study, or None"),
     ("only_enqueued", bool, "True or False"),
     ("objective", str | Sequence, "a metric such as 'valid/mrr@20', or a list of them"),

@@ -1,0 +1,1 @@
+"""Dimensions of search spaces: what a study varies, and how."""
