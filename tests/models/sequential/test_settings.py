@@ -1,0 +1,39 @@
+"""What a study of a model of ids varies and tries first."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmsr.config import Config
+from mmsr.config.models import model_class, settings_class
+from mmsr.study.search.space import check_settings
+from mmsr.training.losses.make import make_loss
+
+from .cases import make
+
+NAMES = ("sasrec",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_space_is_sound_and_holds_the_known_settings(name: str) -> None:
+    settings = settings_class(name)
+    base = Config.from_dict({"dataset": "x", "model": {"name": name}})
+    space = settings.space()
+    for key, dimension in space.items():
+        assert dimension.problem() is None, key
+        for value in dimension.corners():
+            unmet = {k: v[0] if isinstance(v, tuple) else v for k, v in dimension.when.items()}
+            assert base.replace({**unmet, key: value}).flat()[key] == value
+    assert settings.known_settings()
+    for known in settings.known_settings():
+        config = check_settings(space, base, known)
+        make_loss(config.training)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_what_its_name_says_and_survives_its_config(name: str) -> None:
+    found = model_class(name)
+    assert isinstance(make(name), found)
+    assert found.Settings().name == name
+    config = Config.from_dict({"dataset": "x", "model": {"name": name, "width": 24}})
+    assert Config.from_dict(config.to_dict()) == config
