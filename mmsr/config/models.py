@@ -21,6 +21,7 @@ from mmsr.errors import UserError, shown, unknown
 
 MODELS: Mapping[str, str] = {
     "mmsr": "mmsr.models.mmsr.model:MMSR",
+    "gru4rec": "mmsr.models.sequential.gru4rec:GRU4Rec",
     "sasrec": "mmsr.models.sequential.sasrec:SASRec",
 }
 """Import paths of the models' classes, by name."""

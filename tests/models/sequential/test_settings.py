@@ -11,7 +11,7 @@ from mmsr.training.losses.make import make_loss
 
 from .cases import make
 
-NAMES = ("sasrec",)
+NAMES = ("gru4rec", "sasrec")
 
 
 @pytest.mark.parametrize("name", NAMES)
