@@ -24,7 +24,7 @@ EPSILON = 1e-8
 
 class CausalAttention(nn.Module):
     """Multi-head attention of each position to the positions up to it; its heads are joined
-    without another projection (Kang and McAuley, 2018, eqs. 2-4).
+    without another projection (Kang and McAuley, 2018, eqs. 2 and 3).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class CausalAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a ReLU between them, at each position alone (eq. 5).
+    """Two linear maps with a ReLU between them, at each position alone (eq. 4).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from mmsr.training.losses.make import make_loss
 
 from .cases import make
 
-NAMES = ("gru4rec", "sasrec")
+NAMES = ("gru4rec", "sasrec", "sr_gnn")
 
 
 @pytest.mark.parametrize("name", NAMES)
