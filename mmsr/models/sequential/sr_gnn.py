@@ -195,7 +195,7 @@ class SoftAttention(nn.Module):
         last_BD = items_BLD[rows_B, is_item_BL.sum(dim=1) - 1]
         hidden_BLD = torch.sigmoid(self.last(last_BD)[:, None] + self.each(items_BLD))
         weights_BL = self.query(hidden_BLD)[:, :, 0] * is_item_BL
-        summed_BD = (weights_BL[:, None] @ items_BLD)[:, 0]
+        summed_BD: Tensor = (weights_BL[:, None] @ items_BLD)[:, 0]
         if self.join is None:
             return summed_BD
         users_BD: Tensor = self.join(torch.cat((summed_BD, last_BD), dim=1))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsr.errors import UserError
+from mmsr.models.sequential import transformer
 from mmsr.models.sequential.sasrec import SASRec
 from mmsr.models.sequential.transformer import EPSILON, Block
 
@@ -71,7 +72,7 @@ def authors_user(model: SASRec, history: list[int], heads: int) -> np.ndarray:
 
 def test_the_authors_network_equals_loops_over_positions_and_heads() -> None:
     model = exact(make("sasrec", norm="authors", **KNOBS))
-    users = model.user_vectors(padded(ROWS, extra=0))
+    users = model.user_vectors(padded(ROWS))
     expected = np.stack([authors_user(model, row, KNOBS["heads"]) for row in ROWS])
     np.testing.assert_allclose(numbers(users), expected, rtol=1e-9, atol=1e-9)
 
@@ -119,7 +120,7 @@ def test_the_other_placements_equal_torchs_encoder_layers(norm: str) -> None:
 @pytest.mark.parametrize("norm", ["authors", "pre", "post"])
 def test_every_position_is_the_user_vector_of_its_prefix(norm: str) -> None:
     model = exact(make("sasrec", norm=norm, **KNOBS))
-    vectors = model.sequence_vectors(padded(ROWS, extra=0))
+    vectors = model.sequence_vectors(padded(ROWS))
     assert vectors.isfinite().all()
     for row, history in enumerate(ROWS):
         for n in range(1, len(history) + 1):
@@ -162,6 +163,27 @@ def test_each_dropout_works_alone_and_in_training_alone() -> None:
         assert not torch.allclose(first[1:], second[1:]), knob
     model = make("sasrec", **KNOBS, dropout=0.5, attention_dropout=0.5)
     torch.testing.assert_close(model.user_vectors(padded(ROWS)), untrained(**none)[0])
+
+
+def test_the_input_and_both_maps_of_each_feed_forward_net_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make("sasrec", **KNOBS, dropout=0.3, attention_dropout=0.0).train()
+    calls: list[float] = []
+
+    def users(dropped: int | None) -> Tensor:
+        def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+            calls.append(rate * training)
+            return x * 0 if len(calls) - 1 == dropped else x
+
+        calls.clear()
+        monkeypatch.setattr(transformer, "dropout", dropout)
+        return model.user_vectors(padded(ROWS))
+
+    whole = users(None)
+    assert calls == [0.3] * (1 + 2 * KNOBS["layers"])
+    for call in range(len(calls)):
+        assert not torch.allclose(users(call), whole), call
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
