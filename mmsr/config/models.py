@@ -21,6 +21,9 @@ from mmsr.errors import UserError, shown, unknown
 
 MODELS: Mapping[str, str] = {
     "mmsr": "mmsr.models.mmsr.model:MMSR",
+    "gru4rec": "mmsr.models.sequential.gru4rec:GRU4Rec",
+    "sasrec": "mmsr.models.sequential.sasrec:SASRec",
+    "sr_gnn": "mmsr.models.sequential.sr_gnn:SRGNN",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"
