@@ -108,7 +108,7 @@ class GRU4Rec(CausalRecommender):
 
     def __init__(self, config: Gru4recConfig, n_items: int) -> None:
         super().__init__()
-        self.tables = ItemModalities({})
+        self.tables, self.n_items = ItemModalities({}), n_items
         self.embedding_dropout = config.embedding_dropout
         self.hidden_dropout = config.hidden_dropout
         self.item = nn.Embedding(n_items, config.width)
@@ -149,8 +149,3 @@ class GRU4Rec(CausalRecommender):
             return vectors
         biases = self.bias if items is None else self.bias[items]
         return torch.cat((vectors, biases), dim=1)
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings

@@ -117,7 +117,7 @@ class SASRec(CausalRecommender):
 
     def __init__(self, config: SasrecConfig, n_items: int, max_history: int) -> None:
         super().__init__()
-        self.tables = ItemModalities({})
+        self.tables, self.n_items = ItemModalities({}), n_items
         self.item = nn.Embedding(n_items, config.width)
         self.position = nn.Embedding(max_history, config.width)
         self.transformer = CausalTransformer(
@@ -147,8 +147,3 @@ class SASRec(CausalRecommender):
         """Item embeddings; see `SequentialRecommender.item_vectors`."""
         vectors: Tensor = self.item.weight if items is None else self.item(items)
         return vectors
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings

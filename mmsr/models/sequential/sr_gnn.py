@@ -96,7 +96,7 @@ class SRGNN(SequentialRecommender):
     def __init__(self, config: SrGnnConfig, n_items: int) -> None:
         super().__init__()
         width = config.width
-        self.tables = ItemModalities({})
+        self.tables, self.n_items = ItemModalities({}), n_items
         self.steps, self.dropout = config.steps, config.dropout
         self.item = nn.Embedding(n_items, width)
         self.propagation = Propagation(width)
@@ -125,11 +125,6 @@ class SRGNN(SequentialRecommender):
         """Item embeddings; see `SequentialRecommender.item_vectors`."""
         vectors: Tensor = self.item.weight if items is None else self.item(items)
         return vectors
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings
 
 
 class Propagation(nn.Module):
