@@ -97,10 +97,10 @@ def _example(config: Config, dataset: str | None, items: int, history: int | Non
 
         return made_up_example(config, items, history or min(_HISTORY, config.graph.max_history))
     from mmsr.data import Dataset
-    from mmsr.graph.codes import check_graph_config
+    from mmsr.graph.codes import check_inputs
 
     data = Dataset.open(dataset)
-    check_graph_config(data, config.graph)
+    check_inputs(data, config)
     if not data.manifest.counts.train_targets:
         raise UserError(f"data set {dataset!r} has no training targets: name another, or none")
     from mmsr.training.example import example_of

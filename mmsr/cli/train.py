@@ -52,10 +52,10 @@ def train(
     console = Console(soft_wrap=True)
 
     from mmsr.data import Dataset
-    from mmsr.graph.codes import check_graph_config
+    from mmsr.graph.codes import check_inputs
 
     data = Dataset.open(full.dataset)
-    check_graph_config(data, full.graph)
+    check_inputs(data, full)
     recorded = read_export(config) if config else None
     if recorded and recorded.dataset_hash not in (None, data.content_hash):
         console.print(

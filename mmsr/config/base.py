@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -35,6 +35,10 @@ class ModelConfig(Frozen):
     A model's own class gives `name` its default, adds the model's knobs, and says what a study of
     it varies and tries first.
     """
+
+    modalities_as: ClassVar[Literal["codes", "features"] | None] = None
+    """What the model knows of modalities: the codes of items, or their feature vectors; None for a
+    model of ids alone."""
 
     name: str = ""
     """Which model: a name of `mmsr model list`, or an import path such as `shop.models:Markov`."""

@@ -154,6 +154,8 @@ AGGREGATOR_NAMES = tuple(
 class MmsrConfig(ModelConfig):
     """The MMSR model: its sizes, and how nodes become a user vector and scores."""
 
+    modalities_as = "codes"
+
     name: str = "mmsr"
     """Which model."""
     width: int = Field(default=128, ge=1)

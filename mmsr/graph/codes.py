@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr import paths
-from mmsr.config import GraphConfig
+from mmsr.config import Config, GraphConfig
 from mmsr.errors import UserError, reason_of, system_error, unknown
 from mmsr.graph.masks import without
 from mmsr.remote import RemotePath
@@ -93,6 +93,27 @@ def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
                 f"graph.links_per_item={config.links_per_item} is more than the {n_codes} codes of "
                 f"{modality}: choose at most {n_codes}"
             )
+
+
+def check_inputs(dataset: Dataset, config: Config) -> None:
+    """Check that a data set has what a config's model reads, without computing anything.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    config : a whole config for it.
+
+    Raises
+    ------
+    UserError : an unknown modality; for a model of codes, see `check_graph_config`.
+    """
+    if config.model.modalities_as == "codes":
+        check_graph_config(dataset, config.graph)
+        return
+    used = modalities_of(dataset, config.graph)
+    for name in config.graph.missing.modalities or ():
+        if name not in used:
+            raise unknown("modality in graph.missing.modalities", name, used)
 
 
 def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityCodes]:

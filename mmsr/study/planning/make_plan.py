@@ -192,12 +192,12 @@ def _known(
 def _check_data(
     dataset: Dataset, space: Space, base: Config, known: Sequence[Mapping[str, Any]]
 ) -> None:
-    from mmsr.graph.codes import check_graph_config
+    from mmsr.graph.codes import check_inputs
 
-    for graph in extreme_graphs(space, base):
-        check_graph_config(dataset, graph)
+    for config in extreme_graphs(space, base):
+        check_inputs(dataset, config)
     for settings in known:
-        check_graph_config(dataset, base.replace(settings).graph)
+        check_inputs(dataset, base.replace(settings))
     if not dataset.manifest.counts.valid_targets:
         raise UserError(
             f"data set {dataset.name!r} has no validation targets, so a study cannot compare its "

@@ -229,7 +229,7 @@ def _as_in_this_space(
     ------
     UserError : its settings lie outside the space, or do not fit the data.
     """
-    from mmsr.graph.codes import check_graph_config
+    from mmsr.graph.codes import check_inputs
 
     if row.config is None or row.value is None:
         raise UserError(f"trial {row.number} has no config")
@@ -239,7 +239,7 @@ def _as_in_this_space(
     except UserError as error:
         raise UserError(f"trial {row.number} {error}") from None
     config = apply(base, settings)
-    check_graph_config(dataset, config.graph)
+    check_inputs(dataset, config)
     ours = config.flat()
     same = flat.keys() == ours.keys() and all(
         flat[key] == ours[key] for key in flat if key not in {*_OWN, "dataset"}

@@ -11,7 +11,7 @@ from mmsr import paths
 from mmsr.config import Config, read_export
 from mmsr.data import Dataset
 from mmsr.errors import UserError
-from mmsr.graph.codes import check_graph_config, modalities_of, modality_codes
+from mmsr.graph.codes import check_inputs, modalities_of
 from mmsr.graph.masks import n_lost
 from mmsr.study.results.finalized import read_final
 from mmsr.study.results.held_out import checkpoint_of
@@ -49,6 +49,8 @@ class Subject:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities that the model uses and has seen in training."""
+        if self.config.model.modalities_as is None:
+            return ()
         missing = self.config.graph.missing
         used = modalities_of(self.dataset, self.config.graph)
         named = used if missing.modalities is None else missing.modalities
@@ -88,15 +90,13 @@ class Subject:
         ----------
         device : device of the model.
         """
-        import torch
-
         from mmsr.training import choose_device, load_best_model
+        from mmsr.training.step import new_model
 
         model = load_best_model(self.checkpoint, self.config, self.dataset)
         if self.config.graph.missing.rate > 0:
-            whole = self.config.replace({"graph.missing.rate": 0.0}).graph
-            codes = modality_codes(self.dataset, whole)
-            model.tables.relink({m: torch.from_numpy(codes[m].links) for m in self.modalities})
+            whole = new_model(self.config.replace({"graph.missing.rate": 0.0}), self.dataset)
+            model.tables.relink({m: whole.tables.links(m) for m in self.modalities})
         return model.to(choose_device(device))
 
 
@@ -185,7 +185,7 @@ def _of_run(folder: Path) -> Subject:
             f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
             f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
         )
-    check_graph_config(dataset, config.graph)
+    check_inputs(dataset, config)
     name = folder.resolve().name
     output = paths.home() / "robustness" / f"{name}-{digest(str(folder.resolve()))}"
     return Subject(
@@ -201,7 +201,7 @@ def _of_config(path: Path) -> Subject:
         raise UserError(
             f"{path} was found on other data than {dataset.name!r} holds now: import those again"
         )
-    check_graph_config(dataset, config.graph)
+    check_inputs(dataset, config)
     key = digest(f"{config.to_yaml()} {dataset.content_hash}")
     output = paths.home() / "robustness" / f"{path.stem}-{key}"
     origin = "a config, trained for this"

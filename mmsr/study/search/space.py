@@ -217,19 +217,19 @@ def stored(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: space[key].stored(value) for key, value in settings.items()}
 
 
-def extreme_graphs(space: Space, base: Config) -> Iterator[GraphConfig]:
-    """Graph configs to check against a data set: each graph dimension at both of its ends.
+def extreme_graphs(space: Space, base: Config) -> Iterator[Config]:
+    """Configs whose graphs to check against a data set: each graph dimension at both of its ends.
 
     Parameters
     ----------
     space : the search space.
     base : the config that it varies.
     """
-    yield base.graph
+    yield base
     for key, dimension in space.items():
         if key.startswith("graph."):
             for context, value in product(_contexts(space, key, base), dimension.corners()):
-                yield apply(base, {**context, key: value}).graph
+                yield apply(base, {**context, key: value})
 
 
 def describe_size(space: Space) -> str:
