@@ -21,6 +21,7 @@ from mmsr.errors import UserError, shown, unknown
 
 MODELS: Mapping[str, str] = {
     "mmsr": "mmsr.models.mmsr.model:MMSR",
+    "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"
