@@ -21,6 +21,7 @@ from mmsr.errors import UserError, shown, unknown
 
 MODELS: Mapping[str, str] = {
     "mmsr": "mmsr.models.mmsr.model:MMSR",
+    "gru4rec_f": "mmsr.models.multimodal.gru4rec_f:GRU4RecF",
     "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
 }
 """Import paths of the models' classes, by name."""
