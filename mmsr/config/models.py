@@ -23,6 +23,7 @@ MODELS: Mapping[str, str] = {
     "mmsr": "mmsr.models.mmsr.model:MMSR",
     "gru4rec_f": "mmsr.models.multimodal.gru4rec_f:GRU4RecF",
     "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
+    "nova": "mmsr.models.multimodal.nova:NOVA",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"
