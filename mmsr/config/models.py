@@ -24,6 +24,7 @@ MODELS: Mapping[str, str] = {
     "gru4rec_f": "mmsr.models.multimodal.gru4rec_f:GRU4RecF",
     "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
     "nova": "mmsr.models.multimodal.nova:NOVA",
+    "dif_sr": "mmsr.models.multimodal.dif_sr:DIFSR",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"

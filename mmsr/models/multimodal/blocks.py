@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -20,6 +19,7 @@ from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ItemFeatures
+from mmsr.models.multimodal.lengths import root_mean_square_length
 from mmsr.models.products import product
 
 DEVIATION = 0.02
@@ -109,7 +109,7 @@ class ProjectedFeatures(nn.Module):
 
     def __init__(self, features: Mapping[str, ItemFeatures], width: int) -> None:
         super().__init__()
-        lengths = [_root_mean_square_length(f.vectors) for f in features.values()]
+        lengths = [root_mean_square_length(f.vectors) for f in features.values()]
         self.register_buffer("lengths", torch.tensor(lengths))
         self.maps = nn.ModuleList(
             nn.Linear(f.vectors.shape[1], width, bias=False) for f in features.values()
@@ -133,12 +133,6 @@ class ProjectedFeatures(nn.Module):
             vectors = tables.vectors(modality, items_BL, tables.lost(modality, histories_BL))
             projected.append(product(vectors, map_.weight.T / length))
         return projected
-
-
-def _root_mean_square_length(vectors: np.ndarray[Any, Any]) -> float:
-    squares = np.einsum("nf,nf->n", vectors, vectors)
-    mean = float(squares.mean(dtype=np.float64)) if len(squares) else 0.0
-    return mean**0.5 or 1.0
 
 
 class AddNorm(nn.Module):

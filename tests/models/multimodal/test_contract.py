@@ -90,18 +90,23 @@ def test_it_learns_histories_by_heart(name: str, inputs: Inputs) -> None:
     knobs = dict.fromkeys(("dropout", "attention_dropout"), 0.0)
     known = settings_class(name).model_fields
     config = config_of(name, **{key: value for key, value in knobs.items() if key in known})
-    config = config.replace({"training.learning_rate": 5e-3})
+    config = config.replace({"training.learning_rate": 1e-3})
     model = make_model(config, inputs)
     optimizer = new_optimizer(config, model)
     rng = np.random.default_rng(0)
     rows = torch.from_numpy(rng.integers(0, N_ITEMS, (32, 6)))
     targets = torch.full_like(rows, -1)
     targets[:, -1] = torch.from_numpy(rng.integers(0, N_ITEMS, 32))
-    for _ in range(150):
-        train_step(model, optimizer, rows, targets, config)
-    with torch.no_grad():
-        best = (model.eval().user_vectors(rows) @ model.item_vectors().T).argmax(dim=1)
-    assert (best == targets[:, -1]).float().mean() >= 0.95
+    share = 0.0
+    for _ in range(12):
+        for _ in range(10):
+            train_step(model, optimizer, rows, targets, config)
+        with torch.no_grad():
+            best = (model.user_vectors(rows) @ model.item_vectors().T).argmax(dim=1)
+        share = (best == targets[:, -1]).float().mean().item()
+        if share >= 0.95:
+            return
+    pytest.fail(f"{share:.0%} after 120 steps")
 
 
 @each_model
