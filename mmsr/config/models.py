@@ -25,6 +25,7 @@ MODELS: Mapping[str, str] = {
     "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
     "nova": "mmsr.models.multimodal.nova:NOVA",
     "dif_sr": "mmsr.models.multimodal.dif_sr:DIFSR",
+    "trans2d": "mmsr.models.multimodal.trans2d:Trans2D",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ItemFeatures
-from mmsr.models.multimodal.lengths import root_mean_square_length
+from mmsr.models.multimodal.blocks import root_mean_square_length
 from mmsr.models.products import product
 
 
