@@ -26,7 +26,8 @@ class AttributePrediction(nn.Module):
     vectors are no categories. Here each different target of a step that has the modality stands for
     a category: its logit for user vector u is (W u + c) · f + b, f its feature vector over the root
     mean square length of its modality's vectors. The mean is over these items, and over targets
-    that have the modality; modalities are summed, as the authors' attributes are.
+    that have the modality; modalities are summed, as the authors' attributes are. A step computes
+    n · M logits per modality, where a full softmax computes one per target and item.
 
     Parameters
     ----------

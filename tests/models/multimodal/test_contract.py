@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmsr.config import Config
 from mmsr.config.models import MODELS, settings_class
+from mmsr.data import Dataset
+from mmsr.models.inputs import DatasetInputs
 from mmsr.models.make import make_model
 from mmsr.training.step import new_optimizer, train_step
 
@@ -144,3 +147,25 @@ def test_known_settings_lie_within_the_space(name: str) -> None:
 @each_model
 def test_features_are_no_part_of_checkpoints(name: str) -> None:
     assert not any(".vectors_" in key for key in make(name).state_dict())
+
+
+@each_model
+def test_it_trains_on_a_data_set_while_modalities_are_missing(name: str, shop: Dataset) -> None:
+    config = Config.from_dict({"dataset": "shop", "model": {"name": name}}).replace(
+        {
+            "graph.missing.rate": 0.2,
+            "training.learning_rate": 1e-3,
+            "training.modality_dropout.rate": 0.3,
+            "training.bf16": True,
+        }
+    )
+    model = make_model(config, DatasetInputs(shop, config.graph))
+    assert model.tables.modalities == ("image", "text")
+    optimizer = new_optimizer(config, model)
+    rng = np.random.default_rng(0)
+    rows = padded([rng.integers(0, shop.n_items, length).tolist() for length in range(2, 34)])
+    targets = rows.roll(-1, 1)
+    targets[:, -1] = -1
+    losses = [train_step(model, optimizer, rows, targets, config).item() for _ in range(15)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
