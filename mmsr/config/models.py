@@ -24,6 +24,11 @@ MODELS: Mapping[str, str] = {
     "gru4rec": "mmsr.models.sequential.gru4rec:GRU4Rec",
     "sasrec": "mmsr.models.sequential.sasrec:SASRec",
     "sr_gnn": "mmsr.models.sequential.sr_gnn:SRGNN",
+    "gru4rec_f": "mmsr.models.multimodal.gru4rec_f:GRU4RecF",
+    "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
+    "nova": "mmsr.models.multimodal.nova:NOVA",
+    "dif_sr": "mmsr.models.multimodal.dif_sr:DIFSR",
+    "trans2d": "mmsr.models.multimodal.trans2d:Trans2D",
 }
 """Import paths of the models' classes, by name."""
 GROUP = "mmsr.models"

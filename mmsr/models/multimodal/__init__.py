@@ -1,0 +1,1 @@
+"""Sequential models that read feature vectors of items, and their parts."""
