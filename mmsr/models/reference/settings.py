@@ -1,4 +1,8 @@
-"""The reference lines of leaderboards, and their settings, which no study varies."""
+"""The reference lines of leaderboards, and their settings, which no study varies.
+
+They are the same for all data sets. The defaults were chosen by looking at validation of Toys: h
+among 0, 1, 10 and 100, and λ among 50, 250 and 500. So they are no figures of tuned models.
+"""
 
 from __future__ import annotations
 
