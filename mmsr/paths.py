@@ -77,6 +77,11 @@ def prefixes_cache() -> Path:
     return home() / "cache" / "prefixes"
 
 
+def references_cache() -> Path:
+    """Folder of the reference lines' figures, one file per data set, line and settings."""
+    return home() / "cache" / "references"
+
+
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -165,11 +166,22 @@ def leaderboard(
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many trials.")] = 10,
     storage: Storage = None,
 ) -> None:
-    """Show the best trials of a study by its objective, with their settings."""
+    """Show the best trials of a study, with their settings, above the reference lines.
+
+    Popularity, item-kNN and EASE are measured once per data set, which may take a minute; not
+    while the study is being run.
+    """
     from mmsr.study.results.pareto import pareto_front
+    from mmsr.study.results.references import WHEN_ASKED, cached_lines, measured_lines
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.trials import ranked
-    from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front
+    from mmsr.study.views.tables import (
+        chosen_on,
+        leaderboard,
+        settings_text,
+        show_front,
+        show_left_out,
+    )
 
     console = Console()
     known = look_up(name, storage)
@@ -184,7 +196,15 @@ def leaderboard(
         show_front(front, objectives, console, finished)
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
     best = known.rows(one.number for one in ranked(found)[:top])
-    console.print(leaderboard(best, objective, title, top))
+    lines = []
+    if (config := best[0].config) is not None:
+        lines = cached_lines(known, config)
+        # A running study gets the whole machine, and no data set is fetched just to look.
+        if not known.folder.is_running() and paths.remote() is None:
+            notice = partial(Console(stderr=True).print, style="dim")
+            lines = measured_lines(known, config, WHEN_ASKED, notice)
+    console.print(leaderboard(best, objective, title, top, lines))
+    show_left_out(lines, console)
     for row in best:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Evaluation of a model on prefixes: the full ranking, chunk by chunk."""
+"""Evaluation on prefixes: the full ranking, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import exclude_seen, ranks_of
@@ -27,19 +28,12 @@ def evaluate(
     mask_seen: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.int64]:
-    """Rank every prefix's target among all items.
-
-    Histories of similar length are ranked together, so little padding is computed. A chunk holds at
-    most `batch_size` prefixes and at most `CHUNK_SCORES` scores.
+    """Rank every prefix's target among all items by the scores of a model.
 
     Parameters
     ----------
     model : in any mode; it is put in evaluation mode and back.
-    prefixes : the n examples to rank.
-    max_history : latest items of each history that the model sees.
-    batch_size : most prefixes per chunk.
-    mask_seen : leave the items of the whole history out of the ranking (a target always stays in).
-    progress : called with the number of prefixes of every finished chunk.
+    prefixes, max_history, batch_size, mask_seen, progress : as in `rank_targets`.
 
     Returns
     -------
@@ -50,29 +44,74 @@ def evaluate(
     ------
     FloatingPointError : a target's score is NaN.
     """
-    order = np.argsort(prefixes.lengths(max_history), kind="stable")
-    ranks = np.empty(len(prefixes), dtype=np.int64)
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             items_ID = model.item_vectors()
-            batch_size = max(min(batch_size, CHUNK_SCORES // len(items_ID)), 1)
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                histories, targets = (
-                    torch.from_numpy(array).to(items_ID.device)
-                    for array in prefixes.batch(rows, max_history)
-                )
-                scores_BI = model.user_vectors(histories) @ items_ID.T
-                if mask_seen:
-                    rows_S, items_S = (
-                        torch.from_numpy(array).to(items_ID.device) for array in prefixes.seen(rows)
-                    )
-                    exclude_seen(scores_BI, rows_S, items_S, targets)
-                ranks[rows] = ranks_of(scores_BI, targets)
-                if progress:
-                    progress(len(rows))
+            return rank_targets(
+                lambda histories_BL: model.user_vectors(histories_BL) @ items_ID.T,
+                prefixes,
+                len(items_ID),
+                device=items_ID.device,
+                max_history=max_history,
+                batch_size=batch_size,
+                mask_seen=mask_seen,
+                progress=progress,
+            )
     finally:
         model.train(was_training)
+
+
+def rank_targets(
+    scores_of: Callable[[Tensor], Tensor],
+    prefixes: Prefixes,
+    n_items: int,
+    *,
+    device: torch.device | str = "cpu",
+    max_history: int,
+    batch_size: int = CHUNK_PREFIXES,
+    mask_seen: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.int64]:
+    """Rank every prefix's target among all items.
+
+    Histories of similar length are ranked together, so little padding is computed. A chunk holds at
+    most `batch_size` prefixes and at most `CHUNK_SCORES` scores.
+
+    Parameters
+    ----------
+    scores_of : takes histories, int64 `[B, L]`, oldest first, -1 behind the end; returns new
+        scores `[B, I]`, which are changed here.
+    prefixes : the n examples to rank.
+    n_items : size of the catalogue, I.
+    device : where histories are scored.
+    max_history : latest items of each history to score by.
+    batch_size : most prefixes per chunk.
+    mask_seen : leave the items of the whole history out of the ranking (a target always stays in).
+    progress : called with the number of prefixes of every finished chunk.
+
+    Returns
+    -------
+    int64 `[n]`, as in `evaluate`.
+
+    Raises
+    ------
+    FloatingPointError : a target's score is NaN.
+    """
+    order = np.argsort(prefixes.lengths(max_history), kind="stable")
+    ranks = np.empty(len(prefixes), dtype=np.int64)
+    batch_size = max(min(batch_size, CHUNK_SCORES // n_items), 1)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        histories, targets = (
+            torch.from_numpy(array).to(device) for array in prefixes.batch(rows, max_history)
+        )
+        scores_BI = scores_of(histories)
+        if mask_seen:
+            rows_S, items_S = (torch.from_numpy(array).to(device) for array in prefixes.seen(rows))
+            exclude_seen(scores_BI, rows_S, items_S, targets)
+        ranks[rows] = ranks_of(scores_BI, targets)
+        if progress:
+            progress(len(rows))
     return ranks

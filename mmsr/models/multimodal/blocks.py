@@ -22,6 +22,7 @@ from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ItemFeatures
 from mmsr.models.products import product
+from mmsr.models.spaces import training_space
 
 DEVIATION = 0.02
 """Standard deviation of weights and embeddings at the start, as in BERT and RecBole."""
@@ -31,6 +32,8 @@ EPSILON = 1e-12
 
 class TransformerConfig(ModelConfig):
     """Settings that all transformers here have."""
+
+    modalities_as = "features"
 
     width: int = Field(default=64, ge=1)
     """Width of item embeddings, hidden vectors and user vectors."""
@@ -71,17 +74,10 @@ class TransformerConfig(ModelConfig):
             "model.inner_width": Choice(128, 256, 512),
             "model.dropout": Float(0.0, 0.6, step=0.1),
             "model.attention_dropout": Float(0.0, 0.6, step=0.1),
-            **OPTIMISATION,
+            **training_space("softmax", "sampled_softmax", "bce", "gbce", "bpr"),
         }
 
 
-OPTIMISATION: Mapping[str, Dimension] = {
-    "training.learning_rate": Float(1e-4, 5e-3, log=True),
-    "training.batch_size": Choice(64, 128, 256),
-    "training.averaging": Choice(0.0, 0.999),
-    "training.loss.name": Choice("softmax", "sampled_softmax", "bce", "gbce", "bpr"),
-}
-"""Dimensions of training that the models' spaces share."""
 RECBOLE_TRAINING: Mapping[str, Any] = {
     "graph.max_history": 50,
     "training.learning_rate": 1e-3,

@@ -183,7 +183,7 @@ class DIFSR(CausalRecommender):
         if features and self.attribute_loss:
             self.prediction = AttributePrediction(features, width)
         self.apply(initialise)
-        self.tables = FeatureTables(features)
+        self.tables, self.n_items = FeatureTables(features), inputs.n_items
 
     @classmethod
     def build(cls, config: Config, inputs: ModelInputs) -> Self:
@@ -210,8 +210,3 @@ class DIFSR(CausalRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Item embeddings; see `SequentialRecommender.item_vectors`."""
         return self.item.weight if items is None else self.item(items)
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings

@@ -17,11 +17,14 @@ from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
-from mmsr.models.multimodal.blocks import OPTIMISATION, RECBOLE_TRAINING, ProjectedFeatures
+from mmsr.models.multimodal.blocks import RECBOLE_TRAINING, ProjectedFeatures
+from mmsr.models.spaces import training_space
 
 
 class Gru4RecFConfig(ModelConfig):
     """GRU4Rec^F (Hidasi et al., RecSys 2016), in two of that paper's architectures."""
+
+    modalities_as = "features"
 
     name: str = "gru4rec_f"
     """Which model."""
@@ -52,7 +55,7 @@ class Gru4RecFConfig(ModelConfig):
             "model.hidden_width": Choice(64, 128, 256),
             "model.layers": Int(1, 2),
             "model.dropout": Float(0.0, 0.6, step=0.1),
-            **OPTIMISATION,
+            **training_space("softmax", "sampled_softmax", "bce", "gbce", "bpr"),
         }
 
     @classmethod
@@ -106,7 +109,7 @@ class GRU4RecF(CausalRecommender):
         self.feature_gru = _gru(n_modalities * width, settings) if parallel else None
         self.output = nn.Linear((1 + parallel) * hidden, width)
         self.apply(_initialise)
-        self.tables = FeatureTables(inputs.features)
+        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
 
     @classmethod
     def build(cls, config: Config, inputs: ModelInputs) -> Self:
@@ -128,11 +131,6 @@ class GRU4RecF(CausalRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Item embeddings; see `SequentialRecommender.item_vectors`."""
         return self.item.weight if items is None else self.item(items)
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings
 
 
 def _gru(width: int, settings: Gru4RecFConfig) -> nn.GRU:

@@ -209,7 +209,7 @@ class Trans2D(CausalRecommender):
         self.norm = nn.LayerNorm((n_attributes, width), eps=EPSILON)
         self.layers = nn.ModuleList(Layer(n_attributes, settings) for _ in range(settings.layers))
         self.apply(initialise)
-        self.tables = FeatureTables(inputs.features)
+        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
 
     @classmethod
     def build(cls, config: Config, inputs: ModelInputs) -> Self:
@@ -229,8 +229,3 @@ class Trans2D(CausalRecommender):
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Item embeddings; see `SequentialRecommender.item_vectors`."""
         return self.item.weight if items is None else self.item(items)
-
-    @property
-    def n_items(self) -> int:
-        """Size of the catalogue."""
-        return self.item.num_embeddings

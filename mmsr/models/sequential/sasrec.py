@@ -18,8 +18,8 @@ from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.base import CausalRecommender
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
-from mmsr.models.sequential.spaces import training_space
 from mmsr.models.sequential.transformer import CausalTransformer, xavier_
+from mmsr.models.spaces import training_space
 
 
 class SasrecConfig(ModelConfig):

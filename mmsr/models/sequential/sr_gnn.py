@@ -21,7 +21,7 @@ from mmsr.models.base import SequentialRecommender
 from mmsr.models.dropout import dropout
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
-from mmsr.models.sequential.spaces import training_space
+from mmsr.models.spaces import training_space
 
 
 class SrGnnConfig(ModelConfig):

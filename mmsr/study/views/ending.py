@@ -5,16 +5,25 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import final_record
+from mmsr.study.results.references import AT_THE_END, cached_lines, measured_lines
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.progress import progress_of
+from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
-from mmsr.study.views.tables import chosen_on, leaderboard, settings_text, show_front, summary
+from mmsr.study.views.tables import (
+    chosen_on,
+    leaderboard,
+    settings_text,
+    show_front,
+    show_left_out,
+    summary,
+)
 from mmsr.study.workers.failures import alike, kind_of
 
 if TYPE_CHECKING:
@@ -67,7 +76,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     show_failures(plan, found, console)
     known = look_up(plan.name, plan.storage, plan.tracking)
     try:
-        top, _ = known.best()
+        top, config = known.best()
     except UserError:
         return
     if plan.against:
@@ -75,7 +84,11 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         show_front(found, plan.definition.objectives, console, finished)
     else:
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
-        console.print(leaderboard(found, plan.objective, title, _TOP))
+        lines = cached_lines(known, config)
+        if is_over(known.study):
+            lines = measured_lines(known, config, AT_THE_END, partial(console.print, style="dim"))
+        console.print(leaderboard(found, plan.objective, title, _TOP, lines))
+        show_left_out(lines, console)
         console.print(f"best settings: {settings_text(top.settings)}", soft_wrap=True)
     if all(row.state not in ("running", "waiting") for row in found):
         report_knockouts(known, console)

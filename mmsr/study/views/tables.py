@@ -10,6 +10,7 @@ from rich.table import Table
 from mmsr.console import Console
 from mmsr.format import seconds
 from mmsr.study.results.pareto import pareto_front
+from mmsr.study.results.references import ReferenceLine
 from mmsr.study.search.objectives import minimised, shown
 from mmsr.study.storage.trials import Ranked, TrialRow, ranked
 
@@ -23,8 +24,16 @@ def chosen_on(objective: str) -> str:
     return "validation" if part == "valid" else part.upper()
 
 
-def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int) -> Table:
+def leaderboard(
+    found: Sequence[TrialRow],
+    objective: str,
+    title: str,
+    top: int,
+    lines: Sequence[ReferenceLine] = (),
+) -> Table:
     """Table of the best trials; `cut` marks trials that were stopped early, metrics are in percent.
+
+    The reference lines stand below, by name.
 
     Parameters
     ----------
@@ -32,6 +41,7 @@ def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int)
     objective : metric that ranks them.
     title : title of the table.
     top : number of trials to show.
+    lines : the reference lines; those without metrics are not shown here.
     """
     part, _, metric = objective.partition("/")
     names = list(dict.fromkeys([metric, *SHOWN]))
@@ -53,7 +63,30 @@ def leaderboard(found: Sequence[TrialRow], objective: str, title: str, top: int)
             seconds(row.seconds),
             style="dim" if pruned else "bold" if place == 1 else "",
         )
+    if lines:
+        table.add_section()
+    for line in lines:
+        if line.metrics is not None:
+            cells = (f"{100 * line.metrics[name]:.2f}" for name in names)
+            table.add_row("", line.label, *cells, "", "", style="dim")
     return table
+
+
+def show_left_out(lines: Sequence[ReferenceLine], console: Console) -> None:
+    """Show which reference lines the leaderboard lacks, and why.
+
+    Parameters
+    ----------
+    lines : the reference lines.
+    console : where to show it.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for line in lines:
+        if line.metrics is None:
+            by_reason.setdefault(line.left_out, []).append(line.label)
+    for reason, labels in by_reason.items():
+        text = f"not measured: {', '.join(labels)} ({reason})"
+        console.print(text, style="dim", soft_wrap=True)
 
 
 def settings_text(settings: dict[str, Any]) -> str:

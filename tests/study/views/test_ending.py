@@ -1,12 +1,16 @@
-"""The screen at the end of a study: when it names the command that opens test."""
+"""The screen at the end of a study: the reference lines, and when it names what opens test."""
 
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
+from typer.testing import CliRunner
 
+from mmsr.cli.app import app
 from mmsr.console import Console
+from mmsr.evaluation import reference
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
@@ -95,3 +99,58 @@ def test_test_that_another_machine_opened_is_not_named(ended):
     )
     finals.set_user_attr("test_opened", [OPENING.model_dump(mode="json")])
     assert "finalize" not in ended()[1]
+
+
+def reference_rows(shown):
+    """The cells of the reference lines in a leaderboard, by label."""
+    rows = re.findall(r"│ +│ +(popularity|item-kNN|EASE) +│([^\n]*)│ +│ +│", shown)
+    return {label: [float(cell) for cell in cells.split("│")] for label, cells in rows}
+
+
+def test_reference_lines_stand_below_the_leaderboard_once_trials_are_done(ended):
+    known, shown = ended(1)
+    assert reference_rows(shown) == {}, "an interrupted study is not delayed"
+    _, shown = ended(1)
+    found = reference_rows(shown)
+    shop = known.open_dataset()
+    assert list(found) == ["popularity", "item-kNN", "EASE"]
+    for label, cells in found.items():
+        metrics = reference.measure(
+            label, shop.train(), shop.valid(), shop.n_items, mask_seen=False
+        )
+        names = ("mrr@20", "hr@20", "mrr@5", "hr@5")
+        assert cells == pytest.approx([100 * metrics[name] for name in names], abs=0.005)
+    assert shown.rindex("2 of 3") < shown.rindex("popularity") < shown.index("best settings")
+    assert "measuring popularity, item-kNN, EASE on shop, once …" in shown
+    assert "measuring" not in ended()[1]
+    assert "not measured" not in shown
+
+
+def test_slow_lines_are_left_to_the_command(ended, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    ended(2)
+    known, _ = ended()
+    for file in (known.folder.path.parents[1] / "cache" / "references").iterdir():
+        file.unlink()
+    monkeypatch.setattr(
+        reference, "estimated_seconds", lambda label, *_: 20.0 if label == "EASE" else 0.1
+    )
+    _, shown = ended()
+    assert list(reference_rows(shown)) == ["popularity", "item-kNN"]
+    told = "not measured: EASE (it takes about 20 s: mmsr study leaderboard shop does it, once)"
+    assert told in shown
+    run = CliRunner().invoke(app, ["study", "leaderboard", "shop", "--top", "1"])
+    assert run.exit_code == 0
+    assert list(reference_rows(run.stdout)) == ["popularity", "item-kNN", "EASE"]
+    assert run.stderr == "measuring EASE on shop, once …\n"
+    assert list(reference_rows(ended()[1])) == ["popularity", "item-kNN", "EASE"]
+
+
+def test_nothing_is_measured_beside_a_running_study(ended, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    known, _ = ended(1)
+    with known.folder.locked():
+        run = CliRunner().invoke(app, ["study", "leaderboard", "shop"])
+    assert run.exit_code == 0
+    assert run.stderr == ""
+    assert reference_rows(run.stdout) == {}

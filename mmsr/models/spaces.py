@@ -1,4 +1,4 @@
-"""The part of a default search space that models of ids have in common: how they are trained."""
+"""The part of a default search space that models have in common: how they are trained."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def training_space(*losses: str) -> Mapping[str, Dimension]:
         "training.loss.name": Choice(*losses),
         "training.loss.negatives": Choice(256, 512, 2048, when={"training.loss.name": many}),
         "training.label_smoothing": Choice(0.0, 0.1, when={"training.loss.name": "softmax"}),
-        "training.learning_rate": Float(5e-4, 5e-3, log=True),
-        "training.batch_size": Choice(64, 100, 128, 256),
+        "training.learning_rate": Float(1e-4, 5e-3, log=True),
+        "training.batch_size": Choice(32, 64, 100, 128, 256),
         "training.averaging": Choice(0.0, 0.999),
     }
     if "sampled_softmax" in losses:
