@@ -22,7 +22,7 @@ from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
 
 CONFIG = Config(dataset="shop")
-MASKED = CONFIG.replace({"training.mask_seen": True})
+MASKED = CONFIG.replace({"training.seen": "masked"})
 
 
 @pytest.fixture
