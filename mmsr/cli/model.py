@@ -97,7 +97,7 @@ def _example(config: Config, dataset: str | None, items: int, history: int | Non
 
         return made_up_example(config, items, history or min(_HISTORY, config.graph.max_history))
     from mmsr.data import Dataset
-    from mmsr.graph.codes import check_inputs
+    from mmsr.graph.checks import check_inputs
 
     data = Dataset.open(dataset)
     check_inputs(data, config)

@@ -52,7 +52,7 @@ def train(
     console = Console(soft_wrap=True)
 
     from mmsr.data import Dataset
-    from mmsr.graph.codes import check_inputs
+    from mmsr.graph.checks import check_inputs
 
     data = Dataset.open(full.dataset)
     check_inputs(data, full)

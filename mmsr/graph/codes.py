@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr import paths
-from mmsr.config import Config, GraphConfig
-from mmsr.errors import UserError, reason_of, system_error, unknown
+from mmsr.config import GraphConfig
+from mmsr.errors import UserError, reason_of, system_error
+from mmsr.graph.checks import check_graph_config, modalities_of
 from mmsr.graph.masks import without
 from mmsr.remote import RemotePath
 
@@ -39,81 +40,6 @@ class ModalityCodes:
     """`[n_items, links_per_item]`, nearest code first; -1 for items without this modality."""
     centres: NDArray[np.float32]
     """`[n_codes, width]` cluster centres in the (reduced) feature space."""
-
-
-def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
-    """The modalities of a data set that a config uses, in the data set's order.
-
-    Parameters
-    ----------
-    dataset : a prepared data set.
-    config : graph settings; `modalities=None` stands for all.
-
-    Raises
-    ------
-    UserError : the config names a modality that the data set lacks.
-    """
-    if config.modalities is None:
-        return tuple(dataset.modalities)
-    for name in config.modalities:
-        if name not in dataset.modalities:
-            raise unknown("modality", name, dataset.modalities, hint="set graph.modalities")
-    return tuple(m for m in dataset.modalities if m in config.modalities)
-
-
-def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
-    """Check a graph config against a data set without computing anything.
-
-    Parameters
-    ----------
-    dataset : a prepared data set.
-    config : the graph settings of a config for it.
-
-    Raises
-    ------
-    UserError : an unknown modality, or more codes or links than the data allow.
-    """
-    if isinstance(config.n_codes, dict):
-        for name in config.n_codes:
-            if name not in dataset.modalities:
-                raise unknown("modality in graph.n_codes", name, dataset.modalities)
-    used = modalities_of(dataset, config)
-    for name in config.missing.modalities or ():
-        if name not in used:
-            raise unknown("modality in graph.missing.modalities", name, used)
-    for modality in used:
-        n_codes, n_have = config.codes_of(modality), len(dataset.features(modality).items)
-        if n_codes > n_have:
-            raise UserError(
-                f"graph.n_codes={n_codes} is more than the {n_have} items of {dataset.name!r} that "
-                f"have {modality} features: choose at most {n_have}"
-            )
-        if config.links_per_item > n_codes:
-            raise UserError(
-                f"graph.links_per_item={config.links_per_item} is more than the {n_codes} codes of "
-                f"{modality}: choose at most {n_codes}"
-            )
-
-
-def check_inputs(dataset: Dataset, config: Config) -> None:
-    """Check that a data set has what a config's model reads, without computing anything.
-
-    Parameters
-    ----------
-    dataset : a prepared data set.
-    config : a whole config for it.
-
-    Raises
-    ------
-    UserError : an unknown modality; for a model of codes, see `check_graph_config`.
-    """
-    if config.model.modalities_as == "codes":
-        check_graph_config(dataset, config.graph)
-        return
-    used = modalities_of(dataset, config.graph)
-    for name in config.graph.missing.modalities or ():
-        if name not in used:
-            raise unknown("modality in graph.missing.modalities", name, used)
 
 
 def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityCodes]:

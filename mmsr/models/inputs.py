@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset
-from mmsr.graph.codes import ModalityCodes, modalities_of, modality_codes
+from mmsr.graph.checks import modalities_of
+from mmsr.graph.codes import ModalityCodes, modality_codes
 from mmsr.graph.masks import without
 
 

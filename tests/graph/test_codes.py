@@ -21,12 +21,8 @@ from mmsr.config import GraphConfig
 from mmsr.data import Dataset, FeatureTable
 from mmsr.errors import UserError
 from mmsr.graph import codes as codes_module
-from mmsr.graph.codes import (
-    ModalityCodes,
-    check_graph_config,
-    compute_codes,
-    modality_codes,
-)
+from mmsr.graph.checks import check_graph_config
+from mmsr.graph.codes import ModalityCodes, compute_codes, modality_codes
 
 
 def blobs() -> FeatureTable:

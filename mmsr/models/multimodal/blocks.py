@@ -84,6 +84,7 @@ RECBOLE_TRAINING: Mapping[str, Any] = {
     "training.batch_size": 256,
     "training.averaging": 0.0,
     "training.loss.name": "softmax",
+    "training.label_smoothing": 0.0,
 }
 """RecBole's settings of training. Its batch of 2,048 is one of prefixes, each with one target; 256
 histories of the usual length have about as many targets."""

@@ -194,7 +194,8 @@ class DIFSR(CausalRecommender):
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
         x_BLD: Tensor = self.norm(self.item(histories_BL.clamp(min=0)))
         x_BLD = dropout(x_BLD, self.dropout, self.training)
-        positions_1LD = self.position.weight[None, : histories_BL.shape[1]]
+        steps_L = torch.arange(histories_BL.shape[1], device=histories_BL.device)
+        positions_1LD = self.position(steps_L)[None]
         side = [positions_1LD, *self.features(self.tables, histories_BL)]
         for layer in self.layers:
             x_BLD = layer(x_BLD, side)

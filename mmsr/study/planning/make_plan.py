@@ -192,7 +192,7 @@ def _known(
 def _check_data(
     dataset: Dataset, space: Space, base: Config, known: Sequence[Mapping[str, Any]]
 ) -> None:
-    from mmsr.graph.codes import check_inputs
+    from mmsr.graph.checks import check_inputs
 
     for config in extreme_graphs(space, base):
         check_inputs(dataset, config)

@@ -229,7 +229,7 @@ def _as_in_this_space(
     ------
     UserError : its settings lie outside the space, or do not fit the data.
     """
-    from mmsr.graph.codes import check_inputs
+    from mmsr.graph.checks import check_inputs
 
     if row.config is None or row.value is None:
         raise UserError(f"trial {row.number} has no config")

@@ -11,7 +11,7 @@ from mmsr import paths
 from mmsr.config import Config, read_export
 from mmsr.data import Dataset
 from mmsr.errors import UserError
-from mmsr.graph.codes import check_inputs, modalities_of
+from mmsr.graph.checks import check_inputs, modalities_of
 from mmsr.graph.masks import n_lost
 from mmsr.study.results.finalized import read_final
 from mmsr.study.results.held_out import checkpoint_of

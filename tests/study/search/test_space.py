@@ -269,8 +269,6 @@ def test_codes_of_one_modality_can_be_a_dimension():
     assert config.graph.links_per_item == 3
     codes = [config.graph.n_codes for config in extreme_graphs(space, base)]
     assert {"image": 20, "text": 40} in codes
-        config.graph.n_codes for config in extreme_graphs(space, base)
-    ]
 
 
 def test_size_in_words():
