@@ -5,7 +5,8 @@ from pydantic import Field
 from torch import nn
 
 from mmsr.config import ModelConfig
-from mmsr.models import CausalRecommender, ItemModalities
+from mmsr.models.base import CausalRecommender
+from mmsr.models.modalities import ItemModalities
 from mmsr.study import Choice, Float, Study
 
 
