@@ -215,20 +215,23 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def import_if_missing(name: str) -> Dataset:
+def import_if_missing(source: str, protocol: str = "ratio") -> Dataset:
     """Open a data set of `$MMSR_HOME`; import `toys` or `beauty` first where it is not there.
+
+    It has the name of its tables, and that of the protocol if it is not `ratio`.
 
     Raises
     ------
     UserError : the data set is not prepared, and its tables are not in `../shared/data` either.
     """
     from mmsr import paths
-    from mmsr.data import Dataset, Sources, prepare
+    from mmsr.data import Dataset, ImportSettings, Sources, prepare
     from mmsr.errors import UserError
 
+    name = source if protocol == "ratio" else f"{source}-{protocol}"
     if (paths.datasets() / name).is_dir():
         return Dataset.open(name)
-    tables = DATA / name
+    tables = DATA / source
     if not tables.is_dir():
         raise UserError(
             f"data set {name!r} is neither prepared under {paths.datasets()} nor found in "
@@ -239,7 +242,7 @@ def import_if_missing(name: str) -> Dataset:
         for file in tables.glob("*_features.parquet")
     }
     sources = Sources(tables / "interactions.parquet", tables / "items.parquet", features)
-    return prepare(name, sources).dataset
+    return prepare(name, sources, ImportSettings(protocol=protocol)).dataset
 
 
 def _cpu_name() -> str:
