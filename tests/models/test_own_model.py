@@ -112,3 +112,18 @@ def test_what_is_wrong_with_a_model_is_said(tmp_path, monkeypatch):
     }.items():
         with pytest.raises(UserError, match=told.replace("(", r"\(")):
             Config.from_dict({"dataset": "x", "model": {"name": name}})
+
+
+def test_models_are_a_dimension_and_the_known_settings_of_each_come_first(shop: Dataset):
+    space = {
+        "model.name": Choice("mmsr", "sasrec"),
+        "model.width": Choice(50, 128),
+        "model.fusion": Choice("adaptive", "late", when={"model.name": "mmsr"}),
+        "model.norm": Choice("authors", "post", when={"model.name": "sasrec"}),
+    }
+    base = {"graph.n_codes": 5, "graph.links_per_item": 2}
+    plan = make_plan(Study(dataset="shop", base=base, space=space, trials=3), Options())
+    assert list(plan.known) == [
+        {"model.name": "mmsr", "model.width": 128, "model.fusion": "adaptive"},
+        {"model.name": "sasrec", "model.width": 50, "model.norm": "authors"},
+    ]

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmsr.config import Config
+from mmsr.config.models import settings_class
 from mmsr.data import Dataset
 from mmsr.dimensions.base import meets
+from mmsr.dimensions.kinds import Choice
 from mmsr.errors import UserError
 from mmsr.study.planning.checks import (
     at_least_one,
@@ -177,8 +179,15 @@ def _known(
         for given in own:
             check_settings(space, base, given)
         return tuple(given for place, given in enumerate(own) if given not in own[:place])
+    varied = space.get("model.name")
+    names = varied.corners() if isinstance(varied, Choice) else (base.model.name,)
+    named = [
+        {"model.name": name, **settings}
+        for name in names
+        for settings in settings_class(name).known_settings()
+    ]
     found: list[Mapping[str, Any]] = []
-    for settings in base.model.known_settings():
+    for settings in named:
         within = {key: value for key, value in settings.items() if key in space}
         try:
             check_settings(space, base, within)
