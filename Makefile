@@ -29,8 +29,10 @@ demo: $(VENV)/installed
 	@echo "in a shell with:  source $(BIN)/activate; export MMSR_HOME=$(MMSR_HOME)"
 
 test: lint docs
-	@echo "==> pytest"
-	@$(BIN)/python -m pytest
+	@echo "==> pytest, fast tests in two processes"
+	@$(BIN)/python -m pytest -m 'not slow and not fuzz' -n 2 --dist loadfile
+	@echo "==> pytest, the others"
+	@$(BIN)/python -m pytest -m 'slow or fuzz'
 
 lint: $(VENV)/installed-dev
 	@echo "==> ruff check"

@@ -41,6 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         test = getattr(item, "obj", None)
         # A method is made anew each time it is looked up; what it wraps is not.
         test = getattr(test, "__func__", test)
+        if here in item.path.parents:
+            item.add_marker("fuzz")
         if here not in item.path.parents or not hasattr(test, "hypothesis") or id(test) in seen:
             continue
         seen.add(id(test))

@@ -48,7 +48,11 @@ def refused(message: str, sources: Sources, settings: ImportSettings | None = No
         ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,b,inf\n", "line 3 has timestamp inf"),
         ("rows.csv", b"user_id,item_id,timestamp\na,b,1\na,c,2014-01-01\na,d,3\n", "line 3 has"),
         ("rows.csv.gz", b"user_id,item_id,timestamp\n", "not a whole gzip file"),
-        ("rows.csv.gz", gzip.compress(b"user_id,item_id" * 99)[:-20], "not a whole gzip file"),
+        (
+            "rows.csv.gz",
+            gzip.compress(b"user_id,item_id" * 99, mtime=0)[:-20],
+            "not a whole gzip file",
+        ),
         ("rows.jsonl.gz", b"no", "not a whole gzip file"),
         ("rows.jsonl", b'[{"user_id": 1}]', "write one JSON object per line"),
         ("rows.jsonl", b"{'user_id': 1}", "write one JSON object per line"),

@@ -59,7 +59,7 @@ def database() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(TEXT), r"is a gzip file: rename it to a\.(csv|tsv|jsonl)\.gz"),
+        (gzip.compress(TEXT, mtime=0), r"is a gzip file: rename it to a\.(csv|tsv|jsonl)\.gz"),
         (zipped("[Content_Types].xml", "xl/workbook.xml"), "is a spreadsheet: save it as CSV"),
         (zipped("mimetype"), "is a spreadsheet: save it as CSV"),
         (zipped("rows.csv"), "is a zip archive: unpack it"),
@@ -81,7 +81,7 @@ def test_a_file_is_named_for_what_it_is(
     with pytest.raises(UserError, match=rf"{name} {message}"):
         check_format(tmp_path / name)
     packed = tmp_path / f"{name}.gz"
-    packed.write_bytes(gzip.compress(content))
+    packed.write_bytes(gzip.compress(content, mtime=0))
     if not content.startswith(b"\x1f\x8b"):
         with pytest.raises(UserError, match=message):
             check_format(packed)
@@ -94,15 +94,18 @@ def test_a_file_is_named_for_what_it_is(
 def test_a_column_is_named_like_a_format(name: str, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{ending}"
     text = f"{name},item_id\nx,a\n".replace(",", "," if "csv" in ending else "\t").encode()
-    path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    path.write_bytes(gzip.compress(text, mtime=0) if ending.endswith("gz") else text)
     assert read_table(path, ("item_id",)).to_pydict() == {"item_id": ["a"]}
-    path.write_bytes(gzip.compress(BOM + text) if ending.endswith("gz") else BOM + text)
+    path.write_bytes(gzip.compress(BOM + text, mtime=0) if ending.endswith("gz") else BOM + text)
     assert read_table(path, (name,)).to_pydict() == {name: ["x"]}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(gzip.compress(parquet()), "is a gzip file: unpack it"), (zipped("a"), "is a zip archive")],
+    [
+        (gzip.compress(parquet(), mtime=0), "is a gzip file: unpack it"),
+        (zipped("a"), "is a zip archive"),
+    ],
 )
 def test_what_is_named_parquet(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
