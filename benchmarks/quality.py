@@ -169,10 +169,9 @@ def _stored(store: Path, models: dict[str, Any]) -> dict[str, dict[str, float]] 
 
 def _tested(model: SequentialRecommender, targets: Prefixes, config: Config) -> dict[str, float]:
     """Metrics as the config ranks; where it masks seen items, also with them (`kept/…`)."""
-    masked = config.training.seen == "masked"
-    longest = config.graph.max_history
-    metrics = ranking_metrics(evaluate(model, targets, max_history=longest, mask_seen=masked))
-    if masked:
+    seen, longest = config.training.seen, config.graph.max_history
+    metrics = ranking_metrics(evaluate(model, targets, max_history=longest, seen=seen))
+    if seen != "kept":
         kept = ranking_metrics(evaluate(model, targets, max_history=longest))
         metrics |= {f"kept/{metric}": value for metric, value in kept.items()}
     return metrics

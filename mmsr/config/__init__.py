@@ -33,7 +33,7 @@ from mmsr.config.mmsr import (
 from mmsr.config.models import named
 from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
-from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, TrainingConfig
+from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, Seen, TrainingConfig
 from mmsr.errors import UserError, reason_of
 from mmsr.numbers import has_unwritable
 
@@ -52,6 +52,7 @@ __all__ = [
     "ModalityDropoutConfig",
     "ModelConfig",
     "Recorded",
+    "Seen",
     "TrainingConfig",
     "parse_settings",
     "read_export",
@@ -248,7 +249,7 @@ def _model(given: Mapping[str, Any], source: str) -> ModelConfig:
     settings, values = named(given)
 
     def known(names: Mapping[str, Any]) -> Mapping[str, Any]:
-        return Config(dataset="", model=settings()).replace(names).flat()
+        return Config(dataset="", model=settings(name=values["name"])).replace(names).flat()
 
     try:
         return settings.model_validate(values)

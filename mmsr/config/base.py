@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from mmsr.dimensions.base import Dimension
 from mmsr.errors import shown
@@ -42,6 +42,13 @@ class ModelConfig(Frozen):
 
     name: str = ""
     """Which model: a name of `mmsr model list`, or an import path such as `shop.models:Markov`."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_as_tuples(cls, given: Any, info: ValidationInfo) -> Any:
+        """Lists, as YAML and JSON have them, for knobs that are tuples."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        return tuple(given) if isinstance(given, list) and get_origin(kind) is tuple else given
 
     @classmethod
     def space(cls) -> Mapping[str, Dimension]:

@@ -65,7 +65,7 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
     if leaf == "name" and isinstance(value, str) and node.get("name", value) != value:
         node.clear()
         if key == "model.name":
-            node.update(settings_class(value)().model_dump(mode="json"))
+            node.update(settings_class(value)(name=value).model_dump(mode="json"))
     elif leaf not in node and "name" not in node:  # with a name, the name decides which keys exist
         raise unknown("config key", key, leaves(tree))
     node[leaf] = value

@@ -7,10 +7,12 @@ names it, or the config gives its import path.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,11 +62,13 @@ def model_class(name: str) -> Any:
         hint = "or give an import path such as shop.models:Markov"
         raise unknown("model", name, model_names(), hint=hint)
     try:
-        found: Any = import_module(module)
+        found: Any = _imported(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # whatever the module of a user raises
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+            reason += "; run this in the folder that holds it, install it, or set PYTHONPATH"
         raise UserError(f"model {shown(name)} cannot be imported: {reason}") from error
     settings = getattr(found, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, ModelConfig)):
@@ -81,6 +85,22 @@ def model_class(name: str) -> Any:
             f"model {shown(name)} has no valid default for {knob}: {first['msg']}"
         ) from None
     return found
+
+
+def _imported(module: str) -> Any:
+    """A module; one in the working directory is found, too, as it is by `python -m`."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        here = str(Path.cwd())
+        if error.name != module.partition(".")[0] or here in sys.path:
+            raise
+    sys.path.append(here)
+    try:
+        return import_module(module)
+    except ModuleNotFoundError:
+        sys.path.remove(here)
+        raise
 
 
 def settings_class(name: str) -> type[ModelConfig]:

@@ -4,7 +4,7 @@ Stored configs (of trials, checkpoints and exports) have every key of their aggr
 them lacks a key that is newer, the value of before stands, and not today's default. What a user
 writes has today's defaults.
 
-`training.seen` was `training.mask_seen`, which masked only the items that the model read.
+`training.mask_seen` is `training.seen` now; it masked only the items that the model read.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
     training = config.get("training")
     if isinstance(training, Mapping) and "mask_seen" in training:
         kept = {key: value for key, value in training.items() if key != "mask_seen"}
-        seen = "masked" if training["mask_seen"] is True else "kept"
+        seen = "read_masked" if training["mask_seen"] is True else "kept"
         config = {**config, "training": {**kept, "seen": seen}}
     model = config.get("model")
     aggregator = model.get("aggregator") if isinstance(model, Mapping) else None
     if not isinstance(model, Mapping) or not isinstance(aggregator, Mapping):
+        return dict(config)
+    if model.get("name", "mmsr") != "mmsr":
         return dict(config)
     name = str(aggregator.get("name"))
     if name in RENAMED and aggregator.keys() == _OLDER_HGAT:

@@ -11,6 +11,8 @@ from mmsr.config.graph import ModalityDropoutConfig
 from mmsr.config.loss import LossConfig, SoftmaxConfig
 from mmsr.errors import unknown
 
+Seen = Literal["kept", "masked", "read_masked"]
+"""What ranking does with items that a user has seen."""
 TOP_K = (5, 10, 20)
 """Cutoffs of the ranking metrics."""
 METRICS = tuple(f"{name}@{k}" for name in ("hr", "mrr", "ndcg") for k in TOP_K)
@@ -50,8 +52,13 @@ class TrainingConfig(Frozen):
     """Measure `valid/robust_auc` at the end (see `mmsr.evaluation.robustness.robust_auc`)."""
     bf16: bool = False
     """Compute large products in bfloat16 (see `mmsr.models.products`); all else is float32."""
-    seen: Literal["kept", "masked"] = "kept"
-    """Whether items of a user's history, the whole of it, are `kept` in the ranking or `masked`."""
+    seen: Seen = "kept"
+    """Whether items of a user's history stay in the ranking.
+
+    - `kept`: they do.
+    - `masked`: they do not, the whole history.
+    - `read_masked`: those that the model reads do not, the latest `graph.max_history`.
+    """
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads; None uses all cores. An exact replay needs the same number."""
 

@@ -117,14 +117,19 @@ class Prefixes:
         histories[columns >= lengths[:, None]] = PADDING
         return histories, self.items[ends].astype(np.int64)
 
-    def seen(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All items before the targets of the examples `rows` `[B]`, read by a model or not.
+    def seen(
+        self, rows: NDArray[np.integer], latest: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All items before the targets of the examples `rows` `[B]`, at most the `latest`.
 
         Returns
         -------
         Places in `rows` and items, both int64 `[S]`, one pair for each interaction.
         """
-        starts, lengths = self.starts[rows], self.targets[rows] - self.starts[rows]
+        lengths = self.targets[rows] - self.starts[rows]
+        if latest is not None:
+            lengths = np.minimum(lengths, latest)
+        starts = self.targets[rows] - lengths
         owners = np.repeat(np.arange(len(rows)), lengths)
         within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
         return owners, self.items[starts[owners] + within].astype(np.int64)

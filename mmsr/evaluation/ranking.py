@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmsr.config import Seen
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import exclude_seen, ranks_of
 from mmsr.models.base import SequentialRecommender
@@ -25,7 +26,7 @@ def evaluate(
     *,
     max_history: int,
     batch_size: int = CHUNK_PREFIXES,
-    mask_seen: bool = False,
+    seen: Seen = "kept",
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Rank every prefix's target among all items by the scores of a model.
@@ -33,7 +34,7 @@ def evaluate(
     Parameters
     ----------
     model : in any mode; it is put in evaluation mode and back.
-    prefixes, max_history, batch_size, mask_seen, progress : as in `rank_targets`.
+    prefixes, max_history, batch_size, seen, progress : as in `rank_targets`.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def evaluate(
                 device=items_ID.device,
                 max_history=max_history,
                 batch_size=batch_size,
-                mask_seen=mask_seen,
+                seen=seen,
                 progress=progress,
             )
     finally:
@@ -71,7 +72,7 @@ def rank_targets(
     device: torch.device | str = "cpu",
     max_history: int,
     batch_size: int = CHUNK_PREFIXES,
-    mask_seen: bool = False,
+    seen: Seen = "kept",
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Rank every prefix's target among all items.
@@ -88,7 +89,7 @@ def rank_targets(
     device : where histories are scored.
     max_history : latest items of each history to score by.
     batch_size : most prefixes per chunk.
-    mask_seen : leave the items of the whole history out of the ranking (a target always stays in).
+    seen : whether items of the history stay in the ranking (`training.seen`); a target always does.
     progress : called with the number of prefixes of every finished chunk.
 
     Returns
@@ -108,8 +109,11 @@ def rank_targets(
             torch.from_numpy(array).to(device) for array in prefixes.batch(rows, max_history)
         )
         scores_BI = scores_of(histories)
-        if mask_seen:
-            rows_S, items_S = (torch.from_numpy(array).to(device) for array in prefixes.seen(rows))
+        if seen != "kept":
+            latest = max_history if seen == "read_masked" else None
+            rows_S, items_S = (
+                torch.from_numpy(array).to(device) for array in prefixes.seen(rows, latest)
+            )
             exclude_seen(scores_BI, rows_S, items_S, targets)
         ranks[rows] = ranks_of(scores_BI, targets)
         if progress:

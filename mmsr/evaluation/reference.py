@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from mmsr.config import Seen
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import ranking_metrics
 from mmsr.evaluation.ranking import rank_targets
@@ -29,7 +30,7 @@ _OPERATIONS_PER_SECOND = 5e10
 
 
 def measure(
-    label: str, train: Prefixes, valid: Prefixes, n_items: int, *, mask_seen: bool
+    label: str, train: Prefixes, valid: Prefixes, n_items: int, *, seen: Seen
 ) -> dict[str, float]:
     """Fit a reference model to training data and rank validation targets; it sees whole histories.
 
@@ -38,7 +39,7 @@ def measure(
     label : label of the model, a key of `LINES`.
     train, valid : the examples to learn from and those to rank.
     n_items : size of the catalogue.
-    mask_seen : leave the items of the history out of the ranking.
+    seen : whether items of the history stay in the ranking (`training.seen`).
 
     Returns
     -------
@@ -52,7 +53,7 @@ def measure(
     model = _FITS[label](train, n_items)
     longest = int((valid.targets - valid.starts).max(initial=1))
     return ranking_metrics(
-        rank_targets(model.scores, valid, n_items, max_history=longest, mask_seen=mask_seen)
+        rank_targets(model.scores, valid, n_items, max_history=longest, seen=seen)
     )
 
 

@@ -142,7 +142,7 @@ def _rank(
             model,
             prefixes,
             max_history=config.graph.max_history,
-            mask_seen=config.training.seen == "masked",
+            seen=config.training.seen,
             progress=progress,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -15,6 +16,8 @@ from mmsr.models.modalities import ItemModalities
 class FeatureTables(ItemModalities):
     """Frozen feature vectors by modality; they come from the data set, not from checkpoints.
 
+    On a CPU they are the data set's mapped file itself, which all processes of a node share.
+
     Parameters
     ----------
     features : the vectors of each modality.
@@ -23,7 +26,9 @@ class FeatureTables(ItemModalities):
     def __init__(self, features: Mapping[str, ItemFeatures]) -> None:
         super().__init__({name: f.links for name, f in features.items()})
         for name, f in features.items():
-            vectors = torch.tensor(f.vectors)
+            with warnings.catch_warnings():  # mapped files are read-only, and nobody writes to them
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                vectors = torch.from_numpy(f.vectors)
             self.register_buffer(_buffer(name), vectors, persistent=False)
 
     def width(self, modality: str) -> int:

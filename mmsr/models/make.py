@@ -6,6 +6,7 @@ import torch
 
 from mmsr.config import Config
 from mmsr.config.models import model_class
+from mmsr.errors import UserError, shown
 from mmsr.models.base import SequentialRecommender
 from mmsr.models.inputs import ModelInputs
 
@@ -20,8 +21,21 @@ def make_model(config: Config, inputs: ModelInputs) -> SequentialRecommender:
 
     Raises
     ------
-    UserError : no such model; or what the model asks of its inputs fails, e.g. `modality_codes`.
+    UserError : no such model, or a class that is none; or what the model asks of its inputs fails,
+        e.g. `modality_codes`.
     """
+    name, kind = config.model.name, model_class(config.model.name)
+    if not (isinstance(kind, type) and issubclass(kind, SequentialRecommender)):
+        raise UserError(
+            f"model {shown(name)} is no model: derive its class from "
+            "mmsr.models.base.SequentialRecommender or CausalRecommender"
+        )
     torch.manual_seed(config.seed)
-    model: SequentialRecommender = model_class(config.model.name).build(config, inputs)
+    model = kind.build(config, inputs)
+    if model.tables.modalities and config.model.modalities_as is None:
+        raise UserError(
+            f"model {shown(name)} has modalities, and its settings do not say so: give "
+            f'{type(config.model).__name__} the class attribute modalities_as = "features" (or '
+            '"codes")'
+        )
     return model

@@ -7,6 +7,7 @@ computed is counted for the part of the model that computes it.
   them.
 - A backward operation is counted for the part that saved the tensors it needs.
 - Kept memory is that of the tensors that autograd saves, each storage once, without parameters.
+- torch's attention runs as plain products here: those of its fused kernels are not all counted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmsr.config import Config
@@ -208,7 +210,7 @@ def _booked(model: SequentialRecommender, parts: dict[str, str], books: _Books) 
         for path, module in model.named_modules():
             if path:
                 _watch(stack, module, parts[path], books)
-        with books.counter:
+        with books.counter, sdpa_kernel(SDPBackend.MATH):
             yield
         books.book()
 

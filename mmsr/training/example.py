@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ class _MadeUp:
         names = _modalities(self._graph)
         return {name: _codes(self._graph, name, self.n_items, self._rng) for name in names}
 
-    @property
+    @cached_property
     def features(self) -> dict[str, ItemFeatures]:
         rows = np.arange(self.n_items)[:, None]
         shape = (self.n_items, FEATURE_WIDTH)

@@ -240,7 +240,7 @@ class Run:
                 self.ranked,
                 valid,
                 max_history=self.config.graph.max_history,
-                mask_seen=self.config.training.seen == "masked",
+                seen=self.config.training.seen,
                 progress=report,
             )
         except FloatingPointError as error:

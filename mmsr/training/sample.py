@@ -94,7 +94,7 @@ def _evaluate(run: Run) -> float:
             run.ranked,
             valid.select(rows),
             max_history=config.graph.max_history,
-            mask_seen=config.training.seen == "masked",
+            seen=config.training.seen,
         )
         _wait(run.device)
         elapsed = time.perf_counter() - started

@@ -50,30 +50,28 @@ def prefixes() -> Prefixes:
     return prefixes_between(items, offsets, np.ones(60, dtype=np.int64), lengths)
 
 
-def slow_ranks(prefixes: Prefixes, max_history: int, mask_seen: bool) -> list[int]:
+def slow_ranks(prefixes: Prefixes, max_history: int, seen: str) -> list[int]:
     vectors = SumOfHistory().vectors.numpy()
     ranks = []
     for start, at in zip(prefixes.starts, prefixes.targets, strict=True):
         history = prefixes.items[max(start, at - max_history) : at]
         target = prefixes.items[at]
         scores = vectors @ vectors[history].sum(axis=0)
-        seen = set(prefixes.items[start:at]) if mask_seen else set()
-        rivals = set(range(N_ITEMS)) - {target} - seen
+        masked = {"kept": [], "masked": prefixes.items[start:at], "read_masked": history}[seen]
+        rivals = set(range(N_ITEMS)) - {target} - set(masked)
         ranks.append(1 + sum(bool(scores[r] >= scores[target]) for r in rivals))
     return ranks
 
 
-@pytest.mark.parametrize("mask_seen", [False, True])
+@pytest.mark.parametrize("seen", ["kept", "masked", "read_masked"])
 @pytest.mark.parametrize("max_history", [50, 4])
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_ranks_equal_the_full_matrix(
-    prefixes: Prefixes, max_history: int, batch_size: int, mask_seen: bool
+    prefixes: Prefixes, max_history: int, batch_size: int, seen: str
 ) -> None:
     model = SumOfHistory()
-    ranks = evaluate(
-        model, prefixes, max_history=max_history, batch_size=batch_size, mask_seen=mask_seen
-    )
-    assert ranks.tolist() == slow_ranks(prefixes, max_history, mask_seen)
+    ranks = evaluate(model, prefixes, max_history=max_history, batch_size=batch_size, seen=seen)
+    assert ranks.tolist() == slow_ranks(prefixes, max_history, seen)
     assert model.widest <= batch_size
 
 
@@ -84,7 +82,7 @@ def test_a_large_catalogue_is_ranked_by_fewer_prefixes_at_a_time(
     monkeypatch.setattr("mmsr.evaluation.ranking.CHUNK_SCORES", most_scores)
     model = SumOfHistory()
     ranks = evaluate(model, prefixes, max_history=50)
-    assert ranks.tolist() == slow_ranks(prefixes, 50, mask_seen=False)
+    assert ranks.tolist() == slow_ranks(prefixes, 50, seen="kept")
     assert model.widest == widest
 
 

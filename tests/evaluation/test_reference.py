@@ -17,9 +17,9 @@ from mmsr.models.reference.settings import LINES
 FITS = {"popularity": Popularity.fit, "item-kNN": ItemKnn.fit, "EASE": Ease.fit}
 
 
-@pytest.mark.parametrize("mask_seen", [False, True])
+@pytest.mark.parametrize("seen", ["kept", "masked"])
 @pytest.mark.parametrize("label", LINES)
-def test_whole_histories_are_ranked_by_what_training_holds(shop, label, mask_seen):
+def test_whole_histories_are_ranked_by_what_training_holds(shop, label, seen):
     train, valid = shop.train(), shop.valid()
     model = FITS[label](train, shop.n_items)
     ranks = []
@@ -28,18 +28,20 @@ def test_whole_histories_are_ranked_by_what_training_holds(shop, label, mask_see
         target = int(valid.items[at])
         scores = model.scores(torch.from_numpy(history)[None])[0].numpy()
         rivals = (
-            set(range(shop.n_items)) - {target} - (set(history.tolist()) if mask_seen else set())
+            set(range(shop.n_items))
+            - {target}
+            - (set(history.tolist()) if seen == "masked" else set())
         )
         ranks.append(1 + sum(bool(scores[rival] >= scores[target]) for rival in rivals))
-    found = measure(label, train, valid, shop.n_items, mask_seen=mask_seen)
+    found = measure(label, train, valid, shop.n_items, seen=seen)
     assert found == pytest.approx(ranking_metrics(np.array(ranks)), abs=1e-12)
     assert found["mrr@20"] > 0
 
 
 def test_masking_makes_a_difference(shop):
     masked, unmasked = (
-        measure("EASE", shop.train(), shop.valid(), shop.n_items, mask_seen=mask_seen)
-        for mask_seen in (True, False)
+        measure("EASE", shop.train(), shop.valid(), shop.n_items, seen=seen)
+        for seen in ("masked", "kept")
     )
     assert masked["mrr@20"] > unmasked["mrr@20"]
 

@@ -27,7 +27,8 @@ from mmsr.study import (
 from mmsr.study.planning.checks import check_kinds, n_trials, own_budget, seed_of, time_limit
 from mmsr.study.planning.declaration import Options
 from mmsr.study.search.objectives import read_objectives
-from mmsr.study.search.space import check_settings, check_space, describe_size
+from mmsr.study.search.space import check_settings, check_space
+from mmsr.study.views.dry_run import describe_size
 from mmsr.study.workers.resources import read_resources
 
 from .harness import KEYS, keys, numbers, plain, refused, texts

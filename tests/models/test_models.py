@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mmsr.errors import UserError
 from mmsr.evaluation.metrics import ranks_of
 from mmsr.graph.codes import ModalityCodes
 from mmsr.models.base import CausalRecommender, SequentialRecommender
+from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ItemFeatures
 from mmsr.models.make import make_model
 from mmsr.study.search.space import check_settings, check_space
@@ -225,3 +227,35 @@ def test_another_model_drops_the_settings_of_the_one_before():
     with pytest.raises(UserError, match=r"unknown config key 'model\.fusion'"):
         changed.replace({"model.fusion": "late"})
     assert Config.from_dict(changed.to_dict()) == changed
+
+
+@pytest.mark.parametrize("name", ["sasrec", "nova"])
+def test_operations_of_attention_do_not_depend_on_its_dropout(name):
+    def operations(dropout):
+        config = config_of(name).replace(
+            {"training.batch_size": 4, "model.attention_dropout": dropout}
+        )
+        example = made_up_example(config, n_items=40, history=20)
+        parts = measure_cost(example.model, example.histories_BL, example.targets, config)
+        return [part.step for part in parts]
+
+    assert operations(0.0) == operations(0.3)
+
+
+def test_feature_vectors_are_not_copied():
+    features = Made().features
+    features["image"].vectors.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables = FeatureTables(features)
+    kept = tables.vectors_image
+    assert kept.data_ptr() == features["image"].vectors.ctypes.data
+    assert "vectors_image" not in tables.state_dict()
+
+
+@pytest.mark.parametrize(("then", "now"), [(True, "read_masked"), (False, "kept")])
+def test_what_masked_seen_items_before_does_so_still(then, now):
+    tree = BASE.to_dict()
+    del tree["training"]["seen"]
+    tree["training"]["mask_seen"] = then
+    assert Config.from_stored(tree) == BASE.replace({"training.seen": now})

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
 
+import optuna
 import pytest
 import torch
+from pydantic import ValidationError
 
-from mmsr.config import Config
+from mmsr.config import Config, ModelConfig
 from mmsr.config import models as registry
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.models.base import CausalRecommender
+from mmsr.models.features import FeatureTables
 from mmsr.models.make import make_model
 from mmsr.study import Choice, Study
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.search.space import apply, check_space, extreme_graphs, propose
 from mmsr.training import load_best_model, train
 
 from .test_models import Made, histories
@@ -127,3 +133,64 @@ def test_models_are_a_dimension_and_the_known_settings_of_each_come_first(shop: 
         {"model.name": "mmsr", "model.width": 128, "model.fusion": "adaptive"},
         {"model.name": "sasrec", "model.width": 50, "model.norm": "authors"},
     ]
+
+
+def test_a_knob_that_a_model_of_the_space_lacks_is_refused(shop: Dataset):
+    base = Config(dataset="shop").replace(
+        {"model.aggregator.name": "gat", "graph.n_codes": 5, "graph.links_per_item": 2}
+    )
+    names = Choice("mmsr", "sasrec")
+    with pytest.raises(UserError, match=r"with model\.name='sasrec': unknown config key"):
+        check_space({"model.name": names, "model.fusion": Choice("early", "late")}, base)
+    heads = Choice(1, 2, when={"model.aggregator.name": "gat"})
+    space = {"model.name": names, "model.aggregator.heads": heads}
+    check_space({"model.name": Choice("mmsr"), "model.aggregator.heads": heads}, base)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    proposed = [propose(study.ask(), space, base) for _ in range(20)]
+    for settings in proposed:
+        assert ("model.aggregator.heads" in settings) == (settings["model.name"] == "mmsr")
+        assert apply(base, settings).model.name == settings["model.name"]
+    assert {settings["model.name"] for settings in proposed} == {"mmsr", "sasrec"}
+    configs = list(extreme_graphs({**space, "graph.n_codes": Choice(5, 9)}, base))
+    assert {(c.model.name, c.graph.n_codes) for c in configs} == {
+        (name, n) for name in ("mmsr", "sasrec") for n in (5, 9)
+    }
+
+
+def test_commands_find_it_in_the_folder_where_they_are_run(tmp_path):
+    words = ["model", "describe", "--items", "50", "--set", f"model.name={NAME}"]
+    code = "import sys; from mmsr.cli.app import main; sys.argv[1:] = " + repr(words) + "; main()"
+    command = [sys.executable, "-P", "-c", code]
+    beside = subprocess.run(command, cwd=ROOT / "studies", capture_output=True, text=True)
+    assert beside.returncode == 0, beside.stderr
+    assert "own_model:Markov, width 64, decay 0.5" in beside.stdout
+    away = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert away.returncode == 2
+    assert "run this in the folder that holds it" in " ".join(away.stderr.split())
+
+
+def test_modalities_are_declared(own_model, monkeypatch):
+    class Undeclared(own_model.Markov):
+        @classmethod
+        def build(cls, config, inputs):
+            model = cls(config.model, inputs.n_items)
+            model.tables = FeatureTables(inputs.features)
+            return model
+
+    config = Config(dataset="shop").replace({"model.name": NAME})
+    monkeypatch.setattr("mmsr.models.make.model_class", lambda name: Undeclared)
+    with pytest.raises(UserError, match="modalities_as"):
+        make_model(config, Made())
+    monkeypatch.setattr("mmsr.models.make.model_class", lambda name: own_model.MarkovConfig)
+    with pytest.raises(UserError, match="is no model: derive its class"):
+        make_model(config, Made())
+
+
+def test_knobs_may_be_tuples():
+    class Layered(ModelConfig):
+        hidden: tuple[int, ...] = (64, 32)
+
+    assert Layered.model_validate({"hidden": [8, 4]}).hidden == (8, 4)
+    assert Layered.model_validate(Layered().model_dump(mode="json")) == Layered()
+    with pytest.raises(ValidationError):
+        Layered.model_validate({"hidden": ["a"]})

@@ -134,12 +134,12 @@ def show_costs(
             style="bold" if part is total else "",
         )
     console.print(table)
-    B, I = len(example.histories_BL), len(example.model.item_vectors())  # noqa: E741
+    n_scores = int((example.targets >= 0).sum()) * example.model.n_items
     for line in (
         "op: operations of matrix products, two per multiply-add; forward ranks all items for the "
         "batch; a training step is forward, loss and backward",
         "kept: tensors that a step keeps for its backward pass; temporary tensors, such as "
-        f"{B * I * 4 / 1e6:,.1f} MB of scores, come on top",
+        f"{n_scores * 4 / 1e6:,.1f} MB of the scores of all items, come on top",
         f"parameters, gradients and Adam's moments: {_ADAM_BYTES * total.parameters / 1e6:,.1f} MB",
     ):
         console.print(line, style="dim")

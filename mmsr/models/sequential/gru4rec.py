@@ -121,7 +121,7 @@ class GRU4Rec(CausalRecommender):
             if "bias" in name:
                 nn.init.zeros_(parameter)
                 continue
-            for gate in parameter.detach().chunk(3):  # drawn one by one, as the authors do
+            for gate in parameter.detach().chunk(3):  # drawn one by one
                 nn.init.xavier_uniform_(gate)
 
     @classmethod

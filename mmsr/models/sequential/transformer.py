@@ -92,7 +92,6 @@ class Block(nn.Module, ABC):
     heads : H.
     dropout : on values, see `FeedForward`.
     attention_dropout : on attention weights, see `CausalAttention`.
-    inner : width inside the feed-forward net; None takes D.
     """
 
     leaves_normed: ClassVar[bool]
@@ -105,11 +104,10 @@ class Block(nn.Module, ABC):
         heads: int,
         dropout: float,
         attention_dropout: float,
-        inner: int | None = None,
     ) -> None:
         super().__init__()
         self.attention = CausalAttention(width, heads, attention_dropout)
-        self.feed_forward = FeedForward(width, inner or width, dropout)
+        self.feed_forward = FeedForward(width, width, dropout)
         self.attention_norm = nn.LayerNorm(width, EPSILON)
         self.feed_forward_norm = nn.LayerNorm(width, EPSILON)
 

@@ -176,7 +176,7 @@ def rank(
         model if device is None else model.to(choose_device(device)),
         prefixes,
         max_history=config.graph.max_history,
-        mask_seen=config.training.seen == "masked",
+        seen=config.training.seen,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
-from mmsr.config import Config
+from mmsr.config import Config, Seen
 from mmsr.config.training import METRICS
 from mmsr.errors import UserError
 from mmsr.format import seconds as in_words
@@ -55,7 +55,7 @@ class Figures(BaseModel):
     dataset_hash: str
     line: str
     settings: str
-    mask_seen: bool
+    seen: Seen
     metrics: dict[str, float]
 
 
@@ -69,7 +69,7 @@ def cached_lines(known: KnownStudy, config: Config) -> list[ReferenceLine]:
     """
     if known.definition.test_selected:
         return []
-    return _Measurements(known, config.training.seen == "masked").cached()
+    return _Measurements(known, config.training.seen).cached()
 
 
 def measured_lines(
@@ -88,7 +88,7 @@ def measured_lines(
     """
     if known.definition.test_selected:
         return []
-    return _Measurements(known, config.training.seen == "masked").all(most_seconds, notice)
+    return _Measurements(known, config.training.seen).all(most_seconds, notice)
 
 
 class _Measurements:
@@ -97,11 +97,11 @@ class _Measurements:
     Parameters
     ----------
     known : the study.
-    mask_seen : whether its trials leave the items of the history out of the ranking.
+    seen : whether items of the history stay in its ranking (`training.seen`).
     """
 
-    def __init__(self, known: KnownStudy, mask_seen: bool) -> None:
-        self._known, self._mask_seen = known, mask_seen
+    def __init__(self, known: KnownStudy, seen: Seen) -> None:
+        self._known, self._seen = known, seen
         self._hash = known.definition.dataset_hash
 
     def cached(self) -> list[ReferenceLine]:
@@ -150,14 +150,14 @@ class _Measurements:
 
         data = (dataset.train(), dataset.valid(), dataset.n_items)
         try:
-            metrics = measure(label, *data, mask_seen=self._mask_seen)
+            metrics = measure(label, *data, seen=self._seen)
         except (UserError, ArithmeticError, MemoryError) as error:
             return ReferenceLine(label, None, str(error) or "there is too little memory")
         self._write(label, metrics)
         return ReferenceLine(label, metrics)
 
     def _path(self, label: str) -> Path:
-        key = f"{label} {LINES[label]} {self._mask_seen}"
+        key = f"{label} {LINES[label]} {self._seen}"
         short = hashlib.sha256(key.encode()).hexdigest()[:8]
         name = f"{self._hash[:32]}-{label.lower()}-{short}-v{VERSION}.json"
         return paths.references_cache() / name
@@ -186,6 +186,6 @@ class _Measurements:
             dataset_hash=self._hash,
             line=label,
             settings=str(LINES[label]),
-            mask_seen=self._mask_seen,
+            seen=self._seen,
             metrics=metrics,
         )

@@ -8,7 +8,6 @@ do. A proposal never has more links than codes: `graph.links_per_item` is cut to
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 LINKS = "graph.links_per_item"
-_BOUND = {"training.label_smoothing": "training.loss.name"}
-"""Keys whose values are valid only beside some values of another key."""
+MODEL = "model.name"
 
 
 Space = Mapping[str, Dimension]
@@ -47,14 +45,22 @@ def check_space(space: Space, base: Config) -> None:
     check_dimensions(space)
     for key, dimension in _ordered(space):
         contexts = _contexts(space, key, base)
-        other = _BOUND.get(key, "")
-        if other in space and other not in dimension.when:
-            contexts += [{**c, other: v} for c in contexts for v in space[other].corners()]
+        for other in _bound_to(key):
+            if other in space and not any(other in context for context in contexts):
+                contexts = [{**c, other: v} for c in contexts for v in space[other].corners()]
         for context, value in product(contexts, dimension.corners()):
             try:
                 apply(base, {**context, key: value})
             except UserError as error:
-                raise UserError(f"space: {key}={shown(value)}: {_bare(error)}") from None
+                at = f" with {MODEL}={shown(context[MODEL])}" if MODEL in context else ""
+                raise UserError(f"space: {key}={shown(value)}{at}: {_bare(error)}") from None
+
+
+def _bound_to(key: str) -> tuple[str, ...]:
+    """Keys beside some values of which alone a key, or a value of it, is valid."""
+    if key.startswith("model.") and key != MODEL:
+        return (MODEL,)
+    return ("training.loss.name",) if key == "training.label_smoothing" else ()
 
 
 def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
@@ -225,22 +231,13 @@ def extreme_graphs(space: Space, base: Config) -> Iterator[Config]:
     space : the search space.
     base : the config that it varies.
     """
-    yield base
-    for key, dimension in space.items():
-        if key.startswith("graph."):
-            for context, value in product(_contexts(space, key, base), dimension.corners()):
-                yield apply(base, {**context, key: value})
-
-
-def describe_size(space: Space) -> str:
-    """Number of settings of `space` in words; those that conditions rule out are counted, too."""
-    sizes = [dimension.size() for dimension in space.values()]
-    finite = math.prod(size for size in sizes if size is not None)
-    continuous = sum(size is None for size in sizes)
-    if not continuous:
-        return f"{finite:,} settings"
-    noun = "dimension" if continuous == 1 else "dimensions"
-    return f"{finite:,} settings × {continuous} continuous {noun}"
+    names = space[MODEL].corners() if MODEL in space else (base.model.name,)
+    for name in names:
+        yield base.replace({MODEL: name})
+        for key, dimension in space.items():
+            if key.startswith("graph."):
+                for context, value in product(_contexts(space, key, base), dimension.corners()):
+                    yield apply(base, {MODEL: name, **context, key: value})
 
 
 def _ordered(space: Space) -> list[tuple[str, Dimension]]:
@@ -255,7 +252,11 @@ def _ordered(space: Space) -> list[tuple[str, Dimension]]:
 
 
 def _exists(dimension: Dimension, settings: Mapping[str, Any], flat: Mapping[str, Any]) -> bool:
-    return all(meets(settings.get(k, flat.get(k)), value) for k, value in dimension.when.items())
+    """Whether a dimension exists; the base's own keys under `model` are no other model's."""
+    if settings.get(MODEL, flat[MODEL]) != flat[MODEL]:
+        flat = {key: value for key, value in flat.items() if not key.startswith("model.")}
+    known = {**flat, **settings}
+    return all(k in known and meets(known[k], value) for k, value in dimension.when.items())
 
 
 def _contexts(space: Space, key: str, base: Config) -> list[dict[str, Any]]:

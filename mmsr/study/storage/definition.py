@@ -108,7 +108,8 @@ class Definition(BaseModel):
         if hopeless is not None:
             return hopeless
         # Config keys that were added to mmsr since the study was made had their defaults then.
-        defaults = {key: value for key, value in _defaults().items() if key in now.config}
+        model = now.config.get(_MODEL)
+        defaults = {key: value for key, value in _defaults(model).items() if key in now.config}
         then = {**defaults, **_in_todays_keys(self.config), **kept}
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
@@ -134,12 +135,15 @@ class Definition(BaseModel):
 def _in_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     today = dict(config)
     if "training.mask_seen" in today:
-        today["training.seen"] = "masked" if today.pop("training.mask_seen") else "kept"
+        masked = today.pop("training.mask_seen")
+        today["training.seen"] = "read_masked" if masked else "kept"
     return today
 
 
-def _defaults() -> dict[str, Any]:
-    return Config(dataset="").flat()
+def _defaults(model: Any = None) -> dict[str, Any]:
+    """All defaults of a config of one model; None stands for MMSR."""
+    config = Config(dataset="")
+    return (config if model is None else config.replace({_MODEL: model})).flat()
 
 
 _NAME = "model.aggregator.name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ from mmsr.format import brief_seconds, plural, seconds
 from mmsr.study.planning.existing import Found, check_found, find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import in_words
-from mmsr.study.search.space import apply, describe_size
+from mmsr.study.search.space import Space, apply
 from mmsr.study.sizing.packing import settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
@@ -221,3 +222,14 @@ def _hours(plan: Plan, measured: Measured) -> str:
 
 def _which(plan: Plan) -> str:
     return "the first known settings" if plan.known else "the config's defaults"
+
+
+def describe_size(space: Space) -> str:
+    """Number of settings of `space` in words; those that conditions rule out are counted, too."""
+    sizes = [dimension.size() for dimension in space.values()]
+    finite = math.prod(size for size in sizes if size is not None)
+    continuous = sum(size is None for size in sizes)
+    if not continuous:
+        return f"{finite:,} settings"
+    noun = "dimension" if continuous == 1 else "dimensions"
+    return f"{finite:,} settings × {continuous} continuous {noun}"

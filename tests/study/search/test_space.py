@@ -15,12 +15,12 @@ from mmsr.study.search.space import (
     apply,
     check_settings,
     check_space,
-    describe_size,
     extreme_graphs,
     problem_outside,
     propose,
     stored,
 )
+from mmsr.study.views.dry_run import describe_size
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 BASE = Config(dataset="shop")

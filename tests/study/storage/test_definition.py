@@ -66,6 +66,18 @@ def test_a_study_with_another_loss_says_how_to_keep_it(small_study, study_home, 
     assert stored.difference(planned("softmax")) is None
 
 
+def test_a_study_of_another_model_goes_on_when_that_model_gets_a_knob(small_study, study_home):
+    base = {"model.name": "sasrec", "training.batch_size": 32}
+    space = {"model.width": Choice(8, 16)}
+    study = dataclasses.replace(small_study, base=base, space=space, enqueue=None)
+    now = make_plan(study, Options()).definition
+    config = {k: v for k, v in now.config.items() if k not in ("model.norm", "training.seen")}
+    before = now.model_copy(update={"config": {**config, "training.mask_seen": False}})
+    assert before.difference(now) is None
+    masked = now.model_copy(update={"config": {**config, "training.mask_seen": True}})
+    assert "--set training.seen=read_masked resumes it" in (masked.difference(now) or "")
+
+
 def test_values_are_written_as_a_shell_and_yaml_read_them(small_study, study_home):
     def planned(modalities):
         base = {**small_study.base, "graph.modalities": modalities}

@@ -115,9 +115,7 @@ def test_reference_lines_stand_below_the_leaderboard_once_trials_are_done(ended)
     shop = known.open_dataset()
     assert list(found) == ["popularity", "item-kNN", "EASE"]
     for label, cells in found.items():
-        metrics = reference.measure(
-            label, shop.train(), shop.valid(), shop.n_items, mask_seen=False
-        )
+        metrics = reference.measure(label, shop.train(), shop.valid(), shop.n_items, seen="kept")
         names = ("mrr@20", "hr@20", "mrr@5", "hr@5")
         assert cells == pytest.approx([100 * metrics[name] for name in names], abs=0.005)
     assert shown.rindex("2 of 3") < shown.rindex("popularity") < shown.index("best settings")
