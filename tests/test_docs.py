@@ -369,6 +369,7 @@ def test_python_blocks(name, documented_home, tmp_path, monkeypatch):
     monkeypatch.setenv("MMSR_HOME", str(documented_home))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "studies")
     namespace: dict[str, object] = {"__name__": "documented"}
     for code, run in python_blocks(text_of(name)):
         compiled = compile(code, name, "exec")
