@@ -83,11 +83,12 @@ def test_a_port_that_does_not_speak_http_is_refused():
 
 
 @pytest.fixture
-def store_of(tmp_path):
-    """Make a SQLite store that records these revisions of its tables."""
+def store_of(tmp_path_factory):
+    """Make a SQLite store that records these revisions of its tables, in a folder of short name."""
+    folder = tmp_path_factory.mktemp("s")
 
     def make(*revisions):
-        path = tmp_path / "mlflow.db"
+        path = folder / "mlflow.db"
         with sqlite3.connect(path) as connection:
             connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
             connection.executemany(
