@@ -93,8 +93,9 @@ def test_a_benchmark_tells_all_that_its_figures_need(file):
     result = json.loads(file.read_text())
     assert result.keys() >= KEYS
     assert result["machine"].keys() >= MACHINE
-    of = result.get("dataset")
-    assert file.stem == result["name"] + (f"_{of}" if of is not None else "")
+    model = result.get("model", "mmsr")
+    parts = (result["name"], result.get("dataset"), model if model != "mmsr" else None)
+    assert file.stem == "_".join(part for part in parts if part is not None)
     assert Path(shlex.split(result["command"])[1]).stem == result["name"]
     for bar in result["bars"].values():
         assert bar.keys() == {"limit", "value", "met"}
