@@ -1,10 +1,10 @@
 """Knock-outs: how much worse a trained model ranks when a modality carries no information.
 
-`shuffled` gives every item that has the modality the codes of another such item, `constant` gives
-all of them the same codes, `without` removes the modality, `alone` removes all others, and `none`
-removes them all, so that only the items themselves are left. Nothing is retrained, so a knock-out
-shows what this model relies on; it does not show what a model trained without the modality would
-reach.
+`shuffled` gives every item that has the modality the codes (or the feature vector) of another such
+item, `constant` gives all of them the same, `without` removes the modality, `alone` removes all
+others, and `none` removes them all, so that only the items themselves are left. Nothing is
+retrained, so a knock-out shows what this model relies on; it does not show what a model trained
+without the modality would reach.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Knockouts(BaseModel):
         return next(found, None)
 
     def verdicts(self) -> list[str]:
-        """How much the model relies on each modality, a line each, from its shuffled codes."""
+        """How much the model relies on each modality, a line each, shuffled among the items."""
         lines = []
         for modality in self.modalities:
             found = self.of("shuffled", modality)
@@ -111,9 +111,9 @@ class Knockouts(BaseModel):
                 continue
             interval = f"{100 * found.low:.1f} … {100 * found.high:.1f} %"
             carries = (
-                f"{100 * found.cost:.1f} % of {self.metric} depends on its codes ({interval})"
+                f"{100 * found.cost:.1f} % of {self.metric} depends on it ({interval})"
                 if found.low > 0
-                else f"no loss of {self.metric} is shown when its codes are shuffled ({interval})"
+                else f"no loss of {self.metric} is shown when it is shuffled ({interval})"
             )
             lines.append(f"{modality}: {carries}")
         return lines

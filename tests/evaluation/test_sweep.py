@@ -120,7 +120,7 @@ def test_a_modality_that_matters_is_told_from_one_that_does_not():
     assert (text.cost, text.low, text.high) == (0, 0, 0)
     first, second = found.verdicts()
     assert first.startswith("image: ")
-    assert "depends on its codes" in first
+    assert "depends on it" in first
     assert second.startswith("text: no loss of mrr@20 is shown")
 
 

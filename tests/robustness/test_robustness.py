@@ -209,7 +209,7 @@ def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_r
     study = dataclasses.replace(small_study, trials=1, epochs=2)
     assert study.run() == 0
     told = capsys.readouterr().out
-    assert "modalities, by shuffling the codes of trial 0 on validation" in told
+    assert "modalities of trial 0, each shuffled among items, on validation" in told
     assert "  image: " in told
     kept = (study_home / "studies" / "shop" / "knockouts.json").read_text()
     assert study.run() == 0

@@ -198,6 +198,6 @@ def say(found: TrialKnockouts, console: Console) -> None:
     found : the knock-outs of a trial.
     console : where to show them.
     """
-    console.print(f"modalities, by shuffling the codes of trial {found.trial} on validation:")
+    console.print(f"modalities of trial {found.trial}, each shuffled among items, on validation:")
     for line in found.knockouts.verdicts():
         console.print(f"  {line}", soft_wrap=True)
