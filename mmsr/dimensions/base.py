@@ -107,9 +107,12 @@ def is_same(value: Any, option: Any) -> bool:
 
     Parameters
     ----------
-    value : what was given, e.g. a number that another program has written as JSON.
+    value : what was given, e.g. a number that another program has written as JSON; what cannot be
+        stored is no option.
     option : a value that may be proposed.
     """
+    if not is_plain(value):  # an array would be compared number by number
+        return False
     return isinstance(value, bool) is isinstance(option, bool) and bool(value == option)
 
 
