@@ -189,9 +189,11 @@ def _first_line(error: BaseException) -> str:
 
 def _find(task: Task, space: Any) -> dict[str, Any]:
     """In a worker: the most demanding config of the space."""
+    from mmsr.data.closed import enter_trial
     from mmsr.study.sizing.worst_case import most_demanding
     from mmsr.study.workers.trial import open_dataset
 
+    enter_trial("the search for the most demanding config")  # it builds models of others, too
     os.environ["MMSR_HOME"] = task.home
     config = Config.from_dict(task.config)
     dataset = open_dataset(config.dataset, task.dataset_hash, task.home)
