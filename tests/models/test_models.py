@@ -14,7 +14,9 @@ from mmsr.config import Config
 from mmsr.config.models import MODELS, settings_class
 from mmsr.data import Dataset
 from mmsr.errors import UserError
+from mmsr.evaluation import evaluate
 from mmsr.evaluation.metrics import ranks_of
+from mmsr.evaluation.robustness import rank_by_access, rank_without
 from mmsr.graph.codes import ModalityCodes
 from mmsr.models.base import CausalRecommender, SequentialRecommender
 from mmsr.models.features import FeatureTables
@@ -24,7 +26,7 @@ from mmsr.study.search.space import check_settings, check_space
 from mmsr.training import load_best_model, train
 from mmsr.training.cost import measure_cost
 from mmsr.training.example import made_up_example
-from mmsr.training.step import new_optimizer, train_step
+from mmsr.training.step import new_model, new_optimizer, train_step
 
 from .variants import padded, some_codes
 
@@ -188,7 +190,8 @@ def test_its_space_holds_its_authors_settings(name):
         assert check_settings(settings.space(), base, within).model.name == name
         assert base.replace(known).model.name == name
     for key in settings.model_fields.keys() - {"name"}:
-        varied = any(other.startswith(f"model.{key}") for other in settings.space())
+        own = (f"model.{key}", f"model.{key}.")
+        varied = any(other == own[0] or other.startswith(own[1]) for other in settings.space())
         assert varied or f"model.{key}" in _NOT_VARIED[name], key
 
 
@@ -259,3 +262,23 @@ def test_what_masked_seen_items_before_does_so_still(then, now):
     del tree["training"]["seen"]
     tree["training"]["mask_seen"] = then
     assert Config.from_stored(tree) == BASE.replace({"training.seen": now})
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if settings_class(n).modalities_as])
+def test_modalities_go_missing_and_come_back(name, shop: Dataset):
+    config, valid = config_of(name), shop.valid()
+    model = new_model(config, shop)
+    with torch.no_grad():  # drawn weights are so small that attention hardly reads anything
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    modalities, most = model.tables.modalities, config.graph.max_history
+    clean = evaluate(model, valid, max_history=most)
+    assert modalities == shop.modalities
+    np.testing.assert_array_equal(
+        rank_without(model, valid, config, modalities, 0.0, seed=1), clean
+    )
+    without = rank_without(model, valid, config, modalities, 1.0, seed=1)
+    by_access = rank_by_access(model, valid, config, modalities, 1.0, seed=1)
+    np.testing.assert_array_equal(by_access, without)  # scores do not read modalities by default
+    assert (without != clean).any()
+    np.testing.assert_array_equal(evaluate(model, valid, max_history=most), clean)
