@@ -59,3 +59,22 @@ class ModelConfig(Frozen):
     def known_settings(cls) -> tuple[Mapping[str, Any], ...]:
         """Settings that a study tries first, as far as its space has them; the authors' first."""
         return ()
+
+
+def check_heads(heads_key: str, heads: int, width_key: str, width: int) -> None:
+    """Check that attention heads can share a width in equal parts.
+
+    Parameters
+    ----------
+    heads_key, width_key : the config keys, for the error.
+    heads, width : their values.
+
+    Raises
+    ------
+    ValueError : the heads do not divide the width.
+    """
+    if width % heads:
+        raise ValueError(
+            f"{heads_key}={heads} does not divide {width_key}={width}: "
+            "the heads share the width in equal parts; choose a divisor"
+        )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from mmsr.config.base import Frozen, ModelConfig
+from mmsr.config.base import Frozen, ModelConfig, check_heads
 from mmsr.config.mmsr_defaults import DEFAULT_SPACE, KNOWN_SETTINGS
 from mmsr.dimensions.base import Dimension
 
@@ -210,11 +210,7 @@ class MmsrConfig(ModelConfig):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> MmsrConfig:
         heads = getattr(self.aggregator, "heads", 1)
-        if self.width % heads:
-            raise ValueError(
-                f"model.aggregator.heads={heads} does not divide model.width={self.width}: "
-                "the heads share the width in equal parts; choose a divisor"
-            )
+        check_heads("model.aggregator.heads", heads, "model.width", self.width)
         return self
 
     @classmethod

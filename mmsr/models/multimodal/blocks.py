@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from mmsr.config.base import ModelConfig
+from mmsr.config import Config
+from mmsr.config.base import ModelConfig, check_heads
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
+from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
-from mmsr.models.inputs import ItemFeatures
+from mmsr.models.inputs import ItemFeatures, ModelInputs
 from mmsr.models.products import product
 from mmsr.models.spaces import training_space
 
@@ -51,11 +53,7 @@ class TransformerConfig(ModelConfig):
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
         for key in self._divided():
-            if (width := getattr(self, key)) % self.heads:
-                raise ValueError(
-                    f"model.heads={self.heads} does not divide model.{key}={width}: "
-                    "the heads share the width in equal parts; choose a divisor"
-                )
+            check_heads("model.heads", self.heads, f"model.{key}", getattr(self, key))
         return self
 
     @classmethod
@@ -88,6 +86,33 @@ RECBOLE_TRAINING: Mapping[str, Any] = {
 }
 """RecBole's settings of training. Its batch of 2,048 is one of prefixes, each with one target; 256
 histories of the usual length have about as many targets."""
+
+
+class FeatureModel(CausalRecommender):
+    """A model that reads feature vectors in histories, and scores against item embeddings.
+
+    Parameters
+    ----------
+    config : the whole config, from which a model's own class makes its parts.
+    inputs : size of the catalogue, and feature vectors.
+    """
+
+    tables: FeatureTables
+    item: nn.Embedding
+    """Item embeddings, `[I, D]`."""
+
+    def __init__(self, config: Config, inputs: ModelInputs) -> None:
+        super().__init__()
+        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
+
+    @classmethod
+    def build(cls, config: Config, inputs: ModelInputs) -> Self:
+        """Make the model that a config describes; see `SequentialRecommender.build`."""
+        return cls(config, inputs)
+
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Item embeddings; see `SequentialRecommender.item_vectors`."""
+        return self.item.weight if items is None else self.item(items)
 
 
 class ProjectedFeatures(nn.Module):

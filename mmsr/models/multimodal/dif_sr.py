@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,15 +13,14 @@ from torch import Tensor, nn
 from mmsr.config import Config
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice
-from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.multimodal.attribute_prediction import AttributePrediction
 from mmsr.models.multimodal.blocks import (
     EPSILON,
     RECBOLE_TRAINING,
     AddNorm,
+    FeatureModel,
     FeedForward,
     ProjectedFeatures,
     TransformerConfig,
@@ -143,7 +142,7 @@ class DecoupledLayer(nn.Module):
         return changed
 
 
-class DIFSR(CausalRecommender):
+class DIFSR(FeatureModel):
     """DIF-SR: hidden vectors start as LN(e) of item embeddings e, and go through decoupled layers.
 
     A head's score of query i and key j is fusion(s⁰, sᵖ, s¹, …, sᴹ) / √d, s = qᵢ · kⱼ, with
@@ -164,10 +163,9 @@ class DIFSR(CausalRecommender):
     """
 
     Settings = DifSrConfig
-    tables: FeatureTables
 
     def __init__(self, config: Config, inputs: ModelInputs) -> None:
-        super().__init__()
+        super().__init__(config, inputs)
         settings = config.model_as(DifSrConfig)
         width, features = settings.width, inputs.features
         self.dropout, self.attribute_loss = settings.dropout, settings.attribute_loss
@@ -183,12 +181,6 @@ class DIFSR(CausalRecommender):
         if features and self.attribute_loss:
             self.prediction = AttributePrediction(features, width)
         self.apply(initialise)
-        self.tables, self.n_items = FeatureTables(features), inputs.n_items
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs)
 
     def sequence_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
@@ -207,7 +199,3 @@ class DIFSR(CausalRecommender):
             return None
         loss: Tensor = self.prediction(self.tables, users_ND, targets_N)
         return self.attribute_loss * loss
-
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Item embeddings; see `SequentialRecommender.item_vectors`."""
-        return self.item.weight if items is None else self.item(items)

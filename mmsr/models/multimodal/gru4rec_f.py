@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,11 +13,13 @@ from mmsr.config import Config
 from mmsr.config.base import ModelConfig
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
-from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
-from mmsr.models.multimodal.blocks import RECBOLE_TRAINING, ProjectedFeatures
+from mmsr.models.multimodal.blocks import (
+    RECBOLE_TRAINING,
+    FeatureModel,
+    ProjectedFeatures,
+)
 from mmsr.models.spaces import training_space
 
 
@@ -73,7 +75,7 @@ class Gru4RecFConfig(ModelConfig):
         )
 
 
-class GRU4RecF(CausalRecommender):
+class GRU4RecF(FeatureModel):
     """GRU4Rec^F: the user vector is W [h ; g] + b with `parallel`, W h + b with `concat`.
 
     h is the state of a GRU over the item embeddings e and g that of a GRU over the projected
@@ -92,10 +94,9 @@ class GRU4RecF(CausalRecommender):
     """
 
     Settings = Gru4RecFConfig
-    tables: FeatureTables
 
     def __init__(self, config: Config, inputs: ModelInputs) -> None:
-        super().__init__()
+        super().__init__(config, inputs)
         settings = config.model_as(Gru4RecFConfig)
         width, hidden, n_modalities = settings.width, settings.hidden_width, len(inputs.features)
         parallel = settings.architecture == "parallel" and n_modalities > 0
@@ -109,12 +110,6 @@ class GRU4RecF(CausalRecommender):
         self.feature_gru = _gru(n_modalities * width, settings) if parallel else None
         self.output = nn.Linear((1 + parallel) * hidden, width)
         self.apply(_initialise)
-        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs)
 
     def sequence_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
@@ -127,10 +122,6 @@ class GRU4RecF(CausalRecommender):
             states.append(self.feature_gru(torch.cat(features, dim=-1))[0])
         vectors_BLD: Tensor = self.output(torch.cat(states, dim=-1))
         return vectors_BLD
-
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Item embeddings; see `SequentialRecommender.item_vectors`."""
-        return self.item.weight if items is None else self.item(items)
 
 
 def _gru(width: int, settings: Gru4RecFConfig) -> nn.GRU:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from mmsr.config import Config
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice
-from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.multimodal.blocks import (
     EPSILON,
     RECBOLE_TRAINING,
+    FeatureModel,
     ProjectedFeatures,
     TransformerConfig,
     TransformerLayer,
@@ -107,7 +106,7 @@ FUSIONS: Mapping[str, type[Add] | type[Concat] | type[Gate]] = {
 }
 
 
-class NOVA(CausalRecommender):
+class NOVA(FeatureModel):
     """NOVA: attention whose queries and keys read side information; values never do.
 
     Layer k maps hidden vectors x (at first LN(e), e the item embedding) with Q and K made of
@@ -127,10 +126,9 @@ class NOVA(CausalRecommender):
     """
 
     Settings = NovaConfig
-    tables: FeatureTables
 
     def __init__(self, config: Config, inputs: ModelInputs) -> None:
-        super().__init__()
+        super().__init__(config, inputs)
         settings = config.model_as(NovaConfig)
         width, n_parts = settings.width, 2 + len(inputs.features)
         self.dropout = settings.dropout
@@ -142,12 +140,6 @@ class NOVA(CausalRecommender):
         self.fusions = nn.ModuleList(fusion(n_parts, width) for _ in range(settings.layers))
         self.layers = nn.ModuleList(TransformerLayer(settings) for _ in range(settings.layers))
         self.apply(initialise)
-        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs)
 
     def sequence_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
@@ -158,7 +150,3 @@ class NOVA(CausalRecommender):
         for layer, fusion in zip(self.layers, self.fusions, strict=True):
             x_BLD = layer(x_BLD, fusion(torch.stack([x_BLD, *side], dim=2)))
         return x_BLD
-
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Item embeddings; see `SequentialRecommender.item_vectors`."""
-        return self.item.weight if items is None else self.item(items)

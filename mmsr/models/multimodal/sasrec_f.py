@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmsr.config import Config
-from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.multimodal.blocks import (
     EPSILON,
     RECBOLE_TRAINING,
+    FeatureModel,
     ProjectedFeatures,
     TransformerConfig,
     TransformerLayer,
@@ -45,7 +44,7 @@ class SasrecFConfig(TransformerConfig):
         )
 
 
-class SASRecF(CausalRecommender):
+class SASRecF(FeatureModel):
     """SASRec^F: a transformer over x_l = LN(W [e_l ; f_l¹ ; … ; f_lᴹ] + b + p_l).
 
     e is the item embedding, fᵐ the projected vector of modality m, p the embedding of the position,
@@ -63,10 +62,9 @@ class SASRecF(CausalRecommender):
     """
 
     Settings = SasrecFConfig
-    tables: FeatureTables
 
     def __init__(self, config: Config, inputs: ModelInputs) -> None:
-        super().__init__()
+        super().__init__(config, inputs)
         settings = config.model_as(SasrecFConfig)
         width, n_modalities = settings.width, len(inputs.features)
         self.dropout = settings.dropout
@@ -77,12 +75,6 @@ class SASRecF(CausalRecommender):
         self.norm = nn.LayerNorm(width, eps=EPSILON)
         self.layers = nn.ModuleList(TransformerLayer(settings) for _ in range(settings.layers))
         self.apply(initialise)
-        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs)
 
     def sequence_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
@@ -94,7 +86,3 @@ class SASRecF(CausalRecommender):
         for layer in self.layers:
             x_BLD = layer(x_BLD, x_BLD)
         return x_BLD
-
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Item embeddings; see `SequentialRecommender.item_vectors`."""
-        return self.item.weight if items is None else self.item(items)

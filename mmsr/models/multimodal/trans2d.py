@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from mmsr.config import Config
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice
-from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.multimodal.blocks import (
     EPSILON,
     RECBOLE_TRAINING,
     AddNorm,
+    FeatureModel,
     ProjectedFeatures,
     TransformerConfig,
     initialise,
@@ -176,7 +175,7 @@ class Layer(nn.Module):
         return changed
 
 
-class Trans2D(CausalRecommender):
+class Trans2D(FeatureModel):
     """Trans2D: every item is a row of attributes, its embedding and its projected features.
 
     The row plus the embedding of its position goes through a layer norm and the layers; the user
@@ -196,10 +195,9 @@ class Trans2D(CausalRecommender):
     """
 
     Settings = Trans2dConfig
-    tables: FeatureTables
 
     def __init__(self, config: Config, inputs: ModelInputs) -> None:
-        super().__init__()
+        super().__init__(config, inputs)
         settings = config.model_as(Trans2dConfig)
         width, n_attributes = settings.width, 1 + len(inputs.features)
         self.dropout = settings.dropout
@@ -209,12 +207,6 @@ class Trans2D(CausalRecommender):
         self.norm = nn.LayerNorm((n_attributes, width), eps=EPSILON)
         self.layers = nn.ModuleList(Layer(n_attributes, settings) for _ in range(settings.layers))
         self.apply(initialise)
-        self.tables, self.n_items = FeatureTables(inputs.features), inputs.n_items
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs)
 
     def sequence_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories at all positions; see `CausalRecommender.sequence_vectors`."""
@@ -225,7 +217,3 @@ class Trans2D(CausalRecommender):
         for layer in self.layers:
             x_BLCD = layer(x_BLCD)
         return x_BLCD.mean(dim=2)
-
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Item embeddings; see `SequentialRecommender.item_vectors`."""
-        return self.item.weight if items is None else self.item(items)

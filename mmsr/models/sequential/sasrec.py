@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mmsr.config import Config
-from mmsr.config.base import ModelConfig
+from mmsr.config.base import ModelConfig, check_heads
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.base import CausalRecommender
@@ -49,11 +49,7 @@ class SasrecConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(
-                f"model.heads={self.heads} does not divide model.width={self.width}: "
-                "the heads share the width in equal parts; choose a divisor"
-            )
+        check_heads("model.heads", self.heads, "model.width", self.width)
         return self
 
     @classmethod
