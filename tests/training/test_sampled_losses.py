@@ -36,7 +36,7 @@ class Vectors(SequentialRecommender):
 
     @classmethod
     def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        raise NotImplementedError
+        raise NotImplementedError  # nobody builds this double from a config
 
     def __init__(self, n_items: int = I) -> None:
         super().__init__()
