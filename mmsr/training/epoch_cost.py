@@ -38,7 +38,7 @@ def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     model, most = new_model(config, dataset), config.graph.max_history
-    examples = examples_for(model, dataset.train(), most)
+    examples = examples_for(model, dataset, "train", most)
     lengths = examples.lengths(most)
     batches = bucketed_batches(
         lengths, config.training.batch_size, np.random.default_rng(config.seed)
