@@ -28,7 +28,13 @@ def make_model(config: Config, inputs: ModelInputs) -> Recommender:
     if not (isinstance(kind, type) and issubclass(kind, Recommender)):
         raise UserError(
             f"model {shown(name)} is no model: derive its class from "
-            "mmsr.models.base.Recommender or CausalRecommender"
+            "SequentialRecommender, CausalRecommender or CollaborativeRecommender of "
+            "mmsr.models.base"
+        )
+    if config.model.has_own_loss and kind.own_loss is Recommender.own_loss:
+        raise UserError(
+            f"model {shown(name)} has no own_loss, which its settings promise: implement it, or "
+            f"remove has_own_loss from {type(config.model).__name__}"
         )
     torch.manual_seed(config.seed)
     model = kind.build(config, inputs)
