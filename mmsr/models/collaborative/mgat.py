@@ -1,8 +1,4 @@
-"""MGAT: gated attention to neighbours in each modality.
-
-Tao, Wei, Wang, He, Huang and Chua: MGAT: Multimodal Graph Attention Network for Recommendation
-(Information Processing and Management 57, 2020).
-"""
+"""MGAT: gated attention to neighbours in each modality (Tao et al., Inf. Process. Manag. 2020)."""
 
 from __future__ import annotations
 
