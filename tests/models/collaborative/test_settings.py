@@ -12,8 +12,10 @@ from mmsr.config import Config
 from mmsr.config.loss import LOSS_NAMES
 from mmsr.config.models import MODELS, settings_class
 from mmsr.data import Dataset, Sources, prepare
+from mmsr.dimensions.kinds import Choice, Float
 from mmsr.errors import UserError
 from mmsr.graph.checks import check_inputs
+from mmsr.study.search.space import check_space
 from mmsr.training import train
 
 OTHERS = ", ".join(name for name in LOSS_NAMES if name != "own")
@@ -94,3 +96,23 @@ def test_bm3_is_trained_without_any_modality(loss: str, bare: Dataset) -> None:
     check_inputs(bare, config)
     losses = [result.metrics["train/loss"] for result in train(config, bare)]
     assert losses == sorted(losses, reverse=True)
+
+
+def test_a_space_of_models_and_losses_is_checked_together() -> None:
+    own, one = Choice("own", "bpr"), Config(dataset="x")
+    smoothing = {"training.label_smoothing": Float(0, 0.2, when={"training.loss.name": "softmax"})}
+    for base in (one, config_of("bm3"), config_of("sasrec")):
+        check_space({"model.name": Choice("bm3"), "training.loss.name": own}, base)
+        bound = Choice("own", "softmax", when={"model.name": "bm3"})
+        models = Choice("bm3", "sasrec")
+        check_space({"model.name": models, "training.loss.name": bound, **smoothing}, base)
+        with pytest.raises(UserError) as refused:
+            check_space({"training.loss.name": own, "model.name": models}, base)
+        assert str(refused.value) == (
+            "space: training.loss.name='own' with model.name='sasrec': model sasrec has no loss of "
+            f"its own, which training.loss.name=own asks for: choose one of {OTHERS}"
+        )
+    bare_smoothing = {"training.label_smoothing": Float(0, 0.2)}
+    losses = {"training.loss.name": Choice("softmax", "own"), "model.name": Choice("bm3")}
+    with pytest.raises(UserError, match=r"is defined for the loss softmax only, not for own"):
+        check_space({**bare_smoothing, **losses}, one)
