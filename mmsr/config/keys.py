@@ -112,7 +112,7 @@ def explain(error: ValidationError, source: str, known: Known, part: str = "") -
     if not key:  # of the config as a whole
         return f"{source}: {message}"
     if isinstance(given, dict):
-        return f"{source}: {key}: {message}" if key else f"{source}: {message}"
+        return f"{source}: {key}: {message}"
     if first["type"] == "int_type" and isinstance(given, float) and given.is_integer():
         return f"{source}: {key}: {message}: write {given:.0f} for {given!r}"
     if first["type"] == "string_type" and isinstance(given, int | float):

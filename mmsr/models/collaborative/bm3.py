@@ -15,11 +15,12 @@ from mmsr.config.base import ModelConfig
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.base import CollaborativeRecommender, Propagated
-from mmsr.models.collaborative.channels import FULL_SOFTMAX, PAIRS, FeatureMap, lost_items
+from mmsr.models.collaborative.channels import BATCH_SIZES, FULL_SOFTMAX, FeatureMap, lost_items
 from mmsr.models.collaborative.graph import UserItemGraph
 from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
+from mmsr.models.products import product
 from mmsr.models.spaces import training_space
 
 
@@ -40,7 +41,8 @@ class Bm3Config(ModelConfig):
     alignment: float = Field(default=2.0, ge=0)
     """Weight of the loss that aligns mapped features with items and with themselves."""
     regularisation: float = Field(default=0.1, ge=0)
-    """Weight of the lengths of all users' and all items' vectors."""
+    """Weight of the Frobenius norms of all users' and of all items' vectors, divided by the number
+    of items."""
 
     @classmethod
     def space(cls) -> Mapping[str, Dimension]:
@@ -51,7 +53,7 @@ class Bm3Config(ModelConfig):
             "model.dropout": Float(0.0, 0.6, step=0.1),
             "model.alignment": Choice(0.0, 0.1, 0.5, 1.0, 2.0),
             "model.regularisation": Choice(0.0, 0.001, 0.01, 0.1),
-            **training_space("own", "softmax", "sampled_softmax", "bpr", batches=PAIRS),
+            **training_space("own", "softmax", "sampled_softmax", "bpr", batches=BATCH_SIZES),
         }
 
     @classmethod
@@ -78,17 +80,17 @@ class BM3(CollaborativeRecommender):
 
     The loss of its own, `training.loss.name=own`, compares predictions with targets, which pass
     dropout and no gradient: a user with the item, the item with the user, and an item's mapped
-    features with the item and with themselves (`alignment`). The lengths of all vectors are added
-    (`regularisation`). With another loss, alignment and regularisation stay, and take the place of
-    user with item and item with user. Features are not read when items are ranked: they act on
-    training alone, so nothing changes where a modality is missing later.
+    features with the item and with themselves (`alignment`, a mean over the batch's items that have
+    the modality). Norms of all vectors are added (`regularisation`). With another loss, alignment
+    and regularisation stay, and it takes the place of user with item and item with user. Features
+    are not read when items are ranked: they act on training alone, so nothing changes where a
+    modality is missing later.
 
     Deviations from the authors' code:
 
     - Features are fixed; there they are trained, too. They are divided by the root mean square
       length of the modality's vectors.
-    - Alignment is computed for a batch's items alone, as there; targets pass dropout row by row of
-      the batch, there all at once.
+    - Every comparison draws its target's dropout anew; there an item's target is drawn once.
     - An item without a modality is not aligned; there every item has all.
     - An item that a user had more than once is one edge.
 
@@ -138,8 +140,7 @@ class BM3(CollaborativeRecommender):
 
     def head(self, vectors_ND: Tensor) -> Tensor:
         """The predictor; see `CollaborativeRecommender.head`."""
-        predicted: Tensor = self.predictor(vectors_ND)
-        return predicted
+        return product(vectors_ND, self.predictor.weight.T) + self.predictor.bias
 
     def own_loss(self, users_B: Tensor, targets_B: Tensor) -> Tensor:
         """The bootstrapped loss, with alignment and regularisation; see `Recommender.own_loss`."""

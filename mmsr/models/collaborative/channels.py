@@ -20,8 +20,8 @@ from mmsr.models.features import FeatureTables, root_mean_square_length
 from mmsr.models.inputs import ItemFeatures, ModelInputs
 from mmsr.models.products import product
 
-PAIRS = (512, 1024, 2048)
-"""Batch sizes to choose from: a batch is of single interactions, and each propagates the graph."""
+BATCH_SIZES = (512, 1024, 2048)
+"""To choose from: a batch is of single interactions, and each propagates the graph."""
 AUTHORS_TRAINING: dict[str, Any] = {
     "training.batch_size": 2048,
     "training.averaging": 0.0,
@@ -126,24 +126,22 @@ def lost_items(tables: FeatureTables, modality: str, losing: bool) -> Tensor | N
 
 
 class GraphLayer(nn.Module):
-    """One layer: LeakyReLU(G(LeakyReLU(read)) + LeakyReLU(V x) + id).
+    """One layer: LeakyReLU(combine(LeakyReLU(read), LeakyReLU(V x) + id)).
 
     Parameters
     ----------
     read : what a node reads of its neighbours; takes vectors of all nodes and the graph.
     width, out : widths of input and output.
-    combination : `concat` has G take LeakyReLU(read) and LeakyReLU(V x) + id side by side.
+    combination : `add` for G read + own, `concat` for G [read ; own].
     """
 
     def __init__(
         self, read: nn.Module, width: int, out: int, combination: Literal["add", "concat"] = "add"
     ) -> None:
         super().__init__()
-        self.concat = combination == "concat"
         self.read, self.own = read, nn.Linear(width, out)
-        self.join = nn.Linear(width + out * self.concat, out)
-        for linear in (self.own, self.join):
-            nn.init.xavier_normal_(linear.weight)
+        self.combine = {"add": Added, "concat": Concatenated}[combination](width, out)
+        nn.init.xavier_normal_(self.own.weight)
 
     def forward(self, x_ND: Tensor, ids_ND: Tensor, graph: UserItemGraph) -> Tensor:
         """Compute the next vectors of nodes, `[N, out]`.
@@ -156,9 +154,43 @@ class GraphLayer(nn.Module):
         """
         read_ND = F.leaky_relu(self.read(x_ND, graph))
         own_ND = F.leaky_relu(product(x_ND, self.own.weight.T) + self.own.bias) + ids_ND
-        if self.concat:
-            return F.leaky_relu(self.join(torch.cat((read_ND, own_ND), dim=1)))
-        return F.leaky_relu(product(read_ND, self.join.weight.T) + self.join.bias + own_ND)
+        return F.leaky_relu(self.combine(read_ND, own_ND))
+
+
+class Added(nn.Module):
+    """G read + own.
+
+    Parameters
+    ----------
+    width, out : widths of what is read and of a node's own vectors.
+    """
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, out)
+        nn.init.xavier_normal_(self.map.weight)
+
+    def forward(self, read_ND: Tensor, own_ND: Tensor) -> Tensor:
+        """`[N, out]`, of `[N, width]` and `[N, out]`."""
+        return product(read_ND, self.map.weight.T) + self.map.bias + own_ND
+
+
+class Concatenated(nn.Module):
+    """G [read ; own].
+
+    Parameters
+    ----------
+    width, out : widths of what is read and of a node's own vectors.
+    """
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width + out, out)
+        nn.init.xavier_normal_(self.map.weight)
+
+    def forward(self, read_ND: Tensor, own_ND: Tensor) -> Tensor:
+        """`[N, out]`, of `[N, width]` and `[N, out]`."""
+        return product(torch.cat((read_ND, own_ND), dim=1), self.map.weight.T) + self.map.bias
 
 
 class ChannelModel(CollaborativeRecommender):

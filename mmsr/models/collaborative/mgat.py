@@ -16,8 +16,8 @@ from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.models.collaborative.channels import (
     AUTHORS_TRAINING,
+    BATCH_SIZES,
     FULL_SOFTMAX,
-    PAIRS,
     ChannelConfig,
     ChannelModel,
     GraphLayer,
@@ -43,7 +43,7 @@ class MgatConfig(ChannelConfig):
             "model.width": Choice(32, 64, 128),
             "model.latent_width": Choice(64, 128, 256),
             "model.layers": Int(1, 2),
-            **training_space("softmax", "sampled_softmax", "bpr", batches=PAIRS),
+            **training_space("softmax", "sampled_softmax", "bpr", batches=BATCH_SIZES),
         }
 
     @classmethod
@@ -95,6 +95,8 @@ class MGAT(ChannelModel):
 
     - One `latent_width` for all modalities; there 256, 128 and 100. Features are scaled as
       `NodeFeatures` says.
+    - As there, a gate depends on the neighbours of the node that is read. By secondary sources, the
+      paper takes those of the node that reads.
     - More than one layer is possible. There the second stands behind a `return` and never runs.
     - The loss is `training.loss`: `bpr` is the authors', here the mean of a batch, there the sum of
       logarithms to the base 2. Its negatives may be items that the user has had.

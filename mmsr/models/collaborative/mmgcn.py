@@ -14,8 +14,8 @@ from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.models.collaborative.channels import (
     AUTHORS_TRAINING,
+    BATCH_SIZES,
     FULL_SOFTMAX,
-    PAIRS,
     ChannelConfig,
     ChannelModel,
     GraphLayer,
@@ -36,7 +36,7 @@ class MmgcnConfig(ChannelConfig):
     combination: Literal["add", "concat"] = "add"
     """How a node's neighbourhood is combined with the node itself: added, or side by side."""
     regularisation: float = Field(default=0.0, ge=0)
-    """Weight of the mean squares of embeddings and preferences, added to the loss."""
+    """Weight of the mean squares of users' embeddings, items' embeddings and preferences."""
 
     @classmethod
     def space(cls) -> Mapping[str, Dimension]:
@@ -47,7 +47,7 @@ class MmgcnConfig(ChannelConfig):
             "model.layers": Int(1, 3),
             "model.combination": Choice("add", "concat"),
             "model.regularisation": Choice(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
-            **training_space("softmax", "sampled_softmax", "bpr", batches=PAIRS),
+            **training_space("softmax", "sampled_softmax", "bpr", batches=BATCH_SIZES),
         }
 
     @classmethod
@@ -126,5 +126,5 @@ class MMGCN(ChannelModel):
         """The regularisation; see `Recommender.auxiliary_loss`."""
         if not self.regularisation:
             return None
-        drawn = (self.ids, *self.preferences())
+        drawn = (*self.ids.tensor_split([self.graph.n_users]), *self.preferences())
         return self.regularisation * torch.stack([x.square().mean() for x in drawn]).sum()

@@ -107,7 +107,7 @@ def channel_weights(model: Any) -> dict[str, Tensor]:
         for place, layer in enumerate(layers):
             at = f"{name}.{place}"
             weights[f"{at}.message"] = layer.read.map.weight
-            weights |= _affine(f"{at}.own", layer.own) | _affine(f"{at}.combine", layer.join)
+            weights |= _affine(f"{at}.own", layer.own) | _affine(f"{at}.combine", layer.combine.map)
             if hasattr(layer.read, "bias"):
                 weights[f"{at}.bias"] = layer.read.bias
     return weights

@@ -57,7 +57,8 @@ def test_the_regularisation_is_of_mean_squares() -> None:
     model = make("mmgcn", **KNOBS, regularisation=0.25)
     users, targets = torch.randn(3, 4), torch.tensor([0, 1, 2])
     weights = channel_weights(model)
-    rows = [weights[name] for name in ("ids", "image.preferences", "text.preferences")]
+    rows = [weights["ids"][:N_USERS], weights["ids"][N_USERS:]]
+    rows += [weights[f"{name}.preferences"] for name in ("image", "text")]
     expected = 0.25 * sum((x * x).sum() / x.numel() for x in rows)
     assert_same(model, (model.auxiliary_loss(users, targets),), (expected,))
     assert make("mmgcn", **KNOBS, regularisation=0.0).auxiliary_loss(users, targets) is None
