@@ -8,15 +8,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import common
 
 OTHERS = Path(__file__).parent / "others"
 """Per library: a script that trains its models, and the versions that it needs."""
 VERSIONS = {"recbole": "1.2.1", "rectools": "0.19.0"}
+
+
+class Seconds(NamedTuple):
+    """What an epoch took, in seconds."""
+
+    wall: float
+    cpu: float
+    """Processor time of the whole process."""
 
 
 def environment(library: str, folder: Path) -> Path:
@@ -69,15 +78,21 @@ class Other:
                 stderr=errors,
                 text=True,
             )
-        self.about = self._answer()
 
-    def epoch(self) -> float:
-        """Train, and return the seconds of an epoch."""
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What is trained; waits until it is ready."""
+        return self._answer()
+
+    def epoch(self) -> Seconds:
+        """Train, and return what an epoch takes."""
+        about = self.about
         assert self._process.stdin is not None
         self._process.stdin.write("epoch\n")
         self._process.stdin.flush()
         answer = self._answer()
-        return whole_epoch(answer["seconds"], answer["examples"], self.about["examples"])
+        part = Seconds(answer["seconds"], answer["cpu_seconds"])
+        return whole_epoch(part, answer["examples"], about["examples"])
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -101,6 +116,6 @@ class Other:
         self._process.communicate()
 
 
-def whole_epoch(seconds: float, done: int, examples: int) -> float:
-    """Seconds of a whole epoch, from those of `done` of its examples."""
-    return seconds * examples / done
+def whole_epoch(part: Seconds, done: int, examples: int) -> Seconds:
+    """What a whole epoch takes, from what `done` of its examples took."""
+    return Seconds(part.wall * examples / done, part.cpu * examples / done)

@@ -11,7 +11,8 @@ targets, which we train, too: the numbers of targets are checked, and stand in t
 Rounds take turns: an epoch of ours, then theirs, in every other round the other way round, so that
 what else the machine does slows both alike. A first round warms up, and does not count. `--share`
 of their epoch is timed and scaled up: their batches are padded alike, so all cost the same. A
-`speedup` is the median over rounds of their seconds ÷ ours.
+`speedup` is the median over rounds of their seconds ÷ ours, a `cpu_speedup` that of processor time,
+which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,11 @@ import common
 import numpy as np
 import pandas as pd
 import torch
-from baseline_runs import OTHERS, VERSIONS, Other, environment
+from baseline_runs import OTHERS, VERSIONS, Other, Seconds, environment
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.training import EpochResult, train
+from mmsr.training import Progress, train
 
 SEED = 2023
 HISTORY = 50
@@ -87,7 +89,7 @@ PAIRS: Mapping[str, Pair] = {
         "gru4rec",
         {"embedding_size": 64, "hidden_size": 64, "num_layers": 1, "loss_type": "CE"},
         8,
-        {"model.layers": 1},
+        {"model.layers": 1, "model.bias": False},
     ),
     "rectools_sasrec": Pair("rectools", "sasrec", {**_RECTOOLS, "loss": "softmax"}, 1, _SASREC),
     "rectools_sasrec_sampled": Pair(
@@ -131,41 +133,56 @@ def targets_of(library: str, table: pd.DataFrame) -> int:
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of an epoch in each round, of both sides."""
+    """What an epoch took in each round, on both sides."""
 
-    ours: list[float] = field(default_factory=list)
-    theirs: list[float] = field(default_factory=list)
+    ours: list[Seconds] = field(default_factory=list)
+    theirs: list[Seconds] = field(default_factory=list)
 
-    def take(self, sides: Mapping[str, Callable[[], float]], ours_first: bool) -> None:
+    def take(self, sides: Mapping[str, Callable[[], Seconds]], ours_first: bool) -> None:
         """Measure one round; `sides` has a way to train an epoch for `ours` and `theirs`."""
         for side in ("ours", "theirs") if ours_first else ("theirs", "ours"):
             getattr(self, side).append(sides[side]())
 
     def figures(self, name: str) -> dict[str, float]:
         """Medians over rounds, and the spread of the ratio."""
-        ratios = [theirs / ours for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        pairs = list(zip(self.ours, self.theirs, strict=True))
+        ratios = [theirs.wall / ours.wall for ours, theirs in pairs]
         return {
             f"speedup_{name}": statistics.median(ratios),
             f"speedup_{name}_least": min(ratios),
             f"speedup_{name}_most": max(ratios),
-            f"seconds_{name}_ours": statistics.median(self.ours),
-            f"seconds_{name}_theirs": statistics.median(self.theirs),
+            f"cpu_speedup_{name}": statistics.median(t.cpu / o.cpu for o, t in pairs),
+            f"seconds_{name}_ours": statistics.median(ours.wall for ours in self.ours),
+            f"seconds_{name}_theirs": statistics.median(theirs.wall for theirs in self.theirs),
         }
 
 
-def our_epochs(pair: Pair, dataset: Dataset, epochs: int, threads: int) -> Iterator[EpochResult]:
-    """Our training, epoch by epoch."""
-    config = Config(dataset=dataset.name, seed=SEED).replace(
-        {
-            "model.name": pair.model,
-            **SHARED,
-            **pair.ours,
-            "training.threads": threads,
-            "training.epochs": epochs,
-            "training.patience": epochs,
-        }
-    )
-    return train(config, dataset, device="cpu")
+class Ours:
+    """Our training, epoch by epoch; validation follows each, and is not timed."""
+
+    def __init__(self, pair: Pair, dataset: Dataset, epochs: int, threads: int) -> None:
+        config = Config(dataset=dataset.name, seed=SEED).replace(
+            {
+                "model.name": pair.model,
+                **SHARED,
+                **pair.ours,
+                "training.threads": threads,
+                "training.epochs": epochs,
+                "training.patience": epochs,
+            }
+        )
+        self._results = train(config, dataset, device="cpu", progress=self._note)
+        self._trained = 0.0
+
+    def epoch(self) -> Seconds:
+        """Train, and return what an epoch took."""
+        started = time.process_time()
+        result = next(self._results)
+        return Seconds(result.metrics["time/train_seconds"], self._trained - started)
+
+    def _note(self, progress: Progress) -> None:
+        if progress.stage == "train":  # the last such call is at the last batch
+            self._trained = time.process_time()
 
 
 def check(name: str, about: Mapping[str, Any], targets: int, threads: int) -> None:
@@ -181,19 +198,17 @@ def check(name: str, about: Mapping[str, Any], targets: int, threads: int) -> No
         sys.exit(f"{name}: expected {expected}, found {found}")
 
 
-def measure(
-    name: str, dataset: Dataset, other: Other, rounds: int, warm_up: int, threads: int
-) -> Iterator[Turns]:
-    """Take one round at a time; yields all that count so far."""
-    epochs = our_epochs(PAIRS[name], dataset, warm_up + rounds, threads)
-    sides = {
-        "ours": lambda: next(epochs).metrics["time/train_seconds"],
-        "theirs": other.epoch,
+def told(name: str, file: Path, threads: int, share: float) -> dict[str, object]:
+    """What the script of the other side is told."""
+    return {
+        "interactions": str(file),
+        "model": PAIRS[name].model,
+        "settings": PAIRS[name].theirs,
+        "max_history": HISTORY,
+        "threads": threads,
+        "share": share,
+        "seed": SEED,
     }
-    turns = Turns()
-    for number in range(warm_up + rounds):
-        (turns if number >= warm_up else Turns()).take(sides, ours_first=number % 2 == 0)
-        yield turns
 
 
 def parser() -> argparse.ArgumentParser:
@@ -246,30 +261,28 @@ def main() -> None:
         table, file = interactions(dataset), Path(made) / "beauty" / "beauty.inter"
         file.parent.mkdir()
         table.to_csv(file, index=False)
-        running: dict[str, Iterator[Turns]] = {}
+        others: dict[str, Other] = {}
         for name in names:
-            pair, folder = PAIRS[name], Path(made) / name
+            library, folder = PAIRS[name].library, Path(made) / name
             folder.mkdir()
-            told = {
-                "interactions": str(file),
-                "model": pair.model,
-                "settings": pair.theirs,
-                "max_history": HISTORY,
-                "threads": given.threads,
-                "share": given.share,
-                "seed": SEED,
-            }
-            script = OTHERS / f"train_{pair.library}.py"
-            other = stack.enter_context(Other(pythons[pair.library], script, told, folder))
-            check(name, other.about, targets_of(pair.library, table), given.threads)
-            running[name] = measure(name, dataset, other, given.rounds, warm_up, given.threads)
+            given_to_it = told(name, file, given.threads, given.share)
+            script = OTHERS / f"train_{library}.py"
+            others[name] = stack.enter_context(Other(pythons[library], script, given_to_it, folder))
+        epochs = warm_up + given.rounds
+        ours = {name: Ours(PAIRS[name], dataset, epochs, given.threads) for name in names}
+        for name, other in others.items():
+            check(name, other.about, targets_of(PAIRS[name].library, table), given.threads)
             details[name] = {
-                "ours": {**SHARED, **pair.ours, "targets": len(dataset.train())},
-                "theirs": {**pair.theirs, **other.about},
+                "ours": {**SHARED, **PAIRS[name].ours, "targets": len(dataset.train())},
+                "theirs": {**PAIRS[name].theirs, **other.about},
             }
-        turns: dict[str, Turns] = {}
-        for _ in range(warm_up + given.rounds):
-            turns |= {name: next(rounds) for name, rounds in running.items()}
+        turns = {name: Turns() for name in names}
+        for number in range(epochs):
+            if number == warm_up:
+                turns = {name: Turns() for name in names}
+            for name in names:
+                sides = {"ours": ours[name].epoch, "theirs": others[name].epoch}
+                turns[name].take(sides, ours_first=number % 2 == 0)
     for name in names:
         figures |= turns[name].figures(name)
     bars = {
@@ -289,7 +302,10 @@ def main() -> None:
         share=given.share,
         load_average={"before": load, "after": os.getloadavg()},
         pairs=details,
-        seconds={name: asdict(turns[name]) for name in names},
+        seconds={
+            name: {k: [s._asdict() for s in v] for k, v in vars(turns[name]).items()}
+            for name in names
+        },
     )
 
 

@@ -59,10 +59,10 @@ def main() -> None:
     wanted = max(int(given["share"] * len(batches)), 1)
     done = min(wanted * config["train_batch_size"], len(examples))
     for epoch, _ in enumerate(sys.stdin):
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         trainer._train_epoch(islice(batches, wanted), epoch)
-        seconds = time.perf_counter() - started
-        print(json.dumps({"seconds": seconds, "examples": done}), flush=True)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "examples": done}), flush=True)
 
 
 if __name__ == "__main__":
