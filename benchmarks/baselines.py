@@ -217,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--threads", type=int, default=1, help="CPU threads of each side")
     result.add_argument("--rounds", type=int, default=5, help="epochs of each side that count")
     result.add_argument(
-        "--share", type=float, default=0.08, help="share of their epoch that is timed; 1 is all"
+        "--share", type=float, default=0.05, help="share of their epoch that is timed; 1 is all"
     )
     result.add_argument(
         "--environments",
@@ -283,6 +283,8 @@ def main() -> None:
             for name in names:
                 sides = {"ours": ours[name].epoch, "theirs": others[name].epoch}
                 turns[name].take(sides, ours_first=number % 2 == 0)
+                took = ", ".join(f"{k} {v[-1].wall:.1f} s" for k, v in vars(turns[name]).items())
+                print(f"round {number + 1} of {epochs}, {name}: {took} an epoch", flush=True)
     for name in names:
         figures |= turns[name].figures(name)
     bars = {
