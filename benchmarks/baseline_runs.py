@@ -70,7 +70,7 @@ class Other:
         self._errors = folder / "errors.txt"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
-                [python, "-W", "ignore", script, json.dumps(given)],
+                [python, "-E", "-W", "ignore", script, json.dumps(given)],
                 cwd=folder,
                 env={**os.environ, "OMP_NUM_THREADS": str(given["threads"])},
                 stdin=subprocess.PIPE,
