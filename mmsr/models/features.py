@@ -71,4 +71,4 @@ def root_mean_square_length(vectors: NDArray[np.float32]) -> float:
 
 
 def _buffer(modality: str) -> str:
-    return f"vectors_{modality.replace('.', '_')}"
+    return f"vectors_{modality}"

@@ -94,4 +94,4 @@ class ItemModalities(nn.Module):
 
 
 def _buffer(modality: str) -> str:
-    return f"links_{modality.replace('.', '_')}"
+    return f"links_{modality}"
