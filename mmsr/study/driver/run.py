@@ -35,7 +35,7 @@ from mmsr.study.storage.progress import (
     take_back,
 )
 from mmsr.study.storage.single_writer import SingleWriterStorage
-from mmsr.study.views.live_table import Display
+from mmsr.study.views.live_table import Display, with_model
 from mmsr.study.views.unshipped import show_unshipped
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
@@ -136,7 +136,7 @@ class Driver:
             total=plan.trials,
             done=before.over,
             best=before.best,
-            name_of=reporting.name_of,
+            name_of=with_model(reporting.name_of) if plan.models else reporting.name_of,
             contest=reporting.metric is None,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmsr.dimensions.mistakes import noting_mistakes
+from mmsr.format import plural
 from mmsr.numbers import check_whole
 
 
@@ -47,6 +48,15 @@ class Share(ABC):
         exhausted : models whose whole space has been run.
         """
 
+    def in_words(self, n_models: int, n_trials: int) -> str:
+        """What each model gets, in words.
+
+        Parameters
+        ----------
+        n_models, n_trials : number of models and trials of the study.
+        """
+        return f"{self} for each"
+
     def all_trials(self, n_models: int, each: int) -> int:
         """Number of trials of a study that does not say how many.
 
@@ -73,6 +83,12 @@ class EvenTrials(Share):
         """The model that gets the next trial."""
         able = [name for name in trials if name not in exhausted]
         return min(able, key=_begun(trials), default=None)
+
+    def in_words(self, n_models: int, n_trials: int) -> str:
+        """What each model gets, in words."""
+        each, more = divmod(n_trials, n_models)
+        also = f", {plural(more, 'model')} one more" if more else ""
+        return f"{plural(each, 'trial')} for each{also}"
 
     def __str__(self) -> str:
         return "the same number of trials"
@@ -172,10 +188,7 @@ class ModelHalving(Share):
         return left, quota
 
     def __str__(self) -> str:
-        return (
-            "successive halving over models, "
-            f"{self.first_round} trial{'s' if self.first_round > 1 else ''} each in the first round"
-        )
+        return f"{plural(self.first_round, 'trial')} in the first round of halving over models"
 
 
 SHARES: Mapping[str, Share] = {"trials": EvenTrials(), "hours": EvenHours()}
