@@ -170,7 +170,7 @@ def _figures(
                 epochs=sum(row.epochs for row in own),
                 seconds=sum(row.seconds or 0.0 for row in own),
                 space=describe_size(contenders[top.model].space),
-                known=len(contenders[top.model].known),
+                known=min(len(contenders[top.model].known), len(own)),
                 trial=top.number,
                 value=top.value or 0.0,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmsr.console import Console
@@ -11,8 +12,19 @@ from mmsr.reproduce.models.search import SearchRequest
 from mmsr.reproduce.results import Results
 from mmsr.reproduce.run import reproduce
 from mmsr.study.driver.exit_codes import FAILED, OK
+from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.plan import Plan
 from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.ending import show_failures
+from mmsr.study.views.tables import by_model
+
+
+def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show the failures and the best of each model; test is opened by what follows."""
+    show_failures(plan, found, console)
+    console.print(by_model(found, plan.objective, plan.names or ()))
 
 
 def reproduce_models(
@@ -37,7 +49,7 @@ def reproduce_models(
     """
     if output is not None:
         check_writable(output)
-    code = run_plan(search.plan)
+    code = run_plan(search.plan, Reporting(show_end=_show_search))
     known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
     if not search.plan.progress(known.study).is_over:
         return code or FAILED, None, ()

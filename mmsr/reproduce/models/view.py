@@ -17,7 +17,9 @@ SHOWN = (*COMPARED, "hr@10", "ndcg@10")
 """Metrics that are shown; the first of them are compared."""
 _PUBLISHED = COMPARED
 _OWN, _BASELINE = ("↓", "↑"), ("▽", "△")
-_BUDGET = ("row", "trials", "finished", "epochs", "time", "space", "known settings, tried first")
+_SPACE = "space"
+_BUDGET = ("row", "trials", "tried first", "finished", "epochs", "time", _SPACE)
+_LIMIT = "*"
 
 
 def show_models(results: Results, console: Console) -> None:
@@ -29,12 +31,20 @@ def show_models(results: Results, console: Console) -> None:
     console : where to show them.
     """
     console.print(f"\n{_heading(results)}", style="bold", soft_wrap=True)
-    for title, head, body in _tables(results):
+    for title, head, body in _tables(results, brief=True):
         table = Table(
-            title=title, title_justify="left", box=None, pad_edge=False, header_style="dim"
+            title=title,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+            header_style="dim",
+            padding=(0, 1, 0, 0),
         )
         for place, column in enumerate(head):
-            table.add_column(column, justify="right" if place else "left", no_wrap=True)
+            numbers = place > 0 and column != _SPACE
+            table.add_column(
+                column, justify="right" if numbers else "left", no_wrap=column != _SPACE
+            )
         for cells in body:
             table.add_row(*cells, style="bold" if cells[0] == results.reference else "")
         console.print(table)
@@ -78,8 +88,9 @@ def notes(results: Results) -> list[str]:
         f"shared out among models: {results.share}; at most {plural(results.epochs, 'epoch')} a "
         "trial, weak trials stopped early",
         *_unequal(results),
-        "what no model got: a wider space than its own, more trials than these, more epochs than "
-        "the limit, another objective or loss than its space has",
+        "what a model did not get: a wider space than its own, more trials, more epochs; with more "
+        "tuning any row may gain",
+        *_about_limits(results),
         "seen items: kept in the ranking, or all items of the user's history masked; validation "
         "kept them",
         *about_seeds(results),
@@ -92,12 +103,14 @@ def notes(results: Results) -> list[str]:
     ]
 
 
-def _tables(results: Results) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Titles, heads and bodies of the tables."""
+def _tables(
+    results: Results, *, brief: bool = False
+) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    """Titles, heads and bodies of the tables; brief ones spread only what is compared."""
     upper = [name.upper() for name in SHOWN]
     measured = []
     for seen in ("kept", "masked"):
-        body = [_measured(results, row, masked=seen == "masked") for row in results.rows]
+        body = [_measured(row, masked=seen == "masked", brief=brief) for row in results.rows]
         for line in results.lines:
             figures = line.kept if seen == "kept" else line.masked
             if figures:
@@ -110,10 +123,9 @@ def _tables(results: Results) -> list[tuple[str, Sequence[str], list[list[str]]]
     budget = [
         [
             row.label,
-            *map(str, (one.trials, one.finished, one.epochs)),
+            *map(str, (one.trials, one.known, one.finished, one.epochs)),
             seconds(one.seconds),
             one.space,
-            str(one.known),
         ]
         for row in results.rows
         if (one := row.search) is not None
@@ -125,19 +137,25 @@ def _tables(results: Results) -> list[tuple[str, Sequence[str], list[list[str]]]
     ]
 
 
-def _measured(results: Results, row: RowFigures, *, masked: bool) -> list[str]:
+def _measured(row: RowFigures, *, masked: bool, brief: bool) -> list[str]:
     mean, std = (row.mean_masked, row.std_masked) if masked else (row.mean, row.std)
     if not mean:
         return [row.label, "failed" if row.seeds else "not run", *[""] * (len(SHOWN) - 1)]
-    cells = [row.label]
+    cells = [f"{row.label}{_LIMIT if _at_limit(row) else ''}"]
     for name in SHOWN:
-        spread = f"±{100 * std[name]:.2f}" if name in std else ""
-        marks = "" if masked else _marks(results, row, name)
+        spreads = name in std and (name in COMPARED or not brief)
+        spread = f"±{100 * std[name]:.2f}" if spreads else ""
+        marks = "" if masked else _marks(row, name)
         cells.append(f"{100 * mean[name]:.2f}{spread}{marks or ' '}")
     return cells
 
 
-def _marks(results: Results, row: RowFigures, name: str) -> str:
+def _at_limit(row: RowFigures) -> bool:
+    """Whether more epochs might improve the row."""
+    return any(seed.stopped_by == "limit" for seed in row.finished)
+
+
+def _marks(row: RowFigures, name: str) -> str:
     return _mark(row.comparisons.get(name), _OWN) + _mark(row.against_baseline.get(name), _BASELINE)
 
 
@@ -157,6 +175,13 @@ def _about_marks(results: Results) -> list[str]:
         "all seeds, which are crossed random effects, with Holm's correction over all differences "
         "that could be marked"
     ]
+
+
+def _about_limits(results: Results) -> list[str]:
+    if not any(_at_limit(row) for row in results.rows):
+        return []
+    limit = plural(results.epochs, "epoch")
+    return [f"{_LIMIT}: the limit of {limit} ended the best trial, so more might improve the row"]
 
 
 def _unequal(results: Results) -> list[str]:
