@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +26,7 @@ from mmsr.reproduce.results import LineFigures, Results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage.database import open_storage
@@ -30,6 +34,7 @@ from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
 
+ROOT = Path(__file__).parents[3]
 USERS = np.repeat(np.arange(60), 2).astype(np.int32)
 VALUES = {"gru4rec": 0.1, "sasrec": 0.3, "nova": 0.2, "mmsr": 0.25}
 FACTORS = {"GRU4Rec": 3.0, "SASRec": 1.0, "NOVA": 1.1, "MMSR": 0.3}
@@ -280,3 +285,17 @@ def test_a_model_whose_trials_all_failed_has_no_row(searched):
     assert "NOVA" not in [row.label for row in request.table.rows]
     with pytest.raises(UserError, match="no trial has finished"):
         make_finals(searched(labels=("NOVA",), failing=("nova",), trials=3, name="none"))
+
+
+def test_the_study_file_is_the_search_of_the_command(study_home):
+    spec = importlib.util.spec_from_file_location("table2", ROOT / "studies" / "table2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.study.name == "table2-toys"
+    here = dataclasses.replace(module.study, dataset="shop")
+    of_file = make_plan(here, Options(settings=SETTINGS))
+    of_command = make_search("shop", options=Options(settings=SETTINGS)).plan
+    assert of_file.definition.difference(of_command.definition) is None
+    assert set(of_command.names) <= set(of_file.names)
+    assert of_file.trials / len(of_file.models) == of_command.trials / len(of_command.models)
+    assert of_file.share == of_command.share

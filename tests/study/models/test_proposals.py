@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.study import Choice, Float, Halving, Int, ModelHalving, Study, Tpe
+from mmsr.study import Choice, Float, Halving, Hyperband, Int, ModelHalving, Study, Tpe
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.driver.proposals import Exhausted, Waiting
@@ -183,6 +183,17 @@ def test_trials_are_stopped_early_by_comparison_with_their_own_model(opened):
     ]
     ledger.ask("b")
     assert not ledger.report("b", report(1, 0.2, finished=False)), "better than sasrec's other one"
+
+
+def test_every_model_has_trials_in_all_brackets_of_hyperband(opened):
+    pruner = Hyperband(first_rung=1, factor=2)
+    shares = pruner.shares(2)
+    assert sum(shares) % len(SPACES) == 0, "else the turns would meet all brackets by themselves"
+    plan, study, ledger = opened(pruner=pruner)
+    run(ledger, 12)
+    brackets = pruner.build(2, len(plan.models))._pruner
+    found = {(t.user_attrs[MODEL], brackets.bracket_of(t)) for t in study.get_trials()}
+    assert found == {(name, place) for name in SPACES for place in range(len(shares))}
 
 
 def test_equal_hours_give_a_fast_model_more_trials(opened):
