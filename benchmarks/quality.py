@@ -41,7 +41,7 @@ from mmsr.config.models import MODELS, settings_class
 from mmsr.data import Dataset, Prefixes
 from mmsr.data.held_out import open_test
 from mmsr.evaluation import evaluate, ranking_metrics
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.training import (
     bf16_is_native,
     holds_checkpoint,
@@ -167,7 +167,7 @@ def _stored(store: Path, models: dict[str, Any]) -> dict[str, dict[str, float]] 
     return figures
 
 
-def _tested(model: SequentialRecommender, targets: Prefixes, config: Config) -> dict[str, float]:
+def _tested(model: Recommender, targets: Prefixes, config: Config) -> dict[str, float]:
     """Metrics as the config ranks; where it masks seen items, also with them (`kept/…`)."""
     seen, longest = config.training.seen, config.graph.max_history
     metrics = ranking_metrics(evaluate(model, targets, max_history=longest, seen=seen))

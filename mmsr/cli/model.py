@@ -81,7 +81,7 @@ def describe(
     from mmsr.cli.views.model import show_costs
     from mmsr.training.cost import measure_cost
 
-    parts = measure_cost(example.model, example.histories_BL, example.targets, full)
+    parts = measure_cost(example.model, example.given, example.targets, full)
     show_costs(full, example, parts, Console())
 
 

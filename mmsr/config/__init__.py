@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,11 +18,13 @@ from pydantic import (
     SerializeAsAny,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from mmsr.config.base import Frozen, ModelConfig
 from mmsr.config.graph import GraphConfig, MissingConfig, ModalityDropoutConfig
 from mmsr.config.keys import explain, leaves, parse_settings, set_key
+from mmsr.config.loss import LOSS_NAMES
 from mmsr.config.mmsr import (
     AGGREGATOR_NAMES,
     AggregatorConfig,
@@ -84,6 +86,16 @@ class Config(Frozen):
             return given
         settings, values = named(given)
         return settings.model_validate(values)
+
+    @model_validator(mode="after")
+    def _own_loss_exists(self) -> Self:
+        if self.training.loss.name == "own" and not self.model.has_own_loss:
+            others = ", ".join(name for name in LOSS_NAMES if name != "own")
+            raise ValueError(
+                f"model {self.model.name} has no loss of its own, which training.loss.name=own "
+                f"asks for: choose one of {others}"
+            )
+        return self
 
     def model_as(self, kind: type[M]) -> M:
         """`model`, known to be of one class.

@@ -39,6 +39,10 @@ class ModelConfig(Frozen):
     modalities_as: ClassVar[Literal["codes", "features"] | None] = None
     """What the model knows of modalities: the codes of items, or their feature vectors; None for a
     model of ids alone."""
+    needs_modalities: ClassVar[bool] = False
+    """Whether the model is defined only where items have some modality."""
+    has_own_loss: ClassVar[bool] = False
+    """Whether the model's class has `own_loss`, which `training.loss.name=own` asks for."""
 
     name: str = ""
     """Which model: a name of `mmsr model list`, or an import path such as `shop.models:Markov`."""

@@ -109,6 +109,8 @@ def explain(error: ValidationError, source: str, known: Known, part: str = "") -
         return f"{source}: {key} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
+    if not key:  # of the config as a whole
+        return f"{source}: {message}"
     if isinstance(given, dict):
         return f"{source}: {key}: {message}"
     if first["type"] == "int_type" and isinstance(given, float) and given.is_integer():

@@ -71,9 +71,15 @@ class BprConfig(Frozen):
     """All targets of a batch share their negatives."""
 
 
+class OwnLossConfig(Frozen):
+    """The loss that belongs to a model's own definition, for models that have one."""
+
+    name: Literal["own"] = "own"
+
+
 SampledConfig = SampledSoftmaxConfig | BceConfig | GbceConfig | BprConfig
 """The losses that draw negatives."""
-LossConfig = Annotated[SoftmaxConfig | SampledConfig, Field(discriminator="name")]
+LossConfig = Annotated[SoftmaxConfig | SampledConfig | OwnLossConfig, Field(discriminator="name")]
 LOSS_NAMES = tuple(
     variant.model_fields["name"].default for variant in get_args(get_args(LossConfig)[0])
 )

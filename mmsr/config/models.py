@@ -26,6 +26,9 @@ MODELS: Mapping[str, str] = {
     "gru4rec": "mmsr.models.sequential.gru4rec:GRU4Rec",
     "sasrec": "mmsr.models.sequential.sasrec:SASRec",
     "sr_gnn": "mmsr.models.sequential.sr_gnn:SRGNN",
+    "mmgcn": "mmsr.models.collaborative.mmgcn:MMGCN",
+    "mgat": "mmsr.models.collaborative.mgat:MGAT",
+    "bm3": "mmsr.models.collaborative.bm3:BM3",
     "gru4rec_f": "mmsr.models.multimodal.gru4rec_f:GRU4RecF",
     "sasrec_f": "mmsr.models.multimodal.sasrec_f:SASRecF",
     "nova": "mmsr.models.multimodal.nova:NOVA",
@@ -48,7 +51,7 @@ def model_names() -> tuple[str, ...]:
 
 @cache
 def model_class(name: str) -> Any:
-    """The class of a model; a subclass of `mmsr.models.base.SequentialRecommender`.
+    """The class of a model; a subclass of `mmsr.models.base.Recommender`.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Data sets: imported once from neutral tables, memory-mapped, with the test part kept apart."""
 
-from mmsr.data.dataset import Dataset, FeatureTable
+from mmsr.data.dataset import Dataset, FeatureTable, Part
 from mmsr.data.demo import DemoShop, write_tables
 from mmsr.data.importers.prepare import Prepared, prepare
 from mmsr.data.importers.sources import Sources
@@ -14,6 +14,7 @@ __all__ = [
     "FeatureTable",
     "ImportSettings",
     "Manifest",
+    "Part",
     "Prefixes",
     "Prepared",
     "Sources",

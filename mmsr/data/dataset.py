@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import Prefixes, prefixes_between
 from mmsr.data.storage import column, read_arrow
 from mmsr.errors import UserError, unknown
+
+Part = Literal["train", "development"]
+"""What a model is trained on: training targets, or these and validation's."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,23 @@ class Dataset:
     def development(self) -> Prefixes:
         """Examples of `train` and `valid` together."""
         return self._prefixes("development")
+
+    def interactions(self, part: Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All interactions of a part, first items of histories included.
+
+        Parameters
+        ----------
+        part : `train`, or `development`: train and validation together.
+
+        Returns
+        -------
+        User and item of each, both int64 `[n]`, user by user, in the order of time.
+        """
+        items, offsets = flat(self._table)
+        kept = self._lengths - self._n_valid if part == "train" else self._lengths
+        users = np.repeat(np.arange(len(kept)), kept)
+        within = np.arange(len(users)) - (kept.cumsum() - kept)[users]
+        return users, items[offsets[:-1][users] + within].astype(np.int64)
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""

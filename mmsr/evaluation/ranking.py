@@ -12,7 +12,7 @@ from torch import Tensor
 from mmsr.config import Seen
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import exclude_seen, ranks_of
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import CollaborativeRecommender, Recommender
 
 CHUNK_PREFIXES = 512
 CHUNK_SCORES = 2**26
@@ -21,7 +21,7 @@ CHUNK_SCORES = 2**26
 
 
 def evaluate(
-    model: SequentialRecommender,
+    model: Recommender,
     prefixes: Prefixes,
     *,
     max_history: int,
@@ -48,10 +48,15 @@ def evaluate(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        by_user = isinstance(model, CollaborativeRecommender)
+        with torch.inference_mode(), model.prepared():
             items_ID = model.item_vectors()
+
+            def scores_of(histories_BL: Tensor, users_B: Tensor) -> Tensor:
+                return model.user_vectors(users_B if by_user else histories_BL) @ items_ID.T
+
             return rank_targets(
-                lambda histories_BL: model.user_vectors(histories_BL) @ items_ID.T,
+                scores_of,
                 prefixes,
                 len(items_ID),
                 device=items_ID.device,
@@ -65,7 +70,7 @@ def evaluate(
 
 
 def rank_targets(
-    scores_of: Callable[[Tensor], Tensor],
+    scores_of: Callable[[Tensor, Tensor], Tensor],
     prefixes: Prefixes,
     n_items: int,
     *,
@@ -82,8 +87,8 @@ def rank_targets(
 
     Parameters
     ----------
-    scores_of : takes histories, int64 `[B, L]`, oldest first, -1 behind the end; returns new
-        scores `[B, I]`, which are changed here.
+    scores_of : takes histories, int64 `[B, L]`, oldest first, -1 behind the end, and users, int64
+        `[B]`; returns new scores `[B, I]`, which are changed here.
     prefixes : the n examples to rank.
     n_items : size of the catalogue, I.
     device : where histories are scored.
@@ -108,7 +113,8 @@ def rank_targets(
         histories, targets = (
             torch.from_numpy(array).to(device) for array in prefixes.batch(rows, max_history)
         )
-        scores_BI = scores_of(histories)
+        users = torch.from_numpy(prefixes.users[rows].astype(np.int64)).to(device)
+        scores_BI = scores_of(histories, users)
         if seen != "kept":
             latest = max_history if seen == "read_masked" else None
             rows_S, items_S = (

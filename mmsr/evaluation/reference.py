@@ -52,9 +52,14 @@ def measure(
     """
     model = _FITS[label](train, n_items)
     longest = int((valid.targets - valid.starts).max(initial=1))
-    return ranking_metrics(
-        rank_targets(model.scores, valid, n_items, max_history=longest, seen=seen)
+    ranks = rank_targets(
+        lambda histories_BL, _: model.scores(histories_BL),
+        valid,
+        n_items,
+        max_history=longest,
+        seen=seen,
     )
+    return ranking_metrics(ranks)
 
 
 def too_large(label: str, n_items: int) -> str | None:

@@ -16,7 +16,7 @@ from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import ranking_metrics
 from mmsr.evaluation.ranking import evaluate
 from mmsr.graph.masks import Links, check_rate, without
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 
 AUC_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Missing rates of `robust_auc`."""
@@ -27,13 +27,13 @@ Chunk = Callable[[int], None]
 """Called with the number of prefixes of every finished chunk."""
 
 
-def links_of(model: SequentialRecommender) -> dict[str, Links]:
+def links_of(model: Recommender) -> dict[str, Links]:
     """The links of `model`, by modality: int64 arrays `[I, K]`, -1 where an item has none."""
     return {m: model.tables.links(m).cpu().numpy() for m in model.tables.modalities}
 
 
 def rank_without(
-    model: SequentialRecommender,
+    model: Recommender,
     prefixes: Prefixes,
     config: Config,
     modalities: Iterable[str],
@@ -65,7 +65,7 @@ def rank_without(
 
 
 def rank_linked(
-    model: SequentialRecommender,
+    model: Recommender,
     prefixes: Prefixes,
     config: Config,
     links: Mapping[str, Links],
@@ -90,7 +90,7 @@ def rank_linked(
 
 
 def rank_by_access(
-    model: SequentialRecommender,
+    model: Recommender,
     prefixes: Prefixes,
     config: Config,
     modalities: Iterable[str],
@@ -131,7 +131,7 @@ def rank_by_access(
 
 
 def _rank(
-    model: SequentialRecommender,
+    model: Recommender,
     prefixes: Prefixes,
     config: Config,
     changed: AbstractContextManager[None],
@@ -173,9 +173,7 @@ def relative_area(rates: Sequence[float], values: Sequence[float]) -> float:
     return float(np.trapezoid(values, rates) / (rates[-1] - rates[0]) / clean)
 
 
-def robust_auc(
-    model: SequentialRecommender, prefixes: Prefixes, config: Config, clean: float
-) -> float:
+def robust_auc(model: Recommender, prefixes: Prefixes, config: Config, clean: float) -> float:
     """Area under the curve of `training.select_by` over missing rates, relative to `clean`.
 
     All modalities of the model go missing at `AUC_RATES`, each from its own seeded, nested choice

@@ -17,7 +17,7 @@ from mmsr.config import Config
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import contributions, ranking_metrics
 from mmsr.evaluation.robustness import Chunk, rank_by_access, rank_without, relative_area
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 
 Way = Literal["item", "access"]
 """`item`: seeded, nested choices of items lose a modality; `access`: each occurrence of an item
@@ -38,7 +38,7 @@ class Mask:
 
     def rank(
         self,
-        model: SequentialRecommender,
+        model: Recommender,
         prefixes: Prefixes,
         config: Config,
         progress: Chunk | None = None,

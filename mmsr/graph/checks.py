@@ -71,8 +71,20 @@ def check_inputs(dataset: Dataset, config: Config) -> None:
 
     Raises
     ------
-    UserError : an unknown modality; for a model of codes, see `check_graph_config`.
+    UserError : an unknown modality, or none where the model needs one; for a model of codes, see
+        `check_graph_config`.
     """
+    if config.model.needs_modalities and not modalities_of(dataset, config.graph):
+        has = ", ".join(dataset.modalities)
+        raise UserError(
+            f"model {config.model.name} needs feature vectors of at least one modality, and "
+            + (
+                f"graph.modalities names none: name some of {has}"
+                if has
+                else f"data set {dataset.name!r} has none: import them with it, or choose another "
+                "model"
+            )
+        )
     if config.model.modalities_as == "codes":
         check_graph_config(dataset, config.graph)
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +16,11 @@ from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
 
 
-class SequentialRecommender(nn.Module, ABC):
-    """A model that turns histories into user vectors and scores them against item vectors."""
+class Recommender(nn.Module, ABC):
+    """A model that scores user vectors against item vectors.
+
+    Derive a model from one of the subclasses: they say what user vectors are made of.
+    """
 
     Settings: ClassVar[type[ModelConfig]]
     """Its settings: the keys under `model`."""
@@ -36,12 +41,12 @@ class SequentialRecommender(nn.Module, ABC):
         """
 
     @abstractmethod
-    def user_vectors(self, histories_BL: Tensor) -> Tensor:
-        """Encode histories as user vectors.
+    def user_vectors(self, given: Tensor, /) -> Tensor:
+        """Make user vectors.
 
         Parameters
         ----------
-        histories_BL : int64 `[B, L]` item indices, oldest first, -1 behind the end.
+        given : histories, or indices of users: the subclass says which.
 
         Returns
         -------
@@ -61,6 +66,28 @@ class SequentialRecommender(nn.Module, ABC):
         `[n, D]`, or `[I, D]` for all items.
         """
 
+    def prepared(self) -> AbstractContextManager[None]:
+        """Context of one set of weights: what all vectors have in common is computed once in it."""
+        return nullcontext()
+
+    def own_loss(self, given: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the model's own definition, where `training.loss.name` is `own`.
+
+        Parameters
+        ----------
+        given : what a training step gives `user_vectors`, B of them.
+        targets : int64 `[B]`, item index of each target.
+
+        Returns
+        -------
+        The mean loss of the batch, a scalar.
+
+        Raises
+        ------
+        NotImplementedError : the definition has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no loss of its own")
+
     def auxiliary_loss(self, users_ND: Tensor, targets_N: Tensor) -> Tensor | None:
         """What the model's definition adds to the loss of `training.loss`; None for nothing.
 
@@ -70,6 +97,23 @@ class SequentialRecommender(nn.Module, ABC):
         targets_N : int64, item index of each target.
         """
         return None
+
+
+class SequentialRecommender(Recommender):
+    """A model that makes user vectors of histories."""
+
+    @abstractmethod
+    def user_vectors(self, histories_BL: Tensor, /) -> Tensor:
+        """Encode histories as user vectors.
+
+        Parameters
+        ----------
+        histories_BL : int64 `[B, L]` item indices, oldest first, -1 behind the end.
+
+        Returns
+        -------
+        `[B, D]`, on the model's device.
+        """
 
 
 class CausalRecommender(SequentialRecommender):
@@ -93,8 +137,78 @@ class CausalRecommender(SequentialRecommender):
         finite, and not used.
         """
 
-    def user_vectors(self, histories_BL: Tensor) -> Tensor:
+    def user_vectors(self, histories_BL: Tensor, /) -> Tensor:
         """User vectors of whole histories, `[B, D]`; see `SequentialRecommender.user_vectors`."""
         vectors_BLD = self.sequence_vectors(histories_BL)
         last_B = (histories_BL >= 0).sum(dim=1) - 1
         return vectors_BLD[torch.arange(len(last_B), device=last_B.device), last_B]
+
+
+class Propagated(NamedTuple):
+    """Vectors of all users and items, as a graph gives them."""
+
+    users: Tensor
+    """`[U, D]`."""
+    items: Tensor
+    """`[I, D]`."""
+
+
+class CollaborativeRecommender(Recommender):
+    """A model that knows the users, by whom interacted with what in the part it is trained on.
+
+    The order of interactions plays no role, nor do those after that part: a user's vector is the
+    same at all targets.
+    """
+
+    _at_hand: tuple[Propagated, Propagated] | None = None
+
+    @abstractmethod
+    def propagate(self, losing: bool) -> Propagated:
+        """Compute the vectors of all users and items.
+
+        Parameters
+        ----------
+        losing : whether items lose modalities as `ItemModalities.losing` says; the graph is then
+            one history of all items, in their order.
+        """
+
+    def head(self, vectors_ND: Tensor) -> Tensor:
+        """What is done to vectors of users and items before they are compared; nothing here."""
+        return vectors_ND
+
+    def user_vectors(self, users_B: Tensor, /) -> Tensor:
+        """Vectors of users.
+
+        Parameters
+        ----------
+        users_B : int64 `[B]`, indices of users.
+
+        Returns
+        -------
+        `[B, D]`, on the model's device.
+        """
+        return self.head(self.vectors()[0].users[users_B])
+
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Item vectors, which keep their modalities; see `Recommender.item_vectors`."""
+        vectors_ID = self.vectors()[1].items
+        return self.head(vectors_ID if items is None else vectors_ID[items])
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Context in which the graph is propagated once; see `Recommender.prepared`."""
+        self._at_hand = self.vectors()
+        try:
+            yield
+        finally:
+            self._at_hand = None
+
+    def vectors(self) -> tuple[Propagated, Propagated]:
+        """Vectors of what users are made of, and of what is scored.
+
+        They are the same unless items lose modalities. Inside `prepared`, they are at hand.
+        """
+        if self._at_hand is not None:
+            return self._at_hand
+        read = self.propagate(losing=True)
+        return read, self.propagate(losing=False) if self.tables.is_losing else read

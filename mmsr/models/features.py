@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr.models.inputs import ItemFeatures
@@ -54,6 +56,18 @@ class FeatureTables(ItemModalities):
         there = rows >= 0 if lost is None else (rows >= 0) & ~lost
         found = F.embedding(rows.clamp(min=0), self.get_buffer(_buffer(modality)))
         return found * there[..., None]
+
+
+def root_mean_square_length(vectors: NDArray[np.float32]) -> float:
+    """Root of the mean squared Euclidean length of vectors; 1 where that is 0.
+
+    Parameters
+    ----------
+    vectors : `[n, F]`.
+    """
+    squares = np.einsum("nf,nf->n", vectors, vectors)
+    mean = float(squares.mean(dtype=np.float64)) if len(squares) else 0.0
+    return mean**0.5 or 1.0
 
 
 def _buffer(modality: str) -> str:

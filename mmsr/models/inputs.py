@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.config import GraphConfig
-from mmsr.data import Dataset
+from mmsr.data import Dataset, Part
 from mmsr.graph.checks import modalities_of
 from mmsr.graph.codes import ModalityCodes, modality_codes
 from mmsr.graph.masks import without
@@ -25,6 +25,18 @@ class ItemFeatures:
     """`[n, F]`, the vectors that there are."""
     links: NDArray[np.int64]
     """`[I, 1]`, each item's row in `vectors`; -1 for items without this modality."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who interacted with what in the part that a model is trained on, n pairs in any order."""
+
+    n_users: int
+    """Number of users, U, whether or not they are in a pair."""
+    users: NDArray[np.int64]
+    """`[n]`, indices of users."""
+    items: NDArray[np.int64]
+    """`[n]`, indices of items."""
 
 
 class ModelInputs(Protocol):
@@ -42,6 +54,10 @@ class ModelInputs(Protocol):
     def features(self) -> Mapping[str, ItemFeatures]:
         """Feature vectors by modality, of the modalities that the config uses."""
 
+    @property
+    def interactions(self) -> Interactions:
+        """Interactions of the part that the model is trained on, and nothing after it."""
+
 
 class DatasetInputs:
     """Inputs from a prepared data set.
@@ -50,10 +66,11 @@ class DatasetInputs:
     ----------
     dataset : the data set.
     graph : which modalities are used, how codes are made of them, and which items lack them.
+    part : what the model is trained on.
     """
 
-    def __init__(self, dataset: Dataset, graph: GraphConfig) -> None:
-        self._dataset, self._graph = dataset, graph
+    def __init__(self, dataset: Dataset, graph: GraphConfig, part: Part = "train") -> None:
+        self._dataset, self._graph, self._part = dataset, graph, part
 
     @property
     def n_items(self) -> int:
@@ -84,3 +101,9 @@ class DatasetInputs:
             which = links if missing.modalities is None else missing.modalities
             links = without(links, which, missing.rate, missing.seed)
         return {name: ItemFeatures(vectors[name], links[name]) for name in vectors}
+
+    @property
+    def interactions(self) -> Interactions:
+        """Interactions of the part that the model is trained on."""
+        users, items = self._dataset.interactions(self._part)
+        return Interactions(self._dataset.n_users, users, items)

@@ -7,11 +7,11 @@ import torch
 from mmsr.config import Config
 from mmsr.config.models import model_class
 from mmsr.errors import UserError, shown
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.models.inputs import ModelInputs
 
 
-def make_model(config: Config, inputs: ModelInputs) -> SequentialRecommender:
+def make_model(config: Config, inputs: ModelInputs) -> Recommender:
     """Make a config's model on the CPU, its weights drawn by the config's seed.
 
     Parameters
@@ -25,10 +25,16 @@ def make_model(config: Config, inputs: ModelInputs) -> SequentialRecommender:
         e.g. `modality_codes`.
     """
     name, kind = config.model.name, model_class(config.model.name)
-    if not (isinstance(kind, type) and issubclass(kind, SequentialRecommender)):
+    if not (isinstance(kind, type) and issubclass(kind, Recommender)):
         raise UserError(
             f"model {shown(name)} is no model: derive its class from "
-            "mmsr.models.base.SequentialRecommender or CausalRecommender"
+            "SequentialRecommender, CausalRecommender or CollaborativeRecommender of "
+            "mmsr.models.base"
+        )
+    if config.model.has_own_loss and kind.own_loss is Recommender.own_loss:
+        raise UserError(
+            f"model {shown(name)} has no own_loss, which its settings promise: implement it, or "
+            f"remove has_own_loss from {type(config.model).__name__}"
         )
     torch.manual_seed(config.seed)
     model = kind.build(config, inputs)

@@ -73,6 +73,11 @@ class ItemModalities(nn.Module):
         finally:
             self._loss = None
 
+    @property
+    def is_losing(self) -> bool:
+        """Whether this is inside `losing`."""
+        return self._loss is not None
+
     def lost(self, modality: str, histories_BL: Tensor) -> Tensor | None:
         """Where items of histories lose a modality, inside `losing`.
 

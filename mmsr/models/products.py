@@ -2,10 +2,11 @@
 
 Large products are the scores of all items in training, and products of many nodes with a weight
 matrix: the embeddings' part of node input, the projections of dual attention and (for all nodes)
-GAT, HGAT and `typed_gat`, the weights of GCN, GraphSAGE, HGNN and RGAT, and Graphormer's output.
-Only these run in bfloat16 where the config asks for it. Everything else is always float32: products
-inside a graph, attention scores, update gate, joins of fusions and orders, readouts, Graphormer's
-heads. Most of these are small, and would take less time than the casts.
+GAT, HGAT and `typed_gat`, the weights of GCN, GraphSAGE, HGNN and RGAT, Graphormer's output, and
+all maps of nodes in models of users. Only these run in bfloat16 where the config asks for it.
+Everything else is always float32: products inside a graph, attention scores, update gate, joins of
+fusions and orders, readouts, Graphormer's heads. Most of these are small, and would take less time
+than the casts.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from mmsr.dimensions.kinds import Choice, Float
 _MANY_NEGATIVES = ("sampled_softmax", "gbce")
 
 
-def training_space(*losses: str) -> Mapping[str, Dimension]:
+def training_space(
+    *losses: str, batches: tuple[int, ...] = (32, 64, 100, 128, 256)
+) -> Mapping[str, Dimension]:
     """Dimensions of the training: the loss and its own knobs, learning rate, batches, averaging.
 
     `bce` and `bpr` keep their one negative, as they were published; the number is varied only for
@@ -19,6 +21,7 @@ def training_space(*losses: str) -> Mapping[str, Dimension]:
     Parameters
     ----------
     *losses : names of the losses to choose from, `softmax` and one with many negatives among them.
+    batches : batch sizes to choose from.
 
     Examples
     --------
@@ -31,7 +34,7 @@ def training_space(*losses: str) -> Mapping[str, Dimension]:
         "training.loss.negatives": Choice(256, 512, 2048, when={"training.loss.name": many}),
         "training.label_smoothing": Choice(0.0, 0.1, when={"training.loss.name": "softmax"}),
         "training.learning_rate": Float(1e-4, 5e-3, log=True),
-        "training.batch_size": Choice(32, 64, 100, 128, 256),
+        "training.batch_size": Choice(*batches),
         "training.averaging": Choice(0.0, 0.999),
     }
     if "sampled_softmax" in losses:

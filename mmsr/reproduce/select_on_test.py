@@ -26,7 +26,7 @@ from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
     from mmsr.data import Prefixes
-    from mmsr.models.base import SequentialRecommender
+    from mmsr.models.base import Recommender
 
 _USERS, _EPOCHS = "users", "epochs"
 
@@ -39,7 +39,7 @@ def epoch_chooser(known: KnownStudy) -> Look:
     known : the study that trained the models.
     """
 
-    def choose(row: TrialRow, model: SequentialRecommender, test: Prefixes) -> None:
+    def choose(row: TrialRow, model: Recommender, test: Prefixes) -> None:
         from mmsr.evaluation import ranking_metrics
         from mmsr.training.checkpoint import load_model
 

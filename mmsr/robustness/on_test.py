@@ -25,7 +25,7 @@ from mmsr.study.views.unshipped import show_unshipped
 
 if TYPE_CHECKING:
     from mmsr.data import Prefixes
-    from mmsr.models.base import SequentialRecommender
+    from mmsr.models.base import Recommender
 
 MASK_SEEDS = (0, 1, 2)
 
@@ -55,7 +55,7 @@ class TestLook:
         self._configs: dict[int, Config] = {}
         self._sweeps: dict[int, Sweep] = {}
 
-    def __call__(self, row: TrialRow, model: SequentialRecommender, test: Prefixes) -> None:
+    def __call__(self, row: TrialRow, model: Recommender, test: Prefixes) -> None:
         """Rank test with one refit under all masks.
 
         Parameters

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.training.checkpoint import load_weights
 
 _STEPS, _MODEL = "n_averaged", "module."
@@ -28,17 +28,17 @@ class WeightAverage:
     decay : share of the average that a step keeps, in (0, 1); 0.999 spans about 1,000 steps.
     """
 
-    def __init__(self, model: SequentialRecommender, decay: float) -> None:
+    def __init__(self, model: Recommender, decay: float) -> None:
         self._decay, self._steps = decay, 0
         self._model = copy.deepcopy(model, {id(buffer): buffer for buffer in model.buffers()})
 
     @property
-    def model(self) -> SequentialRecommender:
+    def model(self) -> Recommender:
         """The model with averaged weights, fit for evaluation."""
         return self._model
 
     @torch.no_grad()
-    def update(self, model: SequentialRecommender) -> None:
+    def update(self, model: Recommender) -> None:
         """Add the weights that a training step produced to the average.
 
         Parameters

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data import Dataset, Prefixes
+from mmsr.data import Dataset, Part, Prefixes
 from mmsr.errors import UserError
-from mmsr.models.base import CausalRecommender, SequentialRecommender
+from mmsr.models.base import CausalRecommender, CollaborativeRecommender, Recommender
 from mmsr.training.windows import Windows
 
-Part = Literal["train", "development"]
-"""What a model is trained on: training targets, or these and validation's."""
 
-
-def parts_for(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
-    """The examples to train on, and those to validate on.
+def validation_for(dataset: Dataset, part: Part) -> Prefixes | None:
+    """The examples to validate on, after a check that there are some to train on.
 
     Parameters
     ----------
     dataset : a prepared data set.
-    part : what to train on; `development` leaves nothing to validate.
+    part : what is trained on; `development` leaves nothing to validate.
+
+    Returns
+    -------
+    The validation prefixes; None where nothing is validated.
 
     Raises
     ------
@@ -36,23 +37,64 @@ def parts_for(dataset: Dataset, part: Part) -> tuple[Prefixes, Prefixes | None]:
             f"data set {dataset.name!r} has no {what} targets: its histories are too short for "
             f"protocol {dataset.protocol!r}; import it with another protocol"
         )
-    return examples, valid
+    return valid
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Examples of users and their items, for models that read no histories.
+
+    Attributes
+    ----------
+    users, items : int64 [n], one interaction each.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def lengths(self, longest: int) -> NDArray[np.int64]:
+        """1 for each example, int64 `[n]`: all are of one size."""
+        return np.ones(len(self), dtype=np.int64)
+
+    def n_targets(self, rows: NDArray[np.integer]) -> int:
+        """Number of targets of the examples `rows`: one each."""
+        return len(rows)
+
+    def target_counts(self, n_items: int) -> NDArray[np.int64]:
+        """How often each item is a target, int64 `[n_items]`."""
+        counts: NDArray[np.int64] = np.bincount(self.items, minlength=n_items)
+        return counts
+
+    def batch(
+        self, rows: NDArray[np.integer], longest: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Users and items of the examples `rows` `[B]`, both int64 `[B]`."""
+        return self.users[rows], self.items[rows]
 
 
 def examples_for(
-    model: SequentialRecommender, examples: Prefixes, max_history: int
-) -> Prefixes | Windows:
-    """Examples as a model is trained on them: prefixes, or all positions of a history at once.
+    model: Recommender, dataset: Dataset, part: Part, max_history: int
+) -> Prefixes | Windows | Pairs:
+    """Examples as a model is trained on them.
+
+    A `CausalRecommender` takes all positions of a history at once, a `CollaborativeRecommender`
+    users and their items, all others prefixes.
 
     Parameters
     ----------
-    model : decides; a `CausalRecommender` takes all positions.
-    examples : the training examples.
+    model : decides.
+    dataset, part : where the examples come from.
     max_history : most items of a history.
     """
+    if isinstance(model, CollaborativeRecommender):
+        return Pairs(*dataset.interactions(part))
+    prefixes = dataset.train() if part == "train" else dataset.development()
     if isinstance(model, CausalRecommender):
-        return Windows.of(examples, max_history)
-    return examples
+        return Windows.of(prefixes, max_history)
+    return prefixes
 
 
 def bucketed_batches(

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmsr.config import Config
-from mmsr.data import Dataset
+from mmsr.data import Dataset, Part
 from mmsr.errors import UserError, reason_of, shown, system_error
 
 STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
@@ -44,7 +44,7 @@ class CheckpointState(BaseModel):
     best_epoch: int = Field(ge=1)
     best_metrics: dict[str, float]
     finished: bool
-    part: str
+    part: Part
     config: dict[str, Any]
     dataset_hash: str
 

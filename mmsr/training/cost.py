@@ -4,7 +4,7 @@ Nothing is derived by hand: the model ranks a batch and makes a training step, a
 computed is counted for the part of the model that computes it.
 
 - Operations are those of matrix products (two a multiply-add), as `torch.utils.flop_counter` counts
-  them.
+  them. Sums over the edges of a sparse graph are not counted.
 - A backward operation is counted for the part that saved the tensors it needs.
 - Kept memory is that of the tensors that autograd saves, each storage once, without parameters.
 - torch's attention runs as plain products here: those of its fused kernels are not all counted.
@@ -27,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmsr.config import Config
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.models.mmsr.aggregators.base import Aggregator
 from mmsr.models.mmsr.embedding import NodeInput, NodeTables
 from mmsr.models.mmsr.model import MMSR
@@ -59,15 +59,14 @@ class PartCost:
 
 
 def measure_cost(
-    model: SequentialRecommender, histories_BL: Tensor, targets: Tensor, config: Config
+    model: Recommender, given: Tensor, targets: Tensor, config: Config
 ) -> tuple[PartCost, ...]:
     """Measure what each part of a model costs for one batch; the model is trained one step.
 
     Parameters
     ----------
     model : on the device of the batch; changed by the step.
-    histories_BL : int64, oldest first, -1 behind the end.
-    targets : as `mmsr.training.step.train_step` takes them.
+    given, targets : as `mmsr.training.step.train_step` takes them.
     config : the config that the model was made from; its batch size is not used.
 
     Returns
@@ -77,14 +76,14 @@ def measure_cost(
     parts = part_names(model)
     forward, step = _Books(), _Books()
     model.eval()
-    with torch.no_grad(), _booked(model, parts, forward):
-        _ = model.user_vectors(histories_BL) @ model.item_vectors().T
+    with torch.no_grad(), _booked(model, parts, forward), model.prepared():
+        _ = model.user_vectors(given) @ model.item_vectors().T
     model.train()
     optimizer = new_optimizer(config, model)
-    known = {*model.parameters(), *model.buffers(), histories_BL, targets}
+    known = {*model.parameters(), *model.buffers(), given, targets}
     step.ignore(known)
     with _booked(model, parts, step), saved_tensors_hooks(step.save, step.load):
-        train_step(model, optimizer, histories_BL, targets, config)
+        train_step(model, optimizer, given, targets, config)
     parameters = _parameters(model, parts)
     order = [name for name in dict.fromkeys(parts.values()) if name != OUTPUT]
     return tuple(
@@ -99,7 +98,7 @@ def measure_cost(
     )
 
 
-def part_names(model: SequentialRecommender) -> dict[str, str]:
+def part_names(model: Recommender) -> dict[str, str]:
     """Name the part that each module belongs to.
 
     Layers of MMSR are divided further, into the modules that they are made of. The parts of other
@@ -148,7 +147,7 @@ def _channels(model: MMSR) -> dict[str, str]:
     return {path: f"{kind}: " for path, kind in zip(paths, kinds, strict=True)}
 
 
-def _parameters(model: SequentialRecommender, parts: dict[str, str]) -> Counter[str]:
+def _parameters(model: Recommender, parts: dict[str, str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         path = name.rpartition(".")[0]
@@ -204,7 +203,7 @@ class _Books:
 
 
 @contextmanager
-def _booked(model: SequentialRecommender, parts: dict[str, str], books: _Books) -> Iterator[None]:
+def _booked(model: Recommender, parts: dict[str, str], books: _Books) -> Iterator[None]:
     """Count in `books` what happens in each module's `forward` and other public methods."""
     with ExitStack() as stack:
         for path, module in model.named_modules():

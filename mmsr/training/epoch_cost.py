@@ -16,7 +16,7 @@ from mmsr.training.step import new_model
 
 PARAMETERS, OPERATIONS = "cost/parameters", "cost/epoch_operations"
 _BATCHES = 8
-"""Number of batches that are measured, spread evenly over the history lengths."""
+"""Most batches that are measured, spread evenly over the history lengths."""
 
 
 def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
@@ -38,13 +38,14 @@ def epoch_cost(config: Config, dataset: Dataset) -> dict[str, float]:
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     model, most = new_model(config, dataset), config.graph.max_history
-    examples = examples_for(model, dataset.train(), most)
+    examples = examples_for(model, dataset, "train", most)
     lengths = examples.lengths(most)
     batches = bucketed_batches(
         lengths, config.training.batch_size, np.random.default_rng(config.seed)
     )
-    batches.sort(key=lambda rows: float(lengths[rows].mean()))
-    places = (np.arange(_BATCHES) + 0.5) * len(batches) / _BATCHES
+    batches.sort(key=lambda rows: (float(lengths[rows].mean()), -len(rows)))
+    measured = min(_BATCHES, len(np.unique(lengths)))
+    places = (np.arange(measured) + 0.5) * len(batches) / measured
     chosen = [batches[place] for place in np.unique(places.astype(int))]
     parameters, operations, seen = 0, 0, 0
     for rows in chosen:

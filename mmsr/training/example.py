@@ -12,8 +12,8 @@ from torch import Tensor
 from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.base import CausalRecommender, SequentialRecommender
-from mmsr.models.inputs import ItemFeatures
+from mmsr.models.base import CausalRecommender, CollaborativeRecommender, Recommender
+from mmsr.models.inputs import Interactions, ItemFeatures
 from mmsr.models.make import make_model
 from mmsr.training.batching import examples_for
 from mmsr.training.step import new_model
@@ -30,15 +30,17 @@ class Example:
 
     origin: str
     """Where the histories come from, in words."""
-    model: SequentialRecommender
-    histories_BL: Tensor
+    model: Recommender
+    given: Tensor
     targets: Tensor
-    """As `train_step` takes them."""
+    """Both as `train_step` takes them."""
 
     @property
-    def history(self) -> float:
-        """Mean length of the histories."""
-        return float((self.histories_BL >= 0).sum(dim=1).float().mean())
+    def history(self) -> float | None:
+        """Mean length of the histories; None for a model that reads none."""
+        if self.given.ndim == 1:
+            return None
+        return float((self.given >= 0).sum(dim=1).float().mean())
 
 
 def example_of(dataset: Dataset, config: Config, history: int | None) -> Example:
@@ -51,30 +53,39 @@ def example_of(dataset: Dataset, config: Config, history: int | None) -> Example
     history : wanted items per history; None stands for the median of all training examples.
     """
     model, most = new_model(config, dataset), config.graph.max_history
-    examples = examples_for(model, dataset.train(), most)
+    examples = examples_for(model, dataset, "train", most)
     lengths = examples.lengths(most)
     wanted = np.median(lengths) if history is None else history
     rows = np.argsort(np.abs(lengths - wanted), kind="stable")[: config.training.batch_size]
-    histories, targets = examples.batch(rows, most)
+    what = "interactions" if isinstance(model, CollaborativeRecommender) else "histories"
     return Example(
-        f"training histories of {dataset.name}",
+        f"training {what} of {dataset.name}",
         model,
-        torch.from_numpy(histories),
-        torch.from_numpy(targets),
+        *map(torch.from_numpy, examples.batch(rows, most)),
     )
 
 
-def made_up_example(config: Config, n_items: int, history: int) -> Example:
+def made_up_example(
+    config: Config, n_items: int, history: int, n_users: int | None = None
+) -> Example:
     """Make a batch of random histories of one length, over items with random codes.
+
+    A model that reads no histories gets users who have as many items each.
 
     Parameters
     ----------
     config : what the model is made from; `training.batch_size` examples are drawn.
     n_items : size of the made-up catalogue.
     history : items per history.
+    n_users : number of made-up users; None stands for as many as items.
     """
     rng = np.random.default_rng(config.seed)
-    model = make_model(config, _MadeUp(config.graph, n_items, rng))
+    inputs = _MadeUp(config.graph, n_items, rng, n_users or n_items, history)
+    model = make_model(config, inputs)
+    if isinstance(model, CollaborativeRecommender):
+        rows = rng.integers(len(inputs.interactions.items), size=config.training.batch_size)
+        pairs = (inputs.interactions.users[rows], inputs.interactions.items[rows])
+        return Example("made-up interactions", model, *map(torch.from_numpy, pairs))
     shape = (config.training.batch_size, history)
     return Example(
         "made-up histories",
@@ -89,8 +100,21 @@ def made_up_example(config: Config, n_items: int, history: int) -> Example:
 class _MadeUp:
     """Inputs of a made-up catalogue, in which every item has every modality."""
 
-    def __init__(self, graph: GraphConfig, n_items: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        graph: GraphConfig,
+        n_items: int,
+        rng: np.random.Generator,
+        n_users: int,
+        history: int,
+    ) -> None:
         self._graph, self.n_items, self._rng = graph, n_items, rng
+        self._n_users, self._history = n_users, history
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        users = np.repeat(np.arange(self._n_users), self._history)
+        return Interactions(self._n_users, users, self._rng.integers(self.n_items, size=len(users)))
 
     @property
     def codes(self) -> dict[str, ModalityCodes]:

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr.config import Config
-from mmsr.data import Dataset, Prefixes
+from mmsr.data import Dataset, Part, Prefixes
 from mmsr.evaluation import evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.training import checkpoint
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
-from mmsr.training.batching import Part, bucketed_batches, examples_for, parts_for
+from mmsr.training.batching import bucketed_batches, examples_for, validation_for
 from mmsr.training.losses.make import make_loss
 from mmsr.training.step import choose_device, new_model, new_optimizer, train_step
 
@@ -62,7 +62,7 @@ class EpochResult:
     best_metrics: dict[str, float]
     finished: bool
     """No epoch follows: `epochs` is reached, or patience has run out."""
-    model: SequentialRecommender
+    model: Recommender
     """The model after the newest epoch, its weights averaged where the config says so."""
     _run: Run = field(repr=False)
 
@@ -128,13 +128,13 @@ class Run:
         if config.training.threads is not None:
             torch.set_num_threads(config.training.threads)
         keep_freed_memory()
-        examples, self.valid = parts_for(dataset, part)
-        self.model = new_model(config, dataset).to(self.device)
-        self.examples = examples_for(self.model, examples, config.graph.max_history)
+        self.valid = validation_for(dataset, part)
+        self.model = new_model(config, dataset, part).to(self.device)
+        self.examples = examples_for(self.model, dataset, part, config.graph.max_history)
         self.optimizer = new_optimizer(config, self.model)
         decay = config.training.averaging
         self.average = WeightAverage(self.model, decay) if decay else None
-        counts = torch.from_numpy(examples.target_counts(dataset.n_items))
+        counts = torch.from_numpy(self.examples.target_counts(dataset.n_items))
         self.loss = make_loss(config.training, counts.to(self.device))
         self.epoch = 0
         self.best_epoch = 0
@@ -155,7 +155,7 @@ class Run:
         return state.finished
 
     @property
-    def ranked(self) -> SequentialRecommender:
+    def ranked(self) -> Recommender:
         """The model that is evaluated and saved as the best: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
@@ -218,11 +218,11 @@ class Run:
 
     def step(self, rows: NDArray[np.integer]) -> Tensor:
         """Make one training step on the examples of indices `rows` `[B]`; returns their loss."""
-        histories, targets = (
+        given, targets = (
             torch.from_numpy(array).to(self.device, non_blocking=True)
             for array in self.examples.batch(rows, self.config.graph.max_history)
         )
-        loss = train_step(self.model, self.optimizer, histories, targets, self.config, self.loss)
+        loss = train_step(self.model, self.optimizer, given, targets, self.config, self.loss)
         if self.average is not None:
             self.average.update(self.model)
         return loss
@@ -279,7 +279,7 @@ class Run:
         )
 
 
-def _copy_weights(model: SequentialRecommender) -> dict[str, Tensor]:
+def _copy_weights(model: Recommender) -> dict[str, Tensor]:
     """A copy of the parameters; buffers never change, and are shared."""
     constant = {name for name, _ in model.named_buffers()}
     return {

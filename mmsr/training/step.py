@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from mmsr.config import Config
-from mmsr.data import Dataset
+from mmsr.data import Dataset, Part
 from mmsr.errors import UserError
-from mmsr.models.base import CausalRecommender, SequentialRecommender
+from mmsr.models.base import CausalRecommender, Recommender
 from mmsr.models.inputs import DatasetInputs
 from mmsr.models.make import make_model
 from mmsr.models.products import products_in
@@ -20,9 +20,9 @@ from mmsr.training.modality_dropout import modality_dropout
 
 
 def train_step(
-    model: SequentialRecommender,
+    model: Recommender,
     optimizer: torch.optim.Optimizer,
-    histories_BL: Tensor,
+    given: Tensor,
     targets: Tensor,
     config: Config,
     loss: Loss | None = None,
@@ -32,9 +32,10 @@ def train_step(
     Parameters
     ----------
     model, optimizer : changed in place.
-    histories_BL : int64 `[B, L]`, oldest first, -1 behind the end; on the model's device.
-    targets : int64 `[B]`, item index of each history's target; of a `CausalRecommender`, `[B, L]`:
-        the target that follows each item, -1 where there is none.
+    given : what user vectors are made of, on the model's device: histories, int64 `[B, L]`, oldest
+        first, -1 behind the end; for a `CollaborativeRecommender` users, int64 `[B]`.
+    targets : int64 `[B]`, item index of each target; of a `CausalRecommender`, `[B, L]`: the target
+        that follows each item, -1 where there is none.
     config : its `training` part is used.
     loss : what is minimised; None stands for the config's, with negatives drawn from all items
         alike.
@@ -48,38 +49,49 @@ def train_step(
     with (
         modality_dropout(model.tables, settings.modality_dropout),
         products_in(torch.bfloat16 if settings.bf16 else torch.float32),
+        model.prepared(),
     ):
-        if isinstance(model, CausalRecommender):
-            is_target_BL = targets >= 0
-            users_ND = model.sequence_vectors(histories_BL)[is_target_BL]
-            targets_N = targets[is_target_BL]
+        compute = loss or make_loss(settings)
+        if compute is None:
+            value = model.own_loss(given, targets)
         else:
-            users_ND, targets_N = model.user_vectors(histories_BL), targets
-        value = (loss or make_loss(settings))(model, users_ND, targets_N)
-        if (more := model.auxiliary_loss(users_ND, targets_N)) is not None:
-            value = value + more
+            value = _compared(model, given, targets, compute)
     torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
     optimizer.step()
     return value.detach()
 
 
-def new_model(config: Config, dataset: Dataset) -> SequentialRecommender:
+def _compared(model: Recommender, given: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+    """A loss that compares user vectors with items, and what the model adds to it."""
+    if isinstance(model, CausalRecommender):
+        is_target_BL = targets >= 0
+        users_ND = model.sequence_vectors(given)[is_target_BL]
+        targets = targets[is_target_BL]
+    else:
+        users_ND = model.user_vectors(given)
+    value = loss(model, users_ND, targets)
+    more = model.auxiliary_loss(users_ND, targets)
+    return value if more is None else value + more
+
+
+def new_model(config: Config, dataset: Dataset, part: Part = "train") -> Recommender:
     """Make a config's model on the CPU, its weights drawn by the config's seed.
 
     Parameters
     ----------
     config : what the model is made from.
     dataset : the data set to train on; its codes come from the cache where they are known.
+    part : what of it.
 
     Raises
     ------
     UserError : bad graph settings, or the cache cannot be used; see `modality_codes`.
     """
-    return make_model(config, DatasetInputs(dataset, config.graph))
+    return make_model(config, DatasetInputs(dataset, config.graph, part))
 
 
-def new_optimizer(config: Config, model: SequentialRecommender) -> torch.optim.Optimizer:
+def new_optimizer(config: Config, model: Recommender) -> torch.optim.Optimizer:
     """Make the optimizer: fused Adam with decoupled weight decay.
 
     Parameters
@@ -97,7 +109,7 @@ def new_optimizer(config: Config, model: SequentialRecommender) -> torch.optim.O
 
 def load_best_model(
     folder: Path, config: Config, dataset: Dataset, weights: str = checkpoint.BEST
-) -> SequentialRecommender:
+) -> Recommender:
     """Load the model of a checkpoint's best epoch, on the CPU.
 
     Parameters
@@ -110,7 +122,8 @@ def load_best_model(
     ------
     UserError : the weights are missing or damaged.
     """
-    model = new_model(config, dataset)
+    part = checkpoint.read_checkpoint_state(folder).part
+    model = new_model(config, dataset, part)
     checkpoint.load_model(folder, weights, model)
     return model
 

@@ -75,6 +75,14 @@ class Windows:
         """Number of targets of the pieces `rows`."""
         return int((self.ends[rows] - self.firsts[rows] + 1).sum())
 
+    def target_counts(self, n_items: int) -> NDArray[np.int64]:
+        """How often each item is a target, int64 `[n_items]`."""
+        counts = self.ends - self.firsts + 1
+        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        targets = self.items[np.repeat(self.firsts, counts) + within]
+        found: NDArray[np.int64] = np.bincount(targets, minlength=n_items)
+        return found
+
     def batch(
         self, rows: NDArray[np.integer], longest: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,16 +11,21 @@ import pytest
 import torch
 
 from mmsr.config import Config
-from mmsr.config.models import MODELS, settings_class
+from mmsr.config.models import MODELS, model_class, settings_class
 from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate
 from mmsr.evaluation.metrics import ranks_of
 from mmsr.evaluation.robustness import rank_by_access, rank_without
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.base import CausalRecommender, SequentialRecommender
+from mmsr.models.base import (
+    CausalRecommender,
+    CollaborativeRecommender,
+    Recommender,
+    SequentialRecommender,
+)
 from mmsr.models.features import FeatureTables
-from mmsr.models.inputs import ItemFeatures
+from mmsr.models.inputs import Interactions, ItemFeatures
 from mmsr.models.make import make_model
 from mmsr.study.search.space import check_settings, check_space
 from mmsr.training import load_best_model, train
@@ -30,11 +35,15 @@ from mmsr.training.step import new_model, new_optimizer, train_step
 
 from .variants import padded, some_codes
 
-N_ITEMS = 30
+N_ITEMS, N_USERS = 30, 40
 BASE = Config(dataset="shop").replace(
     {"graph.n_codes": 5, "graph.links_per_item": 2, "training.threads": 1}
 )
+COLLABORATIVE = [n for n in MODELS if issubclass(model_class(n), CollaborativeRecommender)]
+SEQUENTIAL = [n for n in MODELS if issubclass(model_class(n), SequentialRecommender)]
 every_model = pytest.mark.parametrize("name", MODELS)
+every_sequential = pytest.mark.parametrize("name", SEQUENTIAL)
+every_collaborative = pytest.mark.parametrize("name", COLLABORATIVE)
 
 
 class Made:
@@ -57,13 +66,19 @@ class Made:
             found[name] = ItemFeatures(vectors, links)
         return found
 
+    @property
+    def interactions(self) -> Interactions:
+        rng = np.random.default_rng(7)
+        n = 4 * N_USERS
+        return Interactions(N_USERS, np.arange(n) % N_USERS, rng.integers(N_ITEMS, size=n))
+
 
 def config_of(name: str) -> Config:
     config = BASE.replace({"model.name": name})
     return config.replace({"model.width": 16}) if "model.width" in config.flat() else config
 
 
-def model_of(name: str) -> SequentialRecommender:
+def model_of(name: str) -> Recommender:
     return make_model(config_of(name), Made())
 
 
@@ -72,7 +87,11 @@ def histories() -> list[list[int]]:
     return [rng.integers(N_ITEMS, size=n).tolist() for n in (1, 2, 3, 5, 8, 12)]
 
 
-@every_model
+def test_every_model_reads_histories_or_users():
+    assert sorted([*COLLABORATIVE, *SEQUENTIAL]) == sorted(MODELS)
+
+
+@every_sequential
 def test_company_order_and_padding_change_nothing(name):
     model, rows = model_of(name).eval(), histories()
     with torch.no_grad():
@@ -84,7 +103,37 @@ def test_company_order_and_padding_change_nothing(name):
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-@every_model
+@every_collaborative
+def test_users_are_alone_with_their_graph(name):
+    model, users = model_of(name).eval(), torch.tensor([3, 0, 39, 3])
+    with torch.no_grad():
+        found = model.user_vectors(users)
+        everyone = model.user_vectors(torch.arange(N_USERS))
+        with model.prepared():
+            prepared = model.user_vectors(users)
+            assert torch.equal(model.item_vectors(), model_of(name).eval().item_vectors())
+    assert everyone.isfinite().all()
+    assert torch.equal(found, prepared)
+    torch.testing.assert_close(found, everyone[users])
+
+
+@every_collaborative
+def test_nothing_after_the_part_is_in_the_graph(name, shop: Dataset):
+    config = config_of(name)
+    for part in ("train", "development"):
+        users, items = shop.interactions(part)
+        prefixes = shop.train() if part == "train" else shop.development()
+        assert len(items) == len(prefixes) + len(np.unique(prefixes.users))
+        graph = new_model(config, shop, part).graph
+        readers, read = graph.ends_2E.numpy()
+        forth = readers < read
+        assert set(zip(readers[forth], read[forth] - shop.n_users, strict=True)) == set(
+            zip(users, items, strict=True)
+        )
+        assert forth.sum() * 2 == len(forth)
+
+
+@every_sequential
 def test_no_position_sees_a_later_item(name):
     model = model_of(name).eval()
     if not isinstance(model, CausalRecommender):
@@ -116,7 +165,8 @@ def test_gradients_reach_every_parameter(name):
     rows = torch.tensor([[i % N_ITEMS for i in range(j, j + 12)] for j in range(0, 60, 3)])
     rows[:, 6:8] = rows[:, :2]  # repeats make steps in both directions
     rows[:, 5] = rows[:, 1]
-    users, targets = model.user_vectors(rows), rows[:, 0]
+    given = torch.arange(20) if name in COLLABORATIVE else rows
+    users, targets = model.user_vectors(given), rows[:, 0]
     loss = torch.nn.functional.cross_entropy(users @ model.item_vectors().T, targets)
     more = model.auxiliary_loss(users, targets)
     (loss if more is None else loss + more).backward()
@@ -150,12 +200,13 @@ def test_it_overfits(name):
     at_last[:, -1] = targets
     optimizer = new_optimizer(config, model)
     model.train()
+    given = torch.arange(32) if isinstance(model, CollaborativeRecommender) else rows
+    wanted = at_last if isinstance(model, CausalRecommender) else targets
     for _ in range(300):
-        given = at_last if isinstance(model, CausalRecommender) else targets
-        train_step(model, optimizer, rows, given, config)
+        train_step(model, optimizer, given, wanted, config)
     model.eval()
     with torch.no_grad():
-        ranks = ranks_of(model.user_vectors(rows) @ model.item_vectors().T, targets)
+        ranks = ranks_of(model.user_vectors(given) @ model.item_vectors().T, targets)
     assert (ranks == 1).mean() >= 0.95
 
 
@@ -203,7 +254,7 @@ _NOT_VARIED = {"mmsr": {"model.position_embedding", "model.type_embedding"}}
 def test_its_cost_is_that_of_its_parts(name):
     config = config_of(name).replace({"training.batch_size": 4})
     example = made_up_example(config, n_items=40, history=5)
-    parts = measure_cost(example.model, example.histories_BL, example.targets, config)
+    parts = measure_cost(example.model, example.given, example.targets, config)
     total = sum(p.numel() for p in example.model.parameters())
     assert sum(part.parameters for part in parts) == total
     assert sum(part.step for part in parts) > 0
@@ -239,7 +290,7 @@ def test_operations_of_attention_do_not_depend_on_its_dropout(name):
             {"training.batch_size": 4, "model.attention_dropout": dropout}
         )
         example = made_up_example(config, n_items=40, history=20)
-        parts = measure_cost(example.model, example.histories_BL, example.targets, config)
+        parts = measure_cost(example.model, example.given, example.targets, config)
         return [part.step for part in parts]
 
     assert operations(0.0) == operations(0.3)
@@ -279,6 +330,13 @@ def test_modalities_go_missing_and_come_back(name, shop: Dataset):
     )
     without = rank_without(model, valid, config, modalities, 1.0, seed=1)
     by_access = rank_by_access(model, valid, config, modalities, 1.0, seed=1)
-    np.testing.assert_array_equal(by_access, without)  # scores do not read modalities by default
-    assert (without != clean).any()
+    if name == "bm3":  # features act on its training alone
+        np.testing.assert_array_equal(without, clean)
+    else:
+        assert (without != clean).any()
+    if name in ("mmgcn", "mgat"):  # items are scored with their modalities
+        assert (by_access != without).any()
+        assert (by_access != clean).any()
+    else:  # scores do not read modalities by default
+        np.testing.assert_array_equal(by_access, without)
     np.testing.assert_array_equal(evaluate(model, valid, max_history=most), clean)

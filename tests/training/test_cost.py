@@ -38,7 +38,7 @@ SETTINGS = [
 
 def cost_of(config):
     example = made_up_example(config, n_items=40, history=5)
-    return measure_cost(example.model, example.histories_BL, example.targets, config)
+    return measure_cost(example.model, example.given, example.targets, config)
 
 
 def kept_by(model, step):
@@ -61,7 +61,7 @@ def test_parts_add_up_to_the_whole(settings):
     config = SMALL.replace(settings)
     parts = cost_of(config)
     example = made_up_example(config, n_items=40, history=5)
-    model, batch = example.model, (example.histories_BL, example.targets)
+    model, batch = example.model, (example.given, example.targets)
     assert len({part.name for part in parts}) == len(parts)
     assert sum(part.parameters for part in parts) == sum(p.numel() for p in model.parameters())
 
@@ -79,7 +79,7 @@ def test_parts_add_up_to_the_whole(settings):
     again = made_up_example(config, n_items=40, history=5)
     again.model.train()
     optimizer = new_optimizer(config, again.model)
-    batch = (again.histories_BL, again.targets)
+    batch = (again.given, again.targets)
     kept = kept_by(again.model, lambda: train_step(again.model, optimizer, *batch, config))
     inputs = sum(t.untyped_storage().nbytes() for t in batch)
     found = sum(part.kept_bytes for part in parts)
@@ -124,7 +124,7 @@ def test_cost_grows_as_the_batch_does():
 def test_the_model_works_as_before_afterwards():
     example = made_up_example(SMALL, n_items=40, history=5)
     methods = set(vars(example.model.tables)), set(vars(example.model.fusion.sequence.input))
-    measure_cost(example.model, example.histories_BL, example.targets, SMALL)
+    measure_cost(example.model, example.given, example.targets, SMALL)
     now = set(vars(example.model.tables)), set(vars(example.model.fusion.sequence.input))
     assert now == methods
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in example.model.modules())
@@ -133,7 +133,7 @@ def test_the_model_works_as_before_afterwards():
 def test_a_batch_of_a_data_set_has_the_histories_asked_for(shop):
     config = SMALL.replace({"graph.n_codes": 5})
     example = example_of(shop, config, history=4)
-    lengths = (example.histories_BL >= 0).sum(dim=1)
+    lengths = (example.given >= 0).sum(dim=1)
     assert lengths.tolist() == [4] * 12
     assert example.history == 4.0
     assert isinstance(example.model, MMSR)

@@ -28,7 +28,7 @@ from mmsr.training.losses.sampled import (
 )
 
 B, I, D, K = 6, 40, 5, 9  # noqa: E741
-SAMPLED = [name for name in LOSS_NAMES if name != "softmax"]
+SAMPLED = [name for name in LOSS_NAMES if name not in ("softmax", "own")]
 
 
 class Vectors(SequentialRecommender):

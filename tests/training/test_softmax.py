@@ -20,7 +20,15 @@ ONE_CHUNK = (7, 50, 5)
 SEVERAL_CHUNKS = (64, 8192, 6)
 UNEVEN_CHUNKS = (33, 30_011, 3)
 MORE_ITEMS_THAN_A_CHUNK = (3, 150_000, 2)
-SIZES = (ONE_CHUNK, SEVERAL_CHUNKS, UNEVEN_CHUNKS, MORE_ITEMS_THAN_A_CHUNK, (1, 1, 4))
+SEVERAL_BLOCKS = (300, 9000, 6)
+SIZES = (
+    ONE_CHUNK,
+    SEVERAL_CHUNKS,
+    UNEVEN_CHUNKS,
+    MORE_ITEMS_THAN_A_CHUNK,
+    SEVERAL_BLOCKS,
+    (1, 1, 4),
+)
 every_size = pytest.mark.parametrize("size", SIZES, ids=str)
 every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1])
 
@@ -125,10 +133,12 @@ class Storages(TorchDispatchMode):
         return result
 
 
-def score_matrices(loss: Loss, bytes_per_score: int) -> int:
+def score_matrices(
+    loss: Loss, bytes_per_score: int, size: tuple[int, int, int] = SEVERAL_CHUNKS
+) -> int:
     """Matrices of B × I scores that loss and backward pass allocate, one after the other."""
-    B, I, _ = SEVERAL_CHUNKS  # noqa: E741
-    users, items, targets = example(SEVERAL_CHUNKS)
+    B, I, _ = size  # noqa: E741
+    users, items, targets = example(size)
     with Storages(B * I * bytes_per_score) as storages:
         torch.autograd.backward(loss(users, items, targets, 0.1))
     assert items.grad is not None
@@ -138,6 +148,11 @@ def score_matrices(loss: Loss, bytes_per_score: int) -> int:
 def test_there_is_one_score_matrix():
     assert score_matrices(torchs_loss, bytes_per_score=4) > 1
     assert score_matrices(softmax_cross_entropy, bytes_per_score=4) == 1
+
+
+def test_float32_scores_of_several_blocks_are_never_in_memory_together():
+    assert score_matrices(torchs_loss, bytes_per_score=4, size=SEVERAL_BLOCKS) > 1
+    assert score_matrices(softmax_cross_entropy, bytes_per_score=4, size=SEVERAL_BLOCKS) == 0
 
 
 def test_there_is_one_score_matrix_in_bfloat16():

@@ -162,8 +162,9 @@ def _what(config: Config, example: Example) -> tuple[str, str]:
         )
     return (
         _settings(config.model),
-        f"batch of {len(example.histories_BL)} {example.origin}, {example.history:.1f} items each; "
-        f"{len(example.model.item_vectors()):,} items; "
+        f"batch of {len(example.given)} {example.origin}"
+        + ("; " if example.history is None else f", {example.history:.1f} items each; ")
+        + f"{example.model.n_items:,} items; "
         f"{', '.join(known)}",
     )
 

@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsr.models.features import FeatureTables
+from mmsr.models.features import FeatureTables, root_mean_square_length
 from mmsr.models.inputs import ItemFeatures
-from mmsr.models.multimodal.blocks import root_mean_square_length
 from mmsr.models.products import product
 
 

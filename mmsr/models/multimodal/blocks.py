@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -21,7 +19,7 @@ from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
-from mmsr.models.features import FeatureTables
+from mmsr.models.features import FeatureTables, root_mean_square_length
 from mmsr.models.inputs import ItemFeatures, ModelInputs
 from mmsr.models.products import product
 from mmsr.models.spaces import training_space
@@ -156,18 +154,6 @@ class ProjectedFeatures(nn.Module):
             vectors = tables.vectors(modality, items_BL, tables.lost(modality, histories_BL))
             projected.append(product(vectors, map_.weight.T / length))
         return projected
-
-
-def root_mean_square_length(vectors: NDArray[np.float32]) -> float:
-    """Root of the mean squared Euclidean length of vectors; 1 where that is 0.
-
-    Parameters
-    ----------
-    vectors : `[n, F]`.
-    """
-    squares = np.einsum("nf,nf->n", vectors, vectors)
-    mean = float(squares.mean(dtype=np.float64)) if len(squares) else 0.0
-    return mean**0.5 or 1.0
 
 
 class AddNorm(nn.Module):

@@ -24,7 +24,7 @@ from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
     from mmsr.data import Prefixes
-    from mmsr.models.base import SequentialRecommender
+    from mmsr.models.base import Recommender
 
 LINES_FILE = "references.json"
 _LINES = TypeAdapter(tuple[LineFigures, ...])
@@ -38,7 +38,7 @@ def mask_seen(known: KnownStudy) -> Look:
     known : the study that trained the models; the ranks and figures are written to its folder.
     """
 
-    def look(row: TrialRow, model: SequentialRecommender, test: Prefixes) -> None:
+    def look(row: TrialRow, model: Recommender, test: Prefixes) -> None:
         from mmsr.evaluation import evaluate
 
         if row.config is None:  # never so: every finished trial has a config

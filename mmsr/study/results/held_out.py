@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import optuna
 
     from mmsr.data import Prefixes
-    from mmsr.models.base import SequentialRecommender
+    from mmsr.models.base import Recommender
 
 RECORD_FILE = "tested.json"
 _OPENED = "test_opened"
@@ -73,7 +73,7 @@ class Ranked:
 class Look(Protocol):
     """Measures something else while test is open."""
 
-    def __call__(self, row: TrialRow, model: SequentialRecommender, test: Prefixes) -> None:
+    def __call__(self, row: TrialRow, model: Recommender, test: Prefixes) -> None:
         """Measure one model, right after it has ranked test.
 
         Parameters
@@ -154,7 +154,7 @@ def rank_on_test(
 
 
 def rank(
-    model: SequentialRecommender, prefixes: Prefixes, config: Config, device: str | None = None
+    model: Recommender, prefixes: Prefixes, config: Config, device: str | None = None
 ) -> NDArray[np.int64]:
     """Rank the targets of prefixes with the config's settings.
 

@@ -20,7 +20,7 @@ from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
-    from mmsr.models.base import SequentialRecommender
+    from mmsr.models.base import Recommender
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Subject:
             result.save_checkpoint(self.checkpoint)
             progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
 
-    def load(self, device: str = "auto") -> SequentialRecommender:
+    def load(self, device: str = "auto") -> Recommender:
         """The model of the best epoch, in which items have all their modalities.
 
         Modalities that `graph.missing` removed in training are restored, except those that no item

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from mmsr.config import Config, GraphConfig
+from mmsr.config import Config
 from mmsr.dimensions.base import Clash, Dimension, is_same, meets, under
 from mmsr.dimensions.kinds import Choice
 from mmsr.errors import UserError, shown, unknown
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LINKS = "graph.links_per_item"
 MODEL = "model.name"
+_LOSS = "training.loss.name"
+_BOUND = {MODEL: MODEL, _LOSS: MODEL, "training.label_smoothing": _LOSS}
 Space = Mapping[str, Dimension]
 
 
@@ -43,11 +45,7 @@ def check_space(space: Space, base: Config) -> None:
     """
     check_dimensions(space)
     for key, dimension in _ordered(space):
-        contexts = _contexts(space, key, base)
-        for other in _bound_to(key):
-            if other in space and not any(other in context for context in contexts):
-                contexts = [{**c, other: v} for c in contexts for v in space[other].corners()]
-        for context, value in product(contexts, dimension.corners()):
+        for context, value in product(_with_bound(space, key, base), dimension.corners()):
             try:
                 apply(base, {**context, key: value})
             except UserError as error:
@@ -55,11 +53,17 @@ def check_space(space: Space, base: Config) -> None:
                 raise UserError(f"space: {key}={shown(value)}{at}: {_bare(error)}") from None
 
 
-def _bound_to(key: str) -> tuple[str, ...]:
-    """Keys beside some values of which alone a key, or a value of it, is valid."""
-    if key.startswith("model.") and key != MODEL:
-        return (MODEL,)
-    return ("training.loss.name",) if key == "training.label_smoothing" else ()
+def _with_bound(space: Space, key: str, base: Config) -> list[dict[str, Any]]:
+    """`_contexts`, and all values of the key beside some values of which alone a key is valid."""
+    contexts = _contexts(space, key, base)
+    other = _BOUND.get(key, MODEL if key.startswith("model.") else key)
+    if other == key or other not in space or any(other in context for context in contexts):
+        return contexts
+    pairs = product(contexts, _with_bound(space, other, base))
+    met = [
+        c | outer for c, outer in pairs if all(is_same(c.get(k, v), v) for k, v in outer.items())
+    ]
+    return [{**c, other: value} for c in met for value in space[other].corners()] or contexts
 
 
 def check_settings(space: Space, base: Config, settings: Mapping[str, Any]) -> Config:
@@ -207,7 +211,8 @@ def apply(base: Config, settings: Mapping[str, Any]) -> Config:
     links = settings.get(LINKS, base.graph.links_per_item)
     plain = base.replace({**settings, LINKS: 1})
     if is_whole(links):
-        links = min(links, _fewest_codes(plain.graph))
+        n = plain.graph.n_codes
+        links = min(links, n if isinstance(n, int) else min(n.values()))
     return plain.replace({LINKS: links})
 
 
@@ -289,10 +294,6 @@ def _contexts_of_condition(
         except UserError as error:
             raise UserError(f"space: {key}: under {other}={shown(value)}: {_bare(error)}") from None
     return [{**context, other: value} for context, value in product(outer, proposed)]
-
-
-def _fewest_codes(graph: GraphConfig) -> int:
-    return graph.n_codes if isinstance(graph.n_codes, int) else min(graph.n_codes.values())
 
 
 def _bare(error: UserError) -> str:

@@ -4,8 +4,9 @@ Numbers are taken at their largest. For other dimensions (aggregator, fusion, re
 option is tried, one dimension after the other, and the one with the largest demand is kept. The
 demand is the memory of the weights with everything that training holds beside them, plus what a
 training step keeps for its backward pass: that is measured on a few made-up histories of full
-length and scaled to the batch size. Only memory that follows from the config is seen here; the
-settings found are then run and measured for real (`mmsr.study.sizing.probe`).
+length and scaled to the batch size, or on a made-up graph of the data set's size. Only memory that
+follows from the config is seen here; the settings found are then run and measured for real
+(`mmsr.study.sizing.probe`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from mmsr.config import Config
+from mmsr.config.models import model_class
 from mmsr.data import Dataset
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice
@@ -99,17 +101,25 @@ class _Picker:
 
 def _demand(config: Config, dataset: Dataset) -> float:
     """Bytes that training this config needs, from its operations on a made-up batch."""
+    from mmsr.models.base import CollaborativeRecommender
     from mmsr.training.cost import measure_cost
     from mmsr.training.example import made_up_example
 
-    few = config.replace(
+    # A step of a model that reads no histories propagates the whole graph, whatever its batch.
+    whole = issubclass(model_class(config.model.name), CollaborativeRecommender)
+    tried = config.replace(
         {
-            "training.batch_size": _FEW,
+            "training.batch_size": config.training.batch_size if whole else _FEW,
             "training.bf16": False,
             "graph.modalities": config.graph.modalities or list(dataset.modalities),
         }
     )
-    example = made_up_example(few, dataset.n_items, config.graph.max_history)
-    parts = measure_cost(example.model, example.histories_BL, example.targets, few)
-    kept = sum(part.kept_bytes for part in parts) * config.training.batch_size / _FEW
+    if whole:
+        interactions, n_users = len(dataset.interactions("train")[0]), dataset.n_users
+        example = made_up_example(tried, dataset.n_items, -(-interactions // n_users), n_users)
+    else:
+        example = made_up_example(tried, dataset.n_items, config.graph.max_history)
+    parts = measure_cost(example.model, example.given, example.targets, tried)
+    steps = config.training.batch_size / tried.training.batch_size
+    kept = steps * sum(part.kept_bytes for part in parts)
     return kept + sum(part.parameters for part in parts) * 4 * _COPIES

@@ -12,12 +12,13 @@ from mmsr.config.loss import (
     BceConfig,
     BprConfig,
     GbceConfig,
+    OwnLossConfig,
     SampledConfig,
     SampledSoftmaxConfig,
     SoftmaxConfig,
 )
 from mmsr.config.training import TrainingConfig
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.training.losses.sampled import (
     binary_cross_entropy,
     bpr,
@@ -29,11 +30,11 @@ from mmsr.training.losses.sampled import (
 )
 from mmsr.training.losses.softmax import softmax_cross_entropy
 
-Loss = Callable[[SequentialRecommender, Tensor, Tensor], Tensor]
+Loss = Callable[[Recommender, Tensor, Tensor], Tensor]
 """Takes the model, user vectors `[B, D]` and targets `[B]`; returns the mean loss, a scalar."""
 
 
-def make_loss(settings: TrainingConfig, popularity: Tensor | None = None) -> Loss:
+def make_loss(settings: TrainingConfig, popularity: Tensor | None = None) -> Loss | None:
     """Make the loss that a config names.
 
     Parameters
@@ -41,8 +42,14 @@ def make_loss(settings: TrainingConfig, popularity: Tensor | None = None) -> Los
     settings : the config's training part.
     popularity : `[I]`, how often each item is a target, for losses that draw by it; without it they
         draw all items alike.
+
+    Returns
+    -------
+    The function; None for `own`, which is `Recommender.own_loss`.
     """
     loss = settings.loss
+    if isinstance(loss, OwnLossConfig):
+        return None
     if isinstance(loss, SoftmaxConfig):
         return _Softmax(settings.label_smoothing)
     by_popularity = isinstance(loss, SampledSoftmaxConfig) and loss.sampling == "popularity"
@@ -55,7 +62,7 @@ def make_loss(settings: TrainingConfig, popularity: Tensor | None = None) -> Los
 class _Softmax:
     label_smoothing: float
 
-    def __call__(self, model: SequentialRecommender, users_BD: Tensor, targets_B: Tensor) -> Tensor:
+    def __call__(self, model: Recommender, users_BD: Tensor, targets_B: Tensor) -> Tensor:
         return softmax_cross_entropy(
             users_BD, model.item_vectors(), targets_B, self.label_smoothing
         )
@@ -67,7 +74,7 @@ class _Sampled:
     popularity: Tensor | None = None
     cumulated: Tensor | None = None
 
-    def __call__(self, model: SequentialRecommender, users_BD: Tensor, targets_B: Tensor) -> Tensor:
+    def __call__(self, model: Recommender, users_BD: Tensor, targets_B: Tensor) -> Tensor:
         config = self.config
         shape = (config.negatives,) if config.shared else (len(targets_B), config.negatives)
         negatives = draw(shape, model.n_items, self.cumulated, users_BD.device)

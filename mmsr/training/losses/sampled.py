@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Recommender
 from mmsr.models.products import product
 
 
@@ -48,9 +48,7 @@ def draw(
     return torch.searchsorted(cumulated, points, right=True).clamp_(max=n_items - 1)
 
 
-def score(
-    model: SequentialRecommender, users_BD: Tensor, targets_B: Tensor, negatives: Tensor
-) -> Scores:
+def score(model: Recommender, users_BD: Tensor, targets_B: Tensor, negatives: Tensor) -> Scores:
     """Score targets and negatives.
 
     Parameters
