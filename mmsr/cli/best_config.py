@@ -30,6 +30,13 @@ def export(
         int | None,
         typer.Option(min=0, metavar="N", help="Number of the trial. Default: the best one."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Best trial of this model, in a study of several. Default: of all.",
+        ),
+    ] = None,
     storage: StudyStorage = None,
 ) -> None:
     """Write the best finished trial's config and where it comes from.
@@ -43,7 +50,7 @@ def export(
     from mmsr.study.results.export import export_best
     from mmsr.study.storage.known_study import look_up
 
-    text = export_best(look_up(name, storage), trial)
+    text = export_best(look_up(name, storage), trial, model)
     if output == "-":
         deliver(text)
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,14 +13,17 @@ from mmsr.config import parse_settings
 from mmsr.console import Console
 from mmsr.errors import UserError
 
+if TYPE_CHECKING:
+    from mmsr.study.planning.declaration import Options
+
 
 def reproduce(
     table: Annotated[
         str,
         typer.Argument(
             metavar="TABLE",
-            help="`table3` (graph aggregators), `table4` (ablation), `fig4` (missing modalities) "
-            "or `fig5` (codes and links).",
+            help="`table2` (models), `table3` (graph aggregators), `table4` (ablation), `fig4` "
+            "(missing modalities) or `fig5` (codes and links).",
         ),
     ],
     dataset: Annotated[
@@ -40,6 +44,18 @@ def reproduce(
     epochs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Most epochs of every run. Default: the config's."),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="table2: trials of each model. Default: 20."),
+    ] = None,
+    equal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="table2: what each model gets the same of, `trials` (default) or `hours`; with "
+            "hours, --trials times the number of models in all.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -92,30 +108,47 @@ def reproduce(
 
     Differences from HAN-GNN are tested over users and seeds, from three seeds of both on.
 
+    The rows of table2 are models. Each is searched by its own space with the same budget, its
+    authors' settings first; the best trial on validation is refitted with other seeds.
+
     Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
     """
     from mmsr.reproduce.request import make_request
+    from mmsr.reproduce.tables import MODELS_TABLE
     from mmsr.study.planning.declaration import Options
 
+    options = Options(
+        name=name,
+        epochs=epochs,
+        address=address,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        settings=parse_settings(settings or []),
+    )
+    labels = None if rows is None else rows.split(",")
+    resources = {"cpu": cpus, "gpu": gpus}
+    if output is not None and output.exists() and not output.is_dir():
+        raise UserError(f"--output {str(output)!r} is a file: name a folder")
+    if table == MODELS_TABLE:
+        if select_on != "valid":
+            raise UserError(f"--select-on {select_on}: the models of {table} are chosen on valid")
+        _models(dataset, labels, trials, equal, seeds, resources, options, output, dry_run)
+        return
+    for option, given in {"--trials": trials, "--equal": equal}.items():
+        if given is not None:
+            raise UserError(
+                f"{option} {given}: that is for {MODELS_TABLE}, whose rows are searched"
+            )
     request = make_request(
         table,
         dataset,
-        rows=None if rows is None else rows.split(","),
+        rows=labels,
         n_seeds=seeds,
         select_on=select_on,
-        resources={"cpu": cpus, "gpu": gpus},
-        options=Options(
-            name=name,
-            epochs=epochs,
-            address=address,
-            storage=storage,
-            tracking_uri=tracking_uri,
-            settings=parse_settings(settings or []),
-        ),
+        resources=resources,
+        options=options,
     )
-    if output is not None and output.exists() and not output.is_dir():
-        raise UserError(f"--output {str(output)!r} is a file: name a folder")
     console = Console()
     from mmsr.reproduce.figures import check_figure, reproduce_figure
     from mmsr.reproduce.kept import runs_so_far
@@ -135,6 +168,51 @@ def reproduce(
             return reproduce_figure(request, console, output)
         code, results, paths = run(request, console, output)
         show_results(results, console)
+        for path in paths:
+            console.print(f"wrote {path}", soft_wrap=True)
+        return code
+
+    if code := exit_code(all_of_it):
+        raise typer.Exit(code)
+
+
+def _models(
+    dataset: str,
+    rows: Sequence[str] | None,
+    trials: int | None,
+    equal: str | None,
+    seeds: int,
+    resources: Mapping[str, float],
+    options: Options,
+    output: Path | None,
+    dry_run: bool,
+) -> None:
+    """Reproduce table 2, or show what would run."""
+    from mmsr.reproduce.models.search import make_search
+
+    search = make_search(
+        dataset,
+        rows=rows,
+        trials=trials,
+        equal=equal or "trials",
+        n_seeds=seeds,
+        resources=resources,
+        options=options,
+    )
+    if dry_run:
+        from mmsr.study.views.dry_run import show_plan
+
+        show_plan(search.plan)
+        return
+    from mmsr.reproduce.models.run import reproduce_models
+    from mmsr.reproduce.models.view import show_models
+    from mmsr.study.driver.exit_codes import exit_code
+
+    def all_of_it() -> int:
+        console = Console()
+        code, results, paths = reproduce_models(search, console, output)
+        if results is not None:
+            show_models(results, console)
         for path in paths:
             console.print(f"wrote {path}", soft_wrap=True)
         return code

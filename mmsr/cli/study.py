@@ -174,8 +174,9 @@ def leaderboard(
     from mmsr.study.results.pareto import pareto_front
     from mmsr.study.results.references import WHEN_ASKED, cached_lines, measured_lines
     from mmsr.study.storage.known_study import look_up
-    from mmsr.study.storage.trials import ranked
+    from mmsr.study.storage.trials import ranked, rows
     from mmsr.study.views.tables import (
+        by_model,
         chosen_on,
         leaderboard,
         settings_text,
@@ -194,6 +195,8 @@ def leaderboard(
         finished = sum(one.state == "finished" for one in found)
         front = known.rows(one.number for one in pareto_front(found, objectives))
         show_front(front, objectives, console, finished)
+    if models := known.definition.models:
+        console.print(by_model(rows(known.study), objective, models))
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
     best = known.rows(one.number for one in ranked(found)[:top])
     lines = []

@@ -36,6 +36,8 @@ MODELS: Mapping[str, str] = {
     "trans2d": "mmsr.models.multimodal.trans2d:Trans2D",
 }
 """Import paths of the models' classes, by name."""
+ALL_MODELS = tuple(MODELS)
+"""Names of all models of mmsr, e.g. for `Study(models=ALL_MODELS)`."""
 GROUP = "mmsr.models"
 """Group of entry points that name models of other packages."""
 DEFAULT = "mmsr"

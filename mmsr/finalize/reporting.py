@@ -36,10 +36,11 @@ class FinalsReporter:
     ----------
     plan : the final runs.
     tracker : where to record them.
+    closing : close the runs of configs with the driver: no results follow.
     """
 
-    def __init__(self, plan: FinalPlan, tracker: Tracker) -> None:
-        self._plan, self._tracker = plan, tracker
+    def __init__(self, plan: FinalPlan, tracker: Tracker, *, closing: bool = False) -> None:
+        self._plan, self._tracker, self._closing = plan, tracker, closing
         self._keys: dict[str, str] = {}
         """Key of a run on the server, by the proposal's key."""
         definition = plan.study.definition
@@ -125,7 +126,7 @@ class FinalsReporter:
 
     def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
         """Close the runs of configs unless the driver finished: then results are still to come."""
-        if state is not RunState.FINISHED:
+        if self._closing or state is not RunState.FINISHED:
             for key in (*(config_key(one.number) for one in self._plan.chosen), FINALIZE):
                 self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
         close_study(self._tracker, self._plan.study)

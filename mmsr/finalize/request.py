@@ -51,11 +51,12 @@ class FinalFolder(StudyFolder):
     Parameters
     ----------
     study : folder of the finalized study.
+    part : name of the folder.
     """
 
-    def __init__(self, study: StudyFolder) -> None:
-        self.name = f"{study.name}/finalize"
-        self.path = study.path / "finalize"
+    def __init__(self, study: StudyFolder, part: str = "finalize") -> None:
+        self.name = f"{study.name}/{part}"
+        self.path = study.path / part
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from mmsr.config import METRICS
 from mmsr.provenance import provenance
 from mmsr.reproduce.kept import Run, Runs
+from mmsr.reproduce.models.seen_items import read_masked
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures, SeedFigures
 from mmsr.reproduce.row_configs import flat_config
 from mmsr.reproduce.select_on_test import read_chosen
-from mmsr.reproduce.tables import REFERENCE, Row, published
+from mmsr.reproduce.tables import Row, published
 from mmsr.study.results.comparison import (
     COMPARED,
     LEAST_SEEDS,
@@ -70,10 +71,13 @@ def finished_run(request: Request, known: KnownStudy, trial: TrialRow) -> Run:
     else:
         ranked = read_ranked(known.folder, trial.number)
         ranks, users = dict.fromkeys(METRICS, ranked.ranks), ranked.users
-        epochs = dict.fromkeys(METRICS, trial.best_epoch or 0)
+        epochs = dict.fromkeys(METRICS, request.chosen(trial).epoch)
     test = {name: ranking_metrics(one)[name] for name, one in ranks.items()}
     means = [per_user_means(contributions(ranks[name])[name], users) for name in COMPARED]
-    figures = _figures(request, trial).model_copy(update={"best_epochs": epochs, "test": test})
+    update = {"best_epochs": epochs, "test": test}
+    if request.seen_too:
+        update["test_masked"] = ranking_metrics(read_masked(known.folder, trial.number))
+    figures = _figures(request, trial).model_copy(update=update)
     return Run(figures, np.stack(means).astype(np.float32))
 
 
@@ -98,21 +102,19 @@ def failed_run(request: Request, trial: TrialRow, reason: str | None = None) -> 
 
 
 def _figures(request: Request, trial: TrialRow) -> SeedFigures:
-    training = request.plan.base.training
-    chosen = trial.best_epoch or 0
-    refitted = chosen + (training.patience if request.test_selected else 0)
-    epochs = max(trial.epochs - refitted, 0)
+    chosen = request.chosen(trial)
+    patient = chosen.epochs - chosen.epoch >= request.base.training.patience
     return SeedFigures(
         seed=trial.settings["seed"],
-        study=request.plan.name,
+        study=request.name,
         trial=trial.number,
         error=None,
-        epochs=epochs,
-        chosen_epoch=chosen,
-        stopped_by="patience" if epochs - chosen >= training.patience else "limit",
+        epochs=chosen.epochs,
+        chosen_epoch=chosen.epoch,
+        stopped_by="patience" if patient else "limit",
         best_epochs={},
         training_seconds=trial.seconds,
-        validation={k: v for k, v in trial.metrics.items() if k.startswith("valid/")},
+        validation=dict(chosen.validation),
         test={},
         commit=trial.code.get("commit"),
     )
@@ -133,17 +135,17 @@ def make_results(
     failed : the runs that failed, with the labels of their rows.
     opened : the openings of test for them; any of them may be there twice.
     """
-    definition, training = request.plan.definition, request.plan.base.training
+    definition, training = request.plan.definition, request.base.training
     column = published(request.table.name, definition.dataset)
     configs = {row.label: flat_config(request, row) for row in request.table.rows}
     common = _common(request, list(configs.values()))
-    compared = _compare(runs)
+    compared = _compare(runs, request.table.reference, request.best_baseline)
     some = next(iter(runs.values()), None)
     return Results(
         table=request.table.name,
         title=request.table.title,
         selection=request.label,
-        study=request.plan.name,
+        study=request.name,
         **provenance(),
         dataset=definition.dataset,
         dataset_hash=definition.dataset_hash,
@@ -158,7 +160,7 @@ def make_results(
         config=common,
         published_dataset=column.dataset,
         published_stands_in=column.stand_in,
-        reference=REFERENCE,
+        reference=request.table.reference,
         test_opened=tuple(sorted(set(opened), key=lambda one: (one.at, one.trials))),
         rows=tuple(
             _row(
@@ -167,10 +169,12 @@ def make_results(
                 + [figures for label, figures in failed if label == row.label],
                 {k: v for k, v in configs[row.label].items() if k not in common},
                 column.percent[row.label],
-                compared.get(row.label, {}),
+                {reference: found.get(row.label, {}) for reference, found in compared.items()},
+                request,
             )
             for row in request.table.rows
         ),
+        **request.about(),
     )
 
 
@@ -179,9 +183,12 @@ def _row(
     seeds: Sequence[SeedFigures],
     settings: Mapping[str, Any],
     percent: Mapping[str, float],
-    comparisons: Mapping[str, SeedComparison],
+    comparisons: Mapping[str | None, Mapping[str, SeedComparison]],
+    request: Request,
 ) -> RowFigures:
-    mean, std = mean_and_std([seed.test for seed in seeds if seed.error is None])
+    finished = [seed for seed in seeds if seed.error is None]
+    mean, std = mean_and_std([seed.test for seed in finished])
+    mean_masked, std_masked = mean_and_std([seed.test_masked for seed in finished])
     return RowFigures(
         label=row.label,
         settings=dict(settings),
@@ -189,7 +196,11 @@ def _row(
         mean=mean,
         std=std,
         published=dict(percent),
-        comparisons=dict(comparisons),
+        comparisons=dict(comparisons.get(request.table.reference, {})),
+        mean_masked=mean_masked,
+        std_masked=std_masked,
+        against_baseline=dict(comparisons.get(request.best_baseline, {})),
+        search=request.search_of(row),
     )
 
 
@@ -204,10 +215,13 @@ def _common(request: Request, configs: Sequence[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _compare(runs: Runs) -> dict[str, dict[str, SeedComparison]]:
-    """Rows compared with the reference, by metric; corrected all together.
+def _compare(
+    runs: Runs, reference: str, baseline: str | None
+) -> dict[str | None, dict[str, dict[str, SeedComparison]]]:
+    """Rows compared with the reference and the best baseline: by that, label and metric.
 
-    The spread of seeds is pooled over all rows that have several.
+    P-values are corrected for all differences together. The spread of seeds is pooled over all rows
+    that have several. The reference is compared with the baseline once, among the first.
     """
     from mmsr.evaluation.significance import pooled_spread
 
@@ -216,16 +230,25 @@ def _compare(runs: Runs) -> dict[str, dict[str, SeedComparison]]:
         seeds.setdefault(label, []).append(run.users.astype(np.float64))
     several = {label: np.stack(found, axis=1) for label, found in seeds.items() if len(found) > 1}
     enough = {label: one for label, one in several.items() if one.shape[1] >= LEAST_SEEDS}
-    reference = enough.pop(REFERENCE, None)
-    if reference is None or not enough:
-        return {}
+    others = [one for one in (reference, baseline) if one in enough]
     places = range(len(COMPARED))
+    keys = [
+        (other, label, place)
+        for other in others
+        for label in enough
+        if label != other and (label, other) != (reference, baseline)
+        for place in places
+    ]
+    if not keys:
+        return {}
     pooled = [pooled_spread([one[place] for one in several.values()]) for place in places]
-    keys = [(label, place) for label in enough for place in places]
     found = compare_seeds(
-        [(enough[label][place], reference[place], pooled[place]) for label, place in keys]
+        [
+            (enough[label][place], enough[other][place], pooled[place])
+            for other, label, place in keys
+        ]
     )
-    compared: dict[str, dict[str, SeedComparison]] = {label: {} for label in enough}
-    for (label, place), one in zip(keys, found, strict=True):
-        compared[label][COMPARED[place]] = one
+    compared: dict[str | None, dict[str, dict[str, SeedComparison]]] = {}
+    for (other, label, place), one in zip(keys, found, strict=True):
+        compared.setdefault(other, {}).setdefault(label, {})[COMPARED[place]] = one
     return compared

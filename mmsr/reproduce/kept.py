@@ -23,10 +23,11 @@ from safetensors.numpy import load_file, save
 
 from mmsr import paths
 from mmsr.errors import UserError, reason_of
+from mmsr.reproduce.models.view import models_markdown
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.row_configs import flat_config, stored_config
-from mmsr.reproduce.tables import TABLES
+from mmsr.reproduce.tables import MODELS_TABLE, TABLES
 from mmsr.reproduce.view import markdown
 from mmsr.study.results.comparison import COMPARED
 from mmsr.study.results.held_out import Opening
@@ -76,7 +77,7 @@ def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[Opening, ...]
     ------
     UserError : the files hold other results, which would be overwritten, or cannot be read.
     """
-    path = folder / f"{request.plan.name}.json"
+    path = folder / f"{request.name}.json"
     if not path.exists():
         return {}, ()
     advice = "move it away, or give another --output or --name"
@@ -108,10 +109,12 @@ def take_over(request: Request, output: Path) -> Runs:
     request : the rows and seeds.
     output : folder of this table's files; the default folders of other tables are searched, too.
     """
-    own = f"{request.plan.name}.json"
+    own = f"{request.name}.json"
+    if request.table.name not in TABLES:
+        return {}
     folders = [output]
     for name in TABLES:
-        study = request.plan.name.replace(request.table.name, name, 1)
+        study = request.name.replace(request.table.name, name, 1)
         folders.append(StudyFolder(study).path)
     found: Runs = {}
     for folder in dict.fromkeys(folders):
@@ -209,7 +212,7 @@ def writing(request: Request, folder: Path) -> Iterator[None]:
     UserError : the folder cannot be written.
     """
     check_writable(folder)
-    lock = FileLock(folder / f".{request.plan.name}.lock")
+    lock = FileLock(folder / f".{request.name}.lock")
     try:
         lock.acquire()
     except OSError as error:
@@ -238,11 +241,12 @@ def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...
     UserError : the folder cannot be written.
     """
     path = folder / f"{results.study}.json"
+    as_markdown = models_markdown if results.table == MODELS_TABLE else markdown
     means = {_name(*key): np.ascontiguousarray(run.users) for key, run in runs.items()}
     content: Mapping[Path, bytes] = {  # the means first: they must have all that the JSON names
         _means_file(path): save(means),
         path: (results.model_dump_json(indent=1) + "\n").encode(),
-        path.with_suffix(".md"): markdown(results).encode(),
+        path.with_suffix(".md"): as_markdown(results).encode(),
     }
     check_writable(folder)
     try:

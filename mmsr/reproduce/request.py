@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmsr.config import Config
 from mmsr.config.mmsr_defaults import AUTHORS_SETTINGS
@@ -18,6 +18,12 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.space import stored
 from mmsr.study.storage.definition import TEST_SELECTED
+from mmsr.study.storage.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from mmsr.reproduce.results import SearchFigures
+    from mmsr.study.driver.reporting import Reporting
+    from mmsr.study.storage.trials import TrialRow
 
 _MOST_SEEDS = 1000
 SELECTIONS = ("valid", "test")
@@ -39,6 +45,18 @@ COMMON: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """How the number of epochs of a refit was chosen."""
+
+    epoch: int
+    """The best epoch on validation."""
+    epochs: int
+    """Epochs that were trained on the training part to find it."""
+    validation: Mapping[str, float]
+    """Validation metrics of that epoch."""
+
+
+@dataclass(frozen=True)
 class Request:
     """Rows and seeds of a table or figure, and the study that runs them."""
 
@@ -47,6 +65,71 @@ class Request:
     seeds: tuple[int, ...]
     select_on: str
     plan: Plan
+
+    weights: ClassVar[str | None] = None
+    """File of the models' weights in the checkpoints; None stands for that of tables' trainers."""
+    seen_too: ClassVar[bool] = False
+    """Whether the models rank test with seen items masked, too, beside the reference lines."""
+
+    @property
+    def name(self) -> str:
+        """Name of the table's files, and of the study that its results name."""
+        return self.plan.name
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Folder of the files, if no other one is given."""
+        return self.plan.folder
+
+    @property
+    def base(self) -> Config:
+        """What all rows are trained by."""
+        return self.plan.base
+
+    def config_of(self, row: Row) -> Config:
+        """The config of a row; its seed is that of no run.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return self.plan.base.replace(row.settings)
+
+    def chosen(self, trial: TrialRow) -> Chosen:
+        """How the epochs of a run's refit were chosen.
+
+        Parameters
+        ----------
+        trial : the run.
+        """
+        best = trial.best_epoch or 0
+        refitted = best + (self.base.training.patience if self.test_selected else 0)
+        metrics = {k: v for k, v in trial.metrics.items() if k.startswith("valid/")}
+        return Chosen(best, max(trial.epochs - refitted, 0), metrics)
+
+    @property
+    def best_baseline(self) -> str | None:
+        """Label of the row that the others are compared with, too; None if there is no such row."""
+        return None
+
+    def search_of(self, row: Row) -> SearchFigures | None:
+        """What the search of a row took; None if rows are not searched.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return None
+
+    def about(self) -> dict[str, Any]:
+        """Further fields of the results."""
+        return {}
+
+    def reporting(self) -> Reporting:
+        """How the runs are presented."""
+        from mmsr.study.driver.reporting import Reporting
+
+        return Reporting()
 
     @property
     def test_selected(self) -> bool:
@@ -115,7 +198,7 @@ def make_request(
     if found.is_figure and select_on != "valid":
         raise UserError(f"--select-on {select_on}: {table} is drawn from validation alone")
     settings = dict(options.settings or {})
-    seeds = _seeds(n_seeds, settings.pop("seed", Config.model_fields["seed"].default))
+    seeds = seeds_from(n_seeds, settings.pop("seed", Config.model_fields["seed"].default))
     space = found.space()
     for key in settings:
         if key in space:
@@ -167,7 +250,18 @@ def _marked(plan: Plan) -> Plan:
     return dataclasses.replace(plan, definition=definition)
 
 
-def _seeds(n_seeds: int, first: Any) -> tuple[int, ...]:
+def seeds_from(n_seeds: int, first: Any) -> tuple[int, ...]:
+    """The seeds of a row's runs.
+
+    Parameters
+    ----------
+    n_seeds : their number.
+    first : the first of them.
+
+    Raises
+    ------
+    UserError : either is out of range.
+    """
     if not is_whole(n_seeds) or not 1 <= n_seeds <= _MOST_SEEDS:
         raise UserError(f"--seeds {n_seeds}: give a whole number from 1 to {_MOST_SEEDS}")
     last = MOST_SEED - n_seeds + 1

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mmsr.study.results.comparison import SeedComparison
 from mmsr.study.results.held_out import Opening
+from mmsr.study.storage.definition import TEST_SELECTED
 
 
 class _Frozen(BaseModel):
@@ -38,7 +39,40 @@ class SeedFigures(_Frozen):
     validation: dict[str, float]
     test: dict[str, float]
     """Test metrics in [0, 1]; empty if the run failed."""
+    test_masked: dict[str, float] = {}
+    """The same with the items of each history taken out of the ranking, where that was measured."""
     commit: str | None
+
+
+class SearchFigures(_Frozen):
+    """What the search of one model took, and what it chose."""
+
+    model: str
+    trials: int
+    """Trials that were begun."""
+    finished: int
+    epochs: int
+    """Epochs of all trials together."""
+    seconds: float
+    """Seconds of training, all trials together."""
+    space: str
+    """Size of the search space, in words."""
+    known: int
+    """Number of known settings that were tried first; the authors' are the first of them."""
+    trial: int
+    """Number of the best trial on validation."""
+    value: float
+    """Its objective."""
+
+
+class LineFigures(_Frozen):
+    """A reference model, which is not trained: it ranks test with train + validation known."""
+
+    label: str
+    kept: dict[str, float] = {}
+    masked: dict[str, float] = {}
+    left_out: str = ""
+    """Why it has no figures."""
 
 
 class RowFigures(_Frozen):
@@ -58,6 +92,12 @@ class RowFigures(_Frozen):
     comparisons: dict[str, SeedComparison]
     """Comparison with the reference, by metric; empty for the reference itself, and where it or
     the row has fewer than three seeds."""
+    mean_masked: dict[str, float] = {}
+    std_masked: dict[str, float] = {}
+    against_baseline: dict[str, SeedComparison] = {}
+    """Comparison with the best baseline; that of the reference is among the baseline's own."""
+    search: SearchFigures | None = None
+    """What the row's search took, where each row was searched."""
 
     @property
     def finished(self) -> tuple[SeedFigures, ...]:
@@ -105,11 +145,18 @@ class Results(_Frozen):
     test_opened: tuple[Opening, ...]
     """The openings of test for these runs, by time."""
     rows: tuple[RowFigures, ...]
+    best_baseline: str | None = None
+    """Label of the row that was best on validation but for the reference, where rows are models."""
+    share: str = ""
+    """How trials were shared out among the models."""
+    objective: str = ""
+    """What their searches maximised."""
+    lines: tuple[LineFigures, ...] = ()
 
     @property
     def test_selected(self) -> bool:
         """Whether the best epochs were chosen on test."""
-        return self.selection != "validation"
+        return self.selection == TEST_SELECTED.upper()
 
     def settings_of(self, row: RowFigures) -> dict[str, Any]:
         """The whole config of a row, but data set, seed and threads, by dotted key.

@@ -23,7 +23,7 @@ def flat_config(request: Request, row: Row) -> dict[str, Any]:
     request : the rows and seeds.
     row : the row.
     """
-    return _flat(request.plan.base.replace(row.settings))
+    return _flat(request.config_of(row))
 
 
 def _flat(config: Config) -> dict[str, Any]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import check_writable, read_kept, runs_so_far, write_results, writing
+from mmsr.reproduce.models.seen_items import mask_seen
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.select_on_test import epoch_chooser, remove_epochs
 from mmsr.reproduce.training import EPOCHS, REFIT
 from mmsr.study.driver.exit_codes import FAILED, OK
-from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
 from mmsr.study.planning.existing import check_existing
 from mmsr.study.results.held_out import (
+    Look,
     all_openings,
     checkpoint_of,
     is_ranked,
@@ -53,11 +55,12 @@ def reproduce(
     UserError : the name belongs to another study, the study is being run, the files hold other
         results or cannot be written, or a run needs resources that the cluster lacks.
     """
-    table = _Table(request, output or request.plan.folder.path, device)
+    table = _Table(request, output or request.folder.path, device)
     left = request.without(table.runs).plan
     code = OK
     if left.trials:
-        reporting = Reporting(
+        reporting = replace(
+            request.reporting(),
             show_end=show_unfinished,
             name_of=lambda proposal: name_of(request, proposal.settings),
             ended=lambda study: table.add(left.as_known(study), running=True),
@@ -124,8 +127,8 @@ class _Table:
                 why=f"study {known.name}: {len(new)} runs",
                 record=lambda opening: note_opening(known.folder, opening),
                 device=self._device,
-                look=epoch_chooser(known) if self._request.test_selected else None,
-                weights=REFIT,
+                look=self._look(known),
+                weights=self._request.weights or REFIT,
                 locked=running,
             )
         found = {}
@@ -161,13 +164,20 @@ class _Table:
             results = make_results(self._request, self.runs, failed, self._opened)
             return results, write_results(results, self.runs, self._folder)
 
+    def _look(self, known: KnownStudy) -> Look | None:
+        """What else is measured while test is open."""
+        if self._request.test_selected:
+            return epoch_chooser(known)
+        return mask_seen(known) if self._request.seen_too else None
+
     def _missing(self, known: KnownStudy, trial: TrialRow) -> str | None:
         """What is missing of a run's models; None if nothing is."""
         try:
             folder = checkpoint_of(known, trial)
         except UserError as error:
             return str(error)
-        needed = (REFIT, EPOCHS) if self._request.test_selected else (REFIT,)
+        weights = self._request.weights or REFIT
+        needed = (weights, EPOCHS) if self._request.test_selected else (weights,)
         for pattern in needed:
             if not any(folder.glob(pattern)):
                 return (

@@ -1,4 +1,4 @@
-"""The paper's tables 3 and 4 and figures 4 and 5: their rows as settings, and published figures.
+"""The paper's tables and figures: their rows as settings or models, and published figures.
 
 For the figures, the paper publishes only pictures, no numbers.
 """
@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from mmsr.config import AGGREGATOR_NAMES, Config
+from mmsr.config.models import MODELS
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.errors import UserError, unknown
@@ -27,6 +28,7 @@ FIRST_TO_RUN = (
 STAND_IN = "Beauty"
 """Published column to show for a data set that the paper's table does not have."""
 MOST_SEED = 2**31 - 1
+MODEL = "model.name"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class PaperTable:
     rows: tuple[Row, ...]
     default: tuple[str, ...] | None = None
     """Labels of the rows to run if none are named; None runs all."""
+    reference: str = REFERENCE
+    """Label of the row that the others are compared with."""
 
     @property
     def is_figure(self) -> bool:
@@ -188,6 +192,32 @@ FIGURES = {
 }
 
 
+MODELS_TABLE = "table2"
+"""The table whose rows are models; each is searched by its own space (`mmsr.reproduce.models`)."""
+OWN_MODEL = "MMSR"
+"""The paper's own model among them; the others are baselines."""
+_MODEL_ROWS = {
+    "GRU4Rec": "gru4rec",
+    "SASRec": "sasrec",
+    "SR-GNN": "sr_gnn",
+    "MMGCN": "mmgcn",
+    "MGAT": "mgat",
+    "BM3": "bm3",
+    "GRU4Rec^F": "gru4rec_f",
+    "SASRec^F": "sasrec_f",
+    "NOVA": "nova",
+    "DIF-SR": "dif_sr",
+    "Trans2D": "trans2d",
+    OWN_MODEL: "mmsr",
+}
+
+
+def models_table() -> PaperTable:
+    """Table 2: a row for each model of it that mmsr has, with the model's name as its settings."""
+    rows = (Row(label, {MODEL: name}) for label, name in _MODEL_ROWS.items() if name in MODELS)
+    return PaperTable(MODELS_TABLE, "models", tuple(rows), reference=OWN_MODEL)
+
+
 def find_table(name: str) -> PaperTable:
     """The table or figure called `name`.
 
@@ -197,7 +227,7 @@ def find_table(name: str) -> PaperTable:
     """
     known = TABLES | FIGURES
     if name not in known:
-        raise unknown("table or figure", name, known)
+        raise unknown("table or figure", name, [MODELS_TABLE, *known])
     return known[name]
 
 

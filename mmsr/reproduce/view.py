@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mmsr.console import Console
 from mmsr.format import markdown_table, plural, seconds
+from mmsr.reproduce.appendix import comparisons, origin
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
@@ -99,17 +100,18 @@ def notes(results: Results) -> list[str]:
     """
     return [
         f"best epochs: {_selection(results.selection)}",
-        *_about_seeds(results),
+        *about_seeds(results),
         *_about_limits(results),
         _about_tests(results),
         *_about_runs(results),
-        *_about_the_paper(results),
-        *_about_test(results),
+        *about_the_paper(results),
+        "settings: the authors' for all rows; no row was tuned",
+        *about_test(results),
     ]
 
 
-def _about_seeds(results: Results) -> list[str]:
-    """How many seeds each row has."""
+def about_seeds(results: Results) -> list[str]:
+    """How many seeds each row of `results` has, as lines."""
     labels: dict[int, list[str]] = {}
     for row in results.rows:
         if row.finished:
@@ -153,8 +155,8 @@ def _about_runs(results: Results) -> list[str]:
     return lines
 
 
-def _about_the_paper(results: Results) -> list[str]:
-    """Where a comparison with the published figures limps."""
+def about_the_paper(results: Results) -> list[str]:
+    """Where a comparison with the published figures limps, as lines about `results`."""
     column = f"paper: its {results.published_dataset} column, chosen on test"
     if results.published_stands_in:
         column += f"; {results.table} has none for {results.dataset}"
@@ -162,11 +164,11 @@ def _about_the_paper(results: Results) -> list[str]:
     return [
         column,
         f"features: {features}; the paper's came from ResNet (images) and T5 (text)",
-        "settings: the authors' for all rows; no row was tuned",
     ]
 
 
-def _about_test(results: Results) -> list[str]:
+def about_test(results: Results) -> list[str]:
+    """How often test was opened for `results`, as lines."""
     if not results.test_opened:
         return []
     return [
@@ -197,39 +199,11 @@ def markdown(results: Results) -> str:
         "\n".join(f"- {line}" for line in (*notes(results), _EPOCHS, _TRAINING)),
     ]
     if any(row.comparisons for row in results.rows):
-        parts += [f"## Against {results.reference}", _comparisons(results)]
-    versions = ", ".join(f"{name} {value}" for name, value in results.code.items())
-    runs = [seed for row in results.rows for seed in row.finished]
-    origin = {
-        "command": f"`{results.command}` (the newest)",
-        "study": results.study,
-        "data": f"{results.dataset} ({results.protocol}), {results.dataset_hash}",
-        "epochs": f"at most {results.epochs}, patience {results.patience}",
-        "settings of all rows": ", ".join(f"{k} {v}" for k, v in results.config.items()),
-        "commits of the runs": ", ".join(sorted({run.commit or "unknown" for run in runs})),
-        "code": versions,
-        "made": results.created_at,
-    }
-    parts += ["## Origin", "\n".join(f"- {name}: {text}" for name, text in origin.items())]
-    return "\n\n".join(parts) + "\n"
-
-
-def _comparisons(results: Results) -> str:
-    head = ["row", "metric", "difference, %", "95 % interval, %", "freedom", "p", "p, corrected"]
-    body = [
-        [
-            row.label,
-            _upper(metric),
-            f"{100 * one.difference:+.3f}",
-            f"{100 * one.low:+.3f} … {100 * one.high:+.3f}",
-            f"{one.freedom:.1f}",
-            f"{one.p:.2g}",
-            f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
+        parts += [
+            f"## Against {results.reference}",
+            comparisons({row.label: row.comparisons for row in results.rows}),
         ]
-        for row in results.rows
-        for metric, one in row.comparisons.items()
-    ]
-    return markdown_table(head, body)
+    return "\n\n".join([*parts, "## Origin", origin(results)]) + "\n"
 
 
 def _heading(results: Results) -> str:

@@ -1,11 +1,24 @@
 """Studies: declared in a short Python file, run on Ray, stored by Optuna, recorded in MLflow."""
 
 from mmsr.config.mmsr_defaults import AUTHORS_SETTINGS, DEFAULT_SPACE, KNOWN_SETTINGS
+from mmsr.config.models import ALL_MODELS
 from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.study.main import Study
-from mmsr.study.search import CmaEs, Gp, Grid, Halving, Hyperband, Median, Nsga2, Random, Tpe
+from mmsr.study.search import (
+    CmaEs,
+    Gp,
+    Grid,
+    Halving,
+    Hyperband,
+    Median,
+    ModelHalving,
+    Nsga2,
+    Random,
+    Tpe,
+)
 
 __all__ = [
+    "ALL_MODELS",
     "AUTHORS_SETTINGS",
     "DEFAULT_SPACE",
     "KNOWN_SETTINGS",
@@ -18,6 +31,7 @@ __all__ = [
     "Hyperband",
     "Int",
     "Median",
+    "ModelHalving",
     "Nsga2",
     "Random",
     "Study",

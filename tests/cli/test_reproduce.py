@@ -39,6 +39,24 @@ BAD = {
     "cpus": (("table3", *SHOP, "--cpus", "0"), "some cpu or gpu"),
     "address": (("table3", *SHOP, "--address", "127.0.0.1:9"), "nothing answers there"),
     "storage": (("table3", *SHOP, "--storage", "optuna.db"), "no database URL"),
+    "row of models": (("table2", *SHOP, "--rows", "SASRek"), "did you mean 'SASRec'?"),
+    "no trial": (("table2", *SHOP, "--trials", "0"), "--trials 0: "),
+    "no seed of models": (("table2", *SHOP, "--seeds", "0"), "--seeds 0: give a whole number"),
+    "equal": (("table2", *SHOP, "--equal", "epochs"), "choose one of trials, hours"),
+    "seen": (("table2", *SHOP, "--set", "training.seen=masked"), "the table has both"),
+    "models on test": (("table2", *SHOP, "--select-on", "test"), "are chosen on valid"),
+    "a model's own key": (
+        ("table2", *SHOP, "--rows", "SASRec,SR-GNN", "--set", "model.norm=post"),
+        "models: sr_gnn: config: unknown config key 'model.norm'",
+    ),
+    "trials of no search": (
+        ("table3", *SHOP, "--trials", "3"),
+        "that is for table2, whose rows are searched",
+    ),
+    "equal of no search": (
+        ("table4", *SHOP, "--equal", "hours"),
+        "that is for table2, whose rows are searched",
+    ),
     "tracking": (("table3", *SHOP, "--tracking-uri", "mlruns"), "http://HOST:PORT"),
 }
 
@@ -71,4 +89,17 @@ def test_dry_run_shows_rows_seeds_and_budget(mmsr, selection):
     assert out.index("GCN") < out.index("HGAT")
     assert "7.07" in out
     assert ("TEST-SELECTED" in out) == (selection == "test")
+    assert "nothing was scheduled" in out
+
+
+def test_dry_run_of_models_shows_what_each_gets(mmsr, monkeypatch):
+    monkeypatch.setattr("mmsr.study.views.dry_run.expect", lambda plan, console: {})
+    code, out, _ = mmsr(
+        *("table2", *SHOP, "--rows", "sasrec,gru4rec", "--trials", "3", "--epochs", "5"),
+        "--dry-run",
+    )
+    assert code == 0
+    assert "6 trials of at most 5 epochs" in out
+    assert "3 trials for each" in out
+    assert out.index("search space of gru4rec") < out.index("search space of sasrec")
     assert "nothing was scheduled" in out

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mmsr.config import Config
 from mmsr.study import (
+    ALL_MODELS,
     Choice,
     CmaEs,
     Float,
@@ -19,13 +20,16 @@ from mmsr.study import (
     Hyperband,
     Int,
     Median,
+    ModelHalving,
     Nsga2,
     Random,
     Study,
     Tpe,
 )
 from mmsr.study.planning.checks import check_kinds, n_trials, own_budget, seed_of, time_limit
+from mmsr.study.planning.contenders import check_models
 from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.rules import Contender
 from mmsr.study.search.objectives import read_objectives
 from mmsr.study.search.space import check_settings, check_space
 from mmsr.study.views.dry_run import describe_size
@@ -164,23 +168,34 @@ FIELDS = [
     "seed",
     "trainer",
     "space",
+    "models",
+    "share",
     "trails",
     "spaces",
 ]
 samplers = calls([Tpe, CmaEs, Gp, Nsga2, Random, Grid])
 pruners = calls([Halving, Hyperband, Median])
+shares = calls([ModelHalving])
+models = st.lists(st.sampled_from(ALL_MODELS) | values, max_size=3) | st.dictionaries(
+    st.sampled_from(ALL_MODELS) | keys,
+    st.none() | st.dictionaries(st.sampled_from(KEYS) | keys, dimensions, max_size=2) | values,
+    max_size=2,
+)
 SPACE = {"model.width": Choice(32, 64), "model.dropout": Float(0, 0.4, step=0.2)}
 
 
 def check_study(fields: dict[str, Any]) -> None:
-    study = Study(**{"dataset": "shop", "space": SPACE, **fields})
+    given = {} if "models" in fields else {"space": SPACE}
+    study = Study(**{"dataset": "shop", **given, **fields})
     options = Options()
     check_kinds(study)
     objectives = read_objectives(study.objective)
     resources = read_resources(study.resources)
     base = SHOP.replace(study.base)
-    study.sampler.check(study.space, len(objectives))
-    n_trials(study, options, study.sampler, study.space, base)
+    share = check_models(study, study.sampler)
+    contender = Contender(None, study.space or SPACE, base)
+    study.sampler.check(contender.space, len(objectives))
+    n_trials(study, options, study.sampler, [contender], share)
     if study.pruner is not None:
         study.pruner.check()
     seed_of(study, options)
@@ -189,11 +204,19 @@ def check_study(fields: dict[str, Any]) -> None:
 
 
 @settings(max_examples=1500)
-@given(st.dictionaries(st.sampled_from(FIELDS), values | samplers | pruners, max_size=2))
+@given(st.dictionaries(st.sampled_from(FIELDS), values | samplers | pruners | shares, max_size=2))
 @example({"trials": 10**5000})
 @example({"sampler": Tpe(startup_trails=3)})
 def test_arguments_of_a_study(fields):
     refused(check_study, fields)
+
+
+@settings(max_examples=600)
+@given(models | values, shares | st.sampled_from(["trials", "hours"]) | values)
+@example(["sasrec", "sasrec"], "trials")
+@example({"sasrec": {"model.width": Int("8", 16)}}, "hours")
+def test_models_and_shares(several, share):
+    refused(check_study, {"models": several, "share": share})
 
 
 @settings(max_examples=600)

@@ -6,9 +6,11 @@ import pytest
 
 from mmsr.config import Config
 from mmsr.config.mmsr import AGGREGATOR_NAMES
+from mmsr.config.models import MODELS
 from mmsr.errors import UserError
 from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
-from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, published
+from mmsr.reproduce import tables
+from mmsr.reproduce.tables import REFERENCE, TABLES, find_table, models_table, published
 
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
 
@@ -73,3 +75,28 @@ def test_rows_are_chosen_by_label_in_the_order_of_the_table():
 def test_rows_that_are_none(labels, told):
     with pytest.raises(UserError, match=told):
         find_table("table3").choose(labels)
+
+
+def test_the_rows_of_table_2_are_the_registered_models(monkeypatch):
+    labels = {row.settings["model.name"]: row.label for row in models_table().rows}
+    assert {"mmsr", "gru4rec", "sasrec", "nova", "trans2d"} < set(labels) <= set(MODELS)
+    assert labels["dif_sr"] == "DIF-SR"
+    assert models_table().reference == "MMSR"
+    monkeypatch.setattr(tables, "MODELS", {"mmsr": "", "mmgcn": "", "sasrec": ""})
+    assert [row.label for row in models_table().rows] == ["SASRec", "MMGCN", "MMSR"]
+
+
+def test_table_2_is_published_for_all_six_data_sets():
+    for dataset in ("beauty", "clothing", "sport", "toys", "kitchen", "phone"):
+        column = published("table2", dataset)
+        assert not column.stand_in
+        assert len(column.percent) == 12
+        for figures in column.percent.values():
+            assert 0 < figures["mrr@5"] < figures["hr@5"] < figures["hr@20"] < 20
+            assert figures["mrr@5"] < figures["mrr@20"] < figures["hr@20"]
+    assert published("table2", "toys").percent["MMSR"] == {
+        "hr@5": 6.1159,
+        "mrr@5": 3.8987,
+        "hr@20": 12.1192,
+        "mrr@20": 4.3551,
+    }

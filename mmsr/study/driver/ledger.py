@@ -123,6 +123,7 @@ class Ledger:
         Raises
         ------
         Exhausted : the space is finite, and all of it has been proposed.
+        Waiting : trials have to end before it is known which model gets the next one.
         UserError : the space yields hardly any valid config, or another client has added a trial
             that keeps the study from running its own.
         """

@@ -6,18 +6,22 @@ import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import directions
+from mmsr.study.search.per_model import PerModelPruner, PerModelSampler
 from mmsr.study.search.space import stored
 from mmsr.study.storage import database
 from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.storage.progress import n_over
 from mmsr.study.workers.resources import GB
 from mmsr.tracking.databases import recorded
 from mmsr.urls import hidden_word
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
 
@@ -33,17 +37,17 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
     ------
     UserError : a study of this name has another definition, or the folder cannot be written.
     """
+    epochs, n_models = plan.base.training.epochs, len(plan.contenders)
+    pruner = plan.pruner.build(epochs, n_models) if plan.pruner else None
     study = database.open_study(
         storage,
         plan.name,
         plan.definition,
-        known=[stored(plan.space, settings) for settings in plan.known],
-        trials=plan.trials,
-        sampler=plan.sampler.build(
-            plan.seed, database.n_trials(storage, plan.name), len(plan.definition.objectives)
-        ),
+        known=[] if plan.models else [stored(plan.space, settings) for settings in plan.known],
+        trials=plan.trials + _trials_of_others(plan, storage),
+        sampler=_sampler(plan, storage),
         directions=directions(plan.definition.objectives),
-        pruner=plan.pruner.build(plan.base.training.epochs) if plan.pruner else None,
+        pruner=PerModelPruner(pruner) if pruner and plan.models else pruner,
     )
     plan.folder.write_record(
         StudyRecord(
@@ -61,6 +65,28 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
         )
     )
     return study
+
+
+def _sampler(plan: Plan, storage: BaseStorage) -> BaseSampler:
+    """Optuna's sampler; of several models, each has its own, with a seed of its own."""
+    there = database.models_of_trials(storage, plan.name)
+    n_objectives = len(plan.definition.objectives)
+    if not plan.models:
+        return plan.sampler.build(plan.seed, len(there), n_objectives)
+    return PerModelSampler(
+        {
+            name: plan.sampler.build(
+                plan.seed + crc32(name.encode()), there.count(name), n_objectives
+            )
+            for name in plan.names or ()
+        }
+    )
+
+
+def _trials_of_others(plan: Plan, storage: BaseStorage) -> int:
+    """Number of trials that are done of models which the plan does not have."""
+    study = database.load_study(storage, plan.name) if plan.models else None
+    return n_over(study, None) - n_over(study, None, plan.names) if study else 0
 
 
 def resources_of(plan: Plan) -> dict[str, float] | None:

@@ -106,6 +106,7 @@ class StudyReporter:
                 "mmsr.optuna_number": str(proposal.number),
                 "mmsr.ray_trial_id": runner_id,
                 "mmsr.origin": proposal.origin,
+                "mmsr.model": proposal.config.model.name,
             },
             data=self._data,
         )

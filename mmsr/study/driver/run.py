@@ -28,14 +28,14 @@ from mmsr.study.storage.outside import screened
 from mmsr.study.storage.progress import (
     Progress,
     add_missing,
-    progress_of,
+    n_over,
     set_ending,
     set_exhausted,
     set_target,
     take_back,
 )
 from mmsr.study.storage.single_writer import SingleWriterStorage
-from mmsr.study.views.live_table import Display
+from mmsr.study.views.live_table import Display, with_model
 from mmsr.study.views.unshipped import show_unshipped
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
@@ -93,7 +93,7 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
 def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console: Console) -> int:
     """Show the end of a study with nothing left to run; ship events that an earlier driver kept."""
     Meter(study, plan.budget, plan.resources)  # records the budget that was given now
-    progress = progress_of(study, plan.only, plan.trials)
+    progress = plan.progress(study)
     if progress.exhausted:
         set_target(study, progress.over)
     journal_of = plan.recorded_in(study)
@@ -136,7 +136,7 @@ class Driver:
             total=plan.trials,
             done=before.over,
             best=before.best,
-            name_of=reporting.name_of,
+            name_of=with_model(reporting.name_of) if plan.models else reporting.name_of,
             contest=reporting.metric is None,
         )
 
@@ -173,7 +173,11 @@ class Driver:
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
-                set_exhausted(self._study, over := self._progress().over)
+                over = self._progress().over
+                if self._plan.models:  # another model may come
+                    set_target(self._study, n_over(self._study, None))
+                else:
+                    set_exhausted(self._study, over)
                 self._display.note(f"every setting of the space has been run: {over} trials")
         finally:
             ledger.release()
@@ -205,7 +209,7 @@ class Driver:
         return ledger
 
     def _progress(self) -> Progress:
-        return progress_of(self._study, self._plan.only, self._plan.trials)
+        return self._plan.progress(self._study)
 
     def _exit_code(self, ledger: Ledger, after: Progress) -> int:
         console = self._console

@@ -24,7 +24,7 @@ from mmsr.inner_names import (
     kill_worker,
 )
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.driver.proposals import Exhausted
+from mmsr.study.driver.proposals import Exhausted, Waiting
 from mmsr.study.planning.plan import Plan
 from mmsr.study.workers.messages import Failure, Proposal, Report, Task
 from mmsr.study.workers.trial import run_trial
@@ -125,7 +125,7 @@ class StudySearch(_StaysHere, Searcher):
         with _kept(self._ledger):
             try:
                 proposal = self._ledger.ask(trial_id)
-            except Exhausted:
+            except (Exhausted, Waiting):
                 return None if self._ledger.live else Searcher.FINISHED
             task = self._make_task(proposal)
             return {"number": proposal.number, "task": task.model_dump_json()}

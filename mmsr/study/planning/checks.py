@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from mmsr.config import Config
 from mmsr.dimensions.mistakes import mistake_in
 from mmsr.errors import UserError, shown
 from mmsr.numbers import check_whole, is_number
 from mmsr.study.planning.declaration import Declaration, Options
-from mmsr.study.search import Pruner, Sampler
+from mmsr.study.planning.rules import Contender
+from mmsr.study.search import Pruner, Sampler, Share
 from mmsr.study.search.declarations import check_dimensions
-from mmsr.study.search.space import Space, all_settings
+from mmsr.study.search.space import all_settings
 from mmsr.study.storage.budget import KINDS, Budget
 from mmsr.study.workers.resources import Resources
 
@@ -26,6 +26,8 @@ _LARGEST_GRID = 100_000
 _KINDS = (
     ("dataset", str, "the name of a data set"),
     ("space", Mapping | None, "a mapping such as {'graph.n_codes': Int(10, 50)}"),
+    ("models", Sequence | Mapping | None, "a list of models such as ['mmsr', 'sasrec']"),
+    ("share", str | Share, "'trials', 'hours' or ModelHalving(…)"),
     ("name", str | None, "the name of the study, or None"),
     ("only_enqueued", bool, "True or False"),
     ("objective", str | Sequence, "a metric such as 'valid/mrr@20', or a list of them"),
@@ -50,7 +52,7 @@ def check_kinds(study: Declaration) -> None:
     ------
     UserError : names the first wrong field, and what to give instead.
     """
-    for declared in (study, study.sampler, study.pruner):
+    for declared in (study, study.sampler, study.pruner, study.share):
         if (mistake := mistake_in(declared)) is not None:
             raise UserError(mistake)
     for name, kind, example in _KINDS:
@@ -140,15 +142,20 @@ def at_least_one(what: str, given: Any, default: Any) -> int:
 
 
 def n_trials(
-    study: Declaration, options: Options, sampler: Sampler, space: Space, base: Config
+    study: Declaration,
+    options: Options,
+    sampler: Sampler,
+    contenders: Sequence[Contender],
+    share: Share,
 ) -> int:
-    """The number of trials: as given, else all settings of a grid, else 20.
+    """The number of trials: as given, else all settings of a grid, else 20 of each model.
 
     Parameters
     ----------
     study, options : the study file and its command line; the command line wins.
     sampler : the search method.
-    space, base : the search space, and the config that it varies.
+    contenders : the models, with their search spaces.
+    share : how trials are shared out among them.
 
     Raises
     ------
@@ -156,8 +163,10 @@ def n_trials(
     """
     given = options.trials if options.trials is not None else study.trials
     if not sampler.systematic:
-        return at_least_one(said("trials", options), given, _TRIALS)
-    size = sum(1 for _ in islice(all_settings(space, base), _LARGEST_GRID + 1))
+        default = share.all_trials(len(contenders), _TRIALS)
+        return at_least_one(said("trials", options), given, default)
+    every = chain.from_iterable(all_settings(one.space, one.base) for one in contenders)
+    size = sum(1 for _ in islice(every, _LARGEST_GRID + 1))
     if size > _LARGEST_GRID:
         raise UserError(
             f"sampler: the grid has over {_LARGEST_GRID:,} settings: give fewer dimensions or "

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.mistakes import noting_mistakes
-from mmsr.study.search import Halving, Pruner, Sampler, Tpe
+from mmsr.study.search import Halving, Pruner, Sampler, Share, Tpe
 from mmsr.study.storage.definition import TRAINER
 
 
@@ -49,6 +49,15 @@ class Declaration:
     """Name of a prepared data set."""
     name: str | None = None
     """Name of the study; None takes the data set's."""
+    models: Sequence[str] | Mapping[str, Mapping[str, Dimension] | None] | None = None
+    """Models to compare in one study: their names, or a mapping from each to its own search space
+    (None takes that of the model). Each trial is of one of them. A model's known settings are tried
+    first, its trials inform its own search alone, and are stopped early only by comparison with
+    each other. `space` and `enqueue` are not given then; `base` holds for all of these models. None
+    searches the one model that `base` names."""
+    share: str | Share = "trials"
+    """How trials are shared out among `models`: "trials" (the same number for each), "hours" (the
+    same hours of training), or `ModelHalving(…)`, which drops the worse half after each round."""
     space: Mapping[str, Dimension] | None = None
     """The search space: a dimension for each config key to vary, e.g. `graph.n_codes`. None takes
     that of the model which `base` names; of MMSR, `DEFAULT_SPACE`."""
@@ -58,7 +67,8 @@ class Declaration:
     `mmsr.study.search.objectives.AGAINST`. Then no trial is stopped early."""
     trials: int | None = None
     """Trials to run in all: finished, stopped early or failed, those of earlier runs included. None
-    runs all of a grid, and 20 otherwise."""
+    runs all of a grid, and 20 otherwise. Of several `models`, trials of those that are named now
+    are counted, and None runs 20 of each, or all rounds of `ModelHalving`."""
     epochs: int | None = None
     """Most epochs of a trial; None takes the config's default."""
     resources: Mapping[str, float] | str = field(default_factory=lambda: {"cpu": 1, "gpu": 0})

@@ -10,7 +10,7 @@ from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import spent_hours
-from mmsr.study.storage.progress import Settings, failed, progress_of
+from mmsr.study.storage.progress import Settings, failed
 from mmsr.tracking.databases import is_place, recalled
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     if study is None:
         return Found(None)
     again = tuple(failed(study, retried))
-    progress = progress_of(study, plan.only, plan.trials)
+    progress = plan.progress(study)
     over = progress.over - len(again)
     used_up = plan.budget.used_up(spent_hours(study))
     nothing = None

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.study.planning.rules import Rules
+from mmsr.study.planning.rules import Contender, Rules
 from mmsr.study.planning.site import Site
-from mmsr.study.search import Pruner, Sampler, Tpe
+from mmsr.study.search import Pruner, Sampler, Share, Tpe
 from mmsr.study.search.objectives import is_cost
+from mmsr.study.search.share import EvenTrials
 from mmsr.study.search.space import Space, apply
 from mmsr.study.storage.budget import Budget
 from mmsr.study.storage.definition import TRAINER, Definition
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mmsr.study.planning.warm_start import WarmStart
     from mmsr.study.storage.known_study import KnownStudy
+    from mmsr.study.storage.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,10 @@ class Plan:
     seed: int = 2023
     trainer: str = TRAINER
     resume: bool = False
+    models: tuple[Contender, ...] = ()
+    """The models of a study of several; `space`, `base` and `known` are those of the first then."""
+    share: Share = field(default_factory=EvenTrials)
+    """How trials are shared out among them."""
 
     @property
     def dataset(self) -> Dataset:
@@ -93,7 +99,52 @@ class Plan:
         if base.training.threads == self.resources.threads:  # else the study says how many
             base = base.replace({"training.threads": resources.threads})
         site = replace(self.site, resources=resources)
-        return replace(self, site=site, base=base)
+        models = tuple(
+            one.with_threads(resources.threads)
+            if one.base.training.threads == self.resources.threads
+            else one
+            for one in self.models
+        )
+        return replace(self, site=site, base=base, models=models)
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """The models of the study, also if it is a single one."""
+        return self.models or (Contender(None, self.space, self.base, self.known),)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the models of a study of several, whose trials alone count; else None."""
+        return tuple(str(one.model) for one in self.models) or None
+
+    def of_model(self, contender: Contender) -> Plan:
+        """The same plan for one of its models alone, e.g. to measure a trial of it.
+
+        Parameters
+        ----------
+        contender : the model.
+        """
+        if contender.model is None:
+            return self
+        return replace(
+            self,
+            models=(),
+            base=contender.base,
+            space=contender.space,
+            known=contender.known,
+            definition=self.definition.of_model(contender.model),
+        )
+
+    def progress(self, study: optuna.Study) -> Progress:
+        """How far a study of this plan is.
+
+        Parameters
+        ----------
+        study : the Optuna study.
+        """
+        from mmsr.study.storage.progress import progress_of
+
+        return progress_of(study, self.only, self.trials, self.names)
 
     def as_known(self, study: optuna.Study) -> KnownStudy:
         """The plan's study as commands see it that look at a study afterwards.
@@ -127,6 +178,8 @@ class Plan:
             retries=retries,
             systematic=self.sampler.systematic,
             make_config=self.config_of,
+            models=self.models,
+            share=self.share,
         )
 
     def task(self, proposal: Proposal) -> Task:

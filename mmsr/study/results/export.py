@@ -12,7 +12,7 @@ from mmsr.study.storage.known_study import KnownStudy
 from mmsr.tracking.databases import recorded
 
 
-def export_best(known: KnownStudy, trial: int | None = None) -> str:
+def export_best(known: KnownStudy, trial: int | None = None, model: str | None = None) -> str:
     """YAML text of the best trial's config, or that of a given trial, with its provenance.
 
     `mmsr train --config` runs it again; on the same data and machine the metrics are the same.
@@ -21,13 +21,15 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
     ----------
     known : the study.
     trial : number of the trial; None takes the best.
+    model : take the best trial of this model, in a study of several.
 
     Raises
     ------
-    UserError : no trial has finished, or the study's epochs were chosen on test.
+    UserError : no trial has finished, the study has no such model, or its epochs were chosen on
+        test.
     """
     known.check_honest()
-    row, config = known.best(trial)
+    row, config = known.best(trial, model)
     definition = known.definition
     provenance: dict[str, Any] = {
         "study": known.name,
@@ -51,15 +53,17 @@ def export_best(known: KnownStudy, trial: int | None = None) -> str:
         "finalized": _finalized(read_final(known.folder.finalized), row.number),
     }
     head = (
-        f"# {_which(known, trial)} of study {known.name}; run it again with\n"
+        f"# {_which(known, trial, model)} of study {known.name}; run it again with\n"
         "#   mmsr train --config THIS_FILE\n"
     )
     return head + config.to_yaml(provenance)
 
 
-def _which(known: KnownStudy, trial: int | None) -> str:
+def _which(known: KnownStudy, trial: int | None, model: str | None) -> str:
     if trial is not None:
         return f"Config of trial {trial}"
+    if model is not None:
+        return f"Best config of {model}"
     against = known.definition.against
     return f"Best config in {known.definition.objective}" if against else "Best config"
 

@@ -3,6 +3,7 @@
 from mmsr.study.search.pruners import PRUNERS, Halving, Hyperband, Median, Pruner
 from mmsr.study.search.sampler_base import Sampler
 from mmsr.study.search.samplers import SAMPLERS, CmaEs, Gp, Grid, Nsga2, Random, Tpe
+from mmsr.study.search.share import ModelHalving, Share
 
 __all__ = [
     "PRUNERS",
@@ -13,9 +14,11 @@ __all__ = [
     "Halving",
     "Hyperband",
     "Median",
+    "ModelHalving",
     "Nsga2",
     "Pruner",
     "Random",
     "Sampler",
+    "Share",
     "Tpe",
 ]

@@ -45,17 +45,21 @@ class AmongCurrent(BasePruner):
 class Brackets(BasePruner):
     """Wraps several pruners, one for each bracket of trials; each compares its own bracket only.
 
-    Trials are dealt to the brackets in turn, by their number. A resumed trial stays in the bracket
-    of its first attempt.
+    Trials are dealt to the brackets in turn, by their number; those of several models that take
+    turns, by their round, so that each model has trials in all brackets. A resumed trial stays in
+    the bracket of its first attempt.
 
     Parameters
     ----------
     pruners : one for each bracket.
     shares : number of trials that each bracket gets in one round of dealing.
+    n_models : number of models of the study.
     """
 
-    def __init__(self, pruners: Sequence[BasePruner], shares: Sequence[int]) -> None:
-        self._pruners = pruners
+    def __init__(
+        self, pruners: Sequence[BasePruner], shares: Sequence[int], n_models: int = 1
+    ) -> None:
+        self._pruners, self._n_models = pruners, n_models
         turns = [
             ((turn + 0.5) / share, bracket)
             for bracket, share in enumerate(shares)
@@ -65,7 +69,7 @@ class Brackets(BasePruner):
 
     def bracket_of(self, trial: FrozenTrial) -> int:
         """Index of the bracket that a trial belongs to."""
-        return self._turns[first_number(trial) % len(self._turns)]
+        return self._turns[first_number(trial) // self._n_models % len(self._turns)]
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the pruner of the trial's bracket stops the trial."""

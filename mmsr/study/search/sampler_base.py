@@ -26,6 +26,8 @@ class Sampler(ABC):
     """Whether the study may have more than one objective."""
     conditions: ClassVar[bool] = True
     """Whether the space may have dimensions that exist only under conditions (`when`)."""
+    several_models: ClassVar[bool] = True
+    """Whether the study may have more than one model."""
 
     def check(self, space: Space, n_objectives: int = 1) -> None:  # noqa: B027 - some suit any space
         """Raise UserError if a setting is out of range or the method does not suit the space.

@@ -162,6 +162,7 @@ class Nsga2(Sampler):
     NSGA-II, generations of 20
     """
 
+    several_models: ClassVar[bool] = False  # Optuna keeps its generations with the study
     population: int = 16
     """Number of trials in one generation; those of the first are random."""
 
@@ -251,7 +252,7 @@ def _check_one_objective(who: str, n_objectives: int) -> None:
     if n_objectives > 1:
         raise UserError(
             f"sampler: {who} is for one objective, the study has {n_objectives}: "
-            f"choose {_those('several_objectives')}"
+            f"choose {methods_with('several_objectives')}"
         )
 
 
@@ -260,13 +261,13 @@ def _check_unconditional(who: str, space: Space) -> None:
         if any(other in space and space[other].size() != 1 for other in dimension.when):
             raise UserError(
                 f"sampler: {who} needs dimensions that always exist, and {key} exists only"
-                f"{under(dimension.when)}: choose {_those('conditions')}, or take it out of the "
-                "space"
+                f"{under(dimension.when)}: choose {methods_with('conditions')}, or take it out "
+                "of the space"
             )
 
 
-def _those(trait: str) -> str:
-    """Names of the methods that have a trait, to choose from."""
+def methods_with(trait: str) -> str:
+    """Names of the search methods that have `trait`, an attribute of their class, in words."""
     *others, last = (name for name, kind in SAMPLERS.items() if getattr(kind, trait))
     return f"{', '.join(others)} or {last}"
 

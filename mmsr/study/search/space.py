@@ -19,6 +19,7 @@ from mmsr.dimensions.kinds import Choice
 from mmsr.errors import UserError, shown, unknown
 from mmsr.numbers import is_whole
 from mmsr.study.search.declarations import check_dimensions
+from mmsr.study.storage.attributes import parameter
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -115,14 +116,14 @@ def problem_outside(space: Space, given: Mapping[str, Any]) -> str | None:
     return None
 
 
-def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
+def propose(trial: Trial, space: Space, base: Config, model: str | None = None) -> dict[str, Any]:
     """Ask Optuna for a value of every dimension that exists under the values chosen so far.
 
     Parameters
     ----------
     trial : Optuna's trial, which chooses.
-    space : the search space.
-    base : the config that it varies.
+    space, base : the search space, and the config that it varies.
+    model : the model of the trial in a study of several, whose parameters have its name.
 
     Raises
     ------
@@ -132,9 +133,9 @@ def propose(trial: Trial, space: Space, base: Config) -> dict[str, Any]:
     for key, dimension in _ordered(space):
         if _exists(dimension, settings, flat):
             try:
-                settings[key] = dimension.suggest(trial, key)
+                settings[key] = dimension.suggest(trial, parameter(model, key))
             except ValueError as error:
-                raise Clash(key, str(error)) from error
+                raise Clash(parameter(model, key), str(error)) from error
     return settings
 
 

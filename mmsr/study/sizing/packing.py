@@ -46,7 +46,11 @@ def settle(plan: Plan, say: Callable[[str], object]) -> Plan:
     say("measuring one trial of the most demanding settings")
     possible = [*nodes(), *startable_nodes()]
     gpu = 1.0 if any(node.gpus >= 1 for node in possible) else 0.0
-    resources = pack(Probe(plan, None, gpu).measure(say), possible)
+    measured = [
+        Probe(plan.of_model(contender), None, gpu).measure(say) for contender in plan.contenders
+    ]
+    most = max(measured, key=lambda one: (one.device_memory or 0, one.memory))
+    resources = pack(most, possible)
     say(f"each trial gets {resources}")
     return plan.with_resources(resources)
 

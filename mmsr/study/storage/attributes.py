@@ -37,7 +37,9 @@ TRIED = "warm_start"
 """Marks a trial whose settings were taken from another study."""
 OUTSIDE = "outside"
 """Origin of a trial that another client than mmsr added to the study, e.g. Optuna's dashboard."""
-MARKS = (RETRY_OF, INVALID, KEY, ORIGIN, IMPORTED)
+MODEL = "model"
+"""Name of the model that a trial belongs to, in a study of several models."""
+MARKS = (RETRY_OF, INVALID, KEY, ORIGIN, IMPORTED, MODEL)
 """The short attributes, which say what a trial is to its study."""
 
 
@@ -66,6 +68,24 @@ def is_ours(trial: Marked) -> bool:
     if trial.state.name in ("COMPLETE", "PRUNED"):
         return OUTCOME in trial.user_attrs or IMPORTED in trial.user_attrs
     return any(name in trial.user_attrs for name in (CONFIG, *MARKS))
+
+
+def parameter(model: str | None, key: str) -> str:
+    """Name under which Optuna stores the values of a config key.
+
+    Optuna allows a parameter one distribution, so in a study of several models each has its own.
+
+    Parameters
+    ----------
+    model : name of the model; None in a study of one.
+    key : the dotted config key.
+    """
+    return key if model is None else f"{model}/{key}"
+
+
+def key_of_parameter(name: str) -> str:
+    """The config key whose values Optuna stores as the parameter `name`."""
+    return name.rpartition("/")[2]
 
 
 def as_read(value: Any) -> Any:

@@ -15,7 +15,7 @@ from mmsr.errors import StorageLost, UserError
 from mmsr.inner_names import TABLE_OF_STUDIES
 from mmsr.study.storage.attributes import ORIGIN, UID
 from mmsr.study.storage.definition import Definition
-from mmsr.study.storage.outside import foreign_study, is_our_study
+from mmsr.study.storage.outside import foreign_study, is_our_study, model_of
 from mmsr.tracking.databases import (
     TIMEOUT_SECONDS,
     check_database,
@@ -154,8 +154,8 @@ def load_study(
     return study
 
 
-def n_trials(storage: BaseStorage, name: str) -> int:
-    """Number of trials of the study `name`, whatever their state; 0 if there is no such study.
+def models_of_trials(storage: BaseStorage, name: str) -> list[str | None]:
+    """The model of each trial of the study `name`, whatever its state; none if there is no study.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def n_trials(storage: BaseStorage, name: str) -> int:
     name : name of the study.
     """
     study = load_study(storage, name)
-    return len(study.get_trials(deepcopy=False)) if study else 0
+    return [model_of(trial) for trial in study.get_trials(deepcopy=False)] if study else []
 
 
 def read_definition(study: optuna.Study) -> Definition | None:
@@ -242,6 +242,9 @@ def open_study(
         study.set_user_attr(_DEFINITION, definition.model_dump_json())
     else:
         check_same(name, there, definition)
+        if set(definition.models) - set(there.models):
+            both = there.with_models_of(definition)
+            study.set_user_attr(_DEFINITION, both.model_dump_json())
     set_target(study, trials)
     return study
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
 from mmsr.config.older import BEFORE, RENAMED
+from mmsr.study.storage.attributes import parameter
 
 MEANING = 2
 """What names and keys of aggregators mean now; 1 is what they meant before `mmsr.config.older`."""
@@ -44,6 +45,8 @@ class Definition(BaseModel):
     """What its names and keys of aggregators mean (`MEANING`); older studies do not say."""
     trainer: str | None = None
     """Import path of the trials' training generator; older studies do not say."""
+    models: tuple[str, ...] = ()
+    """Models of a study of several; the keys of `space` and `config` then begin with `MODEL/`."""
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -94,8 +97,61 @@ class Definition(BaseModel):
             trainer=trainer,
         )
 
+    @classmethod
+    def of_models(cls, parts: Mapping[str, Definition]) -> Definition:
+        """The definition of a study of several models.
+
+        Parameters
+        ----------
+        parts : the definition that a study of each model alone would have, by the model's name.
+        """
+        some = next(iter(parts.values()))
+        return some.model_copy(
+            update={
+                "models": tuple(parts),
+                "space": {
+                    parameter(m, k): v for m, one in parts.items() for k, v in one.space.items()
+                },
+                "config": {
+                    parameter(m, k): v for m, one in parts.items() for k, v in one.config.items()
+                },
+            }
+        )
+
+    def of_model(self, model: str) -> Definition:
+        """The part of one of several models, as the definition of a study of that model alone.
+
+        Parameters
+        ----------
+        model : one of `models`.
+        """
+        start = parameter(model, "")
+        own = {
+            field: {k.removeprefix(start): v for k, v in values.items() if k.startswith(start)}
+            for field, values in (("space", self.space), ("config", self.config))
+        }
+        return self.model_copy(update={"models": (), **own})
+
+    def with_models_of(self, other: Definition) -> Definition:
+        """This definition with the models that only another one of the same study has.
+
+        Parameters
+        ----------
+        other : the other definition.
+        """
+        both = {
+            **{m: other.of_model(m) for m in other.models},
+            **{m: self.of_model(m) for m in self.models},
+        }
+        return Definition.of_models(
+            {m: both[m] for m in dict.fromkeys((*self.models, *other.models))}
+        )
+
     def difference(self, now: Definition) -> str | None:
-        """The first difference to the definition `now`, in words; None if there is none."""
+        """The first difference to the definition `now`, in words; None if there is none.
+
+        In a study of several models, those that both definitions have are compared.
+        """
         parts = ("dataset", "dataset_hash", "protocol", "objective", "against", "pruner", "trainer")
         for what in parts:
             then_value, now_value = getattr(self, what), getattr(now, what)
@@ -104,6 +160,8 @@ class Definition(BaseModel):
             if then_value != now_value:
                 what = {"dataset_hash": "content of the data set"}.get(what, what)
                 return f"{what} was {_short(then_value)} and is {_short(now_value)}"
+        if self.models or now.models:
+            return self._difference_of_models(now)
         hopeless, kept = _as_meant(self, now) if self.meaning < now.meaning else (None, {})
         if hopeless is not None:
             return hopeless
@@ -130,6 +188,17 @@ class Definition(BaseModel):
             return None
         sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
         return f"{'; '.join(words)} ({sets} resumes it)"
+
+    def _difference_of_models(self, now: Definition) -> str | None:
+        if not (self.models and now.models):
+            then, new = (", ".join(one.models) or "not given" for one in (self, now))
+            return f"models= was {then} and is {new}"
+        for model in now.models:
+            if model in self.models and (
+                found := self.of_model(model).difference(now.of_model(model))
+            ):
+                return f"model {model}: {found}"
+        return None
 
 
 def _in_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mmsr.study.storage.folder import HOW_TO_START, StudyFolder, StudyRecord, st
 from mmsr.study.storage.outside import screened
 from mmsr.study.storage.overview import Overview, no_study, overview_of
 from mmsr.study.storage.progress import ending_of
-from mmsr.study.storage.trials import TrialRow, best, rows_of
+from mmsr.study.storage.trials import TrialRow, best, rows, rows_of
 from mmsr.tracking import Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import is_place, place_of, recalled
@@ -77,22 +77,31 @@ class KnownStudy:
         trial = storage_of(self.study).get_trial(self.overview.ids[number])
         return str(screened(trial).user_attrs.get(INVALID))
 
-    def best(self, trial: int | None = None) -> tuple[TrialRow, Config]:
+    def best(self, trial: int | None = None, model: str | None = None) -> tuple[TrialRow, Config]:
         """The best finished trial by the first objective, or the one with a given number.
 
         Parameters
         ----------
         trial : number of the trial; None takes the best.
+        model : only trials of this model, in a study of several; None takes all.
 
         Raises
         ------
-        UserError : no trial has finished, or not the given one.
+        UserError : no trial has finished, or not the given one; the study has no such model.
         """
 
         def row_of(number: int) -> TrialRow:
             return self.rows([number])[0]
 
-        return best(self.overview.standings, row_of, self.name, trial)
+        if model is None:
+            return best(self.overview.standings, row_of, self.name, trial)
+        if not self.definition.models:
+            only = self.definition.config.get("model.name", "several")
+            raise UserError(f"--model {model}: the study has one model, {only}: leave it out")
+        if model not in self.definition.models:
+            raise unknown("model of the study", model, self.definition.models)
+        own = [row for row in rows(self.study) if row.model == model]
+        return best(own, row_of, f"{self.name}, model {model}", trial)
 
     def open_dataset(self) -> Dataset:
         """Open the data set that the study was made with.

@@ -20,6 +20,7 @@ from mmsr.study.storage.attributes import (
     CONFIG,
     IMPORTED,
     KEY,
+    MODEL,
     ORIGIN,
     RETRY_OF,
     Marked,
@@ -112,8 +113,9 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> bool:
             KEY: key_of(trial),
             ORIGIN: "retry",
         }
-        if CONFIG in trial.user_attrs:
-            attrs[CONFIG] = trial.user_attrs[CONFIG]
+        for name in (CONFIG, MODEL):
+            if name in trial.user_attrs:
+                attrs[name] = trial.user_attrs[name]
         study.enqueue_trial(trial.params, user_attrs=attrs)
     if trial.state == TrialState.RUNNING:
         study.tell(trial.number, state=TrialState.FAIL)

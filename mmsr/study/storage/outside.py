@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr.errors import UserError
 from mmsr.format import plural
-from mmsr.study.storage.attributes import INVALID, ORIGIN, OUTSIDE, UID, Marked, is_ours
+from mmsr.study.storage.attributes import INVALID, MODEL, ORIGIN, OUTSIDE, UID, Marked, is_ours
 
 if TYPE_CHECKING:
     import optuna
@@ -92,3 +92,20 @@ def trials_of(study: optuna.Study) -> list[FrozenTrial]:
 def given_values(trial: FrozenTrial) -> dict[str, Any]:
     """The values that a trial from outside brings, by parameter."""
     return {**trial.system_attrs.get(_FIXED, {}), **trial.params}
+
+
+def enqueued_values(trial: FrozenTrial) -> dict[str, Any]:
+    """The values that a trial was enqueued with, by parameter; empty if it was proposed."""
+    values: dict[str, Any] = trial.system_attrs.get(_FIXED, {})
+    return values
+
+
+def model_of(trial: FrozenTrial) -> str | None:
+    """The model that a trial of a study of several models belongs to.
+
+    A trial from outside says so by the names of its parameters; None if they name no single model.
+    """
+    if (marked := trial.user_attrs.get(MODEL)) is not None:
+        return str(marked)
+    named = {name.rpartition("/")[0] for name in given_values(trial)}
+    return named.pop() or None if len(named) == 1 else None

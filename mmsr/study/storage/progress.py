@@ -7,7 +7,7 @@ retried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from mmsr.study.storage.attributes import ORIGIN, is_invalid
 from mmsr.study.storage.budget import budget_used_up
 from mmsr.study.storage.lineage import T, current, queue_again
-from mmsr.study.storage.outside import trials_of
+from mmsr.study.storage.outside import model_of, trials_of
 from mmsr.study.storage.trials import TrialRow, best_value, rows
 from mmsr.tracking import RunState
 
@@ -74,7 +74,10 @@ class Progress(Extent):
 
 
 def progress_of(
-    study: optuna.Study, only: Sequence[Settings] | None = None, wanted: int | None = None
+    study: optuna.Study,
+    only: Sequence[Settings] | None = None,
+    wanted: int | None = None,
+    models: Container[str | None] | None = None,
 ) -> Progress:
     """Count the trials of a study.
 
@@ -83,8 +86,9 @@ def progress_of(
     study : the Optuna study.
     only : count only trials with these settings, as Optuna stores them; None counts all.
     wanted : number of trials to run in all; None takes the number that was asked for last.
+    models : count only trials of these models; None counts all.
     """
-    extent = extent_of(study.user_attrs, n_over(study, only), wanted)
+    extent = extent_of(study.user_attrs, n_over(study, only, models), wanted)
     return Progress(rows=tuple(rows(study)), **vars(extent))
 
 
@@ -210,15 +214,20 @@ def taken_back(study: optuna.Study) -> set[int]:
     return set(study.user_attrs.get(_VOID, ()))
 
 
-def n_over(study: optuna.Study, only: Sequence[Settings] | None) -> int:
+def n_over(
+    study: optuna.Study,
+    only: Sequence[Settings] | None,
+    models: Container[str | None] | None = None,
+) -> int:
     """Number of trials that are done.
 
     Parameters
     ----------
     study : the Optuna study.
     only : count only trials with these settings, as Optuna stores them; None counts all.
+    models : count only trials of these models; None counts all.
     """
-    over = counted(study)
+    over = [trial for trial in counted(study) if models is None or model_of(trial) in models]
     if only is None:
         return len(over)
     done = [trial.params for trial in over]

@@ -12,7 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.inner_names import storage_of
-from mmsr.study.storage.attributes import CONFIG, OUTCOME, is_invalid, predecessor
+from mmsr.study.storage.attributes import (
+    CONFIG,
+    MODEL,
+    OUTCOME,
+    is_invalid,
+    key_of_parameter,
+    predecessor,
+)
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.study.storage.outside import trials_of
 from mmsr.tracking import RunState
@@ -74,6 +81,8 @@ class TrialRow:
     mlflow_run_id: str | None
     code: dict[str, str]
     """Versions of the code that ran the trial."""
+    model: str | None = None
+    """Name of its model; None in a study of one."""
 
     @cached_property
     def config(self) -> Config | None:
@@ -84,7 +93,8 @@ class TrialRow:
     def settings(self) -> dict[str, Any]:
         """Values of the config keys that the study varies."""
         flat = self.config.flat() if self.config else {}
-        return {key: flat.get(key, value) for key, value in self.params.items()}
+        found = {key_of_parameter(name): value for name, value in self.params.items()}
+        return {key: flat.get(key, value) for key, value in found.items()}
 
 
 def rows(study: optuna.Study) -> list[TrialRow]:
@@ -186,6 +196,7 @@ def _row(trial: FrozenTrial, trial_of: Callable[[int], FrozenTrial]) -> TrialRow
         error=outcome.get("error"),
         mlflow_run_id=attrs.get("mlflow_run_id"),
         code=attrs.get("code", {}),
+        model=attrs.get(MODEL),
     )
 
 

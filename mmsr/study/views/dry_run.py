@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,7 +49,7 @@ def show_plan(plan: Plan) -> None:
         facts(
             what(plan)
             | {
-                "space": describe_size(plan.space),
+                **(_models(plan) if plan.models else {"space": describe_size(plan.space)}),
                 "proposals": f"{plan.sampler}, seed {plan.seed}",
                 "early stop": str(plan.pruner or "none")
                 + (": several objectives do not allow it" if plan.against else ""),
@@ -58,14 +59,16 @@ def show_plan(plan: Plan) -> None:
             | _places(plan)
         )
     )
-    space = Table(title="search space", title_justify="left", title_style="bold")
-    space.add_column("key", no_wrap=True)
-    space.add_column("values", overflow="fold")
-    for key, dimension in plan.space.items():
-        space.add_row(key, str(dimension))
-    console.print(space)
-    for place, settings in enumerate(plan.known, start=1):
-        console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
+    for one in plan.contenders:
+        of = "" if one.model is None else f" of {one.model}"
+        space = Table(title=f"search space{of}", title_justify="left", title_style="bold")
+        space.add_column("key", no_wrap=True)
+        space.add_column("values", overflow="fold")
+        for key, dimension in one.space.items():
+            space.add_row(key, str(dimension))
+        console.print(space)
+        for place, settings in enumerate(one.known, start=1):
+            console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
     if found.study is not None:
         console.print(found.greeting(plan), soft_wrap=True)
     console.print("dry run: nothing was scheduled")
@@ -77,6 +80,16 @@ def _existing(plan: Plan) -> Found:
         if is_made(plan.storage):
             return find_existing(plan, open_storage(plan.storage), ())
         return Found(check_found(plan, None))
+
+
+def _models(plan: Plan) -> dict[str, str]:
+    """The rows on the models of a study of several: how they share trials, what each gets."""
+    shared = plan.share.in_words(len(plan.models), plan.trials)
+    told = (
+        f"{one.model} ({len(one.known)} tried first, {describe_size(one.space)})"
+        for one in plan.models
+    )
+    return {"models": f"{len(plan.models)}, {shared}", "": "; ".join(told)}
 
 
 def _limits(plan: Plan) -> dict[str, str]:
@@ -128,7 +141,8 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
     """Measure one trial, or look up an earlier measurement, and estimate the study's time from it.
 
     The timed trial has the first known settings, or the config's defaults if there are none. It
-    runs alone; trials that run side by side may take longer.
+    runs alone; trials that run side by side may take longer. Of several models, one trial of each
+    is timed.
 
     Parameters
     ----------
@@ -143,21 +157,29 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
     ------
     UserError : no node of the cluster can run a trial, or the timed trial does not run.
     """
-    config = apply(plan.base, plan.known[0]) if plan.known else plan.base
     with reached(plan):
         if not _on_cores(plan):
             plan = settle(plan, console.print)
-        probe = Probe(plan, config, 1.0 if plan.resources.gpu else 0.0)
-        measured = probe.known()
-        if measured is None:
-            console.print("timing a part of one epoch")
-            measured = probe.measure(console.print)
+        timed = {one.model: _timed(plan.of_model(one), console) for one in plan.contenders}
+        most = max(timed.values(), key=lambda one: one.memory)
         return {
             "resources": fit_in_words(plan),
-            "memory": _memory(plan, measured),
-            "epoch": _epoch(plan, measured),
-            "expected": _hours(plan, measured),
+            "memory": _memory(plan, most),
+            "epoch": "; ".join(
+                (f"{model} " if model else "") + _epoch(plan, one) for model, one in timed.items()
+            ),
+            "expected": _hours(plan, *timed.values()),
         }
+
+
+def _timed(plan: Plan, console: Console) -> Measured:
+    """One measured trial of a study of one model."""
+    config = apply(plan.base, plan.known[0]) if plan.known else plan.base
+    probe = Probe(plan, config, 1.0 if plan.resources.gpu else 0.0)
+    if (measured := probe.known()) is not None:
+        return measured
+    console.print("timing a part of one epoch")
+    return probe.measure(console.print)
 
 
 @contextmanager
@@ -209,10 +231,11 @@ def _epoch(plan: Plan, measured: Measured) -> str:
     return f"{training} training{ranking}: {timed} of {_which(plan)}, alone"
 
 
-def _hours(plan: Plan, measured: Measured) -> str:
+def _hours(plan: Plan, *timed: Measured) -> str:
     trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
     rounds = -(-trials // at_once)
-    time = seconds(rounds * epochs * measured.epoch_seconds)
+    epoch_seconds = statistics.fmean(one.epoch_seconds for one in timed)  # models take turns
+    time = seconds(rounds * epochs * epoch_seconds)
     full = f"{plural(trials, 'trial')} of {plural(epochs, 'epoch')}"
     return (
         f"about {time}, for {full} at this speed; trials that run side by side or have dearer "

@@ -17,6 +17,7 @@ from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.tables import (
+    by_model,
     chosen_on,
     leaderboard,
     settings_text,
@@ -83,6 +84,8 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         finished = sum(row.state == "finished" for row in found)
         show_front(found, plan.definition.objectives, console, finished)
     else:
+        if models := known.definition.models:
+            console.print(by_model(found, plan.objective, models))
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         lines = cached_lines(known, config)
         if is_over(known.study):

@@ -41,6 +41,11 @@ def name_by_number(proposal: Proposal) -> str:
     return str(proposal.number)
 
 
+def with_model(name_of: Callable[[Proposal], str]) -> Callable[[Proposal], str]:
+    """A function that names a trial as `name_of` does, and its model."""
+    return lambda proposal: f"{name_of(proposal)} {proposal.config.model.name}"
+
+
 class Display:
     """Observer that shows trials; to be used as a context.
 

@@ -12,7 +12,7 @@ from mmsr.format import seconds
 from mmsr.study.results.pareto import pareto_front
 from mmsr.study.results.references import ReferenceLine
 from mmsr.study.search.objectives import minimised, shown
-from mmsr.study.storage.trials import Ranked, TrialRow, ranked
+from mmsr.study.storage.trials import Ranked, TrialRow, best_value, ranked
 
 SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
@@ -45,9 +45,12 @@ def leaderboard(
     """
     part, _, metric = objective.partition("/")
     names = list(dict.fromkeys([metric, *SHOWN]))
+    several = any(row.model is not None for row in found)
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("#", justify="right")
     table.add_column("trial", justify="right")
+    if several:
+        table.add_column("model", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("epoch", justify="right", no_wrap=True)
@@ -58,6 +61,7 @@ def leaderboard(
         table.add_row(
             "cut" if pruned else str(place),
             str(row.number),
+            *([row.model or ""] if several else []),
             *("" if value is None else f"{100 * value:.2f}" for value in values),
             f"{row.best_epoch} of {row.epochs}",
             seconds(row.seconds),
@@ -68,7 +72,39 @@ def leaderboard(
     for line in lines:
         if line.metrics is not None:
             cells = (f"{100 * line.metrics[name]:.2f}" for name in names)
-            table.add_row("", line.label, *cells, "", "", style="dim")
+            label = (line.label, "") if several else (line.label,)
+            table.add_row("", *label, *cells, "", "", style="dim")
+    return table
+
+
+def by_model(found: Sequence[TrialRow], objective: str, models: Sequence[str]) -> Table:
+    """Table of a study's models, best first: best value, trials and hours of each.
+
+    Parameters
+    ----------
+    found : the trials of the study.
+    objective : metric that ranks them.
+    models : names of the models.
+    """
+    own = {name: [row for row in found if row.model == name] for name in models}
+    best = {name: best_value(trials) for name, trials in own.items()}
+    title = f"models by {objective} ({chosen_on(objective)}, %)"
+    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    table.add_column("model", no_wrap=True)
+    for column in ("best", "trial", "trials", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("how they ended")
+    for name in sorted(own, key=lambda name: -1.0 if best[name] is None else -(best[name] or 0.0)):
+        first = next((str(row.number) for row in ranked(own[name]) if row.state == "finished"), "")
+        time = sum(row.seconds or 0.0 for row in own[name])
+        value = best[name]
+        cells = (
+            "" if value is None else f"{100 * value:.2f}",
+            first,
+            str(len(own[name])),
+            seconds(time),
+        )
+        table.add_row(name, *cells, summary(own[name]))
     return table
 
 

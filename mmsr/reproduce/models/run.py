@@ -1,0 +1,59 @@
+"""Reproducing table 2: the search, then the refits and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmsr.console import Console
+from mmsr.reproduce.kept import check_writable
+from mmsr.reproduce.models.finals import make_finals
+from mmsr.reproduce.models.search import SearchRequest
+from mmsr.reproduce.results import Results
+from mmsr.reproduce.run import reproduce
+from mmsr.study.driver.exit_codes import FAILED, OK
+from mmsr.study.driver.reporting import Reporting
+from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.plan import Plan
+from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.ending import show_failures
+from mmsr.study.views.tables import by_model
+
+
+def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
+    """Show the failures and the best of each model; test is opened by what follows."""
+    show_failures(plan, found, console)
+    console.print(by_model(found, plan.objective, plan.names or ()))
+
+
+def reproduce_models(
+    search: SearchRequest, console: Console, output: Path | None = None, device: str = "auto"
+) -> tuple[int, Results | None, tuple[Path, ...]]:
+    """Search the models, refit each one's best, rank test row by row, and write the files.
+
+    Parameters
+    ----------
+    search : what to search.
+    console : where to show progress.
+    output : folder of the files; None takes the study's folder.
+    device : device on which the models rank test.
+
+    Returns
+    -------
+    The exit code, the results so far (None if the search was interrupted), and the files' paths.
+
+    Raises
+    ------
+    UserError : as `mmsr.reproduce.run.reproduce`; or no trial of the search has finished.
+    """
+    if output is not None:
+        check_writable(output)
+    code = run_plan(search.plan, Reporting(show_end=_show_search))
+    known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
+    if not search.plan.progress(known.study).is_over:
+        return code or FAILED, None, ()
+    request = make_finals(search)
+    lacking = len(request.rows) < len(search.rows)
+    code, results, paths = reproduce(request, console, output, device)
+    return FAILED if code == OK and lacking else code, results, paths

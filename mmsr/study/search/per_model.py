@@ -1,0 +1,108 @@
+"""Samplers and pruners of a study of several models: each model's own sees its trials alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, RandomSampler
+
+from mmsr.study.search.study_view import StudyView
+from mmsr.study.storage.outside import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial, TrialState
+
+
+class PerModelSampler(BaseSampler):
+    """Proposes the settings of each model's trials by the model's own sampler.
+
+    Parameters
+    ----------
+    samplers : a sampler for each model, by its name.
+    """
+
+    def __init__(self, samplers: Mapping[str, BaseSampler]) -> None:
+        self._samplers = dict(samplers)
+        self._other = RandomSampler(seed=0)  # for trials from outside, which are refused then
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Forward to the model's sampler, with the model's trials."""
+        return self._of(trial).infer_relative_search_space(_own(study, trial), trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Forward to the model's sampler, with the model's trials."""
+        return self._of(trial).sample_relative(_own(study, trial), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Forward to the model's sampler, with the model's trials."""
+        own = _own(study, trial)
+        return self._of(trial).sample_independent(own, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Forward to the model's sampler."""
+        self._of(trial).before_trial(_own(study, trial), trial)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Forward to the model's sampler."""
+        self._of(trial).after_trial(_own(study, trial), trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Forward to all samplers."""
+        for sampler in self._samplers.values():
+            sampler.reseed_rng()
+
+    def _of(self, trial: FrozenTrial) -> BaseSampler:
+        return self._samplers.get(model_of(trial) or "", self._other)
+
+
+class PerModelPruner(BasePruner):
+    """Compares a trial with those of its own model alone.
+
+    Parameters
+    ----------
+    pruner : what compares them.
+    """
+
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner = pruner
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the pruner stops the trial."""
+        return self._pruner.prune(_own(study, trial), trial)
+
+
+class _OfModel(StudyView):
+    """A study that shows only the trials of one model."""
+
+    def __init__(self, study: optuna.Study, model: str | None) -> None:
+        super().__init__(study)
+        self._model = model
+
+    def chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        return [trial for trial in trials if model_of(trial) == self._model]
+
+
+def _own(study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+    return cast("optuna.Study", _OfModel(study, model_of(trial)))
