@@ -37,8 +37,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
     ------
     UserError : a study of this name has another definition, or the folder cannot be written.
     """
-    epochs, n_models = plan.base.training.epochs, len(plan.contenders)
-    pruner = plan.pruner.build(epochs, n_models) if plan.pruner else None
+    pruner = plan.pruner.build(plan.base.training.epochs) if plan.pruner else None
     study = database.open_study(
         storage,
         plan.name,

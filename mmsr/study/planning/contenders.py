@@ -105,11 +105,16 @@ def find_contenders(
     else:
         own = study.models if isinstance(study.models, Mapping) else {}
         named.update((name, own.get(name)) for name in study.models)
+    bases = {}
+    for name in named:
+        with naming(name):
+            bases[name] = _base(study, options, objectives, dataset.name, resources, name)
+    if study.models is not None:
+        _check_modalities(dataset, {str(name): base for name, (base, _) in bases.items()})
     found = []
     for name, space in named.items():
         with naming(name):
-            base, fixed = _base(study, options, objectives, dataset.name, resources, name)
-            _check_modalities(dataset, base, name)
+            base, fixed = bases[name]
             declared = base.model.space() if space is None else space
             varied = _without_fixed(declared, base, fixed)
             check_space(varied, base)
@@ -166,18 +171,22 @@ def _base(
     return config.replace(fixed), set(fixed)
 
 
-def _check_modalities(dataset: Dataset, base: Config, model: str | None) -> None:
-    """Refuse a model of feature vectors beside others on data that have none.
+def _check_modalities(dataset: Dataset, bases: Mapping[str, Config]) -> None:
+    """Refuse models of feature vectors beside others on data that have none.
 
-    It would be the model that it extends, under another name.
+    They would be the models that they extend, under other names.
     """
     from mmsr.graph.checks import modalities_of
 
-    reads = base.model.modalities_as == "features"
-    if model is not None and reads and not modalities_of(dataset, base.graph):
+    blind = [
+        name
+        for name, base in bases.items()
+        if base.model.modalities_as == "features" and not modalities_of(dataset, base.graph)
+    ]
+    if blind:
         raise UserError(
-            f"it reads feature vectors of items, and data set {dataset.name!r} gives it none: "
-            "leave the model out, or import the data set with --features MODALITY=FILE"
+            f"models: {', '.join(blind)}: data set {dataset.name!r} gives no feature vectors, "
+            "which they read: leave them out, or import the data set with --features MODALITY=FILE"
         )
 
 

@@ -190,7 +190,7 @@ def finals_name(known: KnownStudy) -> str:
 
 
 def final_record(known: KnownStudy) -> FinalRecord:
-    """The record of a study, with openings by drivers on other machines.
+    """The record of a study, with openings by drivers on other machines and for tables of models.
 
     Parameters
     ----------
@@ -200,8 +200,13 @@ def final_record(known: KnownStudy) -> FinalRecord:
     ------
     UserError : the record is damaged.
     """
+    import optuna
+
     record = read_final(known.folder.finalized)
-    finals = database.load_study(database.open_storage(known.storage), finals_name(known))
-    if finals is None:
-        return record
-    return record.model_copy(update={"opened": all_openings(record.opened, finals)})
+    storage = database.open_storage(known.storage)
+    opened = record.opened
+    for name in optuna.get_all_study_names(storage):
+        finals = database.load_study(storage, name) if name.startswith(finals_name(known)) else None
+        if finals is not None:
+            opened = all_openings(opened, finals)
+    return record.model_copy(update={"opened": opened})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -45,21 +46,17 @@ class AmongCurrent(BasePruner):
 class Brackets(BasePruner):
     """Wraps several pruners, one for each bracket of trials; each compares its own bracket only.
 
-    Trials are dealt to the brackets in turn, by their number; those of several models that take
-    turns, by their round, so that each model has trials in all brackets. A resumed trial stays in
-    the bracket of its first attempt.
+    Trials are dealt to the brackets in turn, in the order of their numbers; in a study of several
+    models, each model's are. A resumed trial stays in the bracket of its first attempt.
 
     Parameters
     ----------
     pruners : one for each bracket.
     shares : number of trials that each bracket gets in one round of dealing.
-    n_models : number of models of the study.
     """
 
-    def __init__(
-        self, pruners: Sequence[BasePruner], shares: Sequence[int], n_models: int = 1
-    ) -> None:
-        self._pruners, self._n_models = pruners, n_models
+    def __init__(self, pruners: Sequence[BasePruner], shares: Sequence[int]) -> None:
+        self._pruners = pruners
         turns = [
             ((turn + 0.5) / share, bracket)
             for bracket, share in enumerate(shares)
@@ -67,16 +64,28 @@ class Brackets(BasePruner):
         ]
         self._turns = [bracket for _, bracket in sorted(turns)]
 
-    def bracket_of(self, trial: FrozenTrial) -> int:
-        """Index of the bracket that a trial belongs to."""
-        return self._turns[first_number(trial) // self._n_models % len(self._turns)]
+    def brackets_in(self, study: optuna.Study) -> Callable[[FrozenTrial], int]:
+        """A function from a trial to the index of its bracket.
+
+        Parameters
+        ----------
+        study : the study, or a view of the trials that are compared.
+        """
+        dealt = study.whole if isinstance(study, _Narrowed) else study
+        numbers = [trial.number for trial in dealt.get_trials(deepcopy=False)]
+
+        def bracket_of(trial: FrozenTrial) -> int:
+            return self._turns[bisect_left(numbers, first_number(trial)) % len(self._turns)]
+
+        return bracket_of
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the pruner of the trial's bracket stops the trial."""
-        bracket = self.bracket_of(trial)
+        bracket_of = self.brackets_in(study)
+        bracket = bracket_of(trial)
 
         def same(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-            return [other for other in trials if self.bracket_of(other) == bracket]
+            return [other for other in trials if bracket_of(other) == bracket]
 
         return self._pruners[bracket].prune(_narrowed(study, same), trial)
 
@@ -88,7 +97,7 @@ class _Narrowed(StudyView):
         self, study: optuna.Study, keep: Callable[[list[FrozenTrial]], list[FrozenTrial]]
     ) -> None:
         super().__init__(study)
-        self._keep = keep
+        self.whole, self._keep = study, keep
 
     def chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         return self._keep(trials)

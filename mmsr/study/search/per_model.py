@@ -35,13 +35,13 @@ class PerModelSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Forward to the model's sampler, with the model's trials."""
-        return self._of(trial).infer_relative_search_space(_own(study, trial), trial)
+        return self._of(trial).infer_relative_search_space(own_trials(study, trial), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Forward to the model's sampler, with the model's trials."""
-        return self._of(trial).sample_relative(_own(study, trial), trial, search_space)
+        return self._of(trial).sample_relative(own_trials(study, trial), trial, search_space)
 
     def sample_independent(
         self,
@@ -51,12 +51,12 @@ class PerModelSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Forward to the model's sampler, with the model's trials."""
-        own = _own(study, trial)
+        own = own_trials(study, trial)
         return self._of(trial).sample_independent(own, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Forward to the model's sampler."""
-        self._of(trial).before_trial(_own(study, trial), trial)
+        self._of(trial).before_trial(own_trials(study, trial), trial)
 
     def after_trial(
         self,
@@ -66,7 +66,7 @@ class PerModelSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Forward to the model's sampler."""
-        self._of(trial).after_trial(_own(study, trial), trial, state, values)
+        self._of(trial).after_trial(own_trials(study, trial), trial, state, values)
 
     def reseed_rng(self) -> None:
         """Forward to all samplers."""
@@ -90,7 +90,7 @@ class PerModelPruner(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the pruner stops the trial."""
-        return self._pruner.prune(_own(study, trial), trial)
+        return self._pruner.prune(own_trials(study, trial), trial)
 
 
 class _OfModel(StudyView):
@@ -104,5 +104,12 @@ class _OfModel(StudyView):
         return [trial for trial in trials if model_of(trial) == self._model]
 
 
-def _own(study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+def own_trials(study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+    """A study that shows only the trials of one trial's model.
+
+    Parameters
+    ----------
+    study : the whole study.
+    trial : one of its trials.
+    """
     return cast("optuna.Study", _OfModel(study, model_of(trial)))

@@ -31,14 +31,8 @@ class Pruner(ABC):
         check_whole("pruner: startup_trials=", self.startup_trials, 0)
 
     @abstractmethod
-    def build(self, epochs: int, n_models: int = 1) -> BasePruner:
-        """Optuna's pruner.
-
-        Parameters
-        ----------
-        epochs : most epochs of a trial.
-        n_models : number of models of the study; it compares trials of one of them.
-        """
+    def build(self, epochs: int) -> BasePruner:
+        """Optuna's pruner, for trials of at most `epochs` epochs."""
 
 
 @noting_mistakes
@@ -65,7 +59,7 @@ class Halving(Pruner):
         check_whole("pruner: factor=", self.factor, 2)
         super().check()
 
-    def build(self, epochs: int, n_models: int = 1) -> BasePruner:
+    def build(self, epochs: int) -> BasePruner:
         """Optuna's pruner."""
         from optuna.pruners import SuccessiveHalvingPruner
 
@@ -131,7 +125,7 @@ class Hyperband(Pruner):
             math.ceil(brackets * self.factor**s / (s + 1)) for s in reversed(range(brackets))
         )
 
-    def build(self, epochs: int, n_models: int = 1) -> BasePruner:
+    def build(self, epochs: int) -> BasePruner:
         """Optuna's successive halving, one for each bracket."""
         from optuna.pruners import SuccessiveHalvingPruner
 
@@ -146,7 +140,7 @@ class Hyperband(Pruner):
             )
             for bracket in range(len(shares))
         ]
-        return AmongCurrent(Brackets(halvings, shares, n_models), self.startup_trials)
+        return AmongCurrent(Brackets(halvings, shares), self.startup_trials)
 
     def __str__(self) -> str:
         return (
@@ -174,7 +168,7 @@ class Median(Pruner):
         check_whole("pruner: first_epoch=", self.first_epoch, 1)
         super().check()
 
-    def build(self, epochs: int, n_models: int = 1) -> BasePruner:
+    def build(self, epochs: int) -> BasePruner:
         """Optuna's pruner."""
         from optuna.pruners import MedianPruner
 

@@ -39,7 +39,8 @@ OUTSIDE = "outside"
 """Origin of a trial that another client than mmsr added to the study, e.g. Optuna's dashboard."""
 MODEL = "model"
 """Name of the model that a trial belongs to, in a study of several models."""
-MARKS = (RETRY_OF, INVALID, KEY, ORIGIN, IMPORTED, MODEL)
+_OURS = (RETRY_OF, INVALID, KEY, ORIGIN, IMPORTED)
+MARKS = (*_OURS, MODEL)
 """The short attributes, which say what a trial is to its study."""
 
 
@@ -67,7 +68,7 @@ def is_ours(trial: Marked) -> bool:
     """
     if trial.state.name in ("COMPLETE", "PRUNED"):
         return OUTCOME in trial.user_attrs or IMPORTED in trial.user_attrs
-    return any(name in trial.user_attrs for name in (CONFIG, *MARKS))
+    return any(name in trial.user_attrs for name in (CONFIG, *_OURS))
 
 
 def parameter(model: str | None, key: str) -> str:

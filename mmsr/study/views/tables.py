@@ -94,7 +94,7 @@ def by_model(found: Sequence[TrialRow], objective: str, models: Sequence[str]) -
     for column in ("best", "trial", "trials", "time"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("how they ended")
-    for name in sorted(own, key=lambda name: -1.0 if best[name] is None else -(best[name] or 0.0)):
+    for name in sorted(own, key=lambda name: (best[name] is None, -(best[name] or 0.0))):
         first = next((str(row.number) for row in ranked(own[name]) if row.state == "finished"), "")
         time = sum(row.seconds or 0.0 for row in own[name])
         value = best[name]

@@ -65,8 +65,8 @@ def test_a_sampler_that_keeps_its_state_with_the_study_is_refused(shop):
 def test_a_model_of_features_is_refused_on_data_without_any(study_home, shop_tables, monkeypatch):
     interactions, _ = shop_tables
     prepare("plain", Sources(interactions=interactions))
-    with pytest.raises(UserError, match=r"models: nova: .*'plain' gives it none: leave the model"):
-        make_plan(Study(dataset="plain", models=["sasrec", "nova"]), Options())
+    with pytest.raises(UserError, match=r"models: nova, mgat: data set 'plain' gives no .*: leave"):
+        make_plan(Study(dataset="plain", models=["sasrec", "nova", "mgat"]), Options())
     assert make_plan(Study(dataset="plain", models=["sasrec", "mmsr"]), Options()).trials == 40
 
 

@@ -19,7 +19,7 @@ from mmsr.study.driver.proposals import Exhausted, Waiting
 from mmsr.study.driver.turns import models_trials
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
-from mmsr.study.search.per_model import PerModelPruner
+from mmsr.study.search.per_model import PerModelPruner, own_trials
 from mmsr.study.storage import database
 from mmsr.study.storage.attributes import INVALID, MODEL
 from mmsr.study.storage.outside import model_of
@@ -189,11 +189,27 @@ def test_every_model_has_trials_in_all_brackets_of_hyperband(opened):
     pruner = Hyperband(first_rung=1, factor=2)
     shares = pruner.shares(2)
     assert sum(shares) % len(SPACES) == 0, "else the turns would meet all brackets by themselves"
-    plan, study, ledger = opened(pruner=pruner)
+    _, study, ledger = opened(pruner=pruner)
     run(ledger, 12)
-    brackets = pruner.build(2, len(plan.models))._pruner
-    found = {(t.user_attrs[MODEL], brackets.bracket_of(t)) for t in study.get_trials()}
+    brackets = pruner.build(2)._pruner
+    found = {
+        (trial.user_attrs[MODEL], brackets.brackets_in(own_trials(study, trial))(trial))
+        for trial in study.get_trials()
+    }
     assert found == {(name, place) for name in SPACES for place in range(len(shares))}
+
+
+def test_a_trial_stays_in_its_bracket_whatever_models_are_added(opened):
+    brackets = Hyperband(first_rung=1, factor=2).build(2)._pruner
+
+    def dealt(study):
+        return [brackets.brackets_in(own_trials(study, t))(t) for t in study.get_trials()]
+
+    _, study, ledger = opened()
+    run(ledger, 6)
+    before = dealt(study)
+    study.enqueue_trial({"other/training.learning_rate": 0.1})
+    assert dealt(study)[:6] == before
 
 
 def test_equal_hours_give_a_fast_model_more_trials(opened):

@@ -360,7 +360,7 @@ def test_hyperband_deals_trials_out_by_its_shares():
     study = study_of(Random())
     for _ in range(17):
         study.ask()
-    counts = Counter(brackets.bracket_of(trial) for trial in study.trials)
+    counts = Counter(map(brackets.brackets_in(study), study.trials))
     assert tuple(counts[bracket] for bracket in range(3)) == (9, 5, 3)
 
 
@@ -372,15 +372,16 @@ def test_hyperband_gives_a_slow_starter_a_chance_in_a_later_bracket(tmp_path):
     study = study_of(Random())
     for _ in range(17):
         study.ask()
+    bracket_of = brackets.brackets_in(study)
     for trial in study.trials:
-        seen[brackets.bracket_of(trial)] += 1
-        strong = seen[brackets.bracket_of(trial)] == 1
+        seen[bracket_of(trial)] += 1
+        strong = seen[bracket_of(trial)] == 1
         curves.append([0.5 if strong else 0.1 - trial.number / 1000] * 9)
     epochs = play(pruner, curves, tmp_path)
     weak = {bracket: [] for bracket in range(3)}
     for trial, got, curve in zip(study.trials, epochs, curves, strict=True):
         if curve[0] < 0.5:
-            weak[brackets.bracket_of(trial)].append(got)
+            weak[bracket_of(trial)].append(got)
     assert {bracket: set(found) for bracket, found in weak.items()} == {0: {1}, 1: {3}, 2: {9}}
 
 
