@@ -86,11 +86,12 @@ def test_test_that_is_open_is_not_named_again(ended):
     assert "finalize" not in ended()[1]
 
 
-def test_test_that_another_machine_opened_is_not_named(ended):
+@pytest.mark.parametrize("table", ["", "-table2"])
+def test_test_that_another_machine_or_a_table_opened_is_not_named(ended, table):
     known, _ = ended(2)
     finals = database.open_study(
         database.open_storage(known.storage),
-        finals_name(known),
+        finals_name(known) + table,
         known.definition,
         known=(),
         trials=1,
