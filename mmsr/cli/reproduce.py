@@ -194,15 +194,16 @@ def _models(
         dataset,
         rows=rows,
         trials=trials,
-        equal=equal or "trials",
+        equal="trials" if equal is None else equal,
         n_seeds=seeds,
         resources=resources,
         options=options,
+        output=output,
     )
     if dry_run:
-        from mmsr.study.views.dry_run import show_plan
+        from mmsr.reproduce.models.dry_run import show_search
 
-        show_plan(search.plan)
+        show_search(search, Console())
         return
     from mmsr.reproduce.models.run import reproduce_models
     from mmsr.reproduce.models.view import show_models
@@ -210,7 +211,7 @@ def _models(
 
     def all_of_it() -> int:
         console = Console()
-        code, results, paths = reproduce_models(search, console, output)
+        code, results, paths = reproduce_models(search, console)
         if results is not None:
             show_models(results, console)
         for path in paths:

@@ -21,7 +21,7 @@ from mmsr.study.storage.definition import TEST_SELECTED
 from mmsr.study.storage.folder import StudyFolder
 
 if TYPE_CHECKING:
-    from mmsr.reproduce.results import SearchFigures
+    from mmsr.reproduce.results import Results, RowFigures, SearchFigures
     from mmsr.study.driver.reporting import Reporting
     from mmsr.study.storage.trials import TrialRow
 
@@ -54,6 +54,8 @@ class Chosen:
     """Epochs that were trained on the training part to find it."""
     validation: Mapping[str, float]
     """Validation metrics of that epoch."""
+    patience: int
+    """Epochs without improvement that ended training."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Request:
         best = trial.best_epoch or 0
         refitted = best + (self.base.training.patience if self.test_selected else 0)
         metrics = {k: v for k, v in trial.metrics.items() if k.startswith("valid/")}
-        return Chosen(best, max(trial.epochs - refitted, 0), metrics)
+        patience = self.base.training.patience
+        return Chosen(best, max(trial.epochs - refitted, 0), metrics, patience)
 
     @property
     def best_baseline(self) -> str | None:
@@ -114,6 +117,33 @@ class Request:
 
     def search_of(self, row: Row) -> SearchFigures | None:
         """What the search of a row took; None if rows are not searched.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return None
+
+    def beside(self, results: Results) -> Request:
+        """The same request in a table that has the rows of `results`, too, where rows are models.
+
+        Parameters
+        ----------
+        results : what the table's files hold.
+        """
+        return self
+
+    def kept_row(self, row: Row) -> RowFigures | None:
+        """The figures of a row that stands in the files and is not run here; None for others.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return None
+
+    def kept_config(self, row: Row) -> Mapping[str, Any] | None:
+        """The config of such a row, as `mmsr.reproduce.row_configs.flat_config` has it.
 
         Parameters
         ----------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmsr.console import Console
-from mmsr.reproduce.kept import check_writable
+from mmsr.reproduce.kept import check_writable, paths_of
 from mmsr.reproduce.models.finals import make_finals
 from mmsr.reproduce.models.search import SearchRequest
 from mmsr.reproduce.results import Results
@@ -28,15 +28,16 @@ def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> Non
 
 
 def reproduce_models(
-    search: SearchRequest, console: Console, output: Path | None = None, device: str = "auto"
+    search: SearchRequest, console: Console, device: str = "auto"
 ) -> tuple[int, Results | None, tuple[Path, ...]]:
     """Search the models, refit each one's best, rank test row by row, and write the files.
+
+    Rows that the files have with enough seeds are done: nothing is run for them.
 
     Parameters
     ----------
     search : what to search.
     console : where to show progress.
-    output : folder of the files; None takes the study's folder.
     device : device on which the models rank test.
 
     Returns
@@ -47,13 +48,17 @@ def reproduce_models(
     ------
     UserError : as `mmsr.reproduce.run.reproduce`; or no trial of the search has finished.
     """
-    if output is not None:
-        check_writable(output)
-    code = run_plan(search.plan, Reporting(show_end=_show_search))
-    known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
-    if not search.plan.progress(known.study).is_over:
-        return code or FAILED, None, ()
+    check_writable(search.folder)
+    if not search.unfinished:
+        done = f"study {search.plan.name}: nothing to do, the files have all rows and seeds"
+        console.print(done, soft_wrap=True)
+        return OK, search.kept.results, paths_of(search.kept.path)
+    code = OK
+    if search.searches:
+        code = run_plan(search.plan, Reporting(show_end=_show_search))
+        known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
+        if not search.plan.progress(known.study).is_over:
+            return code or FAILED, None, ()
     request = make_finals(search)
-    lacking = len(request.rows) < len(search.rows)
-    code, results, paths = reproduce(request, console, output, device)
-    return FAILED if code == OK and lacking else code, results, paths
+    code, results, paths = reproduce(request, console, search.folder, device)
+    return FAILED if code == OK and request.lacking else code, results, paths

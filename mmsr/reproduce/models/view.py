@@ -46,7 +46,9 @@ def show_models(results: Results, console: Console) -> None:
                 column, justify="right" if numbers else "left", no_wrap=column != _SPACE
             )
         for cells in body:
-            table.add_row(*cells, style="bold" if cells[0] == results.reference else "")
+            table.add_row(
+                *cells, style="bold" if cells[0].removesuffix(_LIMIT) == results.reference else ""
+            )
         console.print(table)
     for line in notes(results):
         console.print(line, style="dim", soft_wrap=True)
@@ -98,6 +100,7 @@ def notes(results: Results) -> list[str]:
         "lines without a budget: fitted to train + validation, from the same opening of test",
         *(f"{line.label}: not measured ({line.left_out})" for line in _left_out(results)),
         *(f"{row.label}, seed {one.seed} failed: {one.error}" for row, one in _failed(results)),
+        *_not_searched(results),
         *about_the_paper(results),
         *about_test(results),
     ]
@@ -140,7 +143,7 @@ def _tables(
 def _measured(row: RowFigures, *, masked: bool, brief: bool) -> list[str]:
     mean, std = (row.mean_masked, row.std_masked) if masked else (row.mean, row.std)
     if not mean:
-        return [row.label, "failed" if row.seeds else "not run", *[""] * (len(SHOWN) - 1)]
+        return [row.label, _without_figures(row), *[""] * (len(SHOWN) - 1)]
     cells = [f"{row.label}{_LIMIT if _at_limit(row) else ''}"]
     for name in SHOWN:
         spreads = name in std and (name in COMPARED or not brief)
@@ -148,6 +151,11 @@ def _measured(row: RowFigures, *, masked: bool, brief: bool) -> list[str]:
         marks = "" if masked else _marks(row, name)
         cells.append(f"{100 * mean[name]:.2f}{spread}{marks or ' '}")
     return cells
+
+
+def _without_figures(row: RowFigures) -> str:
+    all_failed = row.search is not None and row.search.trial is None
+    return "failed" if row.seeds or all_failed else "not run"
 
 
 def _at_limit(row: RowFigures) -> bool:
@@ -194,6 +202,15 @@ def _unequal(results: Results) -> list[str]:
 
 def _left_out(results: Results) -> list[LineFigures]:
     return [line for line in results.lines if line.left_out]
+
+
+def _not_searched(results: Results) -> list[str]:
+    """The rows without a finished trial, and why."""
+    return [
+        f"{row.label}: no trial finished: {one.trials} failed, first error: {one.error}"
+        for row in results.rows
+        if (one := row.search) is not None and one.trial is None
+    ]
 
 
 def _failed(results: Results) -> list[tuple[RowFigures, SeedFigures]]:
