@@ -16,7 +16,7 @@ from mmsr.reproduce.kept import (
     write_results,
     writing,
 )
-from mmsr.reproduce.models.seen_items import mask_seen
+from mmsr.reproduce.models.seen_items import mask_seen, measure_lines
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.select_on_test import epoch_chooser, remove_epochs
@@ -135,6 +135,7 @@ class _Table:
                 record=lambda opening: note_opening(known.folder, opening),
                 device=self._device,
                 look=self._look(known),
+                then=measure_lines(known) if self._request.lacks_lines else None,
                 weights=self._request.weights or REFIT,
                 locked=running,
             )

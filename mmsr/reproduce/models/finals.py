@@ -142,6 +142,11 @@ class ModelsRequest(Request):
         one = self._without_runs(row)
         return self.found[row.label] if one is None else one.figures.search
 
+    @property
+    def lacks_lines(self) -> bool:
+        """Whether reference models are to rank test, too: they do so once."""
+        return not self.kept_lines
+
     def about(self) -> dict[str, Any]:
         """How the search was shared out, and the reference models' figures on test."""
         return {

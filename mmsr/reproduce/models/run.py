@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
 
 from mmsr.console import Console
 from mmsr.reproduce.kept import check_writable, paths_of
@@ -14,8 +17,12 @@ from mmsr.reproduce.run import reproduce
 from mmsr.study.driver.exit_codes import FAILED, OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.existing import check_existing
 from mmsr.study.planning.plan import Plan
+from mmsr.study.storage import database
 from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.outside import model_of
+from mmsr.study.storage.progress import counted
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import show_failures
 from mmsr.study.views.tables import by_model
@@ -25,6 +32,19 @@ def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> Non
     """Show the failures and the best of each model; test is opened by what follows."""
     show_failures(plan, found, console)
     console.print(by_model(found, plan.objective, plan.names or ()))
+
+
+def _failed_settings(plan: Plan) -> Sequence[Mapping[str, Any]] | None:
+    """Settings of the models whose trials all failed in earlier calls: they are retried."""
+    study = check_existing(plan, database.open_storage(plan.storage))
+    if study is None:
+        return None
+    states: dict[str, set[TrialState]] = {}
+    for trial in counted(study):
+        states.setdefault(str(model_of(trial)), set()).add(trial.state)
+    hopeless = [name for name in plan.names or () if states.get(name) == {TrialState.FAIL}]
+    found = [trial.params for trial in counted(study) if model_of(trial) in hopeless]
+    return found or None
 
 
 def reproduce_models(
@@ -55,7 +75,8 @@ def reproduce_models(
         return OK, search.kept.results, paths_of(search.kept.path)
     code = OK
     if search.searches:
-        code = run_plan(search.plan, Reporting(show_end=_show_search))
+        retried = _failed_settings(search.plan)
+        code = run_plan(search.plan, Reporting(show_end=_show_search), retried=retried)
         known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
         if not search.plan.progress(known.study).is_over:
             return code or FAILED, None, ()

@@ -18,8 +18,7 @@ from mmsr.reproduce.models.files import (
     common_settings,
     read_table,
 )
-from mmsr.reproduce.request import seeds_from
-from mmsr.reproduce.tables import MODEL, PaperTable, Row, models_table
+from mmsr.reproduce.tables import MODEL, PaperTable, Row, models_table, seeds_from
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan

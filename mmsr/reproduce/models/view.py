@@ -83,10 +83,11 @@ def notes(results: Results) -> list[str]:
     ----------
     results : the results.
     """
+    first = "its authors' settings first as far as --set leaves them"
     each = f"best trial by {results.objective} on validation"
     return [
-        f"each model: searched by its own space, its authors' settings first; {each}; refitted on "
-        "train + validation for the trial's epochs with other seeds, and ranked on test once",
+        f"each model: searched by its own space, {first}; {each}; refitted on train + validation "
+        "for the trial's epochs with other seeds, and ranked on test once",
         f"shared out among models: {results.share}; at most {plural(results.epochs, 'epoch')} a "
         "trial, weak trials stopped early",
         *_unequal(results),
@@ -176,12 +177,27 @@ def _mark(compared: SeedComparison | None, signs: tuple[str, str]) -> str:
 def _about_marks(results: Results) -> list[str]:
     if not any(row.comparisons or row.against_baseline for row in results.rows):
         return [f"no marks: they need {LEAST_SEEDS} seeds of two rows"]
+    finished = {row.label: len(row.finished) for row in results.rows}
+    references = (
+        (_OWN, results.reference, results.reference),
+        (
+            _BASELINE,
+            results.best_baseline,
+            f"{results.best_baseline} (best baseline on validation)",
+        ),
+    )
+    marks, lacking = [], []
+    for signs, label, what in references:
+        if finished.get(label or "", 0) >= LEAST_SEEDS:
+            marks.append(f"{' '.join(signs)}: lower, higher than {what}")
+        elif label is not None:
+            few = f"{what} has fewer than {LEAST_SEEDS} seeds"
+            lacking.append(f"no {' '.join(signs)}: {few}")
     return [
-        f"{' '.join(_OWN)}: lower, higher than {results.reference}; {' '.join(_BASELINE)}: than "
-        f"{results.best_baseline}, the best baseline on validation; p < {LEVEL:g}, seen items "
-        f"kept, rows with {LEAST_SEEDS} seeds or more: t-test over {results.n_users:,} users and "
-        "all seeds, which are crossed random effects, with Holm's correction over all differences "
-        "that could be marked"
+        f"{'; '.join(marks)}; p < {LEVEL:g}, seen items kept, rows with {LEAST_SEEDS} seeds or "
+        f"more: t-test over {results.n_users:,} users and all seeds, which are crossed random "
+        "effects, with Holm's correction over all differences that could be marked",
+        *lacking,
     ]
 
 

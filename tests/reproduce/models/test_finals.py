@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.table import Table
 
 from mmsr.console import Console
 from mmsr.errors import UserError
@@ -18,7 +19,7 @@ from mmsr.reproduce.collect import make_results
 from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.models.finals import make_finals
 from mmsr.reproduce.models.search import make_search
-from mmsr.reproduce.models.seen_items import _LINES, LINES_FILE
+from mmsr.reproduce.models.seen_items import _LINES, LINES_FILE, measure_lines, read_lines
 from mmsr.reproduce.models.view import models_markdown, notes, show_models
 from mmsr.reproduce.results import LineFigures, Results
 from mmsr.study.planning.declaration import Options
@@ -190,3 +191,44 @@ def test_the_study_file_is_the_search_of_the_command(study_home):
     assert set(of_command.names) <= set(of_file.names)
     assert of_file.trials / len(of_file.models) == of_command.trials / len(of_command.models)
     assert of_file.share == of_command.share
+
+
+def test_a_best_baseline_with_few_seeds_marks_nothing_and_a_note_says_so(table_of, made_up):
+    made = table_of()
+    runs = {key: run for key, run in made.runs.items() if key != ("SASRec", made.request.seeds[0])}
+    results = make_results(made.request, runs, [], made_up.opened)
+    assert not any(row.against_baseline for row in results.rows)
+    text = " ".join(notes(results))
+    assert "no ▽ △: SASRec (best baseline on validation) has fewer than 3 seeds" in text
+    assert "↓ ↑: lower, higher than MMSR; p <" in text
+
+
+def test_the_own_models_row_is_bold_with_its_star(table_of, monkeypatch):
+    styles = {}
+    add = Table.add_row
+    monkeypatch.setattr(
+        Table,
+        "add_row",
+        lambda self, *cells, style="": (
+            styles.setdefault(cells[0], style),
+            add(self, *cells, style=style),
+        ),
+    )
+    shown(table_of(labels=("SASRec", "MMSR")).results)
+    assert styles["MMSR*"] == "bold"
+    assert styles["SASRec*"] == ""
+
+
+def test_reference_lines_that_fail_leave_the_ranks(table_of, monkeypatch):
+    made = table_of(labels=("SASRec",))
+    study = look_up(made.request.search.name).study
+    known = made.request.plan.as_known(study)
+
+    def fail(*_, **__):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("mmsr.evaluation.reference.measure", fail)
+    test = SimpleNamespace()
+    measure_lines(known)(test)
+    lines = read_lines(made.request.plan.folder)
+    assert {line.left_out for line in lines} == {"CUDA out of memory"}
