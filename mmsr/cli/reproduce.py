@@ -62,8 +62,8 @@ def reproduce(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a config key in all rows; `seed=N` is the first seed, of table2 that of the "
-            "search: refits have those after it. Repeatable.",
+            help="Change a config key in all rows; `seed=N` is the first seed; of table2, "
+            "that of the search, which refits count up from. Repeatable.",
         ),
     ] = None,
     select_on: Annotated[

@@ -34,8 +34,17 @@ def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> Non
     console.print(by_model(found, plan.objective, plan.names or ()))
 
 
-def _failed_settings(plan: Plan) -> Sequence[Mapping[str, Any]] | None:
-    """Settings of the models whose trials all failed in earlier calls: they are retried."""
+def failed_settings(plan: Plan) -> Sequence[Mapping[str, Any]] | None:
+    """Settings of the models whose trials all failed in earlier calls: they are retried.
+
+    Parameters
+    ----------
+    plan : the search.
+
+    Returns
+    -------
+    The settings as Optuna stores them; None if there are none.
+    """
     study = check_existing(plan, database.open_storage(plan.storage))
     if study is None:
         return None
@@ -75,7 +84,7 @@ def reproduce_models(
         return OK, search.kept.results, paths_of(search.kept.path)
     code = OK
     if search.searches:
-        retried = _failed_settings(search.plan)
+        retried = failed_settings(search.plan)
         code = run_plan(search.plan, Reporting(show_end=_show_search), retried=retried)
         known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
         if not search.plan.progress(known.study).is_over:

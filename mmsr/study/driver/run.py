@@ -176,7 +176,10 @@ class Driver:
             if ledger.exhausted and ledger.stop_reason is None:
                 over = self._progress().over
                 if self._plan.models:
-                    add_exhausted(self._study, ledger.exhausted_models)
+                    # Without quotas, the study ends only when no model gets another trial.
+                    whole = self._plan.quota is None
+                    ended = self._plan.names if whole else ledger.exhausted_models
+                    add_exhausted(self._study, ended or ())
                 else:
                     set_exhausted(self._study, over)
                 self._display.note(f"every setting of the space has been run: {over} trials")

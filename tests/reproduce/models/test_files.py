@@ -9,12 +9,14 @@ from mmsr.errors import UserError
 from mmsr.reproduce.collect import make_results
 from mmsr.reproduce.kept import beside_kept, read_kept, write_results
 from mmsr.reproduce.models.finals import make_finals
-from mmsr.reproduce.models.run import reproduce_models
+from mmsr.reproduce.models.run import failed_settings, reproduce_models
 from mmsr.reproduce.models.view import SHOWN, notes
 from mmsr.reproduce.results import LineFigures, Results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
+from mmsr.study.planning.existing import find_existing
 from mmsr.study.storage.database import open_storage
+from mmsr.study.storage.progress import take_back
 
 LINES = (
     LineFigures(
@@ -185,6 +187,21 @@ def test_files_that_lack_means_are_refused_before_the_search(add_rows, searched)
     (add_rows.output / "table2-shop.users.safetensors").unlink()
     with pytest.raises(UserError, match="lacks GRU4Rec"):
         searched(labels=("NOVA",), output=add_rows.output)
+
+
+def test_trials_of_a_model_that_all_failed_are_retried(searched):
+    search = searched(labels=("GRU4Rec", "NOVA"), failing=("nova",))
+    plan, storage = search.plan, open_storage(search.plan.storage)
+    retried = failed_settings(plan)
+    assert len(retried) == 2
+    found = find_existing(plan, storage, retried)
+    assert found.nothing_to_do is None
+    study = open_study_of(plan, storage)
+    take_back(study, found.again)
+    ledger = Ledger(study, plan.rules(retries=True), plan.folder.ray)
+    assert ledger.reclaim() == 2
+    assert [ledger.ask(runner).config.model.name for runner in "ab"] == ["nova", "nova"]
+    assert failed_settings(searched(labels=("GRU4Rec", "NOVA"), name="all_well").plan) is None
 
 
 def test_unequal_trials_are_noted(add_rows):
