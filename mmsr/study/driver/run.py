@@ -178,8 +178,8 @@ class Driver:
                 if self._plan.models:
                     # Without quotas, the study ends only when no model gets another trial.
                     whole = self._plan.quota is None
-                    ended = self._plan.names if whole else ledger.exhausted_models
-                    add_exhausted(self._study, ended or ())
+                    names = self._plan.names if whole else ledger.exhausted_models
+                    add_exhausted(self._study, names or ())
                 else:
                     set_exhausted(self._study, over)
                 self._display.note(f"every setting of the space has been run: {over} trials")
