@@ -99,7 +99,8 @@ def progress_of(
         of_each = {name: n_over(study, None, [name]) for name in models}
         over = sum(int(min(n, most)) for n in of_each.values())
         ended = exhausted_models(study)
-        attributes[_EXHAUSTED] = all(n >= most or name in ended for name, n in of_each.items())
+        lacking = [name for name, n in of_each.items() if n < most]
+        attributes[_EXHAUSTED] = bool(lacking) and all(name in ended for name in lacking)
     return Progress(rows=tuple(rows(study)), **vars(extent_of(attributes, over, wanted)))
 
 
