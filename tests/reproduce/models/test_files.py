@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.reproduce.collect import make_results
 from mmsr.reproduce.kept import beside_kept, read_kept, write_results
+from mmsr.reproduce.models.dry_run import show_search
 from mmsr.reproduce.models.finals import make_finals
 from mmsr.reproduce.models.run import failed_settings, reproduce_models
+from mmsr.reproduce.models.search import make_search
 from mmsr.reproduce.models.view import SHOWN, notes
 from mmsr.reproduce.results import LineFigures, Results
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
+from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.existing import find_existing
 from mmsr.study.storage.database import open_storage
 from mmsr.study.storage.progress import take_back
@@ -221,3 +226,32 @@ def test_a_model_whose_trials_all_failed_keeps_its_row(searched, table_of):
     assert results.best_baseline == "GRU4Rec"
     with pytest.raises(UserError, match="no trial has finished"):
         make_finals(searched(labels=("NOVA",), failing=("nova",), trials=3, name="none"))
+
+
+def test_a_dry_run_says_what_the_files_have_and_what_follows(
+    add_rows, searched, elsewhere, monkeypatch
+):
+    add_rows("GRU4Rec")
+    elsewhere()
+    monkeypatch.setattr("mmsr.reproduce.models.dry_run.show_plan", lambda plan: None)
+    text = io.StringIO()
+    console = Console(file=text, width=300)
+    show_search(searched(labels=("GRU4Rec", "NOVA"), output=add_rows.output), console)
+    assert "has GRU4Rec: 3 seeds, not searched again" in text.getvalue()
+    assert "after the search: 3 refits of the best trials of NOVA; then test" in text.getvalue()
+    show_search(searched(labels=("GRU4Rec",), output=add_rows.output), console)
+    assert "nothing to run, test stays closed" in text.getvalue()
+    assert "nothing to search; dry run: nothing was scheduled" in text.getvalue()
+
+
+def test_hours_are_not_shared_with_rows_of_another_call(add_rows, made_up):
+    add_rows("GRU4Rec", "SASRec")
+    with pytest.raises(UserError, match="what each model gets was the same number of trials"):
+        make_search(
+            "shop",
+            rows=("NOVA",),
+            trials=2,
+            equal="hours",
+            options=Options(epochs=4, settings=made_up.settings),
+            output=add_rows.output,
+        )
