@@ -62,7 +62,8 @@ def reproduce(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a config key in all rows; `seed=N` is the first seed. Repeatable.",
+            help="Change a config key in all rows; `seed=N` is the first seed; of table2, "
+            "that of the search, which refits count up from. Repeatable.",
         ),
     ] = None,
     select_on: Annotated[
@@ -109,7 +110,9 @@ def reproduce(
     Differences from HAN-GNN are tested over users and seeds, from three seeds of both on.
 
     The rows of table2 are models. Each is searched by its own space with the same budget, its
-    authors' settings first; the best trial on validation is refitted with other seeds.
+    authors' settings first as far as --set leaves them; the best trial on validation is refitted
+    with other seeds. A row that has ranked test is never searched again; further calls may add rows
+    on other machines, with the same budget.
 
     Figures are drawn from validation targets, as PNG and an interactive page; test stays closed.
     fig4 masks modalities of each row's models at rising rates, fig5 is a heat map of the rows.
@@ -194,15 +197,16 @@ def _models(
         dataset,
         rows=rows,
         trials=trials,
-        equal=equal or "trials",
+        equal="trials" if equal is None else equal,
         n_seeds=seeds,
         resources=resources,
         options=options,
+        output=output,
     )
     if dry_run:
-        from mmsr.study.views.dry_run import show_plan
+        from mmsr.reproduce.models.dry_run import show_search
 
-        show_plan(search.plan)
+        show_search(search, Console())
         return
     from mmsr.reproduce.models.run import reproduce_models
     from mmsr.reproduce.models.view import show_models
@@ -210,7 +214,7 @@ def _models(
 
     def all_of_it() -> int:
         console = Console()
-        code, results, paths = reproduce_models(search, console, output)
+        code, results, paths = reproduce_models(search, console)
         if results is not None:
             show_models(results, console)
         for path in paths:

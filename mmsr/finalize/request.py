@@ -127,6 +127,7 @@ def make_final_plan(
     top: int = 1,
     trials: Sequence[int] = (),
     n_seeds: int = 3,
+    first_seed: int | None = None,
     optimism: bool = True,
     resources: Mapping[str, float] | None = None,
     address: str | None = None,
@@ -140,6 +141,7 @@ def make_final_plan(
     top : number of best trials by validation.
     trials : numbers of the trials to take instead.
     n_seeds : runs of each config. None of them has the trial's own seed, which was lucky.
+    first_seed : seed of the first run; None takes the one after the trials' own.
     optimism : also train on the training part only, which about doubles the cost.
     resources : what each run gets; None takes what the study's trials got.
     address : Ray cluster to join.
@@ -168,7 +170,7 @@ def make_final_plan(
         raise UserError(_unfinished(known, progress))
     check_home()
     check_test(dataset := known.open_dataset())
-    seeds = _seeds(chosen, n_seeds)
+    seeds = _seeds(chosen, n_seeds, first_seed)
     record = known.folder.read_record()
     site = find_site(
         dataset,
@@ -261,9 +263,10 @@ def _unfinished(known: KnownStudy, progress: Extent) -> str:
     )
 
 
-def _seeds(chosen: Sequence[Chosen], n_seeds: int) -> tuple[int, ...]:
+def _seeds(chosen: Sequence[Chosen], n_seeds: int, first: int | None) -> tuple[int, ...]:
     """Seeds that none of the trials had."""
-    first = max(one.config.seed for one in chosen) + 1
+    if first is None:
+        first = max(one.config.seed for one in chosen) + 1
     if first + n_seeds - 1 > MOST_SEED:
         first = 0
     return tuple(range(first, first + n_seeds))

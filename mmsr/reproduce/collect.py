@@ -103,7 +103,7 @@ def failed_run(request: Request, trial: TrialRow, reason: str | None = None) -> 
 
 def _figures(request: Request, trial: TrialRow) -> SeedFigures:
     chosen = request.chosen(trial)
-    patient = chosen.epochs - chosen.epoch >= request.base.training.patience
+    patient = chosen.epochs - chosen.epoch >= chosen.patience
     return SeedFigures(
         seed=trial.settings["seed"],
         study=request.name,
@@ -168,7 +168,7 @@ def make_results(
                 [run.figures for (label, _), run in runs.items() if label == row.label]
                 + [figures for label, figures in failed if label == row.label],
                 {k: v for k, v in configs[row.label].items() if k not in common},
-                column.percent[row.label],
+                column.percent.get(row.label, {}),
                 {reference: found.get(row.label, {}) for reference, found in compared.items()},
                 request,
             )
@@ -186,6 +186,9 @@ def _row(
     comparisons: Mapping[str | None, Mapping[str, SeedComparison]],
     request: Request,
 ) -> RowFigures:
+    kept = request.kept_row(row)
+    there = {seed.seed for seed in seeds}
+    seeds = [*seeds, *(one for one in (kept.failed if kept else ()) if one.seed not in there)]
     finished = [seed for seed in seeds if seed.error is None]
     mean, std = mean_and_std([seed.test for seed in finished])
     mean_masked, std_masked = mean_and_std([seed.test_masked for seed in finished])
@@ -195,7 +198,7 @@ def _row(
         seeds=tuple(sorted(seeds, key=lambda one: one.seed)),
         mean=mean,
         std=std,
-        published=dict(percent),
+        published=dict(percent) or (kept.published if kept else {}),
         comparisons=dict(comparisons.get(request.table.reference, {})),
         mean_masked=mean_masked,
         std_masked=std_masked,

@@ -25,8 +25,8 @@ from mmsr import paths
 from mmsr.errors import UserError, reason_of
 from mmsr.reproduce.models.view import models_markdown
 from mmsr.reproduce.request import Request
-from mmsr.reproduce.results import Results, SeedFigures
-from mmsr.reproduce.row_configs import flat_config, stored_config
+from mmsr.reproduce.results import ADVICE, Results, SeedFigures, read_results
+from mmsr.reproduce.row_configs import difference, flat_config, other_kind, stored_config
 from mmsr.reproduce.tables import MODELS_TABLE, TABLES
 from mmsr.reproduce.view import markdown
 from mmsr.study.results.comparison import COMPARED
@@ -78,27 +78,50 @@ def read_kept(request: Request, folder: Path) -> tuple[Runs, tuple[Opening, ...]
     UserError : the files hold other results, which would be overwritten, or cannot be read.
     """
     path = folder / f"{request.name}.json"
-    if not path.exists():
+    if (results := read_results(path)) is None:
         return {}, ()
-    advice = "move it away, or give another --output or --name"
-    try:
-        results = Results.model_validate_json(path.read_text())
-    except (OSError, ValueError):
-        raise UserError(
-            f"{path} cannot be read, or another version of mmsr wrote it: {advice}"
-        ) from None
-    difference = _difference(request, results)
-    if difference is not None:
-        raise UserError(f"{path} holds other results ({difference}): {advice}")
+    if (found := difference(request, results)) is not None:
+        raise UserError(f"{path} holds other results ({found}): {ADVICE}")
+    return read_runs(results, path), results.test_opened
+
+
+def beside_kept(request: Request, folder: Path) -> Request:
+    """The same request in a table that has the rows of its files, too, where rows are models.
+
+    Parameters
+    ----------
+    request : the rows and seeds.
+    folder : folder of the files.
+
+    Raises
+    ------
+    UserError : the files cannot be read.
+    """
+    results = read_results(folder / f"{request.name}.json")
+    return request if results is None else request.beside(results)
+
+
+def read_runs(results: Results, path: Path) -> Runs:
+    """The finished runs of results, with the users' means from the file beside theirs.
+
+    Parameters
+    ----------
+    results : the results.
+    path : their JSON file.
+
+    Raises
+    ------
+    UserError : users' means are missing or cannot be read.
+    """
     means = _read_means(_means_file(path), results.n_users)
     found = {}
     for row in results.rows:
         for figures in row.finished:
             key = (row.label, figures.seed)
             if key not in means:
-                raise UserError(f"{_means_file(path)} lacks {_name(*key)}: restore it, or {advice}")
+                raise UserError(f"{_means_file(path)} lacks {_name(*key)}: restore it, or {ADVICE}")
             found[key] = Run(figures, means[key])
-    return found, results.test_opened
+    return found
 
 
 def take_over(request: Request, output: Path) -> Runs:
@@ -131,7 +154,7 @@ def _same_runs(request: Request, path: Path) -> Runs:
         means = _read_means(_means_file(path), results.n_users)
     except (OSError, ValueError, UserError):
         return {}
-    if _other_kind(request, results) is not None:
+    if other_kind(request.plan.definition, request.label, results) is not None:
         return {}
     configs = {row.label: flat_config(request, row) for row in request.table.rows}
     return {
@@ -142,34 +165,6 @@ def _same_runs(request: Request, path: Path) -> Runs:
         for figures in row.finished
         if (row.label, figures.seed) in means
     }
-
-
-def _difference(request: Request, results: Results) -> str | None:
-    """How results differ from those that are asked for; None if they belong together."""
-    if (other := _other_kind(request, results)) is not None:
-        return other
-    rows = {row.label: row for row in request.table.rows}
-    for row in results.rows:
-        if row.label not in rows:
-            return f"row {row.label}"
-        then, now = stored_config(results, row), flat_config(request, rows[row.label])
-        for key in [*now, *(key for key in then if key not in now)]:
-            if then.get(key) != now.get(key):
-                return f"{row.label}: {key} was {then.get(key)} and is {now.get(key)}"
-    return None
-
-
-def _other_kind(request: Request, results: Results) -> str | None:
-    """The first of data, protocol and selection in which results differ from those asked for."""
-    definition = request.plan.definition
-    for what, then, now in (
-        ("content of the data set", results.dataset_hash[:12], definition.dataset_hash[:12]),
-        ("protocol", results.protocol, definition.protocol),
-        ("selection", results.selection, request.label),
-    ):
-        if then != now:
-            return f"{what} was {then} and is {now}"
-    return None
 
 
 def check_writable(folder: Path) -> None:
@@ -254,6 +249,16 @@ def write_results(results: Results, runs: Runs, folder: Path) -> tuple[Path, ...
             paths.write_whole(file, data)
     except OSError as error:
         raise _cannot_write(folder, reason_of(error)) from None
+    return paths_of(path)
+
+
+def paths_of(path: Path) -> tuple[Path, Path, Path]:
+    """The paths of a table's files: JSON, Markdown, users' means.
+
+    Parameters
+    ----------
+    path : the first of them.
+    """
     return path, path.with_suffix(".md"), _means_file(path)
 
 

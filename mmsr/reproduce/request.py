@@ -11,8 +11,7 @@ from mmsr.config import Config
 from mmsr.config.mmsr_defaults import AUTHORS_SETTINGS
 from mmsr.data.held_out import check_test
 from mmsr.errors import UserError
-from mmsr.numbers import is_whole
-from mmsr.reproduce.tables import MOST_SEED, PaperTable, Row, find_table
+from mmsr.reproduce.tables import PaperTable, Row, find_table, seeds_from
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
@@ -21,11 +20,10 @@ from mmsr.study.storage.definition import TEST_SELECTED
 from mmsr.study.storage.folder import StudyFolder
 
 if TYPE_CHECKING:
-    from mmsr.reproduce.results import SearchFigures
+    from mmsr.reproduce.results import Results, RowFigures, SearchFigures
     from mmsr.study.driver.reporting import Reporting
     from mmsr.study.storage.trials import TrialRow
 
-_MOST_SEEDS = 1000
 SELECTIONS = ("valid", "test")
 LABELS = {"valid": "validation", "test": TEST_SELECTED.upper()}
 """How the best epochs were chosen, as names and results state it."""
@@ -54,6 +52,8 @@ class Chosen:
     """Epochs that were trained on the training part to find it."""
     validation: Mapping[str, float]
     """Validation metrics of that epoch."""
+    patience: int
+    """Epochs without improvement that ended training."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Request:
     weights: ClassVar[str | None] = None
     """File of the models' weights in the checkpoints; None stands for that of tables' trainers."""
     seen_too: ClassVar[bool] = False
-    """Whether the models rank test with seen items masked, too, beside the reference lines."""
+    """Whether the models rank test with seen items masked, too."""
 
     @property
     def name(self) -> str:
@@ -105,7 +105,8 @@ class Request:
         best = trial.best_epoch or 0
         refitted = best + (self.base.training.patience if self.test_selected else 0)
         metrics = {k: v for k, v in trial.metrics.items() if k.startswith("valid/")}
-        return Chosen(best, max(trial.epochs - refitted, 0), metrics)
+        patience = self.base.training.patience
+        return Chosen(best, max(trial.epochs - refitted, 0), metrics, patience)
 
     @property
     def best_baseline(self) -> str | None:
@@ -120,6 +121,38 @@ class Request:
         row : the row.
         """
         return None
+
+    def beside(self, results: Results) -> Request:
+        """The same request in a table that has the rows of `results`, too, where rows are models.
+
+        Parameters
+        ----------
+        results : what the table's files hold.
+        """
+        return self
+
+    def kept_row(self, row: Row) -> RowFigures | None:
+        """The figures of a row that stands in the files and is not run here; None for others.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return None
+
+    def kept_config(self, row: Row) -> Mapping[str, Any] | None:
+        """The config of such a row, as `mmsr.reproduce.row_configs.flat_config` has it.
+
+        Parameters
+        ----------
+        row : the row.
+        """
+        return None
+
+    @property
+    def lacks_lines(self) -> bool:
+        """Whether reference models are to rank test, too."""
+        return False
 
     def about(self) -> dict[str, Any]:
         """Further fields of the results."""
@@ -248,23 +281,3 @@ def _marked(plan: Plan) -> Plan:
     objective = f"{TEST_SELECTED}/{plan.objective.removeprefix('valid/')}"
     definition = plan.definition.model_copy(update={"objective": objective})
     return dataclasses.replace(plan, definition=definition)
-
-
-def seeds_from(n_seeds: int, first: Any) -> tuple[int, ...]:
-    """The seeds of a row's runs.
-
-    Parameters
-    ----------
-    n_seeds : their number.
-    first : the first of them.
-
-    Raises
-    ------
-    UserError : either is out of range.
-    """
-    if not is_whole(n_seeds) or not 1 <= n_seeds <= _MOST_SEEDS:
-        raise UserError(f"--seeds {n_seeds}: give a whole number from 1 to {_MOST_SEEDS}")
-    last = MOST_SEED - n_seeds + 1
-    if not is_whole(first) or not 0 <= first <= last:
-        raise UserError(f"--set seed={first}: the first seed is a whole number from 0 to {last}")
-    return tuple(range(first, first + n_seeds))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from mmsr.errors import UserError
 from mmsr.study.results.comparison import SeedComparison
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage.definition import TEST_SELECTED
+
+ADVICE = "move it away, or give another --output or --name"
+"""What to do with a file that cannot be gone on from."""
 
 
 class _Frozen(BaseModel):
@@ -59,10 +64,14 @@ class SearchFigures(_Frozen):
     """Size of the search space, in words."""
     known: int
     """Number of known settings that were tried first; the authors' are the first of them."""
-    trial: int
-    """Number of the best trial on validation."""
-    value: float
+    asked: int
+    """Trials that were asked for, of each model."""
+    trial: int | None
+    """Number of the best trial on validation; None if none finished."""
+    value: float | None
     """Its objective."""
+    error: str = ""
+    """Why the first trial failed, if none finished."""
 
 
 class LineFigures(_Frozen):
@@ -152,6 +161,8 @@ class Results(_Frozen):
     objective: str = ""
     """What their searches maximised."""
     lines: tuple[LineFigures, ...] = ()
+    given: dict[str, Any] = {}
+    """What was set for all models, by dotted key; rows that are added have to have the same."""
 
     @property
     def test_selected(self) -> bool:
@@ -166,6 +177,27 @@ class Results(_Frozen):
         row : one of the rows.
         """
         return {**self.config, **row.settings}
+
+
+def read_results(path: Path) -> Results | None:
+    """The results in a table's JSON file; None if there is no such file.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Raises
+    ------
+    UserError : it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        return Results.model_validate_json(path.read_text())
+    except (OSError, ValueError):
+        raise UserError(
+            f"{path} cannot be read, or another version of mmsr wrote it: {ADVICE}"
+        ) from None
 
 
 class FigureRow(BaseModel):

@@ -8,8 +8,15 @@ from pathlib import Path
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
-from mmsr.reproduce.kept import check_writable, read_kept, runs_so_far, write_results, writing
-from mmsr.reproduce.models.seen_items import mask_seen
+from mmsr.reproduce.kept import (
+    beside_kept,
+    check_writable,
+    read_kept,
+    runs_so_far,
+    write_results,
+    writing,
+)
+from mmsr.reproduce.models.seen_items import mask_seen, measure_lines
 from mmsr.reproduce.request import Request, name_of
 from mmsr.reproduce.results import Results, SeedFigures
 from mmsr.reproduce.select_on_test import epoch_chooser, remove_epochs
@@ -81,8 +88,8 @@ class _Table:
     """The table so far: the runs in its files, and those of the study that have ranked test."""
 
     def __init__(self, request: Request, folder: Path, device: str) -> None:
-        self._request, self._folder, self._device = request, folder, device
-        self.runs, self._opened = runs_so_far(request, folder)
+        self._request, self._folder, self._device = beside_kept(request, folder), folder, device
+        self.runs, self._opened = runs_so_far(self._request, folder)
         check_writable(folder)
         self._failed: list[tuple[str, SeedFigures]] = []
         self._lost: dict[tuple[str, int], str] = {}
@@ -128,6 +135,7 @@ class _Table:
                 record=lambda opening: note_opening(known.folder, opening),
                 device=self._device,
                 look=self._look(known),
+                then=measure_lines(known) if self._request.lacks_lines else None,
                 weights=self._request.weights or REFIT,
                 locked=running,
             )
@@ -157,6 +165,7 @@ class _Table:
         What another machine has written to the same files meanwhile is kept.
         """
         with writing(self._request, self._folder):
+            self._request = beside_kept(self._request, self._folder)
             kept, opened = read_kept(self._request, self._folder)
             self.runs |= kept
             self._opened = (*self._opened, *opened)

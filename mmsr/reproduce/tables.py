@@ -17,6 +17,7 @@ from mmsr.config.models import MODELS
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.errors import UserError, unknown
+from mmsr.numbers import is_whole
 
 REFERENCE = "HAN-GNN"
 """The row that the others are compared with: the paper's own model."""
@@ -28,6 +29,7 @@ FIRST_TO_RUN = (
 STAND_IN = "Beauty"
 """Published column to show for a data set that the paper's table does not have."""
 MOST_SEED = 2**31 - 1
+_MOST_SEEDS = 1000
 MODEL = "model.name"
 
 
@@ -265,3 +267,23 @@ def _read_published() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
         column = tree.setdefault(line["table"], {}).setdefault(line["dataset"], {})
         column.setdefault(line["row"], {})[line["metric"].lower()] = float(line["percent"])
     return tree
+
+
+def seeds_from(n_seeds: int, first: Any) -> tuple[int, ...]:
+    """The seeds of a row's runs.
+
+    Parameters
+    ----------
+    n_seeds : their number.
+    first : the first of them.
+
+    Raises
+    ------
+    UserError : either is out of range.
+    """
+    if not is_whole(n_seeds) or not 1 <= n_seeds <= _MOST_SEEDS:
+        raise UserError(f"--seeds {n_seeds}: give a whole number from 1 to {_MOST_SEEDS}")
+    last = MOST_SEED - n_seeds + 1
+    if not is_whole(first) or not 0 <= first <= last:
+        raise UserError(f"--set seed={first}: the first seed is a whole number from 0 to {last}")
+    return tuple(range(first, first + n_seeds))

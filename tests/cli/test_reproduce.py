@@ -43,6 +43,7 @@ BAD = {
     "no trial": (("table2", *SHOP, "--trials", "0"), "--trials 0: "),
     "no seed of models": (("table2", *SHOP, "--seeds", "0"), "--seeds 0: give a whole number"),
     "equal": (("table2", *SHOP, "--equal", "epochs"), "choose one of trials, hours"),
+    "nothing equal": (("table2", *SHOP, "--equal", ""), "choose one of trials, hours"),
     "seen": (("table2", *SHOP, "--set", "training.seen=masked"), "the table has both"),
     "models on test": (("table2", *SHOP, "--select-on", "test"), "are chosen on valid"),
     "a model's own key": (
@@ -101,5 +102,6 @@ def test_dry_run_of_models_shows_what_each_gets(mmsr, monkeypatch):
     assert code == 0
     assert "6 trials of at most 5 epochs" in out
     assert "3 trials for each" in out
+    assert "after the search: 6 refits of the best trials of GRU4Rec, SASRec; then test is" in out
     assert out.index("search space of gru4rec") < out.index("search space of sasrec")
     assert "nothing was scheduled" in out

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.finalize.request import DEVELOPMENT, FinalFolder, FinalPlan, make_final_plan
+from mmsr.reproduce.models.files import SELECTION
 from mmsr.reproduce.models.search import SearchRequest
 from mmsr.reproduce.models.seen_items import read_lines
 from mmsr.reproduce.request import Chosen, Request
-from mmsr.reproduce.results import SearchFigures
-from mmsr.reproduce.tables import MODEL, OWN_MODEL, Row
+from mmsr.reproduce.results import LineFigures, Results, RowFigures, SearchFigures
+from mmsr.reproduce.row_configs import flat, stored_config
+from mmsr.reproduce.tables import MODEL, OWN_MODEL, PaperTable, Row, models_table
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import TrialRow, ranked, rows
@@ -23,6 +25,15 @@ from mmsr.study.views.dry_run import describe_size
 if TYPE_CHECKING:
     from mmsr.study.driver.reporting import Reporting
     from mmsr.study.storage.folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """A row that has no runs here: it stands in the files, or none of its trials has finished."""
+
+    figures: RowFigures
+    config: Mapping[str, Any]
+    """As `mmsr.reproduce.row_configs.flat_config` has it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,14 @@ class ModelsRequest(Request):
     search: Plan
     """The plan of the study that chose them."""
     found: Mapping[str, SearchFigures]
-    """What the search of each row took, by label."""
+    """What the search of each row that is refitted took, by label."""
+    given: Mapping[str, Any]
+    """What was set for all models."""
+    lacking: Mapping[str, KeptRow]
+    """Rows without a finished trial, by label."""
+    kept: Mapping[str, KeptRow] = field(default_factory=dict)
+    """Rows that stand in the files, by label."""
+    kept_lines: tuple[LineFigures, ...] = ()
 
     @property
     def finals(self) -> FinalPlan:
@@ -47,7 +65,7 @@ class ModelsRequest(Request):
     @property
     def label(self) -> str:
         """How rows were chosen, as results state it: no other table has such runs."""
-        return "search on validation"
+        return SELECTION
 
     @property
     def name(self) -> str:
@@ -67,8 +85,47 @@ class ModelsRequest(Request):
     @property
     def best_baseline(self) -> str | None:
         """The row that was best on validation but for the paper's own model."""
-        others = {label: one.value for label, one in self.found.items() if label != OWN_MODEL}
+        values = {
+            row.label: one.value
+            for row in self.table.rows
+            if (one := self.search_of(row)) is not None and one.value is not None
+        }
+        others = {label: value for label, value in values.items() if label != OWN_MODEL}
         return max(others, key=lambda label: others[label], default=None)
+
+    def beside(self, results: Results) -> ModelsRequest:
+        """The same request in a table that has the rows of `results`, too."""
+        own = {row.label for row in self.rows}
+        kept = {
+            row.label: KeptRow(row, stored_config(results, row))
+            for row in results.rows
+            if row.label not in own and (row.finished or row.label not in self.lacking)
+        }
+        wider = dataclasses.replace(self, kept=kept, kept_lines=results.lines)
+        return dataclasses.replace(wider, table=wider.whole_table())
+
+    def whole_table(self) -> PaperTable:
+        """The table with all rows that it has so far, in its order."""
+        order = [row.label for row in models_table().rows]
+        rows = {row.label: row for row in self.rows}
+        for label in (*self.lacking, *self.kept):
+            rows.setdefault(label, Row(label, {"row": label}))  # the settings of no run
+        known = [rows[label] for label in order if label in rows]
+        newer = [row for label, row in rows.items() if label not in order]
+        return dataclasses.replace(self.table, rows=(*known, *newer))
+
+    def _without_runs(self, row: Row) -> KeptRow | None:
+        return self.kept.get(row.label) or self.lacking.get(row.label)
+
+    def kept_row(self, row: Row) -> RowFigures | None:
+        """The figures of a row that stands in the files, or has no finished trial."""
+        one = self._without_runs(row)
+        return None if one is None else one.figures
+
+    def kept_config(self, row: Row) -> Mapping[str, Any] | None:
+        """The config of such a row."""
+        one = self._without_runs(row)
+        return None if one is None else one.config
 
     def config_of(self, row: Row) -> Config:
         """The config of the row's best trial."""
@@ -78,11 +135,17 @@ class ModelsRequest(Request):
         """How the epochs of a refit were chosen: by the trial that it refits."""
         one = self.finals.of_trial(trial.settings["trial"])
         metrics = {k: v for k, v in one.row.metrics.items() if k.startswith("valid/")}
-        return Chosen(one.epochs, one.row.epochs, metrics)
+        return Chosen(one.epochs, one.row.epochs, metrics, one.config.training.patience)
 
     def search_of(self, row: Row) -> SearchFigures | None:
         """What the search of a row took."""
-        return self.found[row.label]
+        one = self._without_runs(row)
+        return self.found[row.label] if one is None else one.figures.search
+
+    @property
+    def lacks_lines(self) -> bool:
+        """Whether reference models are to rank test, too: they do so once."""
+        return not self.kept_lines
 
     def about(self) -> dict[str, Any]:
         """How the search was shared out, and the reference models' figures on test."""
@@ -90,7 +153,8 @@ class ModelsRequest(Request):
             "best_baseline": self.best_baseline,
             "share": str(self.search.share),
             "objective": self.search.objective,
-            "lines": read_lines(self.plan.folder),
+            "lines": self.kept_lines or read_lines(self.plan.folder),
+            "given": dict(self.given),
         }
 
     def reporting(self) -> Reporting:
@@ -105,7 +169,9 @@ class ModelsRequest(Request):
 
 
 def make_finals(search: SearchRequest) -> ModelsRequest:
-    """Choose each model's best trial, and plan the refits; rows of earlier calls stay in the table.
+    """Choose each model's best trial, and plan the refits; rows of the files stay in the table.
+
+    A row that has ranked test keeps its trial, whatever the search has found since.
 
     Parameters
     ----------
@@ -115,20 +181,31 @@ def make_finals(search: SearchRequest) -> ModelsRequest:
     ------
     UserError : none of the models has a finished trial.
     """
-    plan = search.plan
+    plan, tested = search.plan, search.kept.tested
     known = look_up(plan.name, plan.storage, plan.tracking)
     found = rows(known.study)
-    best = {}
-    for row in search.table.rows:
-        own = [one for one in ranked(found) if one.model == row.settings[MODEL]]
-        if own and own[0].state == "finished":
-            best[row.label] = own[0]
-    if not any(row.label in best for row in search.rows):
-        raise UserError(f"study {plan.name!r}: no trial has finished, so there is nothing to refit")
+    chosen: dict[str, int] = {}
+    figures, lacking = {}, {}
+    for row in search.unfinished:
+        if row.label in tested:
+            one = tested[row.label].search
+        else:
+            one = _figures(plan, row.settings[MODEL], found, search.trials)
+        if one is None or one.trial is None:
+            lacking[row.label] = one
+        else:
+            chosen[row.label], figures[row.label] = one.trial, one
+    if not chosen:
+        errors = [f" ({one.error})" for one in lacking.values() if one and one.error]
+        raise UserError(
+            f"study {plan.name!r}: no trial has finished, so there is nothing to refit"
+            + "".join(errors[:1])
+        )
     finals = make_final_plan(
         known,
-        trials=[one.number for one in best.values()],
+        trials=list(chosen.values()),
         n_seeds=search.n_seeds,
+        first_seed=plan.base.seed + 1,
         optimism=False,
         resources={"cpu": plan.resources.cpu, "gpu": plan.resources.gpu},
         address=plan.address,
@@ -138,41 +215,60 @@ def make_finals(search: SearchRequest) -> ModelsRequest:
     finals = dataclasses.replace(
         finals, name=f"{finals.name}-{table}", folder=FinalFolder(known.folder, table)
     )
-    table_rows = tuple(
-        Row(label, {"trial": one.number, "part": DEVELOPMENT}) for label, one in best.items()
+    own = tuple(
+        Row(label, {"trial": trial, "part": DEVELOPMENT}) for label, trial in chosen.items()
     )
-    asked = {row.label for row in search.rows}
-    names = [row.settings[MODEL] for row in search.table.rows if row.label in best]
-    return ModelsRequest(
-        table=dataclasses.replace(search.table, rows=table_rows),
-        rows=tuple(row for row in table_rows if row.label in asked),
+    bases = {one.model: one.base for one in plan.contenders}
+    models = {row.label: row.settings[MODEL] for row in search.rows}
+    request = ModelsRequest(
+        table=search.table,
+        rows=own,
         seeds=finals.seeds,
         select_on="valid",
         plan=finals,
         search=plan,
-        found=dict(zip(best, _figures(search.plan_of(names), found, best.values()), strict=True)),
+        found=figures,
+        given=search.given,
+        lacking={
+            label: KeptRow(_empty(label, one), flat(bases[models[label]]))
+            for label, one in lacking.items()
+        },
+    )
+    if search.kept.results is not None:
+        return request.beside(search.kept.results)
+    return dataclasses.replace(request, table=request.whole_table())
+
+
+def _empty(label: str, search: SearchFigures | None) -> RowFigures:
+    return RowFigures(
+        label=label,
+        settings={},
+        seeds=(),
+        mean={},
+        std={},
+        published={},
+        comparisons={},
+        search=search,
     )
 
 
-def _figures(
-    plan: Plan, found: Sequence[TrialRow], best: Iterable[TrialRow]
-) -> list[SearchFigures]:
-    """What the search of each model took, in the order of the best trials."""
-    contenders = {one.model: one for one in plan.contenders}
-    figures = []
-    for top in best:
-        own = [row for row in found if row.model == top.model]
-        figures.append(
-            SearchFigures(
-                model=str(top.model),
-                trials=len(own),
-                finished=sum(row.state == "finished" for row in own),
-                epochs=sum(row.epochs for row in own),
-                seconds=sum(row.seconds or 0.0 for row in own),
-                space=describe_size(contenders[top.model].space),
-                known=min(len(contenders[top.model].known), len(own)),
-                trial=top.number,
-                value=top.value or 0.0,
-            )
-        )
-    return figures
+def _figures(plan: Plan, model: str, found: Sequence[TrialRow], asked: int) -> SearchFigures:
+    """What the search of a model took, and its best trial."""
+    contender = next(one for one in plan.contenders if one.model == model)
+    own = [row for row in found if row.model == model]
+    finished = [row for row in ranked(own) if row.state == "finished"]
+    best = finished[0] if finished else None
+    errors = [row.error for row in own if row.error]
+    return SearchFigures(
+        model=model,
+        trials=len(own),
+        finished=len(finished),
+        epochs=sum(row.epochs for row in own),
+        seconds=sum(row.seconds or 0.0 for row in own),
+        space=describe_size(contender.space),
+        known=min(len(contender.known), len(own)),
+        asked=asked,
+        trial=None if best is None else best.number,
+        value=None if best is None else best.value or 0.0,
+        error=errors[0] if best is None and errors else "",
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
 
 from mmsr.console import Console
-from mmsr.reproduce.kept import check_writable
+from mmsr.reproduce.kept import check_writable, paths_of
 from mmsr.reproduce.models.finals import make_finals
 from mmsr.reproduce.models.search import SearchRequest
 from mmsr.reproduce.results import Results
@@ -14,8 +17,12 @@ from mmsr.reproduce.run import reproduce
 from mmsr.study.driver.exit_codes import FAILED, OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
+from mmsr.study.planning.existing import check_existing
 from mmsr.study.planning.plan import Plan
+from mmsr.study.storage import database
 from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.outside import model_of
+from mmsr.study.storage.progress import counted
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import show_failures
 from mmsr.study.views.tables import by_model
@@ -27,16 +34,39 @@ def _show_search(plan: Plan, found: Sequence[TrialRow], console: Console) -> Non
     console.print(by_model(found, plan.objective, plan.names or ()))
 
 
+def failed_settings(plan: Plan) -> Sequence[Mapping[str, Any]] | None:
+    """Settings of the models whose trials all failed in earlier calls: they are retried.
+
+    Parameters
+    ----------
+    plan : the search.
+
+    Returns
+    -------
+    The settings as Optuna stores them; None if there are none.
+    """
+    study = check_existing(plan, database.open_storage(plan.storage))
+    if study is None:
+        return None
+    states: dict[str, set[TrialState]] = {}
+    for trial in counted(study):
+        states.setdefault(str(model_of(trial)), set()).add(trial.state)
+    hopeless = [name for name in plan.names or () if states.get(name) == {TrialState.FAIL}]
+    found = [trial.params for trial in counted(study) if model_of(trial) in hopeless]
+    return found or None
+
+
 def reproduce_models(
-    search: SearchRequest, console: Console, output: Path | None = None, device: str = "auto"
+    search: SearchRequest, console: Console, device: str = "auto"
 ) -> tuple[int, Results | None, tuple[Path, ...]]:
     """Search the models, refit each one's best, rank test row by row, and write the files.
+
+    Rows that the files have with enough seeds are done: nothing is run for them.
 
     Parameters
     ----------
     search : what to search.
     console : where to show progress.
-    output : folder of the files; None takes the study's folder.
     device : device on which the models rank test.
 
     Returns
@@ -47,13 +77,18 @@ def reproduce_models(
     ------
     UserError : as `mmsr.reproduce.run.reproduce`; or no trial of the search has finished.
     """
-    if output is not None:
-        check_writable(output)
-    code = run_plan(search.plan, Reporting(show_end=_show_search))
-    known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
-    if not search.plan.progress(known.study).is_over:
-        return code or FAILED, None, ()
+    check_writable(search.folder)
+    if not search.unfinished:
+        done = f"study {search.plan.name}: nothing to do, the files have all rows and seeds"
+        console.print(done, soft_wrap=True)
+        return OK, search.kept.results, paths_of(search.kept.path)
+    code = OK
+    if search.searches:
+        retried = failed_settings(search.plan)
+        code = run_plan(search.plan, Reporting(show_end=_show_search), retried=retried)
+        known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
+        if not search.plan.progress(known.study).is_over:
+            return code or FAILED, None, ()
     request = make_finals(search)
-    lacking = len(request.rows) < len(search.rows)
-    code, results, paths = reproduce(request, console, output, device)
-    return FAILED if code == OK and lacking else code, results, paths
+    code, results, paths = reproduce(request, console, search.folder, device)
+    return FAILED if code == OK and request.lacking else code, results, paths

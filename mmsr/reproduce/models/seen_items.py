@@ -6,6 +6,7 @@ train + validation as the refits do. So their figures are from the same opening.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,7 @@ def mask_seen(known: KnownStudy) -> Look:
 
     Parameters
     ----------
-    known : the study that trained the models; the ranks and figures are written to its folder.
+    known : the study that trained the models; the ranks are written to its folder.
     """
 
     def look(row: TrialRow, model: Recommender, test: Prefixes) -> None:
@@ -46,11 +47,24 @@ def mask_seen(known: KnownStudy) -> Look:
         ranks = evaluate(model, test, max_history=row.config.graph.max_history, seen="masked")
         arrays = {"ranks": ranks.astype(np.int32)}
         known.folder.write_bytes(known.folder.path / _file(row.number), save(arrays))
+
+    return look
+
+
+def measure_lines(known: KnownStudy) -> Callable[[Prefixes], None]:
+    """What the reference models do while test is open: they rank it, too, and are written down.
+
+    Parameters
+    ----------
+    known : the study that trained the models; the figures are written to its folder.
+    """
+
+    def then(test: Prefixes) -> None:
         if not (known.folder.path / LINES_FILE).exists():
             found = _measured(known, test)
             known.folder.write(LINES_FILE, _LINES.dump_json(found, indent=1).decode())
 
-    return look
+    return then
 
 
 def _measured(known: KnownStudy, test: Prefixes) -> tuple[LineFigures, ...]:
@@ -67,8 +81,8 @@ def _measured(known: KnownStudy, test: Prefixes) -> tuple[LineFigures, ...]:
                 if reason
                 else {seen: measure(label, *data, seen=seen) for seen in ("kept", "masked")}
             )
-        except (UserError, ArithmeticError, MemoryError) as error:
-            figures, reason = {}, str(error) or "there is too little memory"
+        except Exception as error:  # its memory or its equations fail: the models' ranks stay
+            figures, reason = {}, str(error) or type(error).__name__
         found.append(LineFigures(label=label, **figures, left_out=reason or ""))
     return tuple(found)
 

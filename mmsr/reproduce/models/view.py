@@ -46,7 +46,9 @@ def show_models(results: Results, console: Console) -> None:
                 column, justify="right" if numbers else "left", no_wrap=column != _SPACE
             )
         for cells in body:
-            table.add_row(*cells, style="bold" if cells[0] == results.reference else "")
+            table.add_row(
+                *cells, style="bold" if cells[0].removesuffix(_LIMIT) == results.reference else ""
+            )
         console.print(table)
     for line in notes(results):
         console.print(line, style="dim", soft_wrap=True)
@@ -81,10 +83,11 @@ def notes(results: Results) -> list[str]:
     ----------
     results : the results.
     """
+    first = "its authors' settings first as far as --set leaves them"
     each = f"best trial by {results.objective} on validation"
     return [
-        f"each model: searched by its own space, its authors' settings first; {each}; refitted on "
-        "train + validation for the trial's epochs with other seeds, and ranked on test once",
+        f"each model: searched by its own space, {first}; {each}; refitted on train + validation "
+        "for the trial's epochs with other seeds, and ranked on test once",
         f"shared out among models: {results.share}; at most {plural(results.epochs, 'epoch')} a "
         "trial, weak trials stopped early",
         *_unequal(results),
@@ -98,6 +101,7 @@ def notes(results: Results) -> list[str]:
         "lines without a budget: fitted to train + validation, from the same opening of test",
         *(f"{line.label}: not measured ({line.left_out})" for line in _left_out(results)),
         *(f"{row.label}, seed {one.seed} failed: {one.error}" for row, one in _failed(results)),
+        *_not_searched(results),
         *about_the_paper(results),
         *about_test(results),
     ]
@@ -140,7 +144,7 @@ def _tables(
 def _measured(row: RowFigures, *, masked: bool, brief: bool) -> list[str]:
     mean, std = (row.mean_masked, row.std_masked) if masked else (row.mean, row.std)
     if not mean:
-        return [row.label, "failed" if row.seeds else "not run", *[""] * (len(SHOWN) - 1)]
+        return [row.label, _without_figures(row), *[""] * (len(SHOWN) - 1)]
     cells = [f"{row.label}{_LIMIT if _at_limit(row) else ''}"]
     for name in SHOWN:
         spreads = name in std and (name in COMPARED or not brief)
@@ -148,6 +152,11 @@ def _measured(row: RowFigures, *, masked: bool, brief: bool) -> list[str]:
         marks = "" if masked else _marks(row, name)
         cells.append(f"{100 * mean[name]:.2f}{spread}{marks or ' '}")
     return cells
+
+
+def _without_figures(row: RowFigures) -> str:
+    all_failed = row.search is not None and row.search.trial is None
+    return "failed" if row.seeds or all_failed else "not run"
 
 
 def _at_limit(row: RowFigures) -> bool:
@@ -168,12 +177,27 @@ def _mark(compared: SeedComparison | None, signs: tuple[str, str]) -> str:
 def _about_marks(results: Results) -> list[str]:
     if not any(row.comparisons or row.against_baseline for row in results.rows):
         return [f"no marks: they need {LEAST_SEEDS} seeds of two rows"]
+    finished = {row.label: len(row.finished) for row in results.rows}
+    references = (
+        (_OWN, results.reference, results.reference),
+        (
+            _BASELINE,
+            results.best_baseline,
+            f"{results.best_baseline} (best baseline on validation)",
+        ),
+    )
+    marks, lacking = [], []
+    for signs, label, what in references:
+        if finished.get(label or "", 0) >= LEAST_SEEDS:
+            marks.append(f"{' '.join(signs)}: lower, higher than {what}")
+        elif label is not None:
+            few = f"{what} has fewer than {LEAST_SEEDS} seeds"
+            lacking.append(f"no {' '.join(signs)}: {few}")
     return [
-        f"{' '.join(_OWN)}: lower, higher than {results.reference}; {' '.join(_BASELINE)}: than "
-        f"{results.best_baseline}, the best baseline on validation; p < {LEVEL:g}, seen items "
-        f"kept, rows with {LEAST_SEEDS} seeds or more: t-test over {results.n_users:,} users and "
-        "all seeds, which are crossed random effects, with Holm's correction over all differences "
-        "that could be marked"
+        f"{'; '.join(marks)}; p < {LEVEL:g}, seen items kept, rows with {LEAST_SEEDS} seeds or "
+        f"more: t-test over {results.n_users:,} users and all seeds, which are crossed random "
+        "effects, with Holm's correction over all differences that could be marked",
+        *lacking,
     ]
 
 
@@ -194,6 +218,15 @@ def _unequal(results: Results) -> list[str]:
 
 def _left_out(results: Results) -> list[LineFigures]:
     return [line for line in results.lines if line.left_out]
+
+
+def _not_searched(results: Results) -> list[str]:
+    """The rows without a finished trial, and why."""
+    return [
+        f"{row.label}: no trial finished: {one.trials} failed, first error: {one.error}"
+        for row in results.rows
+        if (one := row.search) is not None and one.trial is None
+    ]
 
 
 def _failed(results: Results) -> list[tuple[RowFigures, SeedFigures]]:

@@ -95,6 +95,11 @@ class Ledger:
         """Ids of the running trials."""
         return tuple(self._live)
 
+    @property
+    def exhausted_models(self) -> frozenset[str]:
+        """Those of several models whose space has nothing left to propose."""
+        return self._proposals.exhausted_models
+
     def stop(self, reason: str) -> None:
         """Request no more trials, for the given reason; the runner then stops the running ones."""
         self.stop_reason = self.stop_reason or reason

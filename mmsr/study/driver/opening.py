@@ -83,9 +83,9 @@ def _sampler(plan: Plan, storage: BaseStorage) -> BaseSampler:
 
 
 def _trials_of_others(plan: Plan, storage: BaseStorage) -> int:
-    """Number of trials that are done of models which the plan does not have."""
+    """Number of trials that are done and do not count in the plan, of its models or of others."""
     study = database.load_study(storage, plan.name) if plan.models else None
-    return n_over(study, None) - n_over(study, None, plan.names) if study else 0
+    return n_over(study, None) - plan.progress(study).over if study else 0
 
 
 def resources_of(plan: Plan) -> dict[str, float] | None:

@@ -83,6 +83,11 @@ class Proposals:
             if rules.only is None and is_finite(one.space)
         }
 
+    @property
+    def exhausted_models(self) -> frozenset[str]:
+        """Those of several models whose whole space has been proposed."""
+        return frozenset(self._turns.exhausted)
+
     def take(self, marks: Mapping[str, Any]) -> tuple[optuna.Trial, Proposal]:
         """The next trial: a queued one, or a new proposal.
 

@@ -27,6 +27,7 @@ from mmsr.study.storage.known_study import SHIP_SECONDS, open_journal, ship
 from mmsr.study.storage.outside import screened
 from mmsr.study.storage.progress import (
     Progress,
+    add_exhausted,
     add_missing,
     n_over,
     set_ending,
@@ -95,7 +96,7 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
     Meter(study, plan.budget, plan.resources)  # records the budget that was given now
     progress = plan.progress(study)
     if progress.exhausted:
-        set_target(study, progress.over)
+        set_target(study, n_over(study, None) if plan.models else progress.over)
     journal_of = plan.recorded_in(study)
     left = ship(journal_of, partial(console.print, soft_wrap=True))
     reporting.show_end(plan, progress.rows, console)
@@ -174,8 +175,11 @@ class Driver:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
                 over = self._progress().over
-                if self._plan.models:  # another model may come
-                    set_target(self._study, n_over(self._study, None))
+                if self._plan.models:
+                    # Without quotas, the study ends only when no model gets another trial.
+                    whole = self._plan.quota is None
+                    names = self._plan.names if whole else ledger.exhausted_models
+                    add_exhausted(self._study, names or ())
                 else:
                     set_exhausted(self._study, over)
                 self._display.note(f"every setting of the space has been run: {over} trials")

@@ -90,4 +90,5 @@ def _as_read(trial: FrozenTrial, now: datetime) -> ModelTrial:
         over=trial.state.is_finished(),
         value=trial.values[0] if finished else None,
         hours=seconds / 3600,
+        failed=trial.state == TrialState.FAIL,
     )

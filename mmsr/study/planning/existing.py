@@ -71,7 +71,7 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     over = progress.over - len(again)
     used_up = plan.budget.used_up(spent_hours(study))
     nothing = None
-    if over >= plan.trials or progress.exhausted:
+    if over >= plan.trials or (progress.exhausted and not again):
         nothing = "nothing to do"
     elif used_up is not None:
         nothing = f"{used_up}; a higher budget resumes the study"

@@ -117,6 +117,11 @@ class Plan:
         """Names of the models of a study of several, whose trials alone count; else None."""
         return tuple(str(one.model) for one in self.models) or None
 
+    @property
+    def quota(self) -> int | None:
+        """Most trials of one of several models that count; None sets no limit."""
+        return self.share.quota(len(self.models), self.trials) if self.models else None
+
     def of_model(self, contender: Contender) -> Plan:
         """The same plan for one of its models alone, e.g. to measure a trial of it.
 
@@ -144,7 +149,7 @@ class Plan:
         """
         from mmsr.study.storage.progress import progress_of
 
-        return progress_of(study, self.only, self.trials, self.names)
+        return progress_of(study, self.only, self.trials, self.names, self.quota)
 
     def as_known(self, study: optuna.Study) -> KnownStudy:
         """The plan's study as commands see it that look at a study afterwards.
@@ -179,7 +184,7 @@ class Plan:
             systematic=self.sampler.systematic,
             make_config=self.config_of,
             models=self.models,
-            share=self.share,
+            share=self.share.limited(self.quota),
         )
 
     def task(self, proposal: Proposal) -> Task:

@@ -94,6 +94,7 @@ def rank_on_test(
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
     look: Look | None = None,
+    then: Callable[[Prefixes], None] | None = None,
     weights: str = "best.safetensors",
     locked: bool = False,
 ) -> bool:
@@ -109,6 +110,7 @@ def rank_on_test(
     device : device of the models.
     progress : called with messages for the user.
     look : called for each model after it has ranked test.
+    then : called with test when the ranks of all models are stored.
     weights : file of the models' weights in the checkpoints.
     locked : whether this process holds the right to run the study already.
 
@@ -150,6 +152,8 @@ def rank_on_test(
                 look(row, model, test)
             arrays = {"ranks": ranked.ranks.astype(np.int32), "users": ranked.users}
             known.folder.write_bytes(_file(known.folder, row.number), save(arrays))
+        if then is not None:
+            then(test)
         return True
 
 

@@ -6,9 +6,10 @@ as the earlier one would have.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmsr.dimensions.mistakes import noting_mistakes
 from mmsr.format import plural
@@ -25,6 +26,7 @@ class ModelTrial:
     """First objective at the best epoch; None unless it has finished."""
     hours: float
     """Hours that it has trained."""
+    failed: bool = False
 
 
 Trials = Mapping[str, Sequence[ModelTrial]]
@@ -57,6 +59,24 @@ class Share(ABC):
         """
         return f"{self} for each"
 
+    def quota(self, n_models: int, n_trials: int) -> int | None:
+        """Most trials of one model that count; None if that depends on the trials.
+
+        Parameters
+        ----------
+        n_models, n_trials : number of models and trials of the study.
+        """
+        return None
+
+    def limited(self, quota: int | None) -> Share:
+        """The same share, with at most so many trials of each model where it has a quota.
+
+        Parameters
+        ----------
+        quota : number of trials.
+        """
+        return self
+
     def all_trials(self, n_models: int, each: int) -> int:
         """Number of trials of a study that does not say how many.
 
@@ -72,6 +92,9 @@ class Share(ABC):
 class EvenTrials(Share):
     """The model with the fewest trials begun is next; of several, the first in the study's order.
 
+    What one model has too many, of an earlier call, or too few, as its space is exhausted, changes
+    nothing for the others.
+
     Examples
     --------
     >>> trial = ModelTrial(over=True, value=0.1, hours=1.0)
@@ -79,10 +102,22 @@ class EvenTrials(Share):
     'sasrec'
     """
 
+    each: int | None = None
+    """Most trials of each model; None sets no limit. A study's number of trials implies it."""
+
     def next_model(self, trials: Trials, exhausted: Collection[str] = ()) -> str | None:
-        """The model that gets the next trial."""
-        able = [name for name in trials if name not in exhausted]
+        """The model that gets the next trial; None if all have as many as they get."""
+        most = math.inf if self.each is None else self.each
+        able = [name for name in trials if name not in exhausted and len(trials[name]) < most]
         return min(able, key=_begun(trials), default=None)
+
+    def quota(self, n_models: int, n_trials: int) -> int:
+        """Most trials of one model that count."""
+        return math.ceil(n_trials / n_models)
+
+    def limited(self, quota: int | None) -> EvenTrials:
+        """The same share, with at most so many trials of each model."""
+        return replace(self, each=quota)
 
     def in_words(self, n_models: int, n_trials: int) -> str:
         """What each model gets, in words."""
@@ -98,6 +133,9 @@ class EvenTrials(Share):
 class EvenHours(Share):
     """The model whose trials have trained for the fewest hours is next, running ones included.
 
+    A failed trial counts as the mean of those that did not fail, if it took less: else a model that
+    always fails would get all trials that are left.
+
     Examples
     --------
     >>> short, long = (ModelTrial(over=True, value=0.1, hours=hours) for hours in (1.0, 3.0))
@@ -108,8 +146,13 @@ class EvenHours(Share):
     def next_model(self, trials: Trials, exhausted: Collection[str] = ()) -> str | None:
         """The model that gets the next trial."""
 
+        good = [t.hours for own in trials.values() for t in own if t.over and not t.failed]
+        mean = sum(good) / len(good) if good else 0.0
+
         def used(name: str) -> tuple[float, int]:
-            return sum(trial.hours for trial in trials[name]), len(trials[name])
+            own = trials[name]
+            hours = sum(max(trial.hours, mean * trial.failed) for trial in own)
+            return hours, len(own)
 
         return min((name for name in trials if name not in exhausted), key=used, default=None)
 

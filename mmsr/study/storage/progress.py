@@ -7,7 +7,8 @@ retried.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ Settings = Mapping[str, Any]
 _VOID = "void"
 _TARGET = "trials"
 _EXHAUSTED = "exhausted"
+_EXHAUSTED_MODELS = "exhausted_models"
 _ENDING = "ending"
 
 
@@ -77,7 +79,8 @@ def progress_of(
     study: optuna.Study,
     only: Sequence[Settings] | None = None,
     wanted: int | None = None,
-    models: Container[str | None] | None = None,
+    models: Collection[str] | None = None,
+    quota: int | None = None,
 ) -> Progress:
     """Count the trials of a study.
 
@@ -87,9 +90,18 @@ def progress_of(
     only : count only trials with these settings, as Optuna stores them; None counts all.
     wanted : number of trials to run in all; None takes the number that was asked for last.
     models : count only trials of these models; None counts all.
+    quota : count at most so many trials of each of these models.
     """
-    extent = extent_of(study.user_attrs, n_over(study, only, models), wanted)
-    return Progress(rows=tuple(rows(study)), **vars(extent))
+    over = n_over(study, only, models)
+    attributes = dict(study.user_attrs)
+    if models is not None and only is None:
+        most = math.inf if quota is None else quota
+        of_each = {name: n_over(study, None, [name]) for name in models}
+        over = sum(int(min(n, most)) for n in of_each.values())
+        ended = exhausted_models(study)
+        lacking = [name for name, n in of_each.items() if n < most]
+        attributes[_EXHAUSTED] = bool(lacking) and all(name in ended for name in lacking)
+    return Progress(rows=tuple(rows(study)), **vars(extent_of(attributes, over, wanted)))
 
 
 def extent_of(attributes: Mapping[str, Any], over: int, wanted: int | None = None) -> Extent:
@@ -159,6 +171,25 @@ def set_exhausted(study: optuna.Study, trials: int) -> None:
     """
     study.set_user_attr(_EXHAUSTED, True)
     set_target(study, trials)
+
+
+def exhausted_models(study: optuna.Study) -> frozenset[str]:
+    """The models of a study of several whose whole space has been run."""
+    return frozenset(study.user_attrs.get(_EXHAUSTED_MODELS, ()))
+
+
+def add_exhausted(study: optuna.Study, models: Collection[str]) -> None:
+    """Record that the whole spaces of models have been run.
+
+    The trials that are done become the study's target: another model may come.
+
+    Parameters
+    ----------
+    study : the Optuna study.
+    models : their names.
+    """
+    study.set_user_attr(_EXHAUSTED_MODELS, sorted({*exhausted_models(study), *models}))
+    set_target(study, n_over(study, None))
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:

@@ -6,113 +6,31 @@ import dataclasses
 import importlib.util
 import io
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from rich.table import Table
 
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.evaluation import ranking_metrics
 from mmsr.evaluation.significance import crossed_test, holm, pooled_spread
-from mmsr.reproduce.collect import finished_run, make_results, trials_of
+from mmsr.reproduce.collect import make_results
 from mmsr.reproduce.kept import read_kept, take_over, write_results
 from mmsr.reproduce.models.finals import make_finals
 from mmsr.reproduce.models.search import make_search
-from mmsr.reproduce.models.seen_items import _LINES, LINES_FILE
+from mmsr.reproduce.models.seen_items import _LINES, LINES_FILE, measure_lines, read_lines
 from mmsr.reproduce.models.view import models_markdown, notes, show_models
 from mmsr.reproduce.results import LineFigures, Results
-from mmsr.study.driver.ledger import Ledger
-from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.results.comparison import COMPARED
-from mmsr.study.results.held_out import Opening
-from mmsr.study.storage.database import open_storage
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
-from mmsr.study.workers.messages import Failure, Report
 
 ROOT = Path(__file__).parents[3]
-USERS = np.repeat(np.arange(60), 2).astype(np.int32)
-VALUES = {"gru4rec": 0.1, "sasrec": 0.3, "nova": 0.2, "mmsr": 0.25}
 FACTORS = {"GRU4Rec": 3.0, "SASRec": 1.0, "NOVA": 1.1, "MMSR": 0.3}
-OPENED = [Opening(at="2026-01-01", trials=(0,))]
 SETTINGS = {"training.batch_size": 32, "graph.n_codes": 6, "graph.links_per_item": 2}
-
-
-def ranks_of(seed, factor):
-    """Ranks from 1 to 60; a factor above 1 makes them worse."""
-    base = np.random.default_rng(seed).integers(1, 40, size=len(USERS))
-    return np.clip((base * factor).round(), 1, None).astype(np.int32)
-
-
-@pytest.fixture
-def searched(study_home):
-    """A finished search; all trials of the models in `failing` have failed."""
-
-    def make(labels=tuple(FACTORS), trials=2, failing=(), n_seeds=3, **options):
-        given = Options(**{"epochs": 4, "settings": SETTINGS, **options})
-        search = make_search("shop", rows=labels, trials=trials, n_seeds=n_seeds, options=given)
-        plan = search.plan
-        plan.folder.path.mkdir(parents=True, exist_ok=True)
-        study = open_study_of(plan, open_storage(plan.storage))
-        ledger = Ledger(study, plan.rules(), plan.folder.ray)
-        left = plan.trials - plan.progress(study).over
-        for number in range(left):
-            name = ledger.ask("r").config.model.name
-            if name in failing:
-                ledger.fail("r", Failure(error=f"out of memory in trial {number}", traceback=""))
-                continue
-            metrics = {plan.objective: VALUES[name] - number / 1000}
-            found = Report(
-                epoch=4,
-                metrics=metrics,
-                best_epoch=2,
-                best_metrics=metrics,
-                finished=True,
-                seconds=60.0,
-            )
-            ledger.report("r", found)
-        return search
-
-    return make
-
-
-@pytest.fixture
-def table_of(searched):
-    """The results of a search whose refits rank test as `FACTORS` says."""
-
-    def make(**options):
-        request = make_finals(searched(**options))
-        plan = request.without(()).plan
-        (plan.folder.path / "tested").mkdir(parents=True, exist_ok=True)
-        study = open_study_of(plan, open_storage(plan.storage))
-        ledger = Ledger(study, plan.rules(), plan.folder.ray)
-        for label, seed in request.runs:
-            proposal = ledger.ask("r")
-            assert proposal.config.seed == seed
-            metrics = {plan.objective: 1.0}
-            found = Report(
-                epoch=2, metrics=metrics, best_epoch=2, best_metrics=metrics, finished=True
-            )
-            ledger.report("r", found)
-            number = proposal.number
-            for kind, factor in (("trial", 1.0), ("masked", 0.5)):
-                ranks = ranks_of(seed, FACTORS[label] * factor)
-                file = plan.folder.path / "tested" / f"{kind}-{number:05d}.safetensors"
-                save_file({"ranks": ranks, "users": USERS}, file)
-        known = plan.as_known(study)
-        runs = {
-            key: finished_run(request, known, trial)
-            for key, trial in trials_of(request, rows(known.study)).items()
-        }
-        return SimpleNamespace(
-            request=request, runs=runs, results=make_results(request, runs, [], OPENED)
-        )
-
-    return make
 
 
 def of(results, label):
@@ -143,13 +61,13 @@ def test_each_models_best_trial_by_validation_is_refitted(searched):
     assert request.best_baseline == "SASRec"
 
 
-def test_figures_are_those_of_both_rankings(table_of):
+def test_figures_are_those_of_both_rankings(table_of, made_up):
     made = table_of()
     for label, factor in FACTORS.items():
         row = of(made.results, label)
         for seed in row.seeds:
-            assert seed.test == ranking_metrics(ranks_of(seed.seed, factor))
-            assert seed.test_masked == ranking_metrics(ranks_of(seed.seed, factor * 0.5))
+            assert seed.test == ranking_metrics(made_up.ranks_of(seed.seed, factor))
+            assert seed.test_masked == ranking_metrics(made_up.ranks_of(seed.seed, factor * 0.5))
             assert (seed.chosen_epoch, seed.epochs, seed.stopped_by) == (2, 4, "limit")
         assert row.mean["hr@5"] == pytest.approx(np.mean([one.test["hr@5"] for one in row.seeds]))
         assert row.mean_masked["hr@5"] > row.mean["hr@5"]
@@ -216,7 +134,7 @@ def test_what_each_model_got_stands_under_the_table(table_of):
         assert title in out
 
 
-def test_reference_models_are_lines_of_both_tables(table_of):
+def test_reference_models_are_lines_of_both_tables(table_of, made_up):
     made = table_of()
     names = ("hr@5", "mrr@5", "hr@20", "mrr@20", "hr@10", "ndcg@10")
     lines = (
@@ -229,7 +147,7 @@ def test_reference_models_are_lines_of_both_tables(table_of):
     )
     path = made.request.plan.folder.path / LINES_FILE
     path.write_bytes(_LINES.dump_json(lines))
-    results = make_results(made.request, made.runs, [], OPENED)
+    results = make_results(made.request, made.runs, [], made_up.opened)
     assert results.lines == lines
     out = shown(results)
     assert [line.split()[1] for line in out.splitlines() if line.startswith("popularity")] == [
@@ -239,10 +157,10 @@ def test_reference_models_are_lines_of_both_tables(table_of):
     assert "EASE: not measured (too many items)" in out
     path.write_text("nothing")
     with pytest.raises(UserError, match="restore it"):
-        make_results(made.request, made.runs, [], OPENED)
+        make_results(made.request, made.runs, [], made_up.opened)
 
 
-def test_files_hold_the_whole_table_and_are_gone_on_from(table_of, tmp_path):
+def test_files_hold_the_whole_table_and_are_gone_on_from(table_of, tmp_path, made_up):
     made = table_of()
     paths = write_results(made.results, made.runs, tmp_path)
     assert [path.name for path in paths] == [
@@ -253,38 +171,12 @@ def test_files_hold_the_whole_table_and_are_gone_on_from(table_of, tmp_path):
     assert Results.model_validate_json(paths[0].read_text()) == made.results
     kept, opened = read_kept(made.request, tmp_path)
     assert kept.keys() == made.runs.keys()
-    assert opened == tuple(OPENED)
+    assert opened == tuple(made_up.opened)
     text = paths[1].read_text()
     assert text == models_markdown(made.results)
     for heading in ("## Against MMSR", "## Against SASRec", "## Origin", "## Seen items masked"):
         assert heading in text
     assert take_over(made.request, tmp_path) == {}
-
-
-def test_rows_of_an_earlier_call_stay_and_other_trials_are_refused(table_of, searched, tmp_path):
-    made = table_of(labels=("GRU4Rec", "SASRec"))
-    write_results(made.results, made.runs, tmp_path)
-    wider = make_finals(searched(labels=("NOVA",), trials=1))
-    assert [row.label for row in wider.table.rows] == ["GRU4Rec", "SASRec", "NOVA"]
-    assert [row.label for row in wider.rows] == ["NOVA"]
-    kept, _ = read_kept(wider, tmp_path)
-    assert {label for label, _ in kept} == {"GRU4Rec", "SASRec"}
-    unequal = make_results(wider, kept, [], OPENED)
-    assert "give all the same --trials" in " ".join(notes(unequal))
-    VALUES["gru4rec"] = 0.9
-    try:
-        better = make_finals(searched(labels=("GRU4Rec", "SASRec"), trials=3))
-    finally:
-        VALUES["gru4rec"] = 0.1
-    with pytest.raises(UserError, match="holds other results"):
-        read_kept(better, tmp_path)
-
-
-def test_a_model_whose_trials_all_failed_has_no_row(searched):
-    request = make_finals(searched(failing=("nova",)))
-    assert "NOVA" not in [row.label for row in request.table.rows]
-    with pytest.raises(UserError, match="no trial has finished"):
-        make_finals(searched(labels=("NOVA",), failing=("nova",), trials=3, name="none"))
 
 
 def test_the_study_file_is_the_search_of_the_command(study_home):
@@ -299,3 +191,43 @@ def test_the_study_file_is_the_search_of_the_command(study_home):
     assert set(of_command.names) <= set(of_file.names)
     assert of_file.trials / len(of_file.models) == of_command.trials / len(of_command.models)
     assert of_file.share == of_command.share
+
+
+def test_a_best_baseline_with_few_seeds_marks_nothing_and_a_note_says_so(table_of, made_up):
+    made = table_of()
+    runs = {key: run for key, run in made.runs.items() if key != ("SASRec", made.request.seeds[0])}
+    results = make_results(made.request, runs, [], made_up.opened)
+    assert not any(row.against_baseline for row in results.rows)
+    text = " ".join(notes(results))
+    assert "no ▽ △: SASRec (best baseline on validation) has fewer than 3 seeds" in text
+    assert "↓ ↑: lower, higher than MMSR; p <" in text
+
+
+def test_the_own_models_row_is_bold_with_its_star(table_of, monkeypatch):
+    styles = {}
+    add = Table.add_row
+    monkeypatch.setattr(
+        Table,
+        "add_row",
+        lambda self, *cells, style="": (
+            styles.setdefault(cells[0], style),
+            add(self, *cells, style=style),
+        ),
+    )
+    shown(table_of(labels=("SASRec", "MMSR")).results)
+    assert styles["MMSR*"] == "bold"
+    assert styles["SASRec*"] == ""
+
+
+def test_reference_lines_that_fail_leave_the_ranks(table_of, monkeypatch):
+    made = table_of(labels=("SASRec",))
+    study = look_up(made.request.search.name).study
+    known = made.request.plan.as_known(study)
+
+    def fail(*_, **__):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("mmsr.evaluation.reference.measure", fail)
+    measure_lines(known)(None)
+    lines = read_lines(made.request.plan.folder)
+    assert {line.left_out for line in lines} == {"CUDA out of memory"}
