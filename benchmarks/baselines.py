@@ -32,7 +32,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import common
-import numpy as np
 import pandas as pd
 import torch
 from baseline_runs import OTHERS, VERSIONS, Other, Seconds, environment
@@ -111,18 +110,11 @@ QUICK = ("recbole_gru4rec", "rectools_sasrec_sampled")
 
 def interactions(dataset: Dataset) -> pd.DataFrame:
     """The training part of each user who has a training target, in order: user, item, position."""
-    examples = dataset.train()
-    new = np.flatnonzero(np.diff(examples.users, prepend=-1))
-    lasts = examples.targets[np.append(new[1:], len(examples)) - 1]
-    lengths = lasts - examples.starts[new] + 1
-    position = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-    return pd.DataFrame(
-        {
-            "user_id:token": np.repeat(examples.users[new], lengths),
-            "item_id:token": examples.items[np.repeat(examples.starts[new], lengths) + position],
-            "timestamp:float": position,
-        }
-    )
+    users, items = dataset.interactions("train")
+    table = pd.DataFrame({"user_id:token": users, "item_id:token": items})
+    by_user = table.groupby("user_id:token")["item_id:token"]
+    table["timestamp:float"] = by_user.cumcount()
+    return table[by_user.transform("size") > 1].reset_index(drop=True)
 
 
 def targets_of(library: str, table: pd.DataFrame) -> int:

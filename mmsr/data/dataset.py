@@ -188,10 +188,11 @@ class Dataset:
         User and item of each, both int64 `[n]`, user by user, in the order of time.
         """
         items, offsets = flat(self._table)
-        kept = self._lengths - self._n_valid if part == "train" else self._lengths
-        users = np.repeat(np.arange(len(kept)), kept)
-        within = np.arange(len(users)) - (kept.cumsum() - kept)[users]
-        return users, items[offsets[:-1][users] + within].astype(np.int64)
+        users = np.repeat(np.arange(self.n_users), self._lengths)
+        ends = offsets[1:] - self._n_valid if part == "train" else offsets[1:]
+        places = np.arange(offsets[0], offsets[-1])
+        kept = places < ends[users]
+        return users[kept], items[places[kept]].astype(np.int64)
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float
 
+FULL_SOFTMAX: Mapping[str, Any] = {
+    "training.loss.name": "softmax",
+    "training.label_smoothing": 0.0,
+}
+"""Known settings of the plain loss over all items."""
 _MANY_NEGATIVES = ("sampled_softmax", "gbce")
 
 

@@ -29,10 +29,11 @@ def validation_for(dataset: Dataset, part: Part) -> Prefixes | None:
     ------
     UserError : there are none.
     """
-    examples = dataset.train() if part == "train" else dataset.development()
+    counts = dataset.manifest.counts
+    trained = counts.train_targets + (0 if part == "train" else counts.valid_targets)
     valid = dataset.valid() if part == "train" else None
-    if not len(examples) or (valid is not None and not len(valid)):
-        what = "training" if not len(examples) else "validation"
+    if not trained or (valid is not None and not len(valid)):
+        what = "validation" if trained else "training"
         raise UserError(
             f"data set {dataset.name!r} has no {what} targets: its histories are too short for "
             f"protocol {dataset.protocol!r}; import it with another protocol"

@@ -15,13 +15,13 @@ from mmsr.config.base import ModelConfig
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Float, Int
 from mmsr.models.base import CollaborativeRecommender, Propagated
-from mmsr.models.collaborative.channels import BATCH_SIZES, FULL_SOFTMAX, FeatureMap, lost_items
+from mmsr.models.collaborative.channels import BATCH_SIZES, FeatureMap, lost_items
 from mmsr.models.collaborative.graph import UserItemGraph
 from mmsr.models.dropout import dropout
 from mmsr.models.features import FeatureTables
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.products import product
-from mmsr.models.spaces import training_space
+from mmsr.models.spaces import FULL_SOFTMAX, training_space
 
 
 class Bm3Config(ModelConfig):

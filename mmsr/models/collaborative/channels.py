@@ -5,14 +5,16 @@ Legend: U users, I items, N = U + I nodes (users first), D width.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from mmsr.config import Config
 from mmsr.config.base import ModelConfig
 from mmsr.models.base import CollaborativeRecommender, Propagated
 from mmsr.models.collaborative.graph import UserItemGraph
@@ -28,7 +30,6 @@ AUTHORS_TRAINING: dict[str, Any] = {
     "training.loss.name": "bpr",
 }
 """How the authors of both train."""
-FULL_SOFTMAX: dict[str, Any] = {"training.loss.name": "softmax", "training.label_smoothing": 0.0}
 
 
 class ChannelConfig(ModelConfig):
@@ -202,6 +203,7 @@ class ChannelModel(CollaborativeRecommender):
     inputs : size of the catalogue, interactions and feature vectors.
     """
 
+    Settings: ClassVar[type[ChannelConfig]]
     tables: FeatureTables
 
     def __init__(self, settings: ChannelConfig, inputs: ModelInputs) -> None:
@@ -220,7 +222,13 @@ class ChannelModel(CollaborativeRecommender):
             nn.ModuleList(self.layer(settings, width) for width in widths) for _ in self.nodes
         )
 
+    @classmethod
+    def build(cls, config: Config, inputs: ModelInputs) -> Self:
+        """Make the model that a config describes; see `Recommender.build`."""
+        return cls(config.model_as(cls.Settings), inputs)
+
     @staticmethod
+    @abstractmethod
     def layer(settings: Any, width: int) -> GraphLayer:
         """Make a layer that takes vectors of a width.
 
@@ -229,7 +237,6 @@ class ChannelModel(CollaborativeRecommender):
         settings : the model's settings.
         width : width of the layer's input.
         """
-        raise NotImplementedError
 
     def activate(self, mapped_ID: Tensor) -> Tensor:
         """What mapped features pass before the first layer: nothing."""

@@ -76,7 +76,7 @@ class UserItemGraph(nn.Module):
         -------
         `[N, D]`, zeros for nodes without neighbours.
         """
-        summed: Tensor = _Sums.apply(weights_E, x_ND, self)  # type: ignore[no-untyped-call]
+        summed: Tensor = _Sums.apply(weights_E, x_ND, self)  # type: ignore[no-untyped-call]  # torch's apply
         return summed
 
     def means(self, x_ND: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class UserItemGraph(nn.Module):
         -------
         `[E]`.
         """
-        found: Tensor = _Products.apply(readers_ND, read_ND, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Products.apply(readers_ND, read_ND, self)  # type: ignore[no-untyped-call]  # torch's apply
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,21 +11,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
-from mmsr.config import Config
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.models.collaborative.channels import (
     AUTHORS_TRAINING,
     BATCH_SIZES,
-    FULL_SOFTMAX,
     ChannelConfig,
     ChannelModel,
     GraphLayer,
 )
 from mmsr.models.collaborative.graph import UserItemGraph
-from mmsr.models.inputs import ModelInputs
 from mmsr.models.products import product
-from mmsr.models.spaces import training_space
+from mmsr.models.spaces import FULL_SOFTMAX, training_space
 
 
 class MgatConfig(ChannelConfig):
@@ -109,11 +106,6 @@ class MGAT(ChannelModel):
     """
 
     Settings = MgatConfig
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `Recommender.build`."""
-        return cls(config.model_as(MgatConfig), inputs)
 
     @staticmethod
     def layer(settings: MgatConfig, width: int) -> GraphLayer:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsr.config import Config
 from mmsr.dimensions.base import Dimension
 from mmsr.dimensions.kinds import Choice, Int
 from mmsr.models.collaborative.channels import (
     AUTHORS_TRAINING,
     BATCH_SIZES,
-    FULL_SOFTMAX,
     ChannelConfig,
     ChannelModel,
     GraphLayer,
@@ -23,7 +21,7 @@ from mmsr.models.collaborative.channels import (
 from mmsr.models.collaborative.graph import UserItemGraph
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.products import product
-from mmsr.models.spaces import training_space
+from mmsr.models.spaces import FULL_SOFTMAX, training_space
 
 
 class MmgcnConfig(ChannelConfig):
@@ -111,11 +109,6 @@ class MMGCN(ChannelModel):
     def __init__(self, settings: MmgcnConfig, inputs: ModelInputs) -> None:
         super().__init__(settings, inputs)
         self.regularisation = settings.regularisation
-
-    @classmethod
-    def build(cls, config: Config, inputs: ModelInputs) -> Self:
-        """Make the model that a config describes; see `Recommender.build`."""
-        return cls(config.model_as(MmgcnConfig), inputs)
 
     @staticmethod
     def layer(settings: MmgcnConfig, width: int) -> GraphLayer:

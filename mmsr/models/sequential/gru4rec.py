@@ -21,7 +21,7 @@ from mmsr.models.base import CausalRecommender
 from mmsr.models.dropout import dropout
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
-from mmsr.models.spaces import training_space
+from mmsr.models.spaces import FULL_SOFTMAX, training_space
 
 
 class Gru4recConfig(ModelConfig):
@@ -75,11 +75,10 @@ class Gru4recConfig(ModelConfig):
         }
         rsc15 = {"model.width": 100, "model.embedding_dropout": 0.0, "model.hidden_dropout": 0.4}
         rees46 = {"model.width": 512, "model.embedding_dropout": 0.45, "model.hidden_dropout": 0.0}
-        full = {"training.loss.name": "softmax", "training.label_smoothing": 0.0}
         return (
             {**shared, **rsc15, **sampled},
             {**shared, **rees46, **sampled},
-            {**shared, **rsc15, **full, "training.averaging": 0.999},
+            {**shared, **rsc15, **FULL_SOFTMAX, "training.averaging": 0.999},
         )
 
 

@@ -19,7 +19,7 @@ from mmsr.models.base import CausalRecommender
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
 from mmsr.models.sequential.transformer import CausalTransformer, xavier_
-from mmsr.models.spaces import training_space
+from mmsr.models.spaces import FULL_SOFTMAX, training_space
 
 
 class SasrecConfig(ModelConfig):
@@ -88,7 +88,7 @@ class SasrecConfig(ModelConfig):
         wide = {**authors, "model.width": 64, "training.averaging": 0.999}
         return (
             authors,
-            {**wide, "training.loss.name": "softmax", "training.label_smoothing": 0.0},
+            {**wide, **FULL_SOFTMAX},
             {**wide, "training.loss.name": "gbce", "training.loss.negatives": 256},
             {
                 **wide,

@@ -82,13 +82,12 @@ def reproduce_models(
         done = f"study {search.plan.name}: nothing to do, the files have all rows and seeds"
         console.print(done, soft_wrap=True)
         return OK, search.kept.results, paths_of(search.kept.path)
-    code = OK
     if search.searches:
         retried = failed_settings(search.plan)
-        code = run_plan(search.plan, Reporting(show_end=_show_search), retried=retried)
+        searched = run_plan(search.plan, Reporting(show_end=_show_search), retried=retried)
         known = look_up(search.plan.name, search.plan.storage, search.plan.tracking)
         if not search.plan.progress(known.study).is_over:
-            return code or FAILED, None, ()
+            return searched or FAILED, None, ()
     request = make_finals(search)
     code, results, paths = reproduce(request, console, search.folder, device)
     return FAILED if code == OK and request.lacking else code, results, paths

@@ -44,7 +44,7 @@ def softmax_cross_entropy(
     -------
     The loss, a scalar. It can be differentiated once, with respect to users and items.
     """
-    loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]  # torch's apply
         users_BD, items_ID, targets_B, label_smoothing, product_dtype()
     )
     return loss
