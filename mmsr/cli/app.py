@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from mmsr import __version__
-from mmsr.cli import best_config, data, model, reproduce, robustness, study, train
+from mmsr.cli import best_config, model, reproduce, robustness, study, train
+from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
 from mmsr.console import tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(data.app, name="data")
+app.add_typer(data, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(study.app, name="study")
 app.add_typer(best_config.app, name="best-config")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsr.cli.data import demo as demo_command
+from mmsr.cli.data.demo import demo as demo_command
 from mmsr.data import DemoShop, ImportSettings, prepare, write_tables
 from mmsr.data.demo import generate
 from mmsr.data.demo_words import TOPICS

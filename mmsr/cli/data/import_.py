@@ -1,42 +1,17 @@
-"""`mmsr data`: import, generate, list and describe data sets."""
+"""`mmsr data import`: make a data set from tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mmsr import paths
-from mmsr.cli.options import known_datasets
-from mmsr.console import Console
+from mmsr.cli.data.options import Overwrite, Protocol, show_prepared
 from mmsr.errors import UserError
 
-if TYPE_CHECKING:
-    from mmsr.data import Prepared
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Import, generate, list and describe data sets.",
-    rich_markup_mode="markdown",
-)
-
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the data set if the name exists.")
-]
-Protocol = Annotated[
-    str,
-    typer.Option(
-        metavar="PROTOCOL",
-        help="How histories are split: `ratio` (the last 20 % of each are test, the last 20 % of "
-        "the rest validation), `leave-one-out` (the last item is test, the one before validation), "
-        "`temporal` (at one moment for all users).",
-    ),
-]
-
-
-@app.command("import")
 def import_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the data set.")],
     interactions: Annotated[
@@ -141,112 +116,9 @@ def import_(
     tables = _pairs("--features", features or ())
     sources = Sources(interactions, items, {name: Path(file) for name, file in tables.items()})
     reporter = ConsoleReporter()
-    _show(prepare(name, sources, settings, overwrite=overwrite, reporter=reporter), "imported")
-
-
-@app.command()
-def demo(
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name for the data set.")] = "demo",
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed makes another shop.")] = 7,
-    users: Annotated[int, typer.Option(metavar="N", help="Users of the shop.")] = 1200,
-    items: Annotated[int, typer.Option(metavar="N", help="Items of the shop.")] = 1600,
-    image: Annotated[
-        float, typer.Option(metavar="X", help="How much image matters; 0: not at all.")
-    ] = 6.0,
-    text: Annotated[
-        float, typer.Option(metavar="X", help="How much text matters; 0: not at all.")
-    ] = 6.0,
-    order: Annotated[
-        float, typer.Option(metavar="X", help="Share of purchases that follow the order.")
-    ] = 0.1,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Add a modality that says nothing about purchases.")
-    ] = False,
-    protocol: Protocol = "ratio",
-    overwrite: Overwrite = False,
-) -> None:
-    """Generate a seeded synthetic shop and import it.
-
-    Purchases depend partly on images, partly on texts and partly on the order of items, so a model
-    without the images or the texts ranks worse (`benchmarks/demo_modalities.py`). The shop is
-    written as tables and imported like any other data, with `--core 2`.
-    """
-    import tempfile
-
-    from mmsr.cli.views.progress import ConsoleReporter
-    from mmsr.data import DemoShop, ImportSettings, prepare, write_tables
-
-    shop = DemoShop(
-        users=users, items=items, image=image, text=text, order=order, noise=noise, seed=seed
+    show_prepared(
+        prepare(name, sources, settings, overwrite=overwrite, reporter=reporter), "imported"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(
-            name,
-            write_tables(shop, Path(folder)),
-            ImportSettings(protocol=protocol, core=2),
-            overwrite=overwrite,
-            reporter=ConsoleReporter(),
-        )
-    _show(prepared, "generated")
-
-
-@app.command("list")
-def list_() -> None:
-    """List the prepared data sets."""
-    from mmsr.cli.views.data import overview
-    from mmsr.data import catalog
-
-    console = Console()
-    manifests = {}
-    names = catalog.names()
-    for name in names:
-        try:
-            manifests[name] = catalog.manifest(name)
-        except UserError as error:
-            Console(stderr=True).print(f"note: {error}", soft_wrap=True)
-    if manifests:
-        console.print(overview(manifests))
-    elif not names:
-        console.print(
-            f"no data sets yet in {paths.searched()}: run `mmsr data demo`, or `mmsr data import "
-            "--help`",
-            soft_wrap=True,
-        )
-
-
-@app.command()
-def describe(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Data set by name.", autocompletion=known_datasets)
-    ],
-) -> None:
-    """Show a data set's size, histories, modalities, splits and origin.
-
-    Also shows when its test part was opened, by whom and what for. Neither histories nor the test
-    part are read.
-    """
-    from mmsr.cli.views.data import description
-    from mmsr.data import Dataset
-    from mmsr.data.held_out import openings, set_apart_at
-
-    dataset = Dataset.open(name)
-    shown = description(name, dataset.manifest, openings(dataset), set_apart_at(dataset))
-    Console().print(shown)
-
-
-def _show(prepared: Prepared, verb: str) -> None:
-    from mmsr.cli.views.data import summary
-
-    console = Console()
-    name = prepared.dataset.name
-    if prepared.fresh:
-        shown = summary(verb, name, prepared.dataset.manifest, prepared.rows)
-        console.print(shown, soft_wrap=True)
-    else:
-        console.print(
-            f"{name} is up to date: it was made from the same inputs and settings, nothing to do",
-            soft_wrap=True,
-        )
 
 
 def _names(text: str) -> tuple[str, ...]:
