@@ -9,7 +9,7 @@ study = Study(
     trials=60,
     epochs=60,
     pruner=Halving(first_rung=4, factor=3, startup_trials=6),
-    resources={"cpu": 1, "gpu": 0},
+    resources="auto",
 )
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ study = Study(
     objective="valid/mrr@20",
     trials=60,
     epochs=60,
-    resources={"cpu": 1, "gpu": 0},
+    resources="auto",
 )
 
 if __name__ == "__main__":
