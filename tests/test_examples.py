@@ -24,7 +24,9 @@ CLASSES = sorted(
 
 
 def test_examples_are_found():
-    assert {"mmsr.study.main", "mmsr.data.splits.protocols", "mmsr.evaluation.metrics"} <= set(MODULES)
+    assert {"mmsr.study.main", "mmsr.data.splits.protocols", "mmsr.evaluation.metrics"} <= set(
+        MODULES
+    )
     assert {"Choice", "Int", "Study", "Tpe"} <= set(CLASSES)
 
 

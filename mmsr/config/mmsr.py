@@ -187,6 +187,10 @@ class MmsrConfig(ModelConfig):
     """The item vectors that user vectors are compared with: `item` takes item embeddings (eq. 7),
     `item_and_codes` adds the mean embedding of the item's codes in each modality, so that rare and
     new items get useful scores (not in the paper)."""
+    cold_items: Literal["embedding", "codes"] = "embedding"
+    """Items without training interactions. `embedding`: they have embeddings as all others, which
+    training pushes away from every history. `codes`: they have none, and are scored by their codes
+    alone; needs `scoring="item_and_codes"`."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -195,6 +199,15 @@ class MmsrConfig(ModelConfig):
     """Add an embedding of the positions where a node occurs (e^po); without it: table 4."""
     type_embedding: bool = True
     """Add an embedding of a node's type (e^ty); without it: table 4."""
+
+    @model_validator(mode="after")
+    def _cold_items_are_scored(self) -> MmsrConfig:
+        if self.cold_items == "codes" and self.scoring != "item_and_codes":
+            raise ValueError(
+                "cold_items='codes' scores cold items by their codes, which "
+                f"scoring={self.scoring!r} leaves out: use scoring='item_and_codes'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _order_has_neighbours(self) -> MmsrConfig:

@@ -16,7 +16,13 @@ from mmsr.data import catalog
 from mmsr.data.closed import refuse_held_out
 from mmsr.data.manifest import Manifest
 from mmsr.data.mapped import mapped_prefixes
-from mmsr.data.splits import Prefixes, prefixes_between
+from mmsr.data.splits import (
+    COLD_ITEMS,
+    Prefixes,
+    items_before,
+    prefixes_between,
+    unknown_targets,
+)
 from mmsr.data.storage import column, read_arrow
 from mmsr.errors import UserError, unknown
 
@@ -194,6 +200,17 @@ class Dataset:
         kept = places < ends[users]
         return users[kept], items[places[kept]].astype(np.int64)
 
+    def known_items(self, part: Part) -> NDArray[np.bool_]:
+        """Which items occur in a part, bool `[n_items]`; first items of histories count.
+
+        Parameters
+        ----------
+        part : as in `interactions`.
+        """
+        items, offsets = flat(self._table)
+        ends = self._lengths - self._n_valid if part == "train" else self._lengths
+        return items_before(items, offsets, ends, self.n_items)
+
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
         items, offsets = flat(self._table)
@@ -202,7 +219,10 @@ class Dataset:
             bound = self._lengths - self._n_valid
             first = bound if part == "valid" else np.zeros_like(bound)
             last = bound if part == "train" else self._lengths
-            return prefixes_between(items, offsets, first, last)
+            prefixes = prefixes_between(items, offsets, first, last)
+            if part == "valid" and self.protocol == COLD_ITEMS:
+                return unknown_targets(prefixes, self.known_items("train"))
+            return prefixes
 
         return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)
 

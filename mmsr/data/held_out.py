@@ -34,7 +34,7 @@ from mmsr.data.folders import (
 )
 from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
-from mmsr.data.splits import Prefixes, prefixes_between
+from mmsr.data.splits import COLD_ITEMS, Prefixes, prefixes_between, unknown_targets
 from mmsr.data.storage import content_hash, read_arrow
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
@@ -116,7 +116,10 @@ def open_test(
         n_seen, n_seen + n_test
     )
     items[from_test], items[~from_test] = test, seen
-    return prefixes_between(items, offsets, n_seen, n_seen + n_test)
+    prefixes = prefixes_between(items, offsets, n_seen, n_seen + n_test)
+    if dataset.protocol == COLD_ITEMS:
+        return unknown_targets(prefixes, dataset.known_items("development"))
+    return prefixes
 
 
 def check_test(dataset: Dataset) -> None:
@@ -217,9 +220,10 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
     ]
     tables = {file: read_arrow(dataset.path / file) for file in files}
     lengths = np.diff(flat(tables[manifest.development_file])[1])
-    found = (*(tables[file].num_rows for file in files[:3]), np.maximum(lengths - 1, 0).sum())
     n = manifest.counts
-    if found != (n.users, n.items, n.users, n.train_targets + n.valid_targets):
+    n_rows = tuple(tables[file].num_rows for file in files[:3])
+    other = np.maximum(lengths - 1, 0).sum() - n.train_targets - n.valid_targets
+    if n_rows != (n.users, n.items, n.users) or (other and dataset.protocol != COLD_ITEMS):
         raise _other_content(dataset, "the development data does not have")
     return tables
 

@@ -42,7 +42,8 @@ class ImportSettings(_Frozen):
     text_width: Annotated[int, Field(ge=2)] = 128
     """Most dimensions of encoded text."""
     test_from: str | None = None
-    """First moment of the test part (protocol `temporal`); None stands for the last 20 %."""
+    """First moment of the test part (protocols `temporal`, `cold-items`); None stands for the last
+    20 %."""
     columns: dict[str, str] = {}
     """Column names in the files by mmsr's names, e.g. ``{"user_id": "reviewerID"}``."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2023
@@ -189,9 +190,9 @@ class Manifest(_Frozen):
     counts: Counts
     protocol: str
     valid_from: str | None = None
-    """First moment of validation (protocol `temporal`)."""
+    """First moment of validation (protocols `temporal`, `cold-items`)."""
     test_from: str | None = None
-    """First moment of test (protocol `temporal`)."""
+    """First moment of test (protocols `temporal`, `cold-items`)."""
     history_lengths: dict[_Some, _Some]
     """Number of users by length of their whole history."""
     modalities: dict[_Modality, Coverage]

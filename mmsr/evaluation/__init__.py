@@ -1,6 +1,19 @@
 """How good a ranking is: metrics, and the evaluation of a model on prefixes."""
 
-from mmsr.evaluation.metrics import contributions, exclude_seen, ranking_metrics, ranks_of
+from mmsr.evaluation.metrics import (
+    by_novelty,
+    contributions,
+    exclude_seen,
+    ranking_metrics,
+    ranks_of,
+)
 from mmsr.evaluation.ranking import evaluate
 
-__all__ = ["contributions", "evaluate", "exclude_seen", "ranking_metrics", "ranks_of"]
+__all__ = [
+    "by_novelty",
+    "contributions",
+    "evaluate",
+    "exclude_seen",
+    "ranking_metrics",
+    "ranks_of",
+]

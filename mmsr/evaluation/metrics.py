@@ -117,6 +117,28 @@ def ranking_metrics(ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K) -> d
     return {name: float(values.mean()) for name, values in contributions(ranks, top_k).items()}
 
 
+def by_novelty(ranks: NDArray[np.int64], is_cold: NDArray[np.bool_]) -> dict[str, float]:
+    """The ranking metrics of warm and of cold targets, each apart.
+
+    Parameters
+    ----------
+    ranks : int64 array [n], ranks of the targets, 1 is best.
+    is_cold : bool array [n], whether the target is an item without training interactions.
+
+    Returns
+    -------
+    ``{"warm/hr@5": …, "cold/hr@5": …}``; nothing unless there are targets of both kinds.
+    """
+    parts = {"warm": ranks[~is_cold], "cold": ranks[is_cold]}
+    if not all(part.size for part in parts.values()):
+        return {}
+    return {
+        f"{kind}/{name}": value
+        for kind, part in parts.items()
+        for name, value in ranking_metrics(part).items()
+    }
+
+
 def contributions(
     ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K
 ) -> dict[str, NDArray[np.float64]]:

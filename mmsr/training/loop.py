@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmsr.config import Config
 from mmsr.data import Dataset, Part, Prefixes
-from mmsr.evaluation import evaluate, ranking_metrics
+from mmsr.evaluation import by_novelty, evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.base import Recommender
 from mmsr.training import checkpoint
@@ -245,7 +245,11 @@ class Run:
             )
         except FloatingPointError as error:
             raise TrainingDiverged(f"epoch {self.epoch}: {error}") from None
-        return {f"valid/{name}": value for name, value in ranking_metrics(ranks).items()}
+        metrics = ranking_metrics(ranks)
+        if self.dataset.protocol == "temporal":
+            is_cold = ~self.dataset.known_items("train")[valid.target_items()]
+            metrics |= by_novelty(ranks, is_cold)
+        return {f"valid/{name}": value for name, value in metrics.items()}
 
     def _robust_auc(self, valid: Prefixes) -> float:
         """How well the best epoch's model ranks with missing modalities (`robust_auc`)."""

@@ -36,7 +36,8 @@ def import_(
         str | None,
         typer.Option(
             metavar="MOMENT",
-            help="With `temporal`: first moment of test. Default: the last 20 % of interactions.",
+            help="With `temporal` and `cold-items`: first moment of test. Default: the last 20 % "
+            "of interactions.",
         ),
     ] = None,
     core: Annotated[

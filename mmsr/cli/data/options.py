@@ -20,7 +20,8 @@ Protocol = Annotated[
         metavar="PROTOCOL",
         help="How histories are split: `ratio` (the last 20 % of each are test, the last 20 % of "
         "the rest validation), `leave-one-out` (the last item is test, the one before validation), "
-        "`temporal` (at one moment for all users).",
+        "`temporal` (at one moment for all users), `cold-items` (the same, but only items that do "
+        "not occur before are targets).",
     ),
 ]
 

@@ -32,7 +32,7 @@ from mmsr.data.manifest import (
 )
 from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
-from mmsr.data.splits import PROTOCOLS, Split
+from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split
 from mmsr.data.storage import content_hash, list_column, vector_column, write_arrow
 from mmsr.errors import UserError
 from mmsr.provenance import now
@@ -120,7 +120,7 @@ def _write(
             sources.interactions,
             settings.core,
             settings.columns,
-            moments=settings.protocol == "temporal",
+            moments=settings.protocol in BY_MOMENT,
         )
     test_from = None
     if settings.test_from is not None:

@@ -12,7 +12,7 @@ from mmsr.data.importers.readers.formats import check_format
 from mmsr.data.importers.readers.tables import SHARED, column_names
 from mmsr.data.manifest import MODALITY, ImportSettings, InputFile
 from mmsr.data.progress import Reporter
-from mmsr.data.splits import PROTOCOLS
+from mmsr.data.splits import BY_MOMENT, PROTOCOLS
 from mmsr.data.storage import file_sha256
 from mmsr.errors import UserError, unknown
 
@@ -59,8 +59,10 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
     """
     if settings.protocol not in PROTOCOLS:
         raise unknown("protocol", settings.protocol, PROTOCOLS)
-    if settings.test_from is not None and settings.protocol != "temporal":
-        raise UserError("--test-from is for --protocol temporal alone: leave one of them out")
+    if settings.test_from is not None and settings.protocol not in BY_MOMENT:
+        raise UserError(
+            f"--test-from is for --protocol {' and '.join(BY_MOMENT)}: leave one of them out"
+        )
     for column in settings.columns:
         if column not in COLUMNS:
             raise _strange(column, settings.columns[column])

@@ -1,25 +1,39 @@
 """Protocols that split histories, and the (history, target) examples that result."""
 
-from mmsr.data.splits.prefixes import PADDING, Prefixes, prefixes_between
+from mmsr.data.splits.prefixes import (
+    PADDING,
+    Prefixes,
+    items_before,
+    prefixes_between,
+    unknown_targets,
+)
 from mmsr.data.splits.protocols import (
+    BY_MOMENT,
+    COLD_ITEMS,
     PROTOCOLS,
     TEST_SHARE,
     Histories,
     Split,
+    split_cold_items,
     split_leave_one_out,
     split_ratio,
     split_temporal,
 )
 
 __all__ = [
+    "BY_MOMENT",
+    "COLD_ITEMS",
     "PADDING",
     "PROTOCOLS",
     "TEST_SHARE",
     "Histories",
     "Prefixes",
     "Split",
+    "items_before",
     "prefixes_between",
+    "split_cold_items",
     "split_leave_one_out",
     "split_ratio",
     "split_temporal",
+    "unknown_targets",
 ]

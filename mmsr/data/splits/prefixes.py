@@ -117,3 +117,33 @@ def prefixes_between(
     starts = offsets[:-1][users]
     within = np.arange(len(users)) - before[users]
     return Prefixes(items, starts, starts + first[users] + within, users)
+
+
+def items_before(
+    items: NDArray[np.int32], offsets: NDArray[np.int64], ends: NDArray[np.int64], n_items: int
+) -> NDArray[np.bool_]:
+    """Which items occur in the first part of some history, bool [n_items].
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories.
+    offsets : int64 [n_users + 1], where each history starts and ends in `items`.
+    ends : int64 [n_users], length of the first part of each history.
+    n_items : size of the catalogue.
+    """
+    place = np.arange(offsets[0], offsets[-1])
+    is_before = place < np.repeat(offsets[:-1] + ends, np.diff(offsets))
+    known = np.zeros(n_items, dtype=bool)
+    known[items[place[is_before]]] = True
+    return known
+
+
+def unknown_targets(prefixes: Prefixes, known: NDArray[np.bool_]) -> Prefixes:
+    """The examples whose target is an item that is not known.
+
+    Parameters
+    ----------
+    prefixes : the examples.
+    known : bool [n_items], which items are.
+    """
+    return prefixes.select(np.flatnonzero(~known[prefixes.target_items()]))

@@ -7,6 +7,7 @@ A protocol divides each user's history, in the order of time, into train | valid
 - `leave-one-out`: test is each user's last item, validation the one before.
 - `temporal`: test is what happens from one moment on, the same for all users; validation begins at
   an earlier moment.
+- `cold-items`: as `temporal`, but only items that do not occur before their part are targets.
 
 Examples
 --------
@@ -42,16 +43,20 @@ A target needs a history, so the first item of a user is never one:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsr.data.splits.prefixes import items_before, prefixes_between, unknown_targets
 from mmsr.errors import UserError
 
 TEST_SHARE = 0.2
 """Share of a history (`ratio`) or of all interactions (`temporal`) that test takes; validation
 takes the same share of the rest."""
+COLD_ITEMS = "cold-items"
+BY_MOMENT = ("temporal", COLD_ITEMS)
+"""Protocols that compare moments between users."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,14 @@ class Split:
     ----------
     n_valid, n_test : int64 [n_users].
     valid_from, test_from : moments where the parts begin; None where the protocol has none.
+    targets : number of validation and of test targets, where not all items of these parts are.
     """
 
     n_valid: NDArray[np.int64]
     n_test: NDArray[np.int64]
     valid_from: float | None = None
     test_from: float | None = None
+    targets: tuple[int, int] | None = None
 
     def count_targets(self, lengths: NDArray[np.int64]) -> tuple[int, int, int]:
         """Number of train, validation and test targets; a target has a non-empty history.
@@ -103,7 +110,8 @@ class Split:
         train = np.maximum(development - self.n_valid - 1, 0)
         valid = np.minimum(self.n_valid, np.maximum(development - 1, 0))
         test = np.minimum(self.n_test, np.maximum(lengths - 1, 0))
-        return int(train.sum()), int(valid.sum()), int(test.sum())
+        n_valid, n_test = self.targets or (int(valid.sum()), int(test.sum()))
+        return int(train.sum()), n_valid, n_test
 
 
 def split_ratio(histories: Histories, test_from: float | None = None) -> Split:
@@ -158,13 +166,39 @@ def split_temporal(histories: Histories, test_from: float | None = None) -> Spli
     before = histories.times[histories.times < test_from]
     if len(before) == 0 or before.min() == before.max():
         raise UserError(
-            "protocol 'temporal' needs two moments or more before test begins, to train and to "
+            "a split by time needs two moments or more before test begins, to train and to "
             "validate: give later interactions or --test-from, or choose another protocol"
         )
     valid_from = _moment(before)
     late = np.add.reduceat(histories.times >= test_from, histories.offsets[:-1], dtype=np.int64)
     later = np.add.reduceat(histories.times >= valid_from, histories.offsets[:-1], dtype=np.int64)
     return Split(later - late, late, valid_from, test_from)
+
+
+def split_cold_items(histories: Histories, test_from: float | None = None) -> Split:
+    """Split as `split_temporal` does, and rank for new items alone.
+
+    A target of validation is an item that does not occur in training, a target of test one that
+    occurs neither in training nor in validation. Nothing is left out of the histories.
+
+    Parameters
+    ----------
+    histories, test_from : as in `split_temporal`.
+
+    Raises
+    ------
+    UserError : as in `split_temporal`.
+    """
+    split = split_temporal(histories, test_from)
+    seen = histories.lengths - split.n_test
+    trained = seen - split.n_valid
+    n_items = int(histories.items.max(initial=-1)) + 1
+    counts = []
+    for first, last in ((trained, seen), (seen, histories.lengths)):
+        part = prefixes_between(histories.items, histories.offsets, first, last)
+        known = items_before(histories.items, histories.offsets, first, n_items)
+        counts.append(len(unknown_targets(part, known)))
+    return replace(split, targets=(counts[0], counts[1]))
 
 
 def _moment(times: NDArray[np.int64 | np.float64]) -> float:
@@ -180,4 +214,5 @@ PROTOCOLS: dict[str, Callable[[Histories, float | None], Split]] = {
     "ratio": split_ratio,
     "leave-one-out": split_leave_one_out,
     "temporal": split_temporal,
+    COLD_ITEMS: split_cold_items,
 }

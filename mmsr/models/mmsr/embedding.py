@@ -92,6 +92,17 @@ class NodeTables(ItemModalities):
             {name: nn.Parameter(code_embeddings(c, width, seed)) for name, c in codes.items()}
         )
 
+    def leave_out(self, items: Tensor) -> None:
+        """Take the item embedding from some items: it is zero, and training leaves it so.
+
+        Parameters
+        ----------
+        items : int64 `[n]`, their indices.
+        """
+        with torch.no_grad():
+            self.item[items] = 0
+        self.item.register_hook(lambda grad: grad.index_fill(0, items.to(grad.device), 0))
+
     def table(self, type_: int) -> Tensor:
         """Embedding table of node type `type_`: 0 is items, 1 is the first modality's codes."""
         table: Tensor = self.item if type_ == 0 else self.codes[self.modalities[type_ - 1]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mmsr.config import Config, MmsrConfig
@@ -46,7 +48,11 @@ class MMSR(SequentialRecommender):
     @classmethod
     def build(cls, config: Config, inputs: ModelInputs) -> Self:
         """Make the model that a config describes; see `SequentialRecommender.build`."""
-        return cls(config, inputs.n_items, inputs.codes)
+        model = cls(config, inputs.n_items, inputs.codes)
+        if config.model_as(MmsrConfig).cold_items == "codes":
+            known = np.bincount(inputs.interactions.items, minlength=inputs.n_items) > 0
+            model.tables.leave_out(torch.from_numpy(np.flatnonzero(~known)))
+        return model
 
     def user_vectors(self, histories_BL: Tensor) -> Tensor:
         """Encode histories as user vectors; see `SequentialRecommender.user_vectors`."""

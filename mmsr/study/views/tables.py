@@ -33,7 +33,8 @@ def leaderboard(
 ) -> Table:
     """Table of the best trials; `cut` marks trials that were stopped early, metrics are in percent.
 
-    The reference lines stand below, by name.
+    The reference lines stand below, by name. Where warm and cold targets were ranked apart, the
+    metric that ranks the trials is shown for each.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def leaderboard(
     """
     part, _, metric = objective.partition("/")
     names = list(dict.fromkeys([metric, *SHOWN]))
+    if any(f"{part}/cold/{metric}" in row.metrics for row in found):
+        names[1:1] = [f"warm/{metric}", f"cold/{metric}"]
     several = any(row.model is not None for row in found)
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("#", justify="right")
@@ -71,7 +74,8 @@ def leaderboard(
         table.add_section()
     for line in lines:
         if line.metrics is not None:
-            cells = (f"{100 * line.metrics[name]:.2f}" for name in names)
+            figures = (line.metrics.get(name) for name in names)
+            cells = ("" if value is None else f"{100 * value:.2f}" for value in figures)
             label = (line.label, "") if several else (line.label,)
             table.add_row("", *label, *cells, "", "", style="dim")
     return table

@@ -337,7 +337,7 @@ def test_bad_modality_names(modality: str, home: Path, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"protocol": "ration"}, r"unknown protocol 'ration': did you mean 'ratio'\?"),
-        ({"test_from": "2014-01-01"}, "--test-from is for --protocol temporal alone"),
+        ({"test_from": "2014-01-01"}, "--test-from is for --protocol temporal and cold-items"),
         (
             {"columns": {"user": "u"}},
             r"^--columns user=u: unknown standard name 'user': did you mean 'user_id'\?",
