@@ -70,6 +70,8 @@ def verify(content: Path, path: Path, file: File, reporter: Reporter) -> None:
     first = recorded(path)
     try:
         length = content.stat().st_size
+        if not length:
+            raise Differs(f"{content} is empty")
         if file.size is not None:
             _compare(content, f"{length:,} bytes", f"{file.size:,} bytes")
         with reporter.stage(f"checking {file.name} ({file_size(length)})", length) as advance:
