@@ -18,6 +18,8 @@ from mmsr.errors import UserError
 from mmsr.format import file_size
 from mmsr.paths import write_whole
 
+_BRIEF = 23
+"""Characters of a checksum that errors show."""
 _RECORD = re.compile(r"([0-9a-f]{64}) [ *]\S.*\n?")
 
 
@@ -135,4 +137,8 @@ def _checksum(content: Path, published: str, sha256: str) -> str:
 
 def _compare(content: Path, found: str, published: str) -> None:
     if found != published:
-        raise Differs(f"{content} has {found}, and the catalogue says {published}")
+        raise Differs(f"{content} has {_brief(found)}, and the catalogue says {_brief(published)}")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}…"

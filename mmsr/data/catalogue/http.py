@@ -19,7 +19,7 @@ from mmsr.data.catalogue.retries import Retries, wanted_pause
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError
-from mmsr.format import file_size, seconds
+from mmsr.format import brief_seconds, file_size, seconds
 from mmsr.urls import Url
 
 _TIMEOUT = (15, 60)
@@ -84,7 +84,8 @@ class Download:
                     most = max(most, self._partial.length)
                     self._give_up(error, failures, retries)
                     pause = max(error.wait, retries.pause(max(failures, 1)))
-                    reporter.note(f"{self._file.name}: {error}; next attempt in {seconds(pause)}")
+                    again = f"next attempt in {brief_seconds(pause)}"
+                    reporter.note(f"{self._file.name}: {error}; {again}")
                     retries.sleep(pause)
 
     def _give_up(self, error: _Failed, failures: int, retries: Retries) -> None:
@@ -118,7 +119,10 @@ class Download:
                     self._check_same(response, version, offset)
                 else:
                     if offset:
-                        reporter.note(f"{self._file.name}: no ranges, or another version: anew")
+                        reporter.note(
+                            f"{self._file.name}: starting anew, since the server ignores ranges or "
+                            "has another version"
+                        )
                     offset, version = 0, self._version(response)
                     self._partial.begin(version)
                 self._receive(response, offset, version, reporter)
