@@ -184,7 +184,7 @@ def _take(origin: Path, partial: Partial, reporter: Reporter) -> None:
             _copy(origin, partial.path, reporter)
     except OSError as error:
         partial.discard()
-        raise cannot(f"copy {origin} to", partial.path, error) from None
+        raise cannot(f"copy {origin.name} to", partial.path.parent, error) from None
 
 
 def _copy(origin: Path, target: Path, reporter: Reporter) -> None:
