@@ -14,7 +14,7 @@ def fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]…",
+            metavar="NAME",
             help="Public data sets. Without one, all that there are get listed.",
             autocompletion=known_public,
             show_default=False,
