@@ -15,7 +15,7 @@ def fetch(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Public data sets. Without one, all that there are get listed.",
+            help="Public data sets. Default: list those that there are.",
             autocompletion=known_public,
             show_default=False,
         ),

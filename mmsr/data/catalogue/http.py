@@ -195,6 +195,7 @@ class Download:
         self._check_space((total or 0) - offset)
         title = f"fetching {self._file.name}"
         title += f" ({file_size(total)})" if total is not None else ""
+        title += f" from {file_size(offset)} on" if offset else ""
         with (
             reporter.stage(title, total) as advance,
             self._partial.path.open("ab" if offset else "wb") as target,
