@@ -89,6 +89,13 @@ def test_a_wrong_file_of_a_folder_stays_where_it_was(folder, target, site, monke
     assert (folder / REVIEWS).read_bytes() == CONTENT
 
 
+def test_a_link_that_was_left_is_not_written_through(folder, get, target):
+    target.parent.mkdir(parents=True)
+    os.link(folder / "meta_Toys_and_Games.json.gz", target.with_name(f"{REVIEWS}.part"))
+    assert get().read_bytes() == CONTENT
+    assert (folder / "meta_Toys_and_Games.json.gz").read_bytes() == OTHER
+
+
 def test_a_copy_that_cannot_be_finished_leaves_nothing(folder, target, monkeypatch):
     def refuse(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

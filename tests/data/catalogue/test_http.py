@@ -90,6 +90,18 @@ def test_a_checksum_makes_resuming_safe_without_validator(get, site, known, targ
     assert site.ranges() == [None, "bytes=300000-"]
 
 
+def test_another_length_shows_another_file_without_validator(get, site, monkeypatch):
+    def change() -> None:
+        site.files[REVIEWS] = CONTENT
+
+    site.validators = False
+    site.files[REVIEWS] = OTHER[:500_000]
+    publish(site, monkeypatch, checksum=sha256(CONTENT))
+    site.faults = [Fault(cut=300_000, then=change)]
+    assert get().read_bytes() == CONTENT
+    assert site.ranges() == [None, "bytes=300000-", None]
+
+
 def test_an_interrupted_download_goes_on_in_the_next_run(get, site, target):
     def interrupt(pause: float) -> None:
         raise KeyboardInterrupt
