@@ -41,6 +41,18 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.3f}"
 
 
+def file_size(n_bytes: int) -> str:
+    """A length in bytes as people write it: `0.4 kB`, `43.8 MB`, `18.2 GB`.
+
+    Parameters
+    ----------
+    n_bytes : the length.
+    """
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:,.1f} kB"
+
+
 def plural(count: int, noun: str) -> str:
     """A count with its noun: `1 trial`, `3 trials`.
 

@@ -62,6 +62,11 @@ def datasets() -> Path:
     return home() / "datasets"
 
 
+def downloads() -> Path:
+    """Folder of the files of public data sets, one sub-folder each; on this machine in any case."""
+    return home() / "downloads"
+
+
 def held_out() -> Path:
     """Folder of the test parts, one sub-folder for each data set; trials read nothing in it."""
     return home() / HELD_OUT

@@ -39,6 +39,7 @@ _EXAMPLES = {
     "storage": "sqlite:////PATH/optuna.db or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
     "tracking URI": "http://HOST:PORT of an MLflow server, or a database such as "
     "sqlite:////PATH/mlflow.db",
+    "source": "a folder, or the base URL of a mirror: https://HOST/FOLDER",
     "MMSR_HOME": "a folder, or one in an object store: s3://BUCKET/FOLDER or gs://BUCKET/FOLDER",
 }
 _ENCODE = "in a password, write / ? # @ % and blanks as %2F %3F %23 %40 %25 %20"

@@ -21,6 +21,13 @@ def known_studies() -> list[str]:
     return _folders_with("study.json", paths.studies)
 
 
+def known_public() -> list[str]:
+    """Names that complete a public data set's."""
+    from mmsr.data.catalogue.entries import names
+
+    return names()
+
+
 def _folders_with(file: str, parent: Callable[[], Path]) -> list[str]:
     """Names of the folders that have a file; none where that cannot be told.
 
