@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mmsr.data.catalogue.formats.lines import RawFile
+from mmsr.data.catalogue.formats.lines import LONGEST, RawFile
 from mmsr.data.catalogue.formats.tables import (
     MILLISECONDS,
     ItemRow,
@@ -24,8 +24,8 @@ _HEADER = "item,title"
 def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
     """Make neutral tables of a release: every pair is an interaction. Likes and views are not read.
 
-    A line of the titles is the item, a comma and the title, which may hold commas; it may be
-    quoted as in CSV. The header is there in some releases only.
+    A line of the titles is the item, a comma and the title, which may hold commas. It may be quoted
+    as in CSV, over several lines too. The header is there in some releases only.
 
     Parameters
     ----------
@@ -46,17 +46,31 @@ def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
 
 
 def _titles(raw: RawFile, reporter: Reporter) -> Iterator[ItemRow]:
-    first = True
+    record: tuple[int, str, str] | None = None
+    begun = opened = False
     for line, content in raw.lines(reporter):
         text = raw.text(line, content)
-        if first and text == _HEADER:
-            first = False
-            continue
-        first = False
+        is_header, begun = text == _HEADER and not begun, True
         item, comma, title = text.partition(",")
-        if not comma or not item.strip().isdecimal():
+        if comma and item.strip().isdecimal():
+            if record is not None:
+                yield _row(*record)
+            record, opened = (line, item, title), title.startswith('"') and _is_odd(title)
+        elif record is not None and opened and len(record[2]) < LONGEST:
+            record, opened = (*record[:2], f"{record[2]} {text}"), not _is_odd(text)
+        elif not is_header:
             raise raw.error(f"line {line} does not begin with an item and a comma")
-        yield line, item, partial(_texts, title)
+    if record is not None:
+        yield _row(*record)
+
+
+def _is_odd(text: str) -> bool:
+    """Whether a quote of CSV stays open that opens in the text, or closes that was open."""
+    return text.count('"') % 2 == 1
+
+
+def _row(line: int, item: str, title: str) -> ItemRow:
+    return line, item, partial(_texts, title)
 
 
 def _texts(title: str) -> Mapping[str, str | None]:

@@ -46,6 +46,16 @@ def test_pairs_and_titles(header: str, tmp_path: Path) -> None:
     assert tables.items.count.read == 5
 
 
+def test_titles_over_several_lines(tmp_path: Path) -> None:
+    titles = '11,"one\ntwo ""so"",\n\nthree"\n12,"lone quote\n13,x\n'
+    tables = read(tmp_path, texts=titles)
+    assert rows(tables.items) == [
+        ("11", 'one two "so", three'),
+        ("12", '"lone quote'),  # the next line begins with an item: the quote is a character
+        ("13", "x"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("contents", "said"),
     [
@@ -59,6 +69,8 @@ def test_pairs_and_titles(header: str, tmp_path: Path) -> None:
         ({"texts": ""}, r"texts.csv: it is empty"),
         ({"texts": "item,title\n"}, r"none of its 0 items has interactions"),
         ({"texts": "11,one\nno comma\n"}, r"line 2 does not begin with an item and a comma"),
+        ({"texts": '11,"one"\ntwo\n'}, r"line 2 does not begin with an item and a comma"),
+        ({"texts": "item,title\nitem,title\n"}, r"line 2 does not begin with an item"),
         ({"texts": "11,one\nx,two\n"}, r"line 2 does not begin with an item"),
         ({"texts": b"11,\xff\n"}, r"line 1 is not UTF-8"),
     ],
