@@ -15,7 +15,7 @@ from mmsr.data.catalogue.formats.registry import FORMATS
 from mmsr.data.catalogue.formats.tables import Table, Tables
 from mmsr.data.folders import cannot, check_name, locked
 from mmsr.data.importers.prepare import Prepared, unchanged
-from mmsr.data.importers.prepare import prepare as import_tables
+from mmsr.data.importers.prepare import prepare as import_sources
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.importers.sources import Sources
 from mmsr.data.manifest import ImportSettings, InputFile
@@ -82,7 +82,7 @@ def prepare(
         )
         names = _Names(tables, reporter)
         with names.in_errors():
-            made = import_tables(name, sources, settings, overwrite=overwrite, reporter=names)
+            made = import_sources(name, sources, settings, overwrite=overwrite, reporter=names)
     rows = tuple(map(_whole, tables.all(), made.rows))
     return replace(made, rows=rows)
 
@@ -91,10 +91,12 @@ def _files(
     wanted: Entry, source: Path | None, reporter: Reporter
 ) -> dict[str, tuple[InputFile, Path]]:
     """The files that are read, by role: each as the manifest records it, and where it is."""
-    return {
-        file.role: _input(wanted, file, source, reporter)
-        for file in _chosen(wanted, wanted.folder if source is None else source)
-    }
+    folder = wanted.folder if source is None else source
+    try:
+        chosen = _chosen(wanted, folder)
+        return {file.role: _input(wanted, file, source, reporter) for file in chosen}
+    except OSError as error:
+        raise cannot("read", folder, error) from None
 
 
 def _chosen(wanted: Entry, folder: Path) -> list[File]:

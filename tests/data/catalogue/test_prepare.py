@@ -157,6 +157,8 @@ def test_what_is_missing_is_named(put: Put, home: Path, tmp_path: Path) -> None:
     folder = put(tmp_path / "part", images=None)
     with pytest.raises(UserError, match=r"image_features_Beauty.b of 'beauty' is not in .*part"):
         prepare("beauty", source=folder)
+    with pytest.raises(UserError, match=r"cannot read a.*: File name too long"):
+        prepare("beauty", source=Path("a" * 5000))
     with pytest.raises(UserError, match=r"unknown public data set 'beuty': did you mean 'beauty'"):
         prepare("beuty")
     with pytest.raises(UserError, match=r"unknown protocol"):
