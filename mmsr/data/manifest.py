@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mmsr import paths
 from mmsr.errors import UserError, reason_of
 from mmsr.remote import plain_name
 
@@ -72,10 +73,10 @@ class ImportSettings(_Frozen):
 
 
 class InputFile(_Frozen):
-    """One table that a data set was made from."""
+    """One file that a data set was made from."""
 
     role: str
-    """`interactions`, `items` or `features/<modality>`."""
+    """`interactions`, `items` or `features/<modality>`; of published files, e.g. `reviews`."""
     path: str
     sha256: _Hash
     bytes: _Count
@@ -103,6 +104,8 @@ class Provenance(_Frozen):
     created_by: str
     generator: str | None = None
     """The command that generated the inputs, where they were generated."""
+    entry: str | None = None
+    """Name of the public data set that the inputs are published files of, where they are."""
 
     def differences(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> list[str]:
         """Name the inputs and settings that differ from those that made this data set.
@@ -135,10 +138,16 @@ class Provenance(_Frozen):
         """
         if self.generator is not None:
             return f"mmsr data demo --name {name} --overwrite, with the options of {self.generator}"
-        words = ["mmsr", "data", "import", name]
-        for file in self.inputs:
-            option, _, modality = file.role.partition("/")
-            words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
+        if self.entry is not None:
+            words = ["mmsr", "data", "prepare", self.entry, "--as", name]
+            folder = str(Path(self.inputs[0].path).parent)
+            if folder != paths.recorded(paths.downloads() / self.entry):
+                words += ["--source", folder]
+        else:
+            words = ["mmsr", "data", "import", name]
+            for file in self.inputs:
+                option, _, modality = file.role.partition("/")
+                words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
         for key, value in self.settings.model_dump(exclude_defaults=True).items():
             words += (
                 ["--no-text"] if key == "text" else [f"--{key.replace('_', '-')}", shown(value)]

@@ -8,13 +8,15 @@ from mmsr.cli.data.demo import demo
 from mmsr.cli.data.fetch import fetch
 from mmsr.cli.data.import_ import import_
 from mmsr.cli.data.listing import describe, list_
+from mmsr.cli.data.prepare import prepare
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Fetch, import, generate, list and describe data sets.",
+    help="Fetch, prepare, import, generate, list and describe data sets.",
     rich_markup_mode="markdown",
 )
 app.command("fetch")(fetch)
+app.command("prepare")(prepare)
 app.command("import")(import_)
 app.command("demo")(demo)
 app.command("list")(list_)

@@ -69,7 +69,30 @@ def verify(content: Path, path: Path, file: File, reporter: Reporter) -> None:
     Differs : it is another content.
     UserError : it cannot be read or recorded.
     """
-    first = recorded(path)
+    first, digest = recorded(path), checked(content, file, reporter)
+    if first not in (None, digest):
+        raise Differs(
+            f"{content} has another SHA-256 than at the first download: if the publisher has "
+            f"replaced the data, remove {path.name}.sha256"
+        )
+    if first is None:
+        _record(path, digest)
+
+
+def checked(content: Path, file: File, reporter: Reporter) -> str:
+    """The SHA-256 of content that has the size and checksum of the catalogue.
+
+    Parameters
+    ----------
+    content : what is checked.
+    file : what the catalogue says of it.
+    reporter : shows progress.
+
+    Raises
+    ------
+    Differs : it is another content.
+    UserError : it cannot be read.
+    """
     try:
         length = content.stat().st_size
         if not length:
@@ -82,13 +105,7 @@ def verify(content: Path, path: Path, file: File, reporter: Reporter) -> None:
             _compare(content, _checksum(content, file.checksum, digest), file.checksum)
     except OSError as error:
         raise cannot("read", content, error) from None
-    if first not in (None, digest):
-        raise Differs(
-            f"{content} has another SHA-256 than at the first download: if the publisher has "
-            f"replaced the data, remove {path.name}.sha256"
-        )
-    if first is None:
-        _record(path, digest)
+    return digest
 
 
 def recorded(path: Path) -> str | None:

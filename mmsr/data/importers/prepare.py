@@ -89,21 +89,38 @@ def prepare(
         set_apart(paths.datasets() / name)
     with locked(name, reporter) as target:
         inputs = hash_inputs(sources, reporter)
-        if (target / MANIFEST_FILE).exists() and not overwrite:
-            dataset = Dataset(target)
-            differences = dataset.manifest.provenance.differences(inputs, settings)
-            if differences:
-                raise UserError(
-                    f"data set {name!r} exists and was made differently ({', '.join(differences)})"
-                    ": use --overwrite to replace it, or choose another name"
-                )
-            if has_test(target):
-                publish(target)
-                return Prepared(dataset, fresh=False)
+        if not overwrite and (dataset := unchanged(name, inputs, settings)):
+            publish(target)
+            return Prepared(dataset, fresh=False)
         with replacing(target) as draft:
             rows = _write(draft, name, sources, settings, inputs, reporter)
         publish(target)
         return Prepared(Dataset(target), True, rows)
+
+
+def unchanged(name: str, inputs: tuple[InputFile, ...], settings: ImportSettings) -> Dataset | None:
+    """The data set of this name, if it is complete; None where it has to be made.
+
+    Parameters
+    ----------
+    name : name of the data set.
+    inputs, settings : what it must have been made from.
+
+    Raises
+    ------
+    UserError : it was made from others.
+    """
+    target = paths.datasets() / name
+    if not (target / MANIFEST_FILE).exists():
+        return None
+    dataset = Dataset(target)
+    differences = dataset.manifest.provenance.differences(inputs, settings)
+    if differences:
+        raise UserError(
+            f"data set {name!r} exists and was made differently ({', '.join(differences)})"
+            ": use --overwrite to replace it, or choose another name"
+        )
+    return dataset if has_test(target) else None
 
 
 def _write(
@@ -186,6 +203,7 @@ def _write(
             created_at=now(),
             created_by=f"mmsr {__version__}",
             generator=sources.generator,
+            entry=sources.entry,
         ),
     ).write(folder)
     items = () if metadata.count is None else (metadata.count,)

@@ -30,12 +30,16 @@ class Sources:
     items : table of item_id and any of title, description, brand, categories, image.
     features : table of item_id and vector, by modality.
     generator : the command that generated the tables, where they were generated.
+    entry : name of the public data set whose files the tables were parsed from, where they were.
+    inputs : those files; the tables themselves where none are given.
     """
 
     interactions: Path
     items: Path | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
     generator: str | None = None
+    entry: str | None = None
+    inputs: tuple[InputFile, ...] = ()
 
     def by_role(self) -> dict[str, Path]:
         """All files by role: `interactions`, `items` or `features/<modality>`."""
@@ -118,7 +122,7 @@ def _check_shared(column: str, given: str, sources: Sources) -> None:
 
 
 def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
-    """Describe the input files, with a hash of each.
+    """Describe the input files, with a hash of each, unless the sources know them.
 
     Parameters
     ----------
@@ -129,6 +133,8 @@ def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
     ------
     UserError : a file cannot be read.
     """
+    if sources.inputs:
+        return sources.inputs
     roles = sources.by_role()
     sizes = {role: path.stat().st_size for role, path in roles.items()}
     with reporter.stage("hashing inputs", sum(sizes.values())) as advance:

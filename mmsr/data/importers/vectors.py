@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mmsr.errors import UserError
 
-_LARGEST = 1e12
+LARGEST = 1e12
 """Largest number in a vector: clustering squares and adds numbers, which may overflow float32."""
 _DECIMALS = r"^[+-]?[\d.]+,\d+(,[+-]?[\d.]+,\d+)*$"
 """Numbers with decimal commas, or numbers separated by commas."""
@@ -54,13 +54,13 @@ def as_matrix(
             f"{source}: {modality} vectors must be lists of numbers ({reason})"
         ) from None
     vectors: NDArray[np.float32] = numbers.reshape(-1, width)
-    fits = np.abs(vectors) <= _LARGEST  # False for NaN and infinity
+    fits = np.abs(vectors) <= LARGEST  # False for NaN and infinity
     if not fits.all():
         row, place = np.argwhere(~fits)[0]
         raise UserError(
             f"{source}: the {modality} vector of item {item_of_row[row].as_py()!r} has "
             f"{vectors[row, place]:g} at position {place}: all numbers must be finite and at most "
-            f"{_LARGEST:g} in size"
+            f"{LARGEST:g} in size"
         )
     return vectors
 

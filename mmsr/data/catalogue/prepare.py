@@ -1,0 +1,188 @@
+"""Public data sets are made of their published files: parsed into neutral tables, and imported."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mmsr import paths
+from mmsr.data.catalogue.entries import Entry, File, entry
+from mmsr.data.catalogue.files import Differs, checked, recorded, verified
+from mmsr.data.catalogue.formats.registry import FORMATS
+from mmsr.data.catalogue.formats.tables import Table, Tables
+from mmsr.data.folders import cannot, check_name, locked
+from mmsr.data.importers.prepare import Prepared, unchanged
+from mmsr.data.importers.prepare import prepare as import_sources
+from mmsr.data.importers.readers.rows import RowCount
+from mmsr.data.importers.sources import Sources
+from mmsr.data.manifest import ImportSettings, InputFile
+from mmsr.data.mirror import publish
+from mmsr.data.progress import Advance, Reporter, Silent
+from mmsr.data.splits import PROTOCOLS
+from mmsr.errors import UserError, unknown
+
+
+def prepare(
+    public: str,
+    name: str | None = None,
+    *,
+    settings: ImportSettings | None = None,
+    source: Path | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> Prepared:
+    """Make a data set of the published files of a public one.
+
+    The files are parsed into neutral tables in a temporary folder beside the data sets, which are
+    then imported as tables of a user are. Nothing is done if the data set was made from the same
+    files and settings before.
+
+    Parameters
+    ----------
+    public : name of the public data set in the catalogue.
+    name : name of the data set; None takes that of the public one.
+    settings : of the import; None stands for the defaults.
+    source : folder with the files under their published names; None stands for that to which they
+        are fetched.
+    overwrite : make it anew if it exists, whatever it was made from.
+    reporter : shows the stages of the work.
+
+    Returns
+    -------
+    The data set. Its `rows` count those of the published files, from reading them to the import.
+
+    Raises
+    ------
+    UserError : a file is missing or not as published, the name is taken, or nothing can be written.
+    """
+    wanted, settings, reporter = entry(public), settings or ImportSettings(), reporter or Silent()
+    name = name or wanted.name
+    check_name(name)
+    if settings.protocol not in PROTOCOLS:
+        raise unknown("protocol", settings.protocol, PROTOCOLS)
+    files = _files(wanted, source, reporter)
+    inputs = tuple(read for read, _ in files.values())
+    if not overwrite:
+        with locked(name, reporter) as target:
+            if dataset := unchanged(name, inputs, settings):
+                publish(target)
+                return Prepared(dataset, fresh=False)
+    with _workplace(wanted, reporter) as folder:
+        paths_by_role = {role: path for role, (_, path) in files.items()}
+        tables = FORMATS[wanted.format](paths_by_role, folder, reporter)
+        sources = Sources(
+            tables.interactions.path,
+            None if tables.items is None else tables.items.path,
+            {modality: table.path for modality, table in tables.features.items()},
+            entry=wanted.name,
+            inputs=inputs,
+        )
+        names = _Names(tables, reporter)
+        with names.in_errors():
+            made = import_sources(name, sources, settings, overwrite=overwrite, reporter=names)
+    rows = tuple(map(_whole, tables.all(), made.rows))
+    return replace(made, rows=rows)
+
+
+def _files(
+    wanted: Entry, source: Path | None, reporter: Reporter
+) -> dict[str, tuple[InputFile, Path]]:
+    """The files that are read, by role: each as the manifest records it, and where it is."""
+    folder = wanted.folder if source is None else source
+    try:
+        chosen = _chosen(wanted, folder)
+        return {file.role: _input(wanted, file, source, reporter) for file in chosen}
+    except OSError as error:
+        raise cannot("read", folder, error) from None
+
+
+def _chosen(wanted: Entry, folder: Path) -> list[File]:
+    """The files to read: ratings stand for reviews, unless reviews alone are there."""
+    there = {file.role for file in wanted.files if (folder / file.name).exists()}
+    unused = set()
+    if {"ratings", "reviews"} <= set(wanted.roles()):
+        unused = {"ratings"} if there >= {"reviews"} and "ratings" not in there else {"reviews"}
+    return [file for file in wanted.files if file.role not in unused]
+
+
+def _input(
+    wanted: Entry, file: File, source: Path | None, reporter: Reporter
+) -> tuple[InputFile, Path]:
+    if source is None:
+        path = verified(wanted, file, reporter)
+        digest = recorded(path)
+        if digest is None:
+            raise UserError(f"{path}.sha256 is gone: run `mmsr data fetch {wanted.name}`")
+    else:
+        path = source / file.name
+        if not path.is_file():
+            raise UserError(
+                f"{file.name} of {wanted.name!r} is not in {source}: give the folder that has it, "
+                f"or run `mmsr data fetch {wanted.name}` and leave --source out"
+            )
+        try:
+            digest = checked(path, file, reporter)
+        except Differs as error:
+            raise UserError(f"{error}: give the published file") from None
+    place = paths.recorded(path.absolute())
+    return InputFile(role=file.role, path=place, sha256=digest, bytes=path.stat().st_size), path
+
+
+@contextmanager
+def _workplace(wanted: Entry, reporter: Reporter) -> Iterator[Path]:
+    """Context with an empty folder beside the data sets, for one process at a time.
+
+    What a process has left there that was killed, the next one removes: see `locked`.
+    """
+    name = f"{wanted.name}.tables"
+    with locked(name, reporter) as target:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix=f".{name}.draft-", dir=target.parent)
+        except OSError as error:
+            raise cannot("write to", target.parent, error) from None
+        with folder as place:
+            yield Path(place)
+
+
+def _whole(table: Table, imported: RowCount) -> RowCount:
+    """What became of the rows of a published file, in parsing and in the import."""
+    parsed = table.count
+    rules = dict.fromkeys([*parsed.dropped, *imported.dropped])
+    return RowCount(
+        parsed.file,
+        parsed.read,
+        {rule: parsed.dropped.get(rule, 0) + imported.dropped.get(rule, 0) for rule in rules},
+        imported.kept,
+    )
+
+
+class _Names:
+    """A reporter that names published files in place of the tables made from them."""
+
+    def __init__(self, tables: Tables, reporter: Reporter) -> None:
+        self._names: Mapping[str, str] = {str(one.path): str(one.raw) for one in tables.all()}
+        self._reporter = reporter
+
+    def stage(self, title: str, total: int | None = None) -> AbstractContextManager[Advance]:
+        """Show a stage."""
+        return self._reporter.stage(title, total)
+
+    def note(self, message: str) -> None:
+        """Show a message."""
+        self._reporter.note(self._named(message))
+
+    @contextmanager
+    def in_errors(self) -> Iterator[None]:
+        """Context whose errors name the published files."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(self._named(str(error))) from None
+
+    def _named(self, message: str) -> str:
+        for table, raw in self._names.items():
+            message = message.replace(table, raw)
+        return message
