@@ -52,6 +52,19 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def data_size(n_bytes: float) -> str:
+    """An amount of data with its unit: `3.2 kB`, `14.8 MB`, `2.6 GB`.
+
+    Parameters
+    ----------
+    n_bytes : number of bytes.
+    """
+    for least, scale, unit in ((1e12, 1e12, "TB"), (1e9, 1e9, "GB"), (1e5, 1e6, "MB")):
+        if n_bytes >= least:
+            return f"{n_bytes / scale:,.1f} {unit}"
+    return f"{n_bytes / 1e3:,.1f} kB"
+
+
 def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column is aligned left, the others right.
 

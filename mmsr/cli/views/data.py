@@ -12,6 +12,7 @@ from rich.text import Text
 from mmsr.data.held_out import RecordedOpening
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
+from mmsr.format import data_size
 
 _QUANTILES = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1}
 _BAR = 40
@@ -169,7 +170,7 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
     origin = manifest.provenance
     table = _table("made from", "file", ">size", "sha256")
     for file in origin.inputs:
-        table.add_row(file.role, file.path, _size_of(file.bytes), file.sha256[:12])
+        table.add_row(file.role, file.path, data_size(file.bytes), file.sha256[:12])
     changed = origin.settings.model_dump(exclude_defaults=True)
     settings = "; ".join(f"{key} {shown(value)}" for key, value in changed.items())
     lines = [
@@ -233,7 +234,3 @@ def _modalities(manifest: Manifest) -> str:
         for name, coverage in sorted(manifest.modalities.items())
     )
     return ", ".join(shown) or "none"
-
-
-def _size_of(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:,.1f} kB"
