@@ -156,6 +156,8 @@ def _only_change() -> Iterator[None]:
             raise UserError(
                 f"another command is removing or renaming something in {paths.home()}: wait for it"
             )
+        for draft in paths.changes().glob(".*.draft"):  # of a process that was killed at once
+            draft.unlink(missing_ok=True)
         yield
 
 

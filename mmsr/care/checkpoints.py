@@ -55,7 +55,8 @@ def remove(name: str) -> None:
 
 
 def _unneeded(folder: StudyFolder) -> dict[str, list[Path]]:
-    if not isinstance(folder.ray, Path) or not folder.ray.is_dir():
+    ray = folder.ray
+    if not isinstance(ray, Path) or not ray.is_dir():
         return {}
     found: dict[str, list[Path]] = {RESUMPTION: [], STOPPED: []}
     trials = look_up(folder.name).study.get_trials(deepcopy=False)
@@ -65,7 +66,7 @@ def _unneeded(folder: StudyFolder) -> dict[str, list[Path]]:
         while last in after:  # what became of an earlier attempt is what became of the last one
             last = after[last]
         state = trials[last].state
-        for checkpoint in trial_folder(folder.ray, trial.number).glob("checkpoint_*"):
+        for checkpoint in ray.glob(f"{trial_folder(ray, trial.number).name}/checkpoint_*"):
             files = sorted(path for path in checkpoint.iterdir() if path.is_file())
             if state == TrialState.COMPLETE:
                 found[RESUMPTION] += [path for path in files if path.name in RESUMPTION_FILES]

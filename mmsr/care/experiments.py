@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 """Runs that are asked for at once."""
+_NONE = "there is no store"
 
 
 def check_can_rename(uri: Url, new: str) -> None:
@@ -55,11 +56,11 @@ def rename(uri: Url, name: str, new: str, uid: str) -> list[str]:
     -------
     Why it keeps its name, if it does.
     """
+    if (away := _away(uri)) is not None:
+        return [] if away == _NONE else [_stays(name, new, away)]
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    if (away := _away(uri)) is not None:
-        return [] if away == _NONE else [_stays(name, new, away)]
     try:
         client = _client(uri)
         found = client.get_experiment_by_name(name)
@@ -72,9 +73,6 @@ def rename(uri: Url, name: str, new: str, uid: str) -> list[str]:
     except (MlflowException, SQLAlchemyError) as error:
         return [_stays(name, new, uri.scrub(str(error).partition("\n")[0])[:100])]
     return []
-
-
-_NONE = "there is no store"
 
 
 def _away(uri: Url) -> str | None:

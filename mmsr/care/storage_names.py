@@ -5,37 +5,22 @@ A study has parts, e.g. the final runs, whose names begin with its own and a sla
 
 from __future__ import annotations
 
+import json
+
 from mmsr.errors import UserError
 from mmsr.inner_names import SCHEMA, TABLE_OF_STUDIES, TABLES, one_transaction
 from mmsr.study.storage import database
+from mmsr.study.storage.attributes import UID
 from mmsr.study.storage.driver_lock import can_be_claimed
 from mmsr.study.storage.outside import foreign_study, is_our_study
 from mmsr.study.storage.overview import has_known_tables
 from mmsr.urls import Url
 
-
-def names_in(url: Url, name: str) -> list[str]:
-    """The names that a study and its parts have in a storage; none where there is no such study.
-
-    Parameters
-    ----------
-    url : URL of the storage; nothing is created there.
-    name : name of the study.
-
-    Raises
-    ------
-    UserError : the storage cannot be used.
-    """
-    if not database.is_made(url):
-        return []
-    import optuna
-
-    found = optuna.get_all_study_names(database.open_storage(url))
-    return sorted(one for one in found if one == name or one.startswith(f"{name}/"))
+_ATTRIBUTES = "study_user_attributes"
 
 
-def uid_in(url: Url, name: str) -> str | None:
-    """The unique id of the study that a storage has under a name; None where it has none.
+def uids_in(url: Url, name: str) -> dict[str, str]:
+    """The unique ids of a study and its parts in a storage, by name; empty for others' studies.
 
     Parameters
     ----------
@@ -44,12 +29,22 @@ def uid_in(url: Url, name: str) -> str | None:
 
     Raises
     ------
-    UserError : the storage cannot be used, or mmsr did not make that study.
+    UserError : the storage cannot be read.
     """
-    if not database.is_made(url):
-        return None
-    study = database.load_study(database.open_storage(url), name)
-    return None if study is None else database.study_uid(study)
+    from sqlalchemy import and_, column, func, inspect, or_, select, table
+
+    studies, attributes = (
+        table(one, *map(column, TABLES[one])) for one in (TABLE_OF_STUDIES, _ATTRIBUTES)
+    )
+    own = studies.c.study_name == name
+    of_part = func.substr(studies.c.study_name, 1, len(name) + 1) == f"{name}/"
+    is_uid = and_(attributes.c.study_id == studies.c.study_id, attributes.c.key == UID)
+    query = select(studies.c.study_name, attributes.c.value_json).where(or_(own, of_part))
+    with database.reading(url) as connection:
+        if connection is None or not inspect(connection).has_table(TABLE_OF_STUDIES):
+            return {}
+        found = connection.execute(query.outerjoin_from(studies, attributes, is_uid)).all()
+    return {one: str(json.loads(text or '""')) for one, text in sorted(found)}
 
 
 def check_can_change(url: Url, name: str) -> None:
@@ -69,13 +64,9 @@ def check_can_change(url: Url, name: str) -> None:
             f"study {name!r} is in {url}, a database that has no lock against other drivers: "
             "mmsr removes and renames studies in SQLite, PostgreSQL, MySQL and MariaDB only"
         )
-    import optuna
-
-    storage = database.open_storage(url)
-    for one in names_in(url, name):
-        study = optuna.load_study(study_name=one, storage=storage)
-        if not is_our_study(study.user_attrs):
-            raise foreign_study(one, study)
+    for one, uid in uids_in(url, name).items():
+        if not is_our_study({UID: uid}):
+            raise foreign_study(one)
 
 
 def check_can_rename(url: Url, name: str, new: str) -> None:
@@ -90,8 +81,8 @@ def check_can_rename(url: Url, name: str, new: str) -> None:
     ------
     UserError : it cannot be renamed there.
     """
-    if there := names_in(url, new):
-        raise UserError(f"{url} has a study {there[0]!r} already: choose another name")
+    for there in uids_in(url, new):
+        raise UserError(f"{url} has a study {there!r} already: choose another name")
     with database.reading(url) as connection:
         if connection is not None and not has_known_tables(connection):
             raise UserError(
@@ -114,7 +105,7 @@ def delete(url: Url, name: str) -> None:
     StorageLost : it failed, perhaps after the deletion.
     """
     storage = database.open_storage(url)
-    found = names_in(url, name)
+    found = uids_in(url, name)
     with database.watching(url), one_transaction(storage):
         for one in found:
             storage.delete_study(storage.get_study_id_from_name(one))
@@ -137,7 +128,7 @@ def rename(url: Url, name: str, new: str) -> None:
 
     studies = table(TABLE_OF_STUDIES, *map(column, TABLES[TABLE_OF_STUDIES]))
     storage = database.open_storage(url)
-    found = names_in(url, name)
+    found = uids_in(url, name)
     with database.watching(url), storage.engine.begin() as connection:
         for one in found:
             renamed = new + one.removeprefix(name)

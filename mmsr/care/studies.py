@@ -60,7 +60,7 @@ class _StudyChange(Change):
                         stack.enter_context(folder.locked())
                         self._hold_parts(folder, stack)
                 for name in self._names:
-                    for one in (name, *storage_names.names_in(self._url, name)):
+                    for one in sorted({name, *storage_names.uids_in(self._url, name)}):
                         stack.enter_context(claimed(self._url, one))
             except UserError as error:
                 told = str(error)
@@ -91,7 +91,7 @@ class _StudyChange(Change):
 
     def _is_stored(self) -> bool:
         """Whether the storage has the study under its name."""
-        return storage_names.uid_in(self._url, self.name) == self.record.uid
+        return storage_names.uids_in(self._url, self.name).get(self.name) == self.record.uid
 
     def _folder(self) -> StudyFolder | None:
         """The study's folder under its name; None if it is there no more."""

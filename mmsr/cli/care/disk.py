@@ -50,20 +50,20 @@ def disk(
     if store is not None:
         return
     left = leftovers(lambda message: notes.print(f"note: {message}"))
-    for one in left:
-        console.print(f"can go: {one.what}, {data_size(one.n_bytes)}")
+    for some in left:
+        console.print(f"can go: {some.what}, {data_size(some.n_bytes)}")
     if not left:
         console.print("nothing of it can go")
         return
     if not free:
         console.print("remove it with: mmsr disk --free")
         return
-    confirm(f"Remove {data_size(sum(one.n_bytes for one in left))}?", yes)
+    confirm(f"Remove {data_size(sum(some.n_bytes for some in left))}?", yes)
     gone = 0
-    for one in left:
+    for some in left:
         try:
-            one.remove()
-            gone += one.n_bytes
+            some.remove()
+            gone += some.n_bytes
         except UserError as error:
             notes.print(f"note: {error}")
     console.print(f"removed {data_size(gone)}")
