@@ -121,7 +121,7 @@ def gpu() -> Finding:
     if told.returncode != 0:
         last = (told.stderr.strip().splitlines() or ["it cannot be loaded"])[-1]
         return fail(f"torch does not work: {last}", "install torch again, see pytorch.org")
-    cuda, *names = told.stdout.strip().splitlines()[-1].split("|")
+    cuda, *names = told.stdout.removesuffix("\n").rpartition("\n")[2].split("|")
     if names:
         return ok(f"{', '.join(names)} (CUDA {cuda}, driver {driver or 'unknown'})")
     if not cuda:
