@@ -15,45 +15,14 @@ from typing import Literal
 
 from mmsr import paths
 from mmsr.care.changes import Change, Name, Step, check_local
+from mmsr.care.in_use import check_unneeded, listed, only_writer, studies_of
 from mmsr.care.sizes import size_of
 from mmsr.data import catalog
-from mmsr.data.folders import RECORD_FILE, check_name, locked, test_file
+from mmsr.data.folders import RECORD_FILE, check_name, test_file
 from mmsr.data.manifest import MANIFEST_FILE
-from mmsr.data.progress import Silent
 from mmsr.errors import UserError, unknown
 from mmsr.format import data_size
 from mmsr.paths import NAME
-from mmsr.study.storage.folder import StudyFolder, study_names
-
-
-class _Refusing(Silent):
-    """Refuses to wait for another process that writes the data set."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def note(self, message: str) -> None:
-        """Refuse: an import is what there would be to wait for."""
-        raise UserError(
-            f"data set {self._name!r} is being written by another process, e.g. an import: wait "
-            "for it, or stop it"
-        )
-
-
-@contextmanager
-def only_writer(name: str) -> Iterator[None]:
-    """Context in which nobody else writes a data set; what a killed import left is removed first.
-
-    Parameters
-    ----------
-    name : name of the data set.
-
-    Raises
-    ------
-    UserError : another process writes it.
-    """
-    with locked(name, _Refusing(name)):
-        yield
 
 
 class _DatasetChange(Change):
@@ -154,7 +123,7 @@ class RenameDataset(_DatasetChange):
             )
         if needed := studies_of(self.name):
             raise UserError(
-                f"data set {self.name!r} is needed under this name by {_listed(needed)}: remove "
+                f"data set {self.name!r} is needed under this name by {listed(needed)}: remove "
                 "the studies first, or keep the name"
             )
 
@@ -247,48 +216,7 @@ def described(name: str) -> str:
         f"{counts.interactions:,} interactions, {data_size(n_bytes)} with its test part"
     )
     needed = studies_of(name)
-    return f"{told}; {_listed(needed)} cannot be resumed or tested without it" if needed else told
-
-
-def studies_of(name: str) -> list[str]:
-    """Names of the home's studies that need a data set, also of those that cannot be read.
-
-    Parameters
-    ----------
-    name : name of the data set.
-    """
-    found = []
-    for study in study_names():
-        try:
-            record = StudyFolder(study).read_record()
-        except UserError:  # it may be one of them
-            found.append(study)
-            continue
-        if record is not None and record.dataset == name:
-            found.append(study)
-    return found
-
-
-def check_unneeded(name: str, *, force: bool) -> None:
-    """Refuse to remove a data set that studies need.
-
-    Parameters
-    ----------
-    name : name of the data set.
-    force : whether only those count that are running.
-
-    Raises
-    ------
-    UserError : studies need it; names them.
-    """
-    needed = studies_of(name)
-    if running := [study for study in needed if StudyFolder(study).is_running()]:
-        raise UserError(f"data set {name!r} is used by {_listed(running)}, running now: stop it")
-    if needed and not force:
-        raise UserError(
-            f"data set {name!r} is needed by {_listed(needed)}: remove the studies first, or give "
-            "--force"
-        )
+    return f"{told}; {listed(needed)} cannot be resumed or tested without it" if needed else told
 
 
 def _check_same(change: _DatasetChange) -> None:
@@ -314,12 +242,3 @@ def _lines(path: Path) -> bytes:
     """The lines of a file, the last one ended even if its writer was killed."""
     data = path.read_bytes()
     return data if data.endswith(b"\n") or not data else data + b"\n"
-
-
-def _listed(studies: Sequence[str]) -> str:
-    """`study a`, `studies a and b`, `studies a, b, c and 4 more`."""
-    shown = list(studies[:3])
-    if len(studies) > 3:
-        shown.append(f"{len(studies) - 3} more")
-    word = "study" if len(studies) == 1 else "studies"
-    return f"{word} {' and '.join(filter(None, (', '.join(shown[:-1]), shown[-1])))}"

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from mmsr import paths
 from mmsr.care import checkpoints
 from mmsr.care.changes import unless_busy
-from mmsr.care.datasets import only_writer
+from mmsr.care.in_use import only_writer
 from mmsr.care.sizes import files_in, is_abandoned, size_of, total_of
 from mmsr.data import Dataset, catalog
 from mmsr.errors import UserError

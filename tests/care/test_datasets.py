@@ -8,7 +8,8 @@ import pytest
 from filelock import FileLock
 
 from mmsr.care.changes import carry_out
-from mmsr.care.datasets import RenameDataset, described, removal, renaming, studies_of
+from mmsr.care.datasets import RenameDataset, described, removal, renaming
+from mmsr.care.in_use import listed, studies_of
 from mmsr.care.pending import finish_changes
 from mmsr.data import Dataset, catalog
 from mmsr.data.closed import TRIAL
@@ -190,6 +191,15 @@ def test_what_studies_need_is_refused(study, study_home):
         removal("shop", force=True)
     carry_out(removal("shop", force=True))
     assert catalog.names() == []
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [("a", "study a"), ("ab", "studies a and b"), ("abc", "studies a, b and c")]
+    + [("abcdefg", "studies a, b, c and 4 more")],
+)
+def test_studies_are_listed_in_words(names, words):
+    assert listed([*names]) == words
 
 
 def test_a_study_that_cannot_be_read_may_need_it(study, study_home):

@@ -14,8 +14,8 @@ from filelock import FileLock
 from optuna.trial import TrialState
 from safetensors.numpy import save_file
 
-from mmsr.care.disk import used, used_in_store
 from mmsr.care.leftovers import leftovers
+from mmsr.care.sizes import used, used_in_store
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset
 from mmsr.graph.codes import modality_codes

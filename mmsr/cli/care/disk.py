@@ -26,7 +26,7 @@ def disk(
     prefixes that fit no data set. What a running study or an import uses is left alone.
     """
     from mmsr.care.changes import check_local
-    from mmsr.care.disk import used, used_in_store
+    from mmsr.care.sizes import used, used_in_store
     from mmsr.care.leftovers import leftovers
 
     if free:
