@@ -195,8 +195,12 @@ def test_what_studies_need_is_refused(study, study_home):
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [("a", "study a"), ("ab", "studies a and b"), ("abc", "studies a, b and c")]
-    + [("abcdefg", "studies a, b, c and 4 more")],
+    [
+        ("a", "study a"),
+        ("ab", "studies a and b"),
+        ("abc", "studies a, b and c"),
+        ("abcdefg", "studies a, b, c and 4 more"),
+    ],
 )
 def test_studies_are_listed_in_words(names, words):
     assert listed([*names]) == words

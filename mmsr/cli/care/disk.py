@@ -26,8 +26,8 @@ def disk(
     prefixes that fit no data set. What a running study or an import uses is left alone.
     """
     from mmsr.care.changes import check_local
-    from mmsr.care.sizes import used, used_in_store
     from mmsr.care.leftovers import leftovers
+    from mmsr.care.sizes import used, used_in_store
 
     if free:
         check_local("mmsr disk --free")
