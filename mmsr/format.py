@@ -41,18 +41,6 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.3f}"
 
 
-def file_size(n_bytes: int) -> str:
-    """A length in bytes as people write it: `0.4 kB`, `43.8 MB`, `18.2 GB`.
-
-    Parameters
-    ----------
-    n_bytes : the length.
-    """
-    if n_bytes >= 1e9:
-        return f"{n_bytes / 1e9:,.1f} GB"
-    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:,.1f} kB"
-
-
 def plural(count: int, noun: str) -> str:
     """A count with its noun: `1 trial`, `3 trials`.
 
@@ -62,6 +50,19 @@ def plural(count: int, noun: str) -> str:
     noun : the singular of a noun that takes an `s`.
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def data_size(n_bytes: float) -> str:
+    """An amount of data with its unit: `3.2 kB`, `14.8 MB`, `2.6 GB`.
+
+    Parameters
+    ----------
+    n_bytes : number of bytes.
+    """
+    for least, scale, unit in ((1e12, 1e12, "TB"), (1e9, 1e9, "GB"), (1e5, 1e6, "MB")):
+        if n_bytes >= least:
+            return f"{n_bytes / scale:,.1f} {unit}"
+    return f"{n_bytes / 1e3:,.1f} kB"
 
 
 def markdown_table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -92,6 +92,11 @@ def studies() -> Path:
     return home() / "studies"
 
 
+def changes() -> Path:
+    """Folder of the records of removals and renames that are under way, see `mmsr.care.changes`."""
+    return home() / "changes"
+
+
 def recorded(path: Path) -> str:
     """`path` as records name it: a place in the home is told from there, as homes are moved."""
     inside = path.is_relative_to(home())

@@ -34,6 +34,7 @@ FLOORS = {
     "evaluation": 4,
     "training": 5,
     "study": 6,
+    "care": 7,
     "finalize": 7,
     "robustness": 7,
     "reproduce": 8,
@@ -370,13 +371,15 @@ OPENS_TEST = "data/held_out.py"
 READS_TEST = {"study/results/held_out.py"}
 """Who calls `open_test`; nobody else may name it, and nobody hands it on."""
 KNOWS_THE_FILE = {
+    "care/datasets.py",
     "data/closed.py",
     "data/folders.py",
     "data/held_out.py",
     "data/importers/prepare.py",
     "data/mirror.py",
 }
-"""Who knows the file of a test part: to write it, to move it, to publish it, to refuse it."""
+"""Who knows the file of a test part: to write it, to move it, to publish it, to remove it, to
+refuse it."""
 MARKS_TRIALS = {"data/closed.py", "study/sizing/probe.py", "study/workers/trial.py"}
 """Who names the mark of a trial's process; nobody takes it back."""
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from mmsr import __version__
+from mmsr import __version__, paths
 from mmsr.cli import best_config, model, reproduce, robustness, study, train
+from mmsr.cli.care.disk import disk
+from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
-from mmsr.console import tolerant_output
+from mmsr.console import Console, tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
 
 app = typer.Typer(
@@ -27,6 +30,8 @@ app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)
+app.command("disk")(disk)
+app.command("doctor")(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,6 +52,19 @@ def mmsr(
     Start with `mmsr data demo` and `mmsr study new first --dataset demo`. Everything is kept under
     $MMSR_HOME, by default ~/.mmsr.
     """
+    _finish_changes()
+
+
+def _finish_changes() -> None:
+    """Finish removals and renames that were interrupted, if there are any."""
+    with suppress(UserError, OSError, RuntimeError):  # of a home that cannot be used
+        if not any(paths.changes().glob("*.json")):
+            return
+        from mmsr.care.pending import finish_changes
+
+        finish_changes(
+            lambda message: Console(stderr=True).print(f"note: {message}", soft_wrap=True)
+        )
 
 
 def main() -> None:

@@ -12,15 +12,20 @@ from rich.text import Text
 
 from mmsr import paths
 from mmsr.cli import finalize
+from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
 from mmsr.console import Console
 from mmsr.format import percent, seconds
 
 app = typer.Typer(
-    cls=Studies, no_args_is_help=True, help="Write, list, inspect and finalize studies."
+    cls=Studies,
+    no_args_is_help=True,
+    help="Write, list, inspect, finalize, rename and remove studies.",
 )
 app.command("finalize")(finalize.finalize)
+app.command("remove")(care.remove)
+app.command("rename")(care.rename)
 
 Storage = Annotated[
     str | None,

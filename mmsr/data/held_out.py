@@ -256,7 +256,8 @@ def _record(opening: RecordedOpening) -> None:
             place = folder / f"{opening.at.replace(':', '')}-{uuid.uuid4().hex[:8]}.json"
             place.write_text(line)
         else:
-            append_line(here, line)
+            with locked(opening.dataset, Silent()):  # nobody removes or renames the data set now
+                append_line(here, line)
     except OSError as error:
         raise UserError(
             f"test of data set {opening.dataset!r} stays closed, since its opening cannot be "

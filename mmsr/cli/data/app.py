@@ -9,6 +9,8 @@ from mmsr.cli.data.fetch import fetch
 from mmsr.cli.data.import_ import import_
 from mmsr.cli.data.listing import describe, list_
 from mmsr.cli.data.prepare import prepare
+from mmsr.cli.data.remove import remove
+from mmsr.cli.data.rename import rename
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,3 +23,5 @@ app.command("import")(import_)
 app.command("demo")(demo)
 app.command("list")(list_)
 app.command("describe")(describe)
+app.command("remove")(remove)
+app.command("rename")(rename)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mmsr.data.catalogue.entries import Entry
 from mmsr.data.catalogue.fetch import Fetched
-from mmsr.format import file_size, plural
+from mmsr.format import data_size, plural
 
 
 def overview(entries: Sequence[Entry]) -> Table:
@@ -36,7 +36,7 @@ def fetched(files: Sequence[Fetched]) -> Iterator[str]:
     """
     for entry in dict.fromkeys(file.entry for file in files):
         own = [file for file in files if file.entry is entry]
-        size = file_size(sum(file.path.stat().st_size for file in own))
+        size = data_size(sum(file.path.stat().st_size for file in own))
         fresh = sum(file.fresh for file in own)
         verb = "fetched" if fresh else "nothing to fetch for"
         kept = f", {fresh} of them new" if 0 < fresh < len(own) else ""

@@ -13,7 +13,7 @@ from mmsr.data.catalogue.published import compared
 from mmsr.data.held_out import RecordedOpening
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
-from mmsr.format import file_size
+from mmsr.format import data_size
 
 _QUANTILES = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1}
 _BAR = 40
@@ -172,7 +172,7 @@ def _origin(manifest: Manifest) -> list[RenderableType]:
     origin = manifest.provenance
     table = _table("made from", "file", ">size", "sha256")
     for file in origin.inputs:
-        table.add_row(file.role, file.path, file_size(file.bytes), file.sha256[:12])
+        table.add_row(file.role, file.path, data_size(file.bytes), file.sha256[:12])
     changed = origin.settings.model_dump(exclude_defaults=True)
     settings = "; ".join(f"{key} {shown(value)}" for key, value in changed.items())
     lines = [

@@ -19,7 +19,7 @@ from mmsr.data.catalogue.retries import Retries
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter, Silent
 from mmsr.errors import UserError, shown, unknown
-from mmsr.format import file_size
+from mmsr.format import data_size
 from mmsr.urls import Url, is_uri
 
 _BLOCK = 1 << 20
@@ -189,7 +189,7 @@ def _take(origin: Path, partial: Partial, reporter: Reporter) -> None:
 
 def _copy(origin: Path, target: Path, reporter: Reporter) -> None:
     length = origin.stat().st_size
-    title = f"copying {origin.name} ({file_size(length)})"
+    title = f"copying {origin.name} ({data_size(length)})"
     with (
         reporter.stage(title, length) as advance,
         origin.open("rb") as given,

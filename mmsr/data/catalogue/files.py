@@ -15,7 +15,7 @@ from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter
 from mmsr.data.storage import file_sha256
 from mmsr.errors import UserError
-from mmsr.format import file_size
+from mmsr.format import data_size
 from mmsr.paths import write_whole
 
 _BRIEF = 23
@@ -99,7 +99,7 @@ def checked(content: Path, file: File, reporter: Reporter) -> str:
             raise Differs(f"{content} is empty")
         if file.size is not None:
             _compare(content, f"{length:,} bytes", f"{file.size:,} bytes")
-        with reporter.stage(f"checking {file.name} ({file_size(length)})", length) as advance:
+        with reporter.stage(f"checking {file.name} ({data_size(length)})", length) as advance:
             digest = file_sha256(content, advance)
         if file.checksum is not None:
             _compare(content, _checksum(content, file.checksum, digest), file.checksum)

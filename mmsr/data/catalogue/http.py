@@ -19,7 +19,7 @@ from mmsr.data.catalogue.retries import Retries, wanted_pause
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError
-from mmsr.format import brief_seconds, file_size, seconds
+from mmsr.format import brief_seconds, data_size, seconds
 from mmsr.urls import Url
 
 _TIMEOUT = (15, 60)
@@ -194,8 +194,8 @@ class Download:
         total = version.size if version else None
         self._check_space((total or 0) - offset)
         title = f"fetching {self._file.name}"
-        title += f" ({file_size(total)})" if total is not None else ""
-        title += f" from {file_size(offset)} on" if offset else ""
+        title += f" ({data_size(total)})" if total is not None else ""
+        title += f" from {data_size(offset)} on" if offset else ""
         with (
             reporter.stage(title, total) as advance,
             self._partial.path.open("ab" if offset else "wb") as target,
@@ -215,8 +215,8 @@ class Download:
         free = shutil.disk_usage(self._partial.path.parent).free
         if needed > free:
             raise UserError(
-                f"{self._file.name} needs {file_size(needed)} more in {self._partial.path.parent}, "
-                f"where {file_size(free)} are free: make room, or move the home (MMSR_HOME)"
+                f"{self._file.name} needs {data_size(needed)} more in {self._partial.path.parent}, "
+                f"where {data_size(free)} are free: make room, or move the home (MMSR_HOME)"
             )
 
     @contextmanager

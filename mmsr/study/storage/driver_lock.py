@@ -54,6 +54,19 @@ def claimed(given: str | Url, name: str) -> Iterator[None]:
         yield
 
 
+def can_be_claimed(given: str | Url) -> bool:
+    """Whether a storage has such a lock.
+
+    Parameters
+    ----------
+    given : URL of the storage.
+    """
+    from sqlalchemy import make_url
+
+    url = Url.parse(given)
+    return sqlite_file(url) is not None or make_url(url.reveal()).get_backend_name() in _QUERIES
+
+
 @contextmanager
 def _file_locked(path: Path, url: Url, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout

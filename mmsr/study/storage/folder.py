@@ -195,7 +195,8 @@ class StudyFolder:
 
 def study_names() -> list[str]:
     """Names of the studies that have been run from this `$MMSR_HOME`, sorted."""
-    return sorted(path.parent.name for path in paths.studies().glob("*/study.json"))
+    found = (path.parent.name for path in paths.studies().glob("*/study.json"))
+    return sorted(name for name in found if NAME.fullmatch(name))
 
 
 def _host() -> str:

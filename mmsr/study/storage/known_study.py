@@ -163,7 +163,7 @@ def look_up(
         study=study,
         definition=definition,
         storage=url,
-        tracking=_tracking(tracking, record.tracking if record else None),
+        tracking=tracking_url(tracking, record.tracking if record else None),
     )
 
 
@@ -197,8 +197,14 @@ def storage_url(name: str, record: StudyRecord | None, storage: str | Url | None
     return url
 
 
-def _tracking(given: str | Url | None, recorded: str | None) -> Url:
-    """Where the runs of a study are: as given, as recorded, or as this machine has it."""
+def tracking_url(given: str | Url | None, recorded: str | None) -> Url:
+    """Where the runs of a study are: as given, as recorded, or as this machine has it.
+
+    Parameters
+    ----------
+    given : the URI that a user gave.
+    recorded : the one that the study's record names.
+    """
     if given or not recorded:
         return Url.parse(given or default_uri(), "tracking URI")
     there = recalled(recorded, "tracking URI")

@@ -120,7 +120,7 @@ def overviews(
     with database.reading(url) as connection:
         if connection is None:
             return {}
-        if _has_known_tables(connection):
+        if has_known_tables(connection):
             for first in range(0, len(names), _BATCH):
                 for one in _read(connection, names[first : first + _BATCH]):
                     found[one.name] = _checked(one, objectives)
@@ -130,12 +130,10 @@ def overviews(
     storage = database.open_storage(url)
     for name in names:
         try:
-            study = database.load_study(storage, name)
+            if (study := database.load_study(storage, name)) is not None:
+                found[name] = _checked(_glimpses(study), objectives)
         except UserError as error:
             found[name] = error
-            continue
-        if study is not None:
-            found[name] = _checked(_glimpses(study), objectives)
     return found
 
 
@@ -210,7 +208,8 @@ def _overview(
     )
 
 
-def _has_known_tables(connection: Connection) -> bool:
+def has_known_tables(connection: Connection) -> bool:
+    """Whether the tables are of the version of Optuna that this module was written for."""
     from sqlalchemy import inspect, text
 
     if not inspect(connection).has_table("alembic_version"):

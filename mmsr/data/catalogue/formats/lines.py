@@ -17,7 +17,7 @@ from mmsr.data.folders import cannot
 from mmsr.data.importers.readers.formats import BOM
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError, shown
-from mmsr.format import file_size
+from mmsr.format import data_size
 
 LONGEST = 1 << 24
 """Most bytes of a line; no more of a file is in memory."""
@@ -77,7 +77,7 @@ class RawFile:
             while line := file.readline(LONGEST):
                 number += 1
                 if len(line) == LONGEST:
-                    raise self.error(f"line {number} is longer than {file_size(LONGEST)}")
+                    raise self.error(f"line {number} is longer than {data_size(LONGEST)}")
                 if number == 1:
                     line = line.removeprefix(BOM)
                 if number % 1024 == 0:

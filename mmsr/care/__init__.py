@@ -1,0 +1,1 @@
+"""Care of the home: removing and renaming, what is how large, whether everything works."""

@@ -1,0 +1,1 @@
+"""Care of the home: `mmsr disk`, `mmsr doctor`, and how commands that remove things ask."""
