@@ -194,6 +194,19 @@ class Dataset:
         kept = places < ends[users]
         return users[kept], items[places[kept]].astype(np.int64)
 
+    @cached_property
+    def in_training(self) -> NDArray[np.bool_]:
+        """Which items occur in the training part, bool `[I]`; first items of histories count."""
+        items, offsets = flat(self._table)
+        first, last = int(offsets[0]), int(offsets[-1])
+        steps = np.zeros(last - first + 1, dtype=np.int8)  # 1 where training begins, -1 behind it
+        np.add.at(steps, offsets[:-1] - first, 1)
+        np.add.at(steps, offsets[1:] - self._n_valid - first, -1)
+        trained = np.cumsum(steps[:-1], dtype=np.int8) > 0
+        found = np.zeros(self.n_items, dtype=np.bool_)
+        found[items[first:last][trained]] = True
+        return found
+
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
         items, offsets = flat(self._table)

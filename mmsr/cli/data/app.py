@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from mmsr.cli.data.codes import codes
 from mmsr.cli.data.demo import demo
 from mmsr.cli.data.import_ import import_
 from mmsr.cli.data.listing import describe, list_
@@ -17,3 +18,4 @@ app.command("import")(import_)
 app.command("demo")(demo)
 app.command("list")(list_)
 app.command("describe")(describe)
+app.command("codes")(codes)
