@@ -4,8 +4,8 @@ Stored configs (of trials, checkpoints and exports) have every key of their aggr
 them lacks a key that is newer, the value of before stands, and not today's default. What a user
 writes has today's defaults.
 
-`training.mask_seen` is `training.seen` now; it masked only the items that the model read. Codes were
-fitted on the features of all items before there was `graph.fitted_on`.
+`training.mask_seen` is `training.seen` now; it masked only the items that the model read. Before
+there was `graph.fitted_on`, codes were fitted on the features of all items.
 """
 
 from __future__ import annotations

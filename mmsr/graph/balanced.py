@@ -1,4 +1,4 @@
-"""Balanced k-means: clusters of equal size, whose points are as near to their centres as that allows.
+"""Balanced k-means: clusters of equal size, with points as near to their centres as that allows.
 
 Each round assigns the points under a capacity of n/C for each centre, then moves the centres to the
 means. The assignment is a transport problem. Its dual variables are prices of the centres: a centre
@@ -97,10 +97,13 @@ def balancing_prices(costs_nC: Costs, start: NDArray[np.float32]) -> NDArray[np.
         for _ in range(_ITERATIONS):
             sizes = _soft_sizes(costs_nC, prices, temperature)
             prices += temperature * np.log(np.maximum(sizes * n_centres / n, 1e-6))
-    return (prices - prices.mean()).astype(np.float32)
+    centred: NDArray[np.float32] = (prices - prices.mean()).astype(np.float32)
+    return centred
 
 
-def _soft_sizes(costs_nC: Costs, prices: NDArray[np.float64], temperature: float) -> Costs:
+def _soft_sizes(
+    costs_nC: Costs, prices: NDArray[np.float64], temperature: float
+) -> NDArray[np.float64]:
     """Points at each centre if each is shared out by a softmax of minus cost and price."""
     sizes = np.zeros(costs_nC.shape[1], dtype=np.float64)
     for first in range(0, len(costs_nC), _CHUNK):

@@ -179,9 +179,7 @@ def _shared(path: Path) -> RemotePath | None:
     return None if home is None else home / "cache" / "codes" / path.name
 
 
-def _key(
-    table: FeatureTable, settings: Mapping[str, object], fitted: NDArray[np.bool_]
-) -> str:
+def _key(table: FeatureTable, settings: Mapping[str, object], fitted: NDArray[np.bool_]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(table.items).data)
     digest.update(np.ascontiguousarray(table.vectors).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,5 +75,4 @@ def _examples(
     nearest = level.nearest[:, 0]
     order = np.lexsort((level.distances, nearest))  # code by code, nearest items first
     starts = np.searchsorted(nearest[order], np.arange(n_codes + 1))
-    spans = zip(starts[:-1], starts[1:], strict=True)
-    return tuple(tuple(items[order[a:b][:most]].tolist()) for a, b in spans)
+    return tuple(tuple(items[order[a:b][:most]].tolist()) for a, b in pairwise(starts))

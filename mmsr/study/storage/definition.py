@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
-from mmsr.config.older import BEFORE, FITTED_ON, FITTED_ON_BEFORE, RENAMED, may_read_codes
 from mmsr.config.models import DEFAULT
+from mmsr.config.older import BEFORE, FITTED_ON, FITTED_ON_BEFORE, RENAMED, may_read_codes
 from mmsr.study.storage.attributes import parameter
 
 MEANING = 2
