@@ -18,6 +18,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """Names in a tuple, or in a list, as YAML has them."""
 Codes = Annotated[int, Field(ge=1)]
 """A number of codes."""
+MOST_LEVELS = 16
+"""Most levels of residual codes."""
 
 
 class MissingConfig(Frozen):
@@ -49,17 +51,25 @@ class GraphConfig(Frozen):
     """How histories and modality features become graphs."""
 
     n_codes: Codes | Annotated[dict[str, Codes], Field(min_length=1)] = 20
-    """Clusters per modality: one number for all modalities, or a number for each by name."""
+    """Clusters per modality: one number for all modalities, or a number for each by name. With
+    `clustering="residual"`, each level has so many."""
     links_per_item: int = Field(default=1, ge=1)
-    """Nearest codes that each item is linked to, in each modality."""
-    reduction: Literal["pca", "none"] = "pca"
+    """Nearest codes that each item is linked to, in each modality, and at each level of residual
+    codes."""
+    reduction: Literal["pca", "autoencoder", "none"] = "pca"
     """What happens to features before clustering: `pca` reduces them to their principal components,
-    `none` leaves them as they are."""
+    `autoencoder` by the encoder of a linear autoencoder, `none` leaves them as they are."""
     reduced_width: int = Field(default=128, ge=1)
-    """Number of principal components to keep; not used with `reduction="none"`."""
-    clustering: Literal["kmeans", "gmm"] = "kmeans"
+    """Width of the reduced features; not used with `reduction="none"`."""
+    clustering: Literal["kmeans", "gmm", "balanced", "residual"] = "kmeans"
     """How features are clustered into codes: `kmeans` is mini-batch k-means, `gmm` a Gaussian
-    mixture with diagonal covariances."""
+    mixture with diagonal covariances, `balanced` k-means with clusters of equal size, `residual`
+    residual quantisation: k-means at several levels, each of what the one before left over."""
+    levels: int = Field(default=3, ge=1, le=MOST_LEVELS)
+    """Levels of `clustering="residual"`; not used otherwise."""
+    fitted_on: Literal["train", "all"] = "train"
+    """Items that reduction and clustering are fitted on: `train` are those that occur in the
+    training part, `all` are all. All items are linked to codes."""
     max_history: int = Field(default=50, ge=1)
     """Latest items of a history that enter its graph."""
     modalities: Names | None = None
@@ -71,7 +81,7 @@ class GraphConfig(Frozen):
     """Items that lose modalities, in addition to those that lack them anyway."""
 
     def codes_of(self, modality: str) -> int:
-        """Number of codes of one modality.
+        """Number of codes of one modality, at each level.
 
         Parameters
         ----------
@@ -89,6 +99,11 @@ class GraphConfig(Frozen):
                 "give one number for all modalities, or one for each"
             )
         return self.n_codes[modality]
+
+    @property
+    def n_levels(self) -> int:
+        """Levels of codes that a modality has."""
+        return self.levels if self.clustering == "residual" else 1
 
     @model_validator(mode="after")
     def _links_fit(self) -> GraphConfig:

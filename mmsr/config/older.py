@@ -4,13 +4,16 @@ Stored configs (of trials, checkpoints and exports) have every key of their aggr
 them lacks a key that is newer, the value of before stands, and not today's default. What a user
 writes has today's defaults.
 
-`training.mask_seen` is `training.seen` now; it masked only the items that the model read.
+`training.mask_seen` is `training.seen` now; it masked only the items that the model read. Before
+there was `graph.fitted_on`, codes were fitted on the features of all items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from mmsr.config.models import DEFAULT, MODELS
 
 RENAMED = {"hgat": "typed_gat"}
 """Aggregators that have another name now; the old name stands for another aggregator."""
@@ -22,7 +25,21 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
 }
 """By aggregator, keys that were added, with the values that make it what it was."""
 
+FITTED_ON = "graph.fitted_on"
+FITTED_ON_BEFORE = "all"
+"""What codes were fitted on before there was this key."""
+
 _OLDER_HGAT = {"name", "dropout", "negative_slope"}
+
+
+def may_read_codes(model: object) -> bool:
+    """Whether a model may read codes; those of mmsr without codes do not, others are not imported.
+
+    Parameters
+    ----------
+    model : its name, or an import path.
+    """
+    return model == DEFAULT or model not in MODELS
 
 
 def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,14 +59,18 @@ def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
         seen = "read_masked" if training["mask_seen"] is True else "kept"
         config = {**config, "training": {**kept, "seen": seen}}
     model = config.get("model")
+    graph = config.get("graph", {})
+    name = model.get("name", DEFAULT) if isinstance(model, Mapping) else DEFAULT
+    if isinstance(graph, Mapping) and may_read_codes(name):
+        config = {**config, "graph": {"fitted_on": FITTED_ON_BEFORE, **graph}}
     aggregator = model.get("aggregator") if isinstance(model, Mapping) else None
     if not isinstance(model, Mapping) or not isinstance(aggregator, Mapping):
         return dict(config)
-    if model.get("name", "mmsr") != "mmsr":
+    if name != DEFAULT:
         return dict(config)
-    name = str(aggregator.get("name"))
-    if name in RENAMED and aggregator.keys() == _OLDER_HGAT:
-        meant = {**aggregator, "name": RENAMED[name]}
+    kind = str(aggregator.get("name"))
+    if kind in RENAMED and aggregator.keys() == _OLDER_HGAT:
+        meant = {**aggregator, "name": RENAMED[kind]}
     else:
-        meant = {**BEFORE.get(name, {}), **aggregator}
+        meant = {**BEFORE.get(kind, {}), **aggregator}
     return {**config, "model": {**model, "aggregator": meant}}

@@ -200,6 +200,11 @@ class Dataset:
         kept = places < ends[users]
         return users[kept], items[places[kept]].astype(np.int64)
 
+    @cached_property
+    def in_training(self) -> NDArray[np.bool_]:
+        """Which items occur in the training part, bool `[n_items]`; see `known_items`."""
+        return self.known_items("train")
+
     def known_items(self, part: Part) -> NDArray[np.bool_]:
         """Which items occur in a part, bool `[n_items]`; first items of histories count.
 
@@ -221,7 +226,7 @@ class Dataset:
             last = bound if part == "train" else self._lengths
             prefixes = prefixes_between(items, offsets, first, last)
             if part == "valid" and self.protocol == COLD_ITEMS:
-                return unknown_targets(prefixes, self.known_items("train"))
+                return unknown_targets(prefixes, self.in_training)
             return prefixes
 
         return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsr.config import Config, GraphConfig
 from mmsr.data import Dataset
 from mmsr.errors import UserError, unknown
@@ -27,6 +30,25 @@ def modalities_of(dataset: Dataset, config: GraphConfig) -> tuple[str, ...]:
     return tuple(m for m in dataset.modalities if m in config.modalities)
 
 
+def fitted_rows(dataset: Dataset, modality: str, config: GraphConfig) -> NDArray[np.bool_]:
+    """Which of the items that have a modality its codes are fitted on.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    modality : name of the modality.
+    config : graph settings; `fitted_on` counts.
+
+    Returns
+    -------
+    bool `[n]`, by row of the modality's feature table.
+    """
+    items = dataset.features(modality).items
+    if config.fitted_on == "all":
+        return np.ones(len(items), dtype=np.bool_)
+    return dataset.in_training[items]
+
+
 def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
     """Check a graph config against a data set without computing anything.
 
@@ -48,11 +70,14 @@ def check_graph_config(dataset: Dataset, config: GraphConfig) -> None:
         if name not in used:
             raise unknown("modality in graph.missing.modalities", name, used)
     for modality in used:
-        n_codes, n_have = config.codes_of(modality), len(dataset.features(modality).items)
-        if n_codes > n_have:
+        fitted = fitted_rows(dataset, modality, config)
+        n_codes, n_fitted, where = config.codes_of(modality), int(fitted.sum()), ""
+        if not fitted.all():
+            where = " and occur in training (graph.fitted_on=train)"
+        if n_codes > n_fitted:
             raise UserError(
-                f"graph.n_codes={n_codes} is more than the {n_have} items of {dataset.name!r} that "
-                f"have {modality} features: choose at most {n_have}"
+                f"graph.n_codes={n_codes} is more than the {n_fitted} items of {dataset.name!r} "
+                f"that have {modality} features{where}: choose at most {n_fitted}"
             )
         if config.links_per_item > n_codes:
             raise UserError(

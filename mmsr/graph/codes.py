@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from mmsr import paths
 from mmsr.config import GraphConfig
 from mmsr.errors import UserError, reason_of, system_error
-from mmsr.graph.checks import check_graph_config, modalities_of
+from mmsr.graph.checks import check_graph_config, fitted_rows, modalities_of
+from mmsr.graph.clustering import CLUSTERINGS, Level
 from mmsr.graph.masks import without
+from mmsr.graph.reduction import REDUCTIONS
 from mmsr.remote import RemotePath
 
 if TYPE_CHECKING:
@@ -37,16 +39,20 @@ class ModalityCodes:
     """Codes of one modality."""
 
     links: NDArray[np.int64]
-    """`[n_items, links_per_item]`, nearest code first; -1 for items without this modality."""
+    """`[n_items, levels * links_per_item]`, level by level, each with the nearest code first; -1
+    for items without this modality. Codes of level l begin at `l * n_codes`."""
     centres: NDArray[np.float32]
-    """`[n_codes, width]` cluster centres in the (reduced) feature space."""
+    """`[levels * n_codes, width]` cluster centres in the (reduced) feature space; from the second
+    level of residual codes on, centres of what the levels before left over."""
 
 
 def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityCodes]:
     """Codes of every modality that the config uses, from the cache where they are known.
 
-    Features come from the catalogue alone, never from interactions, so codes reveal nothing of
-    validation or test. Items that `config.missing` chooses get no links.
+    Features come from the catalogue alone. Centres are fitted on those of the items that occur in
+    the training part (`fitted_on="train"`), so items that only validation or test has do not
+    influence them; they are linked to codes like all others. A model that is trained on validation,
+    too, has the same codes as before. Items that `config.missing` chooses get no links.
 
     Parameters
     ----------
@@ -64,7 +70,11 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     check_graph_config(dataset, config)
     codes = {
         modality: _cached(
-            dataset.features(modality), dataset.n_items, config, config.codes_of(modality)
+            dataset.features(modality),
+            dataset.n_items,
+            config,
+            config.codes_of(modality),
+            fitted_rows(dataset, modality, config),
         )
         for modality in modalities_of(dataset, config)
     }
@@ -76,7 +86,13 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     return {m: ModalityCodes(links=kept[m], centres=codes[m].centres) for m in codes}
 
 
-def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int) -> ModalityCodes:
+def _cached(
+    table: FeatureTable,
+    n_items: int,
+    config: GraphConfig,
+    n_codes: int,
+    fitted: NDArray[np.bool_],
+) -> ModalityCodes:
     from filelock import FileLock
 
     settings = {
@@ -89,7 +105,9 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
         "clustering": config.clustering,
         "seed": config.seed,
     }
-    path = paths.codes_cache() / f"{_key(table, settings)}.safetensors"
+    if config.clustering == "residual":
+        settings["levels"] = config.levels
+    path = paths.codes_cache() / f"{_key(table, settings, fitted)}.safetensors"
     try:
         codes = _read(path)
         if codes is None:
@@ -97,7 +115,7 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
             with FileLock(f"{path}.lock"):
                 codes = _read(path) or _fetch(path)
                 if codes is None:
-                    codes = compute_codes(table, n_items, config, n_codes)
+                    codes = compute_codes(table, n_items, config, n_codes, fitted)
                     _write(path, codes)
                     _share(path)
     except OSError as error:
@@ -161,15 +179,21 @@ def _shared(path: Path) -> RemotePath | None:
     return None if home is None else home / "cache" / "codes" / path.name
 
 
-def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
+def _key(table: FeatureTable, settings: Mapping[str, object], fitted: NDArray[np.bool_]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(table.items).data)
     digest.update(np.ascontiguousarray(table.vectors).data)
+    if not fitted.all():
+        digest.update(fitted.tobytes())
     return digest.hexdigest()[:32]
 
 
 def compute_codes(
-    table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
+    table: FeatureTable,
+    n_items: int,
+    config: GraphConfig,
+    n_codes: int,
+    fitted: NDArray[np.bool_] | None = None,
 ) -> ModalityCodes:
     """Reduce, cluster and link the features of one modality, without the cache.
 
@@ -177,54 +201,37 @@ def compute_codes(
 
     Parameters
     ----------
-    table : feature vectors of the items that have the modality.
+    table : feature vectors of the n items that have the modality.
     n_items : size of the catalogue.
     config : reduction, clustering, links per item and seed.
-    n_codes : number of clusters.
+    n_codes : number of clusters, at each level.
+    fitted : bool `[n]`, the vectors that reduction and clustering are fitted on; None: all.
+    """
+    levels = compute_levels(table, config, n_codes, fitted)
+    links = np.full((n_items, len(levels) * config.links_per_item), -1, dtype=np.int64)
+    links[table.items] = np.concatenate(
+        [level.nearest + n_codes * at for at, level in enumerate(levels)], axis=1
+    )
+    return ModalityCodes(links=links, centres=np.concatenate([one.centres for one in levels]))
+
+
+def compute_levels(
+    table: FeatureTable,
+    config: GraphConfig,
+    n_codes: int,
+    fitted: NDArray[np.bool_] | None = None,
+) -> list[Level]:
+    """Codes of each level, with the distances of the items that have the modality.
+
+    Parameters
+    ----------
+    table, config, n_codes, fitted : as for `compute_codes`.
     """
     from threadpoolctl import threadpool_limits
 
+    vectors = np.asarray(table.vectors, dtype=np.float32)
+    if fitted is None:
+        fitted = np.ones(len(vectors), dtype=np.bool_)
     with threadpool_limits(1):
-        vectors = np.asarray(table.vectors, dtype=np.float32)
-        if config.reduction == "pca":
-            vectors = _pca(vectors, config.reduced_width, config.seed)
-        distances, centres = _cluster(vectors, config.clustering, n_codes, config.seed)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, : config.links_per_item]
-    links = np.full((n_items, config.links_per_item), -1, dtype=np.int64)
-    links[table.items] = nearest
-    return ModalityCodes(links=links, centres=np.ascontiguousarray(centres, dtype=np.float32))
-
-
-def _pca(vectors: NDArray[np.float32], width: int, seed: int) -> NDArray[np.float32]:
-    from sklearn.decomposition import PCA
-
-    width = min(width, *vectors.shape)
-    reduced: NDArray[np.float32] = PCA(width, random_state=seed).fit_transform(vectors)
-    return reduced
-
-
-def _cluster(
-    vectors: NDArray[np.float32], method: str, n_codes: int, seed: int
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Distance of every vector to every cluster (smaller is nearer), and the centres."""
-    if method == "kmeans":
-        from sklearn.cluster import MiniBatchKMeans
-
-        kmeans = MiniBatchKMeans(n_codes, random_state=seed, n_init=3).fit(vectors)
-        return kmeans.transform(vectors), kmeans.cluster_centers_
-    from sklearn.mixture import GaussianMixture
-
-    # float64 and a floor on the variances keep near-duplicate features from breaking the fit.
-    x = vectors.astype(np.float64)
-    mixture = GaussianMixture(
-        n_codes, covariance_type="diag", random_state=seed, max_iter=50, reg_covar=1e-4
-    ).fit(x)
-    # In wide spaces, posteriors saturate at 0 and 1 and tie; joint log-densities keep the order.
-    means, precisions = mixture.means_, 1 / mixture.covariances_
-    log_density = (
-        x @ (means * precisions).T
-        - 0.5 * (x**2 @ precisions.T)
-        - 0.5 * (means**2 * precisions - np.log(precisions)).sum(axis=1)
-        + np.log(mixture.weights_)
-    )
-    return -log_density, means
+        reduced = REDUCTIONS[config.reduction](vectors, fitted, config.reduced_width, config.seed)
+        return list(CLUSTERINGS[config.clustering](reduced, fitted, n_codes, config))

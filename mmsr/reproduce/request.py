@@ -35,9 +35,12 @@ TRAINERS = {
 """Trainers of tables: none of them reads test."""
 
 COMMON: Mapping[str, Any] = {
-    key: value
-    for key, value in AUTHORS_SETTINGS[1].items()
-    if not key.startswith("model.aggregator.")
+    **{
+        key: value
+        for key, value in AUTHORS_SETTINGS[1].items()
+        if not key.startswith("model.aggregator.")
+    },
+    "graph.fitted_on": "all",
 }
 """Settings of every row: those of the authors with 30 codes and 3 links per item."""
 

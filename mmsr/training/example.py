@@ -140,8 +140,9 @@ def _modalities(graph: GraphConfig) -> tuple[str, ...]:
 def _codes(
     graph: GraphConfig, modality: str, n_items: int, rng: np.random.Generator
 ) -> ModalityCodes:
-    n_codes = graph.codes_of(modality)
-    nearest = rng.integers(n_codes, size=(n_items, 1))
-    links = (nearest + np.arange(graph.links_per_item)) % n_codes
-    centres = rng.standard_normal((n_codes, graph.reduced_width)).astype(np.float32)
-    return ModalityCodes(links=links, centres=centres)
+    n_codes, n_links = graph.codes_of(modality), graph.links_per_item
+    levels = np.arange(graph.n_levels)[:, None]
+    nearest = rng.integers(n_codes, size=(n_items, graph.n_levels, 1))
+    links = (nearest + np.arange(n_links)) % n_codes + levels * n_codes
+    centres = rng.standard_normal((graph.n_levels * n_codes, graph.reduced_width))
+    return ModalityCodes(links.reshape(n_items, -1), centres.astype(np.float32))

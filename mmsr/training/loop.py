@@ -247,7 +247,7 @@ class Run:
             raise TrainingDiverged(f"epoch {self.epoch}: {error}") from None
         metrics = ranking_metrics(ranks)
         if self.dataset.protocol == "temporal":
-            is_cold = ~self.dataset.known_items("train")[valid.target_items()]
+            is_cold = ~self.dataset.in_training[valid.target_items()]
             metrics |= by_novelty(ranks, is_cold)
         return {f"valid/{name}": value for name, value in metrics.items()}
 

@@ -32,7 +32,7 @@ SETTINGS = st.fixed_dictionaries(
         "graph.n_codes": st.integers(5, 99)
         | st.dictionaries(st.sampled_from(["image", "text"]), st.integers(5, 99), min_size=1),
         "graph.links_per_item": st.integers(1, 5),
-        "graph.clustering": st.sampled_from(["kmeans", "gmm"]),
+        "graph.clustering": st.sampled_from(["kmeans", "gmm", "balanced", "residual"]),
         "graph.modalities": st.none() | st.lists(st.sampled_from(["image", "text"]), unique=True),
         "model.aggregator.name": st.sampled_from(AGGREGATOR_NAMES),
         "model.fusion": st.sampled_from(["adaptive", "early", "late"]),

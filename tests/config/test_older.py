@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from mmsr.config import Config, MmsrConfig
+from mmsr.config.older import as_meant
 
 STORED = {
     "width": 64,
@@ -55,6 +56,35 @@ def test_a_stored_config_means_what_it_meant(tmp_path, aggregator, meant):
     assert again.model.aggregator.model_dump() == found
     assert Config.from_dict(again.to_dict()) == again
     assert again.replace({"model.width": 32}).model.aggregator == again.model.aggregator
+
+
+def without_fitted_on(config):
+    tree = config.to_dict()
+    assert tree["graph"].pop("fitted_on") == "train"
+    return tree
+
+
+@pytest.mark.parametrize("name", ["mmsr", "tests.models.test_own_model:Markov"])
+def test_codes_of_a_stored_config_were_fitted_on_all_items(name):
+    tree = without_fitted_on(Config(dataset="shop"))
+    tree["model"]["name"] = name
+    assert as_meant(tree)["graph"]["fitted_on"] == "all"
+    tree["graph"]["fitted_on"] = "train"
+    assert as_meant(tree)["graph"]["fitted_on"] == "train"
+
+
+def test_a_stored_config_of_a_model_without_codes_stays_as_it_is():
+    config = Config(dataset="shop").replace({"model.name": "sasrec"})
+    assert Config.from_stored(without_fitted_on(config)) == config
+
+
+def test_what_a_user_leaves_out_is_fitted_on_training_items(tmp_path):
+    tree = without_fitted_on(Config(dataset="shop"))
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    assert Config.from_yaml(file).graph.fitted_on == "train"
+    file.write_text(yaml.safe_dump({"config": tree, "provenance": {}}))
+    assert Config.from_yaml(file).graph.fitted_on == "all"
 
 
 @pytest.mark.parametrize("name", NOW)

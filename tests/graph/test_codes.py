@@ -26,24 +26,24 @@ from mmsr.graph.codes import ModalityCodes, compute_codes, modality_codes
 
 
 def blobs() -> FeatureTable:
-    """Three groups of items, far apart; item 4 has no vector."""
+    """Three groups of items, far apart and of equal size; item 3 has no vector."""
     rng = np.random.default_rng(0)
-    items = np.array([i for i in range(31) if i != 4])
+    items = np.array([i for i in range(31) if i != 3])
     vectors = 0.01 * rng.normal(size=(30, 6)) + 10 * np.eye(6)[items % 3]
     return FeatureTable(items=items, vectors=vectors.astype(np.float32))
 
 
-@pytest.mark.parametrize("clustering", ["kmeans", "gmm"])
-@pytest.mark.parametrize("reduction", ["pca", "none"])
+@pytest.mark.parametrize("clustering", ["kmeans", "gmm", "balanced"])
+@pytest.mark.parametrize("reduction", ["pca", "autoencoder", "none"])
 def test_groups_become_codes(clustering: str, reduction: str) -> None:
     config = GraphConfig(
         n_codes=3, links_per_item=2, clustering=clustering, reduction=reduction, reduced_width=4
     )
     codes = compute_codes(blobs(), 31, config, 3)
     assert codes.links.shape == (31, 2)
-    assert codes.centres.shape == (3, 4 if reduction == "pca" else 6)
-    assert (codes.links[4] == -1).all()
-    have = np.array([i for i in range(31) if i != 4])
+    assert codes.centres.shape == (3, 6 if reduction == "none" else 4)
+    assert (codes.links[3] == -1).all()
+    have = np.array([i for i in range(31) if i != 3])
     for group in range(3):
         assert len(set(codes.links[have[have % 3 == group], 0])) == 1
     assert len(set(codes.links[have, 0])) == 3
@@ -82,6 +82,10 @@ def test_computed_once_and_again_when_anything_changes(
         GraphConfig(n_codes=4),
         GraphConfig(n_codes=3, links_per_item=2),
         GraphConfig(n_codes=3, clustering="gmm"),
+        GraphConfig(n_codes=3, clustering="balanced"),
+        GraphConfig(n_codes=3, clustering="residual", levels=1),
+        GraphConfig(n_codes=3, clustering="residual", levels=2),
+        GraphConfig(n_codes=3, reduction="autoencoder"),
         GraphConfig(n_codes=3, reduced_width=2),
         GraphConfig(n_codes=3, seed=1),
     ):
@@ -90,10 +94,16 @@ def test_computed_once_and_again_when_anything_changes(
         assert len(computed) == before + 1
     dataset.table.vectors[0, 0] += 1
     modality_codes(dataset, config)
-    assert len(computed) == 7
-    # What does not concern the codes asks for nothing new.
-    modality_codes(dataset, GraphConfig(n_codes=3, max_history=7))
-    assert len(computed) == 7
+    assert len(computed) == 11
+    # What does not concern the codes asks for nothing new: all items occur in training.
+    for same in ({"max_history": 7}, {"levels": 2}, {"fitted_on": "all"}):
+        modality_codes(dataset, GraphConfig(n_codes=3, **same))
+    assert len(computed) == 11
+    dataset.in_training[7] = False
+    modality_codes(dataset, GraphConfig(n_codes=3, fitted_on="all"))
+    assert len(computed) == 11
+    modality_codes(dataset, config)
+    assert len(computed) == 12
 
 
 @dataclass
@@ -104,6 +114,7 @@ class StubData:
     modalities: tuple[str, ...] = ("image",)
     n_items: int = 31
     table: FeatureTable = field(default_factory=blobs)
+    in_training: np.ndarray = field(default_factory=lambda: np.ones(31, dtype=bool))
 
     def features(self, modality: str) -> FeatureTable:
         return self.table

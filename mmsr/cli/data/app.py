@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from mmsr.cli.data.codes import codes
 from mmsr.cli.data.demo import demo
 from mmsr.cli.data.fetch import fetch
 from mmsr.cli.data.import_ import import_
@@ -25,3 +26,4 @@ app.command("list")(list_)
 app.command("describe")(describe)
 app.command("remove")(remove)
 app.command("rename")(rename)
+app.command("codes")(codes)

@@ -154,11 +154,13 @@ def _what(config: Config, example: Example) -> tuple[str, str]:
     if isinstance(tables, FeatureTables):
         known = [f"{name} ({tables.width(name)} wide)" for name in tables.modalities]
     else:
-        known = [f"{name} ({graph.codes_of(name)} codes)" for name in tables.modalities]
+        times = f"{graph.n_levels} × " if graph.n_levels > 1 else ""
+        known = [f"{name} ({times}{graph.codes_of(name)} codes)" for name in tables.modalities]
     known = known or ["no modality"]
     if isinstance(config.model, MmsrConfig):
         known.append(
             f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item"
+            + (" and level" if graph.n_levels > 1 else "")
         )
     return (
         _settings(config.model),

@@ -7,8 +7,10 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmsr.data import Manifest, catalog
+from mmsr.config import GraphConfig
+from mmsr.data import Dataset
 from mmsr.errors import UserError, reason_of
+from mmsr.graph.checks import fitted_rows
 from mmsr.study.planning.site import check_dataset
 from mmsr.study.storage.folder import StudyFolder
 
@@ -125,8 +127,7 @@ def write_study_file(name: str, dataset: str) -> Path:
     if folder.read_record() is not None:
         raise UserError(f"study {name!r} exists, see `mmsr study status {name}`: give another name")
     check_dataset(dataset)
-    with_vectors = [c.items for c in Manifest.read(catalog.find(dataset)).modalities.values()]
-    text = study_file(name, dataset, min(with_vectors, default=_MOST_CODES))
+    text = study_file(name, dataset, _most_codes(Dataset.open(dataset)))
     try:
         file = path.open("x", encoding="utf-8")
     except FileExistsError:
@@ -143,6 +144,13 @@ def write_study_file(name: str, dataset: str) -> Path:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def _most_codes(dataset: Dataset) -> int:
+    """The most codes that every modality can have, by the default config."""
+    graph = GraphConfig()
+    fitted = [int(fitted_rows(dataset, name, graph).sum()) for name in dataset.modalities]
+    return min(fitted, default=_MOST_CODES)
 
 
 def _check_module(name: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from mmsr.config import Config
-from mmsr.config.older import BEFORE, RENAMED
+from mmsr.config.models import DEFAULT
+from mmsr.config.older import BEFORE, FITTED_ON, FITTED_ON_BEFORE, RENAMED, may_read_codes
 from mmsr.study.storage.attributes import parameter
 
 MEANING = 2
@@ -168,7 +169,7 @@ class Definition(BaseModel):
         # Config keys that were added to mmsr since the study was made had their defaults then.
         model = now.config.get(_MODEL)
         defaults = {key: value for key, value in _defaults(model).items() if key in now.config}
-        then = {**defaults, **_in_todays_keys(self.config), **kept}
+        then = {**defaults, **_fitted_before(self, now), **_in_todays_keys(self.config), **kept}
         freed = {key: now.space[key] for key in now.space if key not in self.space and key in then}
         space = {key: value for key, value in now.space.items() if key not in freed}
         config = {key: value for key, value in then.items() if key not in freed}
@@ -207,6 +208,13 @@ def _in_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
         masked = today.pop("training.mask_seen")
         today["training.seen"] = "read_masked" if masked else "kept"
     return today
+
+
+def _fitted_before(then: Definition, now: Definition) -> dict[str, Any]:
+    """What codes were fitted on in a study that does not say."""
+    known = FITTED_ON in now.config or FITTED_ON in now.space.keys() - then.space.keys()
+    reads = _MODEL in now.space or may_read_codes(now.config.get(_MODEL, DEFAULT))
+    return {FITTED_ON: FITTED_ON_BEFORE} if known and reads else {}
 
 
 def _defaults(model: Any = None) -> dict[str, Any]:

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 ASSET = Path(__file__).parents[2] / "assets" / "interrupted-study.tar.gz"
 LEFT_AT = "/srv/mmsr"
 KEPT = "model.aggregator.heterogeneous_slope=1.0"
+FITTED = "graph.fitted_on=all"
+"""What codes were fitted on before there was this key."""
 SHARED = "model.aggregator.share_qkv=true"
 """What dual attention had before it got this knob."""
 FINISHED = {0: 0.5276202205824055, 1: 0.5994146418898139}
@@ -85,7 +87,7 @@ def place(tmp_path_factory, driver_class):
         curve = dict(before.study.trials[2].intermediate_values)
         driver = driver_class(script, environment)
         _, refused = driver.run("--resume", code=2)
-        out, _ = driver.run("--resume", "--set", KEPT, "--set", SHARED)
+        out, _ = driver.run("--resume", "--set", KEPT, "--set", SHARED, "--set", FITTED)
         study = look_up("before").study
         yield SimpleNamespace(
             home=home,
@@ -104,7 +106,7 @@ def test_it_was_interrupted_as_the_archive_says(place):
 
 def test_it_is_refused_as_another_model_unless_that_is_set(place):
     assert "study 'before' exists with another definition" in place.refused
-    assert f"(--set {SHARED} --set {KEPT} resumes it)" in place.refused
+    assert f"(--set {FITTED} --set {SHARED} --set {KEPT} resumes it)" in place.refused
     assert len(place.refused.strip().splitlines()) == 1
 
 
@@ -127,6 +129,7 @@ def test_the_interrupted_trial_kept_its_curve_and_its_config(place):
     older = place.study.trials[2].user_attrs["config"]["model"]["aggregator"]
     assert "heterogeneous_slope" not in older
     assert config_of(retried).model.aggregator.heterogeneous_slope == 1.0
+    assert config_of(retried).graph.fitted_on == "all"
 
 
 def test_its_data_and_its_runs_are_read_as_before(place, tracked_runs, monkeypatch):

@@ -66,12 +66,33 @@ def test_a_study_with_another_loss_says_how_to_keep_it(small_study, study_home, 
     assert stored.difference(planned("softmax")) is None
 
 
+def test_a_study_of_before_fitted_its_codes_on_all_items(small_study, study_home):
+    plan = make_plan(small_study, Options())
+    config = {k: v for k, v in plan.definition.config.items() if k != "graph.fitted_on"}
+    then = plan.definition.model_copy(update={"config": config})
+    difference = then.difference(plan.definition)
+    assert difference is not None
+    assert (
+        "graph.fitted_on was all and is train (--set graph.fitted_on=all resumes it)" in difference
+    )
+    kept = make_plan(small_study, Options(settings={"graph.fitted_on": "all"}))
+    assert then.difference(kept.definition) is None
+    varied = {**small_study.space, "graph.fitted_on": Choice("train", "all")}
+    study = dataclasses.replace(small_study, space=varied, enqueue=None)
+    now = make_plan(study, Options()).definition
+    assert "is new in the space (--set graph.fitted_on=all resumes it)" in (
+        then.difference(now) or ""
+    )
+    assert now.difference(now) is None
+
+
 def test_a_study_of_another_model_goes_on_when_that_model_gets_a_knob(small_study, study_home):
     base = {"model.name": "sasrec", "training.batch_size": 32}
     space = {"model.width": Choice(8, 16)}
     study = dataclasses.replace(small_study, base=base, space=space, enqueue=None)
     now = make_plan(study, Options()).definition
-    config = {k: v for k, v in now.config.items() if k not in ("model.norm", "training.seen")}
+    newer = ("model.norm", "training.seen", "graph.fitted_on")
+    config = {k: v for k, v in now.config.items() if k not in newer}
     before = now.model_copy(update={"config": {**config, "training.mask_seen": False}})
     assert before.difference(now) is None
     masked = now.model_copy(update={"config": {**config, "training.mask_seen": True}})
