@@ -19,6 +19,7 @@ from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import (
     COLD_ITEMS,
     Prefixes,
+    alternating,
     items_before,
     prefixes_between,
     unknown_targets,
@@ -193,12 +194,11 @@ class Dataset:
         -------
         User and item of each, both int64 `[n]`, user by user, in the order of time.
         """
-        items, offsets = flat(self._table)
-        users = np.repeat(np.arange(self.n_users), self._lengths)
-        ends = offsets[1:] - self._n_valid if part == "train" else offsets[1:]
-        places = np.arange(offsets[0], offsets[-1])
-        kept = places < ends[users]
-        return users[kept], items[places[kept]].astype(np.int64)
+        items, _ = flat(self._table)
+        n_left = self._n_valid if part == "train" else np.zeros_like(self._n_valid)
+        n_kept = self._lengths - n_left
+        users = np.repeat(np.arange(self.n_users), n_kept)
+        return users, items[alternating(n_kept, n_left)].astype(np.int64)
 
     def known_items(self, part: Part) -> NDArray[np.bool_]:
         """Which items occur in a part, bool `[n_items]`; first items of histories count.
