@@ -231,8 +231,8 @@ def _indistinct_by_duckdb(
         smallest = database.sql(
             "SELECT min(exact) FROM (SELECT min(exact) AS exact, max(exact) AS largest "
             "FROM numbers GROUP BY value) WHERE exact < largest"
-        ).fetchone()
-    exact = smallest[0] if smallest else None
+        ).fetchall()
+    exact = smallest[0][0]
     if exact is None:
         return None
     rows = (

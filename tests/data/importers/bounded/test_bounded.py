@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +29,7 @@ COLUMNS = ("user_id", "item_id", "timestamp")
 TINY = Limits(block_bytes=96, batch_rows=3, memory_bytes=0, duckdb_memory="64MB")
 """Everything lies in files, and no table is read at once."""
 FORMATS = ("csv", "tsv", "jsonl", "csv.gz", "jsonl.gz", "parquet")
-FEW = settings(max_examples=12)
+FEW = settings(max_examples=8)
 
 ids = st.sampled_from(["a", "b", "B", "10", "9", "é", "\U0001f600", "long " * 9])
 rows = st.lists(st.tuples(ids, ids, st.integers(0, 5)), min_size=1, max_size=60)
@@ -133,7 +134,7 @@ odd_rows = st.lists(
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 @given(table=odd_rows, usual=st.sampled_from(odd_times), moments=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_the_same_errors(
     ending: str, table: list[tuple[str, str, list[str]]], usual: str, moments: bool
 ) -> None:
@@ -166,6 +167,26 @@ def test_typed_columns(times: list[Any], kind: pa.DataType, tmp_path: Path) -> N
     pa.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=3)
     whole, found = both(tmp_path / "t.parquet", 1)
     assert found == whole
+
+
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        (["1406073600.12345679", "7.5", "1406073600.12345678", "1406073600.12345679"], True),
+        (["3.00000000000000001", "7.5", "3.00000000000000001", "3.0000000000000000100"], False),
+        (["0." + "1" * 24, "1.5", "0." + "2" * 24], True),
+        (["1406073600.123456", "1406073600.123457"], False),
+    ],
+)
+@pytest.mark.parametrize("typed", [False, True])
+def test_numbers_that_floats_cannot_tell_apart(
+    times: list[str], refused: bool, typed: bool, tmp_path: Path
+) -> None:
+    values = list(map(Decimal, times)) if typed else times
+    rows = [(f"u{n % 2}", f"i{n}", time) for n, time in enumerate([*values, *values])]
+    whole, found = both(write(tmp_path / "t.parquet", rows), 1)
+    assert found == whole
+    assert ("floats keep 15 digits" in whole) == refused
 
 
 @pytest.mark.parametrize(
