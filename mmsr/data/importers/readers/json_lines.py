@@ -82,21 +82,21 @@ def read_json_batches(
 
 def _blocks_of_lines(path: Path, size: int) -> Iterator[bytes]:
     """The file in blocks that end with a line; at least one, which may be empty."""
-    rest: list[bytes] = []
+    rest = b""
     any_yet = False
     with open_bytes(path) as file:
-        while data := file.read(size):
-            end = data.rfind(b"\n") + 1
-            if end:
-                block = b"".join([*rest, data[:end]])
-                if block.strip():
-                    yield block
-                    any_yet = True
-                rest = []
-            rest.append(data[end:])
-    last = b"".join(rest)
-    if last.strip() or not any_yet:
-        yield last
+        block = file.read(size)
+        while block:
+            following = file.read(size)
+            block = rest + block
+            end = block.rfind(b"\n") + 1 if following else len(block)
+            whole, rest = block[:end], block[end:]
+            if whole.strip():
+                yield whole
+                any_yet = True
+            block = following
+    if not any_yet:
+        yield b""
 
 
 def _as_text(block: bytes) -> TextIO:
@@ -208,6 +208,9 @@ def _read(
         if isinstance(source, pa.BufferReader):
             source.seek(0)
         table = _parse(source, types | again, block)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in wanted:
+            column.validate(full=True)  # pyarrow's reader lets bytes pass that are not UTF-8
     return table
 
 
