@@ -215,7 +215,9 @@ def costs_of(n: int) -> dict[str, Cost]:
         for way in (way for way in WAYS if fits(way, n)):
             with context.Pool(1) as pool:
                 costs[way] = pool.apply(measure, (way, path))
-            print(f"{way} {n:,}: {costs[way].seconds:.1f} s, {costs[way].peak_gb:.2f} GB", flush=True)
+            print(
+                f"{way} {n:,}: {costs[way].seconds:.1f} s, {costs[way].peak_gb:.2f} GB", flush=True
+            )
     if len({cost.kept for cost in costs.values()}) > 1:
         raise SystemExit(f"they keep different interactions: {costs}")
     return costs

@@ -34,13 +34,8 @@ from mmsr.data.folders import (
 )
 from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
-from mmsr.data.splits import (
-    COLD_ITEMS,
-    Prefixes,
-    alternating,
-    prefixes_between,
-    unknown_targets,
-)
+from mmsr.data.splits import COLD_ITEMS
+from mmsr.data.splits.prefixes import Prefixes, alternating, prefixes_between, unknown_targets
 from mmsr.data.storage import content_hash, read_arrow
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user

@@ -185,4 +185,3 @@ class ContentHash:
 
     def _add_length(self, n_bytes: int) -> None:
         self._digest.update(n_bytes.to_bytes(8, "little"))
-

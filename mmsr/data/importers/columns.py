@@ -88,9 +88,7 @@ def text_of_ids(column: Column, name: str, rows: Rows) -> Callable[[pa.Array], p
     return lambda part: part.cast(pa.large_string())
 
 
-def check_ids(
-    found: Iterable[tuple[pa.Array, NDArray[np.int64]]], name: str, rows: Rows
-) -> None:
+def check_ids(found: Iterable[tuple[pa.Array, NDArray[np.int64]]], name: str, rows: Rows) -> None:
     """Refuse ids that no other table can be expected to write alike.
 
     Parameters

@@ -39,7 +39,7 @@ _DECIMAL = pa.decimal128(38, 18)
 Refuse = Callable[[int, str, str], UserError]
 """Builds the error for a moment from its row, the moment as it is shown, and what to do."""
 Ticks = tuple[NDArray[np.int64], bool, str]
-"""Ticks since 1970, that they are of dates, and their unit: `us`, or `ns` where some are so fine."""
+"""Ticks since 1970, that they are of dates, and their unit: `us`, or `ns` where needed."""
 
 
 def ticks_of_dates(column: Column, scratch: Scratch) -> Ticks:

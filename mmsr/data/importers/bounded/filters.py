@@ -1,4 +1,4 @@
-"""Leaving out repeated interactions and those outside the k-core, in passes over parts of arrays."""
+"""Leaving out repeated interactions and those outside the k-core, part by part."""
 
 from __future__ import annotations
 

@@ -147,7 +147,9 @@ def _rows(
         columns = (parts(staged.column(name)) for name in _IDS)
         for (start, users), (_, items) in zip(*columns, strict=True):
             span = slice(start, start + len(users))
-            texts = [write(part) for write, part in zip(writes.values(), (users, items), strict=True)]
+            texts = [
+                write(part) for write, part in zip(writes.values(), (users, items), strict=True)
+            ]
             numbers = np.arange(span.start, span.stop)
             yield pa.record_batch([*texts, times[span], numbers], schema=schema)
 

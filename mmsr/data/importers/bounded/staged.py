@@ -115,9 +115,11 @@ class Staged:
             return block
         path = self._scratch.file(".arrow")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.OSFile(str(path), "wb") as sink:
-            with pa.ipc.new_file(sink, block.schema, options=options) as writer:
-                writer.write_table(block)
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_file(sink, block.schema, options=options) as writer,
+        ):
+            writer.write_table(block)
         return path
 
 

@@ -129,9 +129,7 @@ def _read_either(
             raise error from None
         if kept is None:
             raise
-    return names, _read(
-        pa.BufferReader(kept), wanted, first, min(max(len(kept), _BLOCK), _LARGEST)
-    )
+    return names, _read(pa.BufferReader(kept), wanted, first, min(max(len(kept), _BLOCK), _LARGEST))
 
 
 def _check_lines(path: Path) -> tuple[int, bytes]:

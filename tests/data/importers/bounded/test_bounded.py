@@ -254,9 +254,7 @@ def test_a_prepared_data_set_is_the_same(
 def test_no_space_is_one_line(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", [(f"u{n}", f"i{n}", n) for n in range(200_000)])
     scarce = Limits(memory_bytes=0, duckdb_memory="2MB")
-    with pytest.raises(UserError, match="cannot sort the interactions: .*emory") as caught:
-        (tmp_path / "space").mkdir()
+    (tmp_path / "space").mkdir()
+    with pytest.raises(UserError, match=r"cannot sort the interactions: .*emory") as caught:
         read_interactions(path, 1, {}, scratch=Scratch(tmp_path / "space", scarce))
     assert "\n" not in str(caught.value)
-
-
