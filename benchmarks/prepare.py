@@ -164,17 +164,19 @@ def by_duckdb(path: Path, folder: Path) -> Kept:
             ORDER BY user_id, timestamp"""
         target = folder / "kept.parquet"
         database.execute(f"COPY ({split}) TO '{target}' (FORMAT parquet)")
-        return Kept(
-            *(_one(database, f"SELECT count(DISTINCT {name}) FROM kept") for name in COLUMNS),
-            _one(database, "SELECT count(*) FROM kept"),
-            *(
-                _one(database, f"SELECT count(*) FROM '{target}' WHERE part = '{part}'")
-                for part in ("valid", "test")
-            ),
+        users, items, *parts = (
+            _one(database, query)
+            for query in (
+                "SELECT count(DISTINCT user_id) FROM kept",
+                "SELECT count(DISTINCT item_id) FROM kept",
+                "SELECT count(*) FROM kept",
+                f"SELECT count(*) FROM '{target}' WHERE part = 'valid'",
+                f"SELECT count(*) FROM '{target}' WHERE part = 'test'",
+            )
         )
+        return Kept(users, items, parts[0], parts[1], parts[2])
 
 
-COLUMNS = ("user_id", "item_id")
 WAYS: dict[str, Callable[[Path, Path], Kept]] = {
     "mmsr": by_mmsr,
     "pandas": by_pandas,

@@ -24,7 +24,7 @@ from mmsr.data.splits import (
     prefixes_between,
     unknown_targets,
 )
-from mmsr.data.storage import column, read_arrow
+from mmsr.data.storage import column, features_hash, read_arrow
 from mmsr.errors import UserError, unknown
 
 Part = Literal["train", "development"]
@@ -170,6 +170,17 @@ class Dataset:
         if vectors.shape[1] != covered.width:
             raise self._other_than_stated(f"features/{modality}.arrow")
         return FeatureTable(items, vectors)
+
+    def features_hash(self, modality: str) -> str:
+        """Hash of a modality's vectors, as the manifest has it or, if it is older, computed.
+
+        Parameters
+        ----------
+        modality : as for `features`, whose errors it raises, too.
+        """
+        table = self.features(modality)
+        known = self.manifest.modalities[modality].features_hash
+        return known or features_hash(table.items, table.vectors)
 
     def train(self) -> Prefixes:
         """Examples whose targets are training items."""

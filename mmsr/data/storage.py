@@ -115,6 +115,20 @@ def file_sha256(path: Path, advance: Advance) -> str:
     return digest.hexdigest()
 
 
+def features_hash(items: NDArray[np.int64], vectors: NDArray[np.float32]) -> str:
+    """SHA-256 over the vectors of a modality, in hexadecimal.
+
+    Parameters
+    ----------
+    items : int64 `[n]`, item index of each vector.
+    vectors : float32 `[n, width]`.
+    """
+    digest = hashlib.sha256(f"{vectors.shape}".encode())
+    digest.update(np.ascontiguousarray(items, dtype=np.int64).data)
+    digest.update(np.ascontiguousarray(vectors, dtype=np.float32).data)
+    return digest.hexdigest()
+
+
 def content_hash(protocol: str, tables: Mapping[str, pa.Table]) -> str:
     """SHA-256 over a whole data set, in hexadecimal.
 

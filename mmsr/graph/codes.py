@@ -64,7 +64,11 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     check_graph_config(dataset, config)
     codes = {
         modality: _cached(
-            dataset.features(modality), dataset.n_items, config, config.codes_of(modality)
+            dataset.features(modality),
+            dataset.features_hash(modality),
+            dataset.n_items,
+            config,
+            config.codes_of(modality),
         )
         for modality in modalities_of(dataset, config)
     }
@@ -76,7 +80,9 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     return {m: ModalityCodes(links=kept[m], centres=codes[m].centres) for m in codes}
 
 
-def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int) -> ModalityCodes:
+def _cached(
+    table: FeatureTable, features_hash: str, n_items: int, config: GraphConfig, n_codes: int
+) -> ModalityCodes:
     from filelock import FileLock
 
     settings = {
@@ -89,7 +95,7 @@ def _cached(table: FeatureTable, n_items: int, config: GraphConfig, n_codes: int
         "clustering": config.clustering,
         "seed": config.seed,
     }
-    path = paths.codes_cache() / f"{_key(table, settings)}.safetensors"
+    path = paths.codes_cache() / f"{_key(features_hash, settings)}.safetensors"
     try:
         codes = _read(path)
         if codes is None:
@@ -161,10 +167,9 @@ def _shared(path: Path) -> RemotePath | None:
     return None if home is None else home / "cache" / "codes" / path.name
 
 
-def _key(table: FeatureTable, settings: Mapping[str, object]) -> str:
+def _key(features_hash: str, settings: Mapping[str, object]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(table.items).data)
-    digest.update(np.ascontiguousarray(table.vectors).data)
+    digest.update(features_hash.encode())
     return digest.hexdigest()[:32]
 
 

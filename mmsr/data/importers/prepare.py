@@ -35,7 +35,13 @@ from mmsr.data.manifest import (
 from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
 from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split, alternating
-from mmsr.data.storage import content_hash, list_column, vector_column, write_arrow
+from mmsr.data.storage import (
+    content_hash,
+    features_hash,
+    list_column,
+    vector_column,
+    write_arrow,
+)
 from mmsr.errors import UserError
 from mmsr.provenance import now
 
@@ -227,7 +233,10 @@ def _features(
         check_texts(sources.items, settings, lambda note: _show([note], reporter))
     coverage = {
         modality: Coverage(
-            items=len(table.items), width=table.vectors.shape[1], source=made_by[modality]
+            items=len(table.items),
+            width=table.vectors.shape[1],
+            source=made_by[modality],
+            features_hash=features_hash(table.items, table.vectors),
         )
         for modality, table in features.items()
     }

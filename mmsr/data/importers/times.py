@@ -167,9 +167,9 @@ def _times_of_text(column: Column, refuse: Refuse, remedy: str, scratch: Scratch
     except pa.ArrowInvalid:
         return Times(*ticks_of_texts(column, refuse, remedy, scratch))
     times = _times_of_floats(floats, refuse)
-    if (row := _read_in_two_ways(column)) is not None:
-        text = value_at(column, row)
-        raise refuse(row, repr(text), f"write {text.replace('.', '')} or {text}0")
+    if (doubtful := _read_in_two_ways(column)) is not None:
+        text = value_at(column, doubtful)
+        raise refuse(doubtful, repr(text), f"write {text.replace('.', '')} or {text}0")
     if first_row(column, lambda part: pc.greater(pc.binary_length(part), _SHORT)) >= 0:
         check_exact(column, floats, refuse, scratch)
     return times

@@ -34,12 +34,12 @@ def connected(scratch: Scratch) -> Iterator[DuckDBPyConnection]:
     """
     import duckdb
 
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": scratch.limits.duckdb_memory,
         "temp_directory": str(scratch.file(".duckdb")),
-        "threads": str(min(_MOST_THREADS, _cores())),
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
+        "threads": min(_MOST_THREADS, _cores()),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
         "disabled_optimizers": "join_order,build_side_probe_side",
     }
     try:

@@ -72,5 +72,5 @@ def first_place(
     for span in spans(len(values)):
         passes = test(values[span])
         if passes.any():
-            return span.start + int(passes.argmax())
+            return int(span.start + passes.argmax())
     return None

@@ -62,8 +62,9 @@ class Staged:
             kind = columns[name].type
             self._types[name] = _common(name, self._types.get(name, kind), kind)
         self.n_rows += table.num_rows
-        self._blocks.append(pa.table(columns))
-        self._n_bytes += self._blocks[-1].nbytes
+        block = pa.table(columns)
+        self._blocks.append(block)
+        self._n_bytes += block.nbytes
         if self._scratch.is_large(self._n_bytes):
             self.in_memory = False
             self._blocks = [self._spilled(block) for block in self._blocks]
