@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mmsr.data.folders import cannot
 from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.readers.plain import plain
 from mmsr.errors import UserError
@@ -50,7 +51,7 @@ class Staged:
         Raises
         ------
         pyarrow.ArrowInvalid : a column has values of different kinds in different blocks.
-        OSError : there is no space for a file.
+        UserError : there is no space for a file.
         """
         columns = {}
         for name in table.column_names:
@@ -116,11 +117,14 @@ class Staged:
             return block
         path = self._scratch.file(".arrow")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with (
-            pa.OSFile(str(path), "wb") as sink,
-            pa.ipc.new_file(sink, block.schema, options=options) as writer,
-        ):
-            writer.write_table(block)
+        try:
+            with (
+                pa.OSFile(str(path), "wb") as sink,
+                pa.ipc.new_file(sink, block.schema, options=options) as writer,
+            ):
+                writer.write_table(block)
+        except OSError as error:
+            raise cannot("write to", path.parent, error) from None
         return path
 
 

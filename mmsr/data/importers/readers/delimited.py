@@ -102,10 +102,6 @@ def csv_options(
     Returns
     -------
     Number of rows that the file has, and the options.
-
-    Raises
-    ------
-    UserError : as `read_delimited`.
     """
     quotes = ending not in UNQUOTED
     found = scan(path, DELIMITERS[ending], quotes=quotes)
