@@ -19,11 +19,12 @@ from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import (
     COLD_ITEMS,
     Prefixes,
+    alternating,
     items_before,
     prefixes_between,
     unknown_targets,
 )
-from mmsr.data.storage import column, read_arrow
+from mmsr.data.storage import column, features_hash, read_arrow
 from mmsr.errors import UserError, unknown
 
 Part = Literal["train", "development"]
@@ -170,6 +171,17 @@ class Dataset:
             raise self._other_than_stated(f"features/{modality}.arrow")
         return FeatureTable(items, vectors)
 
+    def features_hash(self, modality: str) -> str:
+        """Hash of a modality's vectors, as the manifest has it or, if it is older, computed.
+
+        Parameters
+        ----------
+        modality : as for `features`, whose errors it raises, too.
+        """
+        table = self.features(modality)
+        known = self.manifest.modalities[modality].features_hash
+        return known or features_hash(table.items, table.vectors)
+
     def train(self) -> Prefixes:
         """Examples whose targets are training items."""
         return self._prefixes("train")
@@ -193,12 +205,11 @@ class Dataset:
         -------
         User and item of each, both int64 `[n]`, user by user, in the order of time.
         """
-        items, offsets = flat(self._table)
-        users = np.repeat(np.arange(self.n_users), self._lengths)
-        ends = offsets[1:] - self._n_valid if part == "train" else offsets[1:]
-        places = np.arange(offsets[0], offsets[-1])
-        kept = places < ends[users]
-        return users[kept], items[places[kept]].astype(np.int64)
+        items, _ = flat(self._table)
+        n_left = self._n_valid if part == "train" else np.zeros_like(self._n_valid)
+        n_kept = self._lengths - n_left
+        users = np.repeat(np.arange(self.n_users), n_kept)
+        return users, items[alternating(n_kept, n_left)].astype(np.int64)
 
     @cached_property
     def in_training(self) -> NDArray[np.bool_]:

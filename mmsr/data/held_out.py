@@ -34,7 +34,8 @@ from mmsr.data.folders import (
 )
 from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
-from mmsr.data.splits import COLD_ITEMS, Prefixes, prefixes_between, unknown_targets
+from mmsr.data.splits import COLD_ITEMS
+from mmsr.data.splits.prefixes import Prefixes, alternating, prefixes_between, unknown_targets
 from mmsr.data.storage import content_hash, read_arrow
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
@@ -112,10 +113,8 @@ def open_test(
     n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
     offsets = seen_offsets + test_offsets
     items = np.empty(offsets[-1], dtype=np.int32)
-    from_test = np.arange(len(items)) - np.repeat(offsets[:-1], n_seen + n_test) >= np.repeat(
-        n_seen, n_seen + n_test
-    )
-    items[from_test], items[~from_test] = test, seen
+    was_seen = alternating(n_seen, n_test)
+    items[was_seen], items[~was_seen] = seen, test
     prefixes = prefixes_between(items, offsets, n_seen, n_seen + n_test)
     if dataset.protocol == COLD_ITEMS:
         return unknown_targets(prefixes, dataset.known_items("development"))

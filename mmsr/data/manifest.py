@@ -189,6 +189,8 @@ class Coverage(_Frozen):
     items: _Some
     width: _Some
     source: str
+    features_hash: _Hash | None = None
+    """See `mmsr.data.storage.features_hash`; earlier versions of mmsr did not keep it."""
 
 
 class Manifest(_Frozen):

@@ -18,6 +18,8 @@ from mmsr.data.progress import Advance
 from mmsr.errors import UserError, reason_of
 
 _BLOCK = 1 << 20
+_TEXTS = 1 << 16
+"""Texts that are hashed at once."""
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
@@ -113,6 +115,20 @@ def file_sha256(path: Path, advance: Advance) -> str:
     return digest.hexdigest()
 
 
+def features_hash(items: NDArray[np.int64], vectors: NDArray[np.float32]) -> str:
+    """SHA-256 over the vectors of a modality, in hexadecimal.
+
+    Parameters
+    ----------
+    items : int64 `[n]`, item index of each vector.
+    vectors : float32 `[n, width]`.
+    """
+    digest = hashlib.sha256(f"{vectors.shape}".encode())
+    digest.update(np.ascontiguousarray(items, dtype=np.int64).data)
+    digest.update(np.ascontiguousarray(vectors, dtype=np.float32).data)
+    return digest.hexdigest()
+
+
 def content_hash(protocol: str, tables: Mapping[str, pa.Table]) -> str:
     """SHA-256 over a whole data set, in hexadecimal.
 
@@ -164,15 +180,22 @@ class ContentHash:
         elif pa.types.is_fixed_size_list(kind):
             self._add_array(array.flatten())
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            self._add_numpy(pc.fill_null(pc.binary_length(array), -1))
-            self._add("".join(text for text in array.to_pylist() if text).encode())
+            lengths = pc.binary_length(array)
+            self._add_numpy(pc.fill_null(lengths, -1))
+            self._add_length(pc.sum(lengths, min_count=0).as_py())
+            for start in range(0, len(array), _TEXTS):
+                texts = array.slice(start, _TEXTS).to_pylist()
+                self._digest.update("".join(text for text in texts if text).encode())
         else:
             self._add_numpy(array)
 
     def _add_numpy(self, array: Any) -> None:
         values = np.ascontiguousarray(array.to_numpy(zero_copy_only=False))
-        self._add(values.tobytes())
+        self._add(values.view(np.uint8).data if len(values) else b"")
 
-    def _add(self, data: bytes) -> None:
-        self._digest.update(len(data).to_bytes(8, "little"))
+    def _add(self, data: bytes | memoryview) -> None:
+        self._add_length(len(data))
         self._digest.update(data)
+
+    def _add_length(self, n_bytes: int) -> None:
+        self._digest.update(n_bytes.to_bytes(8, "little"))

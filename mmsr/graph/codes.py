@@ -71,6 +71,7 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
     codes = {
         modality: _cached(
             dataset.features(modality),
+            dataset.features_hash(modality),
             dataset.n_items,
             config,
             config.codes_of(modality),
@@ -88,6 +89,7 @@ def modality_codes(dataset: Dataset, config: GraphConfig) -> dict[str, ModalityC
 
 def _cached(
     table: FeatureTable,
+    features_hash: str,
     n_items: int,
     config: GraphConfig,
     n_codes: int,
@@ -107,7 +109,7 @@ def _cached(
     }
     if config.clustering == "residual":
         settings["levels"] = config.levels
-    path = paths.codes_cache() / f"{_key(table, settings, fitted)}.safetensors"
+    path = paths.codes_cache() / f"{_key(features_hash, settings, fitted)}.safetensors"
     try:
         codes = _read(path)
         if codes is None:
@@ -179,10 +181,9 @@ def _shared(path: Path) -> RemotePath | None:
     return None if home is None else home / "cache" / "codes" / path.name
 
 
-def _key(table: FeatureTable, settings: Mapping[str, object], fitted: NDArray[np.bool_]) -> str:
+def _key(features_hash: str, settings: Mapping[str, object], fitted: NDArray[np.bool_]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(table.items).data)
-    digest.update(np.ascontiguousarray(table.vectors).data)
+    digest.update(features_hash.encode())
     if not fitted.all():
         digest.update(fitted.tobytes())
     return digest.hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,23 @@ def test_files_that_are_not_as_stated_are_refused(place, value, use, file, datas
     edit(dataset.path, *place, value=value)
     with pytest.raises(UserError, match=f"{file} is not what the manifest states: import 'd' ag"):
         use(Dataset.open("d"))
+
+
+def test_vectors_are_hashed_at_import_alone(
+    shop_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Manifests of earlier versions lack the hash; then it is computed, and the same."""
+    folder = tmp_path / "datasets" / "shop"
+    shutil.copytree(shop_home / "datasets" / "shop", folder)
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path))
+    new = Dataset.open("shop")
+    tree = json.loads((folder / "manifest.json").read_text())
+    for coverage in tree["modalities"].values():
+        del coverage["features_hash"]
+    (folder / "manifest.json").write_text(json.dumps(tree))
+    old = Dataset.open("shop")
+    hashes = [new.features_hash(modality) for modality in new.modalities]
+    assert len(set(hashes)) == len(hashes)
+    assert [old.features_hash(modality) for modality in old.modalities] == hashes
+    monkeypatch.setattr("mmsr.data.dataset.features_hash", None)
+    assert [new.features_hash(modality) for modality in new.modalities] == hashes

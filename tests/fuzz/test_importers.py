@@ -8,6 +8,7 @@ import json
 import string
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from mmsr.cli.views.data import description, overview
 from mmsr.console import Console
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
+from mmsr.data.importers.bounded.scratch import Limits, Scratch
 from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import read_interactions
 from mmsr.data.importers.items import read_metadata
@@ -30,11 +32,23 @@ FORMATS = ("csv", "tsv", "jsonl", "csv.gz", "jsonl.gz", "parquet")
 KNOWN = pa.array([f"i{item}" for item in range(4)], pa.large_string())
 COLUMNS = {
     "interactions": ("user_id", "item_id", "timestamp"),
+    "interactions in parts": ("user_id", "item_id", "timestamp"),
     "items": ("item_id", "title", "categories"),
     "features": ("item_id", "vector"),
 }
+
+
+def read_in_parts(path: Path) -> object:
+    """Read interactions as if none fitted in memory."""
+    limits = Limits(block_bytes=64, batch_rows=5, memory_bytes=0, duckdb_memory="64MB")
+    with TemporaryDirectory() as space:
+        scratch = Scratch(Path(space), limits)
+        return read_interactions(path, 1, {}, moments=True, scratch=scratch)
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     "interactions": lambda path: read_interactions(path, 1, {}, moments=True),
+    "interactions in parts": read_in_parts,
     "items": lambda path: read_metadata(path, KNOWN, ImportSettings()),
     "features": lambda path: read_features(path, "image", KNOWN, {}),
 }
@@ -229,7 +243,7 @@ def test_cells_of_any_kind(ending: str, role: str, data: st.DataObject, folder: 
     columns = {
         name: data.draw(st.lists(cells, min_size=n_rows, max_size=n_rows)) for name in COLUMNS[role]
     }
-    if role != "interactions":
+    if not role.startswith("interactions"):
         columns["item_id"] = KNOWN[:n_rows].to_pylist()
     read(folder, role, ending, in_format(ending, columns))
 
@@ -270,7 +284,7 @@ def test_parquet_of_any_type(role: str, data: st.DataObject, folder: Path) -> No
             columns[name] = pa.array(column, data.draw(TYPES), from_pandas=data.draw(st.booleans()))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             columns[name] = KNOWN[:n_rows]
-    if role != "interactions" and data.draw(st.booleans()):
+    if not role.startswith("interactions") and data.draw(st.booleans()):
         columns["item_id"] = KNOWN[:n_rows]
     file = io.BytesIO()
     try:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from mmsr import paths
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset, FeatureTable
+from mmsr.data.storage import features_hash
 from mmsr.errors import UserError
 from mmsr.graph import codes as codes_module
 from mmsr.graph.checks import check_graph_config
@@ -118,6 +119,9 @@ class StubData:
 
     def features(self, modality: str) -> FeatureTable:
         return self.table
+
+    def features_hash(self, modality: str) -> str:
+        return features_hash(self.table.items, self.table.vectors)
 
 
 def _ask_at_once(name: str, place: Path, asking: int, killed: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset, FeatureTable, ImportSettings, Sources, prepare
+from mmsr.data.storage import features_hash
 from mmsr.errors import UserError
 from mmsr.graph import reduction
 from mmsr.graph.checks import check_graph_config, fitted_rows
@@ -35,6 +36,9 @@ class StubData:
 
     def features(self, modality: str) -> FeatureTable:
         return self.table
+
+    def features_hash(self, modality: str) -> str:
+        return features_hash(self.table.items, self.table.vectors)
 
 
 @pytest.mark.parametrize("reduce", REDUCTIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from mmsr.data.dataset import Dataset, FeatureTable
 from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
 from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
+from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.features import UNUSED, read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
@@ -32,8 +34,14 @@ from mmsr.data.manifest import (
 )
 from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
-from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split
-from mmsr.data.storage import content_hash, list_column, vector_column, write_arrow
+from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split, alternating
+from mmsr.data.storage import (
+    content_hash,
+    features_hash,
+    list_column,
+    vector_column,
+    write_arrow,
+)
 from mmsr.errors import UserError
 from mmsr.provenance import now
 
@@ -132,12 +140,13 @@ def _write(
     reporter: Reporter,
 ) -> tuple[RowCount, ...]:
     """Read, check and split everything; write it into `folder`, test to where it waits."""
-    with reporter.stage("reading interactions"):
+    with reporter.stage("reading interactions"), TemporaryDirectory(dir=folder) as space:
         kept = read_interactions(
             sources.interactions,
             settings.core,
             settings.columns,
             moments=settings.protocol in BY_MOMENT,
+            scratch=Scratch(Path(space)),
         )
     test_from = None
     if settings.test_from is not None:
@@ -242,7 +251,10 @@ def _features(
         check_texts(sources.items, settings, lambda note: _show([note], reporter))
     coverage = {
         modality: Coverage(
-            items=len(table.items), width=table.vectors.shape[1], source=made_by[modality]
+            items=len(table.items),
+            width=table.vectors.shape[1],
+            source=made_by[modality],
+            features_hash=features_hash(table.items, table.vectors),
         )
         for modality, table in features.items()
     }
@@ -264,10 +276,7 @@ def _tables(
     histories = kept.histories
     users = np.arange(len(kept.user_ids), dtype=np.int32)
     n_seen = histories.lengths - split.n_test
-    position = np.arange(len(histories.items)) - np.repeat(
-        histories.offsets[:-1], histories.lengths
-    )
-    is_seen = position < np.repeat(n_seen, histories.lengths)
+    is_seen = alternating(n_seen, split.n_test)
     parts: list[pa.Array] = []
     for part, counts in ((is_seen, n_seen), (~is_seen, split.n_test)):
         offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmsr.data.importers.bounded.parts import (
+    Column,
+    first_place,
+    first_row,
+    parts,
+    spans,
+    value_at,
+)
+from mmsr.data.importers.bounded.scratch import MEMORY, Scratch
 from mmsr.data.importers.columns import EXACT, require_present
+from mmsr.data.importers.moments import Refuse, check_exact, ticks_of_dates, ticks_of_texts
 from mmsr.data.importers.readers.rows import Rows
 from mmsr.errors import UserError
 
 _KINDS = "use numbers or ISO dates (2014-07-23, 2014-07-23T10:00:00), one kind in all rows"
-_ISO = r"^\d{4}[-/.]?\d{1,2}([-/.]?\d{1,2}([T ][\d:.]+ ?(Z|[+-][\d:]+)?)?)?$"
-_UTC = r"([T ]\d[\d:.]*) ?UTC$"
-"""How BigQuery ends a moment; ISO 8601 says Z."""
-_WITH_MONTH = r"^\d{4}[-/.]|[T ]"
-"""What tells a date from a number of digits alone."""
-_DAY_OR_MONTH = r"^\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
-_FINER_THAN_NS = r"\.\d{10,}"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 _HEX = r"^\s*[+-]?0[xX]"
 """A whole number to Arrow, and a text to whoever wrote the table."""
@@ -35,8 +37,6 @@ _UNITS = {
 """Ranges of Unix times from 1973 to 2286; between them lies no time of those years."""
 _SHORT = 15
 """Digits that a float always keeps."""
-_Refuse = Callable[[int, str, str], UserError]
-"""Builds the error for a moment from its row, the moment as it is shown, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Times:
         return float(given.values[0]) if given.values.dtype.kind == "f" else int(given.values[0])
 
 
-def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
+def as_times(column: Column, rows: Rows, scratch: Scratch = MEMORY) -> Times:
     """Turn a column into moments that can be compared.
 
     Numbers stay as they are; dates (ISO 8601, UTC where no zone is given) become microseconds, or
@@ -107,6 +107,7 @@ def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
     ----------
     column : one moment per row.
     rows : where the rows are from, for errors.
+    scratch : space for the moments.
 
     Raises
     ------
@@ -122,23 +123,23 @@ def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
         return rows.error(row, f"has timestamp {shown}", remedy)
 
     if pa.types.is_large_string(kind):
-        times = _times_of_text(column, refuse, _KINDS)
+        times = _times_of_text(column, refuse, _KINDS, scratch)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         try:
-            times = _times_of_dates(column)
+            times = Times(*ticks_of_dates(column, scratch))
         except pa.ArrowInvalid:
             raise UserError(f"{rows.path}: a timestamp is no date of our calendar") from None
     elif pa.types.is_integer(kind):
         try:
-            times = Times(_numpy(column.cast(pa.int64())), dated=False)
+            times = Times(scratch.filled(column, _whole, np.int64), dated=False)
         except pa.ArrowInvalid:
             raise UserError(
                 f"{rows.path}: a timestamp is beyond 64 bits: use smaller numbers"
             ) from None
     elif pa.types.is_floating(kind):
-        times = _times_of_floats(column.cast(pa.float64()), refuse, kind.bit_width)
+        times = _times_of_floats(scratch.filled(column, _float, np.float64), refuse, kind.bit_width)
     elif pa.types.is_decimal(kind):
-        times = _times_of_decimals(column, refuse)
+        times = _times_of_decimals(column, refuse, scratch)
     else:
         raise UserError(f"{rows.path}: timestamp is {kind}: use numbers or ISO dates")
     if not times.dated:
@@ -146,89 +147,51 @@ def as_times(column: pa.ChunkedArray, rows: Rows) -> Times:
     return times
 
 
-def _times_of_text(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Times:
-    if (row := pc.index(pc.match_substring_regex(column, _HEX), True).as_py()) >= 0:
-        raise refuse(row, repr(column[row].as_py()), "write it in decimal digits")
+def _whole(part: pa.Array) -> pa.Array:
+    return part.cast(pa.int64())
+
+
+def _float(part: pa.Array) -> pa.Array:
+    return part.cast(pa.float64())
+
+
+def _times_of_text(column: Column, refuse: Refuse, remedy: str, scratch: Scratch = MEMORY) -> Times:
+    if (row := first_row(column, lambda part: pc.match_substring_regex(part, _HEX))) >= 0:
+        raise refuse(row, repr(value_at(column, row)), "write it in decimal digits")
     try:
-        return Times(_numpy(column.cast(pa.int64())), dated=False)
+        return Times(scratch.filled(column, _whole, np.int64), dated=False)
     except pa.ArrowInvalid:
         pass
     try:
-        floats = column.cast(pa.float64())
+        floats = scratch.filled(column, _float, np.float64)
     except pa.ArrowInvalid:
-        return _times_of_iso(column, refuse, remedy)
+        return Times(*ticks_of_texts(column, refuse, remedy, scratch))
     times = _times_of_floats(floats, refuse)
-    has_thousands = pc.match_substring_regex(column, _THOUSANDS)
-    if (
-        pc.any(has_thousands).as_py()
-        and not pc.all(has_thousands).as_py()
-        and pc.all(pc.or_(has_thousands, pc.match_substring_regex(column, _WHOLE))).as_py()
-    ):
-        row = pc.index(has_thousands, True).as_py()
-        text = column[row].as_py()
-        raise refuse(row, repr(text), f"write {text.replace('.', '')} or {text}0")
-    if pc.max(pc.binary_length(column)).as_py() > _SHORT:
-        _check_exact(column, floats, refuse)
+    if (doubtful := _read_in_two_ways(column)) is not None:
+        text = value_at(column, doubtful)
+        raise refuse(doubtful, repr(text), f"write {text.replace('.', '')} or {text}0")
+    if first_row(column, lambda part: pc.greater(pc.binary_length(part), _SHORT)) >= 0:
+        check_exact(column, floats, refuse, scratch)
     return times
 
 
-def _times_of_iso(column: pa.ChunkedArray, refuse: _Refuse, remedy: str) -> Times:
-    """Read dates as text: most by Arrow, the rarer forms of ISO 8601 by pandas."""
-    given, column = column, pc.replace_substring_regex(column, _UTC, r"\1Z")
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return Times(_numpy(column.cast(kind).cast(pa.int64())), dated=True)
-        except pa.ArrowInvalid:
-            continue
-    import pandas as pd
-
-    iso = pc.and_(
-        pc.match_substring_regex(column, _ISO), pc.match_substring_regex(column, _WITH_MONTH)
-    )
-    too_fine = pc.index(pc.match_substring_regex(column, _FINER_THAN_NS), True).as_py()
-    if too_fine >= 0:
-        shown = repr(given[too_fine].as_py())
-        raise refuse(too_fine, shown, "give nine digits of a second at most")
-    texts = pd.Series(column.to_pylist(), dtype=object)
-    moments = pd.to_datetime(
-        texts.where(iso.to_numpy(), None), format="ISO8601", utc=True, errors="coerce"
-    )
-    bad = moments.isna().to_numpy()
-    if bad.any():
-        no_number = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
-        neither = bad & no_number
-        row = int((neither if neither.any() else min(bad, no_number, key=np.sum)).argmax())
-        text = given[row].as_py()
-        if pc.match_substring_regex(pa.scalar(text), _DAY_OR_MONTH).as_py():
-            remedy = "day and month cannot be told apart: write ISO dates (2014-07-23)"
-        raise refuse(row, repr(text), remedy)
-    return _times_of_dates(pa.chunked_array([pa.Array.from_pandas(moments.dt.tz_convert(None))]))
+def _read_in_two_ways(column: Column) -> int | None:
+    """The first number that has thousands or a fraction, if none in the column shows which."""
+    first, n_thousands = None, 0
+    for start, part in parts(column):
+        has_thousands = pc.match_substring_regex(part, _THOUSANDS)
+        if not pc.all(pc.or_(has_thousands, pc.match_substring_regex(part, _WHOLE))).as_py():
+            return None
+        if first is None and (row := pc.index(has_thousands, True).as_py()) >= 0:
+            first = start + row
+        n_thousands += pc.sum(has_thousands).as_py()
+    return None if n_thousands == len(column) else first
 
 
-def _times_of_dates(column: pa.ChunkedArray) -> Times:
-    """Microseconds since 1970, or nanoseconds where some moments are that fine.
-
-    Raises
-    ------
-    pyarrow.ArrowInvalid : a moment is beyond 64 bits.
-    """
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        values = _numpy(column.cast(pa.timestamp("ns")).cast(pa.int64()))
-        if (values % 1000).any():
-            return Times(values, dated=True, unit="ns")
-        return Times(values // 1000, dated=True)
-    return Times(_numpy(column.cast(pa.timestamp("us")).cast(pa.int64())), dated=True)
-
-
-def _times_of_floats(column: pa.ChunkedArray, refuse: _Refuse, bits: int = 64) -> Times:
-    values = _numpy(column)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row = int(bad.argmax())
+def _times_of_floats(values: NDArray[np.float64], refuse: Refuse, bits: int = 64) -> Times:
+    if (row := first_place(values, lambda some: ~np.isfinite(some))) is not None:
         raise refuse(row, str(values[row]), "use finite numbers")
-    bad = np.abs(values) >= EXACT[bits]
-    if bad.any():
-        row = int(bad.argmax())
+    if (row := first_place(values, lambda some: np.abs(some) >= EXACT[bits])) is not None:
         raise refuse(
             row,
             f"{values[row]:.0f} as a float",
@@ -237,59 +200,41 @@ def _times_of_floats(column: pa.ChunkedArray, refuse: _Refuse, bits: int = 64) -
     return Times(values, dated=False)
 
 
-def _times_of_decimals(column: pa.ChunkedArray, refuse: _Refuse) -> Times:
+def _times_of_decimals(column: Column, refuse: Refuse, scratch: Scratch) -> Times:
     try:
-        return Times(_numpy(column.cast(pa.int64())), dated=False)
+        return Times(scratch.filled(column, _whole, np.int64), dated=False)
     except pa.ArrowInvalid:  # they have fractions, or are too large
-        floats = column.cast(pa.float64())
+        floats = scratch.filled(column, _float, np.float64)
     times = _times_of_floats(floats, refuse)
-    _check_exact(column, floats, refuse)
+    check_exact(column, floats, refuse, scratch)
     return times
 
 
-def _check_exact(column: pa.ChunkedArray, floats: pa.ChunkedArray, refuse: _Refuse) -> None:
-    """Check that numbers that differ, texts or decimals, differ as floats too."""
-    remedy = "floats keep 15 digits: give fewer digits, or whole numbers of a smaller unit"
-    try:
-        exact = column.cast(pa.decimal128(38, 18)).combine_chunks()
-    except pa.ArrowInvalid:
-        lengths = pc.binary_length(column.cast(pa.large_string()))
-        row = pc.index(lengths, pc.max(lengths)).as_py()
-        raise refuse(row, str(column[row].as_py()), remedy) from None
-    order = pc.array_sort_indices(exact)
-    sorted_floats = _numpy(floats.combine_chunks().take(order))
-    same = pc.equal(exact.take(order)[1:], exact.take(order)[:-1]).to_numpy(zero_copy_only=False)
-    lost = (np.diff(sorted_floats) == 0) & ~same
-    if lost.any():
-        row = int(order[int(lost.argmax())].as_py())
-        raise refuse(row, str(column[row].as_py()), remedy)
-
-
-def _check_one_unit(values: NDArray[np.int64 | np.float64], refuse: _Refuse) -> None:
+def _check_one_unit(values: NDArray[np.int64 | np.float64], refuse: Refuse) -> None:
     """Refuse Unix times that are seconds in some rows and, say, milliseconds in others.
 
     Times that run on without a gap between the ranges are of one unit that starts elsewhere.
     """
-    first = _UNITS["seconds"][0]
-    if values.max(initial=0) < _UNITS["milliseconds"][0]:
+    counts = dict.fromkeys(_UNITS, 0)
+    first: dict[str, int] = {}
+    for span in spans(len(values)):
+        some = values[span]
+        n_left = int((some >= _UNITS["seconds"][0]).sum())
+        for unit, (low, high) in _UNITS.items():
+            found = (some >= low) & (some < high)
+            if count := int(found.sum()):
+                first.setdefault(unit, span.start + int(found.argmax()))
+                counts[unit] += count
+                n_left -= count
+        if n_left:  # between two ranges
+            return
+    if len(first) < 2:
         return
-    members = {
-        unit: found
-        for unit, (low, high) in _UNITS.items()
-        if (found := (values >= low) & (values < high)).any()
-    }
-    if len(members) < 2:
-        return
-    if ((values >= first) & ~np.logical_or.reduce(list(members.values()))).any():
-        return
-    rare, usual = sorted(members, key=lambda unit: int(members[unit].sum()))[:: len(members) - 1]
-    row, other = int(members[rare].argmax()), int(members[usual].argmax())
+    members = [unit for unit in _UNITS if unit in first]
+    rare, usual = sorted(members, key=counts.__getitem__)[:: len(members) - 1]
+    row, other = first[rare], first[usual]
     raise refuse(
         row,
         f"{values[row]:.0f}",
         f"it looks like {rare}, but others, e.g. {values[other]:.0f}, like {usual}: use one unit",
     )
-
-
-def _numpy(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int64 | np.float64]:
-    return np.asarray(column.to_numpy())

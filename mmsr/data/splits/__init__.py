@@ -3,6 +3,7 @@
 from mmsr.data.splits.prefixes import (
     PADDING,
     Prefixes,
+    alternating,
     items_before,
     prefixes_between,
     unknown_targets,
@@ -29,6 +30,7 @@ __all__ = [
     "Histories",
     "Prefixes",
     "Split",
+    "alternating",
     "items_before",
     "prefixes_between",
     "split_cold_items",

@@ -114,9 +114,20 @@ def prefixes_between(
     counts = np.maximum(last - first, 0)
     users = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     before = np.cumsum(counts) - counts
-    starts = offsets[:-1][users]
-    within = np.arange(len(users)) - before[users]
-    return Prefixes(items, starts, starts + first[users] + within, users)
+    targets = np.arange(len(users))
+    targets += (offsets[:-1] + first - before)[users]
+    return Prefixes(items, offsets[:-1][users], targets, users)
+
+
+def alternating(first: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which elements of flat histories are among the first of theirs, bool `[n_interactions]`.
+
+    Parameters
+    ----------
+    first, rest : int64 `[n_users]`, how many elements of each history are, and how many are not.
+    """
+    marks = np.tile([True, False], len(first))
+    return np.repeat(marks, np.stack([first, rest], axis=1).reshape(-1))
 
 
 def items_before(
@@ -131,10 +142,8 @@ def items_before(
     ends : int64 [n_users], length of the first part of each history.
     n_items : size of the catalogue.
     """
-    place = np.arange(offsets[0], offsets[-1])
-    is_before = place < np.repeat(offsets[:-1] + ends, np.diff(offsets))
     known = np.zeros(n_items, dtype=bool)
-    known[items[place[is_before]]] = True
+    known[items[alternating(ends, np.diff(offsets) - ends)]] = True
     return known
 
 

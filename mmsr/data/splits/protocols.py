@@ -203,10 +203,10 @@ def split_cold_items(histories: Histories, test_from: float | None = None) -> Sp
 
 def _moment(times: NDArray[np.int64 | np.float64]) -> float:
     """Earliest moment that leaves at most the test share of `times` at or after it."""
-    moments, counts = np.unique(times, return_counts=True)
-    from_then_on = counts[::-1].cumsum()[::-1]
-    fitting = np.flatnonzero(from_then_on <= TEST_SHARE * len(times))
-    moment: float = moments[fitting[0] if len(fitting) else -1].item()
+    place = len(times) - 1 - int(TEST_SHARE * len(times))
+    last_before = np.partition(times, place)[place]
+    later = times[times > last_before]
+    moment: float = (later.min() if len(later) else last_before).item()
     return moment
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -82,28 +83,50 @@ def read_delimited(path: Path, ending: str, chosen: list[str]) -> pa.Table:
     UserError : a quoted field is not closed, or goes on after its closing quote.
     pyarrow.ArrowException : the file is not readable in another way.
     """
+    n_rows, options = csv_options(path, ending, chosen, _BLOCK)
+    table = pa.csv.read_csv(path, **options)
+    check_count(path, n_rows, table.num_rows)
+    return table
+
+
+def csv_options(
+    path: Path, ending: str, chosen: list[str], block: int
+) -> tuple[int, dict[str, Any]]:
+    """Check the quotes of a file, and choose pyarrow's options to read it.
+
+    Parameters
+    ----------
+    path, ending, chosen : as for `read_delimited`.
+    block : bytes that are read at once.
+
+    Returns
+    -------
+    Number of rows that the file has, and the options.
+    """
     quotes = ending not in UNQUOTED
     found = scan(path, DELIMITERS[ending], quotes=quotes)
     if found.quoted_lines:
         _check_lines_in_quotes(path, ending)
-    table = pa.csv.read_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=_BLOCK),
-        parse_options=pa.csv.ParseOptions(
+    return found.records - 1, {
+        "read_options": pa.csv.ReadOptions(block_size=block),
+        "parse_options": pa.csv.ParseOptions(
             delimiter=DELIMITERS[ending],
             quote_char='"' if quotes else False,
             newlines_in_values=found.quoted_lines > 0,
         ),
-        convert_options=pa.csv.ConvertOptions(
+        "convert_options": pa.csv.ConvertOptions(
             include_columns=chosen, column_types=dict.fromkeys(chosen, pa.large_string())
         ),
-    )
-    if table.num_rows != found.records - 1:
+    }
+
+
+def check_count(path: Path, n_rows: int, n_read: int) -> None:
+    """Raise UserError unless as many rows were read as the file has."""
+    if n_read != n_rows:
         raise UserError(
-            f"{path} has {found.records - 1:,} rows, but {table.num_rows:,} can be read: write it "
-            "again, with one kind of line end and quotes only around whole fields"
+            f"{path} has {n_rows:,} rows, but {n_read:,} can be read: write it again, with one "
+            "kind of line end and quotes only around whole fields"
         )
-    return table
 
 
 def scan(path: Path, delimiter: str, *, quotes: bool) -> Scan:

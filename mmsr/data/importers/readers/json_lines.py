@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -46,24 +48,88 @@ def read_json_lines(path: Path, wanted: Collection[str]) -> tuple[list[str], pa.
     pyarrow.ArrowException : the file is not readable in another way.
     """
     n_lines, first = _check_lines(path)
+    names, table = _read_either(path, lambda: open_text(path), wanted, first)
+    _check_count(path, table.num_rows, n_lines)
+    return names, table
+
+
+def read_json_batches(
+    path: Path, wanted: Collection[str], size: int
+) -> Iterator[tuple[list[str], pa.Table]]:
+    """Read a table of JSON lines as `read_json_lines`, in blocks of lines.
+
+    A block may lack columns that others have, and have columns of other types.
+
+    Parameters
+    ----------
+    path, wanted : as for `read_json_lines`.
+    size : bytes of a block; where a line is longer, more.
+
+    Raises
+    ------
+    UserError, pyarrow.ArrowException : as `read_json_lines`, perhaps after some blocks.
+    """
+    n_lines, first = _check_lines(path)
+    n_rows = 0
+    for block in _blocks_of_lines(path, size):
+        names, table = _read_either(
+            pa.BufferReader(block), partial(_as_text, block), wanted, first, max(size, len(block))
+        )
+        n_rows += table.num_rows
+        yield names, table
+    _check_count(path, n_rows, n_lines)
+
+
+def _blocks_of_lines(path: Path, size: int) -> Iterator[bytes]:
+    """The file in blocks that end with a line; at least one, which may be empty."""
+    rest = b""
+    any_yet = False
+    with open_bytes(path) as file:
+        block = file.read(size)
+        while block:
+            following = file.read(size)
+            block = rest + block
+            end = block.rfind(b"\n") + 1 if following else len(block)
+            whole, rest = block[:end], block[end:]
+            if whole.strip():
+                yield whole
+                any_yet = True
+            block = following
+    if not any_yet:
+        yield b""
+
+
+def _as_text(block: bytes) -> TextIO:
+    return io.TextIOWrapper(io.BytesIO(block), encoding="utf-8-sig", newline="")
+
+
+def _check_count(path: Path, n_rows: int, n_lines: int) -> None:
+    if n_rows != n_lines:
+        raise UserError(
+            f"{path} has {n_rows:,} rows on {n_lines:,} lines: write one JSON object per line"
+        )
+
+
+def _read_either(
+    source: Path | pa.BufferReader,
+    open_lines: Callable[[], TextIO],
+    wanted: Collection[str],
+    first: bytes,
+    block: int = _BLOCK,
+) -> tuple[list[str], pa.Table]:
+    """Read all columns or, where that fails, those alone that are wanted."""
     try:
-        table = _read(path, wanted, first, _BLOCK)
-        names = table.column_names
+        table = _read(source, wanted, first, min(block, _LARGEST))
+        return table.column_names, table
     except pa.ArrowInvalid as error:
         try:
-            names, lines = _project(path, wanted)
+            with open_lines() as lines:
+                names, kept = _project(lines, wanted)
         except ValueError:  # no JSON, or not UTF-8: pyarrow says where
             raise error from None
-        if lines is None:
+        if kept is None:
             raise
-        source = pa.BufferReader(lines)
-        table = _read(source, wanted, first, min(max(len(lines), _BLOCK), _LARGEST))
-    if table.num_rows != n_lines:
-        raise UserError(
-            f"{path} has {table.num_rows:,} rows on {n_lines:,} lines: write one JSON object per "
-            "line"
-        )
-    return names, table
+    return names, _read(pa.BufferReader(kept), wanted, first, min(max(len(kept), _BLOCK), _LARGEST))
 
 
 def _check_lines(path: Path) -> tuple[int, bytes]:
@@ -140,6 +206,9 @@ def _read(
         if isinstance(source, pa.BufferReader):
             source.seek(0)
         table = _parse(source, types | again, block)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in wanted:
+            column.validate(full=True)  # pyarrow's reader lets bytes pass that are not UTF-8
     return table
 
 
@@ -164,7 +233,7 @@ def _without_moments(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | None]:
+def _project(texts: TextIO, wanted: Collection[str]) -> tuple[list[str], bytes | None]:
     """Names of all columns, and the lines with those alone that are wanted; None where all are.
 
     Raises
@@ -173,18 +242,17 @@ def _project(path: Path, wanted: Collection[str]) -> tuple[list[str], bytes | No
     """
     names: dict[str, None] = {}
     lines = []
-    with open_text(path) as file:
-        for text in file:
-            if not text.strip():
-                continue
-            try:
-                row: _Object = json.loads(text, object_pairs_hook=_Object)
-            except RecursionError:
-                raise ValueError("it nests too deeply") from None
-            if not row.repeated.isdisjoint(wanted):
-                raise ValueError("a name is there twice")
-            names.update(dict.fromkeys(row))
-            lines.append(json.dumps({name: row[name] for name in wanted if name in row}))
+    for text in texts:
+        if not text.strip():
+            continue
+        try:
+            row: _Object = json.loads(text, object_pairs_hook=_Object)
+        except RecursionError:
+            raise ValueError("it nests too deeply") from None
+        if not row.repeated.isdisjoint(wanted):
+            raise ValueError("a name is there twice")
+        names.update(dict.fromkeys(row))
+        lines.append(json.dumps({name: row[name] for name in wanted if name in row}))
     if names.keys() <= set(wanted):
         return list(names), None
     return list(names), "\n".join(lines).encode()

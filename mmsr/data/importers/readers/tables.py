@@ -70,20 +70,25 @@ def read_with_names(
     columns = columns or {}
     ending = check_format(path)
     wanted = {name for mine in (*required, *optional) for name in (mine, columns.get(mine, mine))}
-    with _explained(path, ending):
+    with explained(path, ending):
         names, read = _scan(path, ending, wanted)
-        chosen = _choose(path, names, required, optional, columns)
+        chosen = choose(path, names, required, optional, columns)
         table = read(list(chosen.values()))
         if table.num_rows == 0:
-            raise _empty(path)
+            raise empty(path)
         return pa.table(
             {name: plain(table.column(given), name, str(path)) for name, given in chosen.items()}
         ), names
 
 
 @contextmanager
-def _explained(path: Path, ending: str) -> Iterator[None]:
-    """Context in which a file is read, and errors say why it cannot be."""
+def explained(path: Path, ending: str) -> Iterator[None]:
+    """Context in which a file is read, and errors say why it cannot be.
+
+    Parameters
+    ----------
+    path, ending : the file and its format.
+    """
     try:
         yield
     except UserError:
@@ -108,18 +113,29 @@ def column_names(path: Path) -> list[str]:
     UserError : as `read_table`.
     """
     ending = check_format(path)
-    with _explained(path, ending):
+    with explained(path, ending):
         return _scan(path, ending, ())[0]
 
 
-def _choose(
+def choose(
     path: Path,
     names: Sequence[str],
     required: Sequence[str],
     optional: Sequence[str],
     columns: Mapping[str, str],
 ) -> dict[str, str]:
-    """Column names of this file by mmsr's names."""
+    """Column names of a file by mmsr's names.
+
+    Parameters
+    ----------
+    path : the file.
+    names : all columns that it has.
+    required, optional, columns : as for `read_table`.
+
+    Raises
+    ------
+    UserError : a column is missing, or is there twice.
+    """
     chosen: dict[str, str] = {}
     for name in (*required, *optional):
         given = columns.get(name, name)
@@ -187,7 +203,7 @@ def _scan(
         return names, table.select
     names = read_header(path, ending)
     if not names:
-        raise _empty(path)
+        raise empty(path)
     return names, lambda chosen: read_delimited(path, ending, chosen)
 
 
@@ -199,7 +215,8 @@ def _read_parquet(path: Path, chosen: list[str]) -> pa.Table:
     return table
 
 
-def _empty(path: Path) -> UserError:
+def empty(path: Path) -> UserError:
+    """Build the error for a table without rows."""
     return UserError(f"{path} is empty: give a table with at least one row")
 
 
@@ -207,7 +224,7 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     """Explain why a file is not what its ending says."""
     reason = " ".join(str(error).split())[:200]
     if reason.startswith("Empty ") or path.stat().st_size == 0:
-        return _empty(path)
+        return empty(path)
     if isinstance(error, UnicodeDecodeError) or "UTF8" in reason or "UTF-8" in reason:
         return UserError(f"{path} is not UTF-8 text: convert it")
     if path.suffix.lower() == ".gz" and isinstance(error, OSError | EOFError):

@@ -1,0 +1,1 @@
+"""Working on tables that are larger than memory: in parts, in files, and by DuckDB."""
