@@ -187,7 +187,7 @@ class Dataset:
         -------
         User and item of each, both int64 `[n]`, user by user, in the order of time.
         """
-        items, offsets = flat(self._table)
+        items, offsets = flat(self.table)
         users = np.repeat(np.arange(self.n_users), self._lengths)
         ends = offsets[1:] - self._n_valid if part == "train" else offsets[1:]
         places = np.arange(offsets[0], offsets[-1])
@@ -196,7 +196,7 @@ class Dataset:
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
-        items, offsets = flat(self._table)
+        items, offsets = flat(self.table)
 
         def make() -> Prefixes:
             bound = self._lengths - self._n_valid
@@ -207,7 +207,8 @@ class Dataset:
         return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)
 
     @cached_property
-    def _table(self) -> pa.Table:
+    def table(self) -> pa.Table:
+        """Development data, a row for each user: see `flat` and `flat_moments`."""
         return self._read(self.manifest.development_file, self.n_users, "items", "n_valid")
 
     def _read(self, file: str, n_rows: int, *names: str) -> pa.Table:
@@ -225,12 +226,12 @@ class Dataset:
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
-        _, offsets = flat(self._table)
+        _, offsets = flat(self.table)
         return offsets[1:] - offsets[:-1]
 
     @cached_property
     def _n_valid(self) -> NDArray[np.int64]:
-        counts: NDArray[np.int64] = column(self._table, "n_valid").to_numpy().astype(np.int64)
+        counts: NDArray[np.int64] = column(self.table, "n_valid").to_numpy().astype(np.int64)
         return counts
 
 
