@@ -134,6 +134,11 @@ class Dataset:
         return self._read("items.arrow", self.n_items, "item_id")
 
     @cached_property
+    def user_table(self) -> pa.Table:
+        """User ids, by user index."""
+        return self._read("users.arrow", self.n_users, "user_id")
+
+    @cached_property
     def item_ids(self) -> Ids:
         """Original id by item index."""
         return Ids(column(self.item_table, "item_id"))
@@ -141,7 +146,7 @@ class Dataset:
     @cached_property
     def user_ids(self) -> Ids:
         """Original id by user index."""
-        return Ids(column(self._read("users.arrow", self.n_users, "user_id"), "user_id"))
+        return Ids(column(self.user_table, "user_id"))
 
     def features(self, modality: str) -> FeatureTable:
         """Feature vectors of one modality.
@@ -208,7 +213,7 @@ class Dataset:
 
     @cached_property
     def table(self) -> pa.Table:
-        """Development data, a row for each user: see `flat` and `flat_moments`."""
+        """Development data, a row for each user: see `flat` and `moments_of`."""
         return self._read(self.manifest.development_file, self.n_users, "items", "n_valid")
 
     def _read(self, file: str, n_rows: int, *names: str) -> pa.Table:
