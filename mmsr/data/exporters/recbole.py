@@ -129,7 +129,7 @@ def check_ids(ids: pa.Array, name: str, *, blanks: bool = True) -> None:
     """
     texts = pa.array((*_MISSING, _PADDING), ids.type)
     for bad, problem in (
-        (pc.is_in(ids, texts), "reads as no value, or as padding"),
+        (pc.or_(pc.is_in(ids, texts), pc.utf8_is_space(ids)), "reads as no value, or as padding"),
         (pc.and_(pc.match_substring(ids, " "), not blanks), "splits at its blanks"),
     ):
         place = pc.index(bad, True).as_py()
