@@ -425,7 +425,7 @@ def reached_from(path: str) -> set[str]:
 
 def test_who_may_open_the_test_part():
     assert who_names("open_test") == READS_TEST - EXPORTS_TEST
-    assert who_names("open_test_table") == EXPORTS_TEST
+    assert who_names("open_test_table") == EXPORTS_TEST | {OPENS_TEST}
 
 
 def test_who_may_know_the_file_of_a_test_part():
