@@ -61,8 +61,8 @@ def check_output(output: str, *, overwrite: bool) -> Path:
 
     Raises
     ------
-    UserError : it is in an object store or among the data sets, or something is there that is no
-        export, or that may not be replaced.
+    UserError : it is in an object store, among the data sets or the current folder, or something is
+        there that is no export, or that may not be replaced.
     """
     if is_uri(output):
         raise UserError(f"--output is {shown(output)}: give a folder of this machine")
@@ -73,6 +73,10 @@ def check_output(output: str, *, overwrite: bool) -> Path:
                 raise UserError(f"{output} is among the data sets of mmsr: name another folder")
         if not target.exists():
             return target
+        if Path.cwd().is_relative_to(target):  # who works there would be left in what was replaced
+            raise UserError(
+                f"--output is {shown(output)}, which this command runs in: name another"
+            )
         if not target.is_dir():
             raise UserError(f"{output} is a file: name a folder")
         if not any(target.iterdir()):

@@ -56,8 +56,17 @@ def test_no_export_goes_among_data_sets(
         export(imported(), "parquet", str(home / output), overwrite=True)
 
 
-@pytest.mark.parametrize("output", ["s3://bucket/x", "a\0b", "~nobody-of-this-name/x"])
-def test_bad_folders(output: str, imported: Callable[..., Dataset]) -> None:
+@pytest.mark.parametrize(
+    "output", ["s3://bucket/x", "a\0b", "~nobody-of-this-name/x", ".", "..", ""]
+)
+def test_bad_folders(
+    output: str,
+    imported: Callable[..., Dataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "deep" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "here")
     with pytest.raises(UserError, match="--output is "):
         export(imported(), "parquet", output)
 
