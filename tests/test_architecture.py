@@ -367,9 +367,10 @@ def test_the_road_of_a_run_stays_short(path, name):
 
 
 OPENS_TEST = "data/held_out.py"
-"""Where `open_test` is."""
-READS_TEST = {"study/results/held_out.py"}
-"""Who calls `open_test`; nobody else may name it, and nobody hands it on."""
+"""Where `open_test` and `open_test_table` are."""
+EXPORTS_TEST = {"data/exporters/histories.py"}
+READS_TEST = {"study/results/held_out.py"} | EXPORTS_TEST
+"""Who calls them; nobody else may name them, and nobody hands them on."""
 KNOWS_THE_FILE = {
     "care/datasets.py",
     "data/closed.py",
@@ -426,7 +427,8 @@ def reached_from(path: str) -> set[str]:
 
 
 def test_who_may_open_the_test_part():
-    assert who_names("open_test") == READS_TEST
+    assert who_names("open_test") == READS_TEST - EXPORTS_TEST
+    assert who_names("open_test_table") == EXPORTS_TEST | {OPENS_TEST}
 
 
 def test_who_may_know_the_file_of_a_test_part():

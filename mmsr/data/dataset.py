@@ -141,6 +141,11 @@ class Dataset:
         return self._read("items.arrow", self.n_items, "item_id")
 
     @cached_property
+    def user_table(self) -> pa.Table:
+        """User ids, by user index."""
+        return self._read("users.arrow", self.n_users, "user_id")
+
+    @cached_property
     def item_ids(self) -> Ids:
         """Original id by item index."""
         return Ids(column(self.item_table, "item_id"))
@@ -148,7 +153,7 @@ class Dataset:
     @cached_property
     def user_ids(self) -> Ids:
         """Original id by user index."""
-        return Ids(column(self._read("users.arrow", self.n_users, "user_id"), "user_id"))
+        return Ids(column(self.user_table, "user_id"))
 
     def features(self, modality: str) -> FeatureTable:
         """Feature vectors of one modality.
@@ -205,7 +210,7 @@ class Dataset:
         -------
         User and item of each, both int64 `[n]`, user by user, in the order of time.
         """
-        items, _ = flat(self._table)
+        items, _ = flat(self.table)
         n_left = self._n_valid if part == "train" else np.zeros_like(self._n_valid)
         n_kept = self._lengths - n_left
         users = np.repeat(np.arange(self.n_users), n_kept)
@@ -223,13 +228,13 @@ class Dataset:
         ----------
         part : as in `interactions`.
         """
-        items, offsets = flat(self._table)
+        items, offsets = flat(self.table)
         ends = self._lengths - self._n_valid if part == "train" else self._lengths
         return items_before(items, offsets, ends, self.n_items)
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
-        items, offsets = flat(self._table)
+        items, offsets = flat(self.table)
 
         def make() -> Prefixes:
             bound = self._lengths - self._n_valid
@@ -243,7 +248,8 @@ class Dataset:
         return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)
 
     @cached_property
-    def _table(self) -> pa.Table:
+    def table(self) -> pa.Table:
+        """Development data, a row for each user: see `flat` and `moments_of`."""
         return self._read(self.manifest.development_file, self.n_users, "items", "n_valid")
 
     def _read(self, file: str, n_rows: int, *names: str) -> pa.Table:
@@ -261,12 +267,12 @@ class Dataset:
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
-        _, offsets = flat(self._table)
+        _, offsets = flat(self.table)
         return offsets[1:] - offsets[:-1]
 
     @cached_property
     def _n_valid(self) -> NDArray[np.int64]:
-        counts: NDArray[np.int64] = column(self._table, "n_valid").to_numpy().astype(np.int64)
+        counts: NDArray[np.int64] = column(self.table, "n_valid").to_numpy().astype(np.int64)
         return counts
 
 

@@ -34,9 +34,8 @@ from mmsr.data.folders import (
 )
 from mmsr.data.mirror import is_within_reach, published_test
 from mmsr.data.progress import Silent
-from mmsr.data.splits import COLD_ITEMS
-from mmsr.data.splits.prefixes import Prefixes, alternating, prefixes_between, unknown_targets
-from mmsr.data.storage import content_hash, read_arrow
+from mmsr.data.splits import COLD_ITEMS, Prefixes, prefixes_between, unknown_targets
+from mmsr.data.storage import content_hash, joined, read_arrow, without_moments
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
 from mmsr.remote import AnyPath
@@ -69,8 +68,8 @@ def open_test(
 ) -> Prefixes:
     """Record that the test part is opened, then open it.
 
-    No other function reads the test part. Each test target gets its whole history, development data
-    included.
+    No other function but `open_test_table` reads the test part. Each test target gets its whole
+    history, development data included.
 
     Parameters
     ----------
@@ -90,6 +89,26 @@ def open_test(
         or of another size, or the opening cannot be recorded. In these cases, test stays closed.
         When it is open: the test part is damaged or of other content.
     """
+    seen_table, table = open_test_table(dataset, who=who, why=why, recorded=recorded)
+    test, ends = flat(table)
+    seen, starts = flat(seen_table)
+    n_seen = np.diff(starts)
+    items = joined(seen, starts, test, ends)
+    prefixes = prefixes_between(items, starts + ends, n_seen, n_seen + np.diff(ends))
+    if dataset.protocol == COLD_ITEMS:
+        return unknown_targets(prefixes, dataset.known_items("development"))
+    return prefixes
+
+
+def open_test_table(
+    dataset: Dataset, *, who: str, why: str, recorded: Callable[[], None] = lambda: None
+) -> tuple[pa.Table, pa.Table]:
+    """Record that the test part is opened, then open it: as `open_test`, for whole tables.
+
+    Returns
+    -------
+    Development data and the test part, a row for each user.
+    """
     place = _find(dataset)
     tables = _tables(dataset)
     _record(
@@ -108,17 +127,7 @@ def open_test(
     recorded()
     table = _read(place, dataset)
     _check_content(dataset, tables, table)
-    test, test_offsets = flat(table)
-    seen, seen_offsets = flat(tables[dataset.manifest.development_file])
-    n_test, n_seen = np.diff(test_offsets), np.diff(seen_offsets)
-    offsets = seen_offsets + test_offsets
-    items = np.empty(offsets[-1], dtype=np.int32)
-    was_seen = alternating(n_seen, n_test)
-    items[was_seen], items[~was_seen] = seen, test
-    prefixes = prefixes_between(items, offsets, n_seen, n_seen + n_test)
-    if dataset.protocol == COLD_ITEMS:
-        return unknown_targets(prefixes, dataset.known_items("development"))
-    return prefixes
+    return tables[dataset.manifest.development_file], table
 
 
 def check_test(dataset: Dataset) -> None:
@@ -211,12 +220,8 @@ def _read(place: AnyPath, dataset: Dataset) -> pa.Table:
 def _tables(dataset: Dataset) -> dict[str, pa.Table]:
     """All tables but the test part by file name, checked as far as that goes without it."""
     manifest = dataset.manifest
-    files = [
-        manifest.development_file,
-        "items.arrow",
-        "users.arrow",
-        *(f"features/{name}.arrow" for name in manifest.modalities),
-    ]
+    files = [manifest.development_file, "items.arrow", "users.arrow"]
+    files += (f"features/{name}.arrow" for name in manifest.modalities)
     tables = {file: read_arrow(dataset.path / file) for file in files}
     lengths = np.diff(flat(tables[manifest.development_file])[1])
     n = manifest.counts
@@ -229,9 +234,9 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
 
 def _check_content(dataset: Dataset, tables: dict[str, pa.Table], test: pa.Table) -> None:
     """Raise UserError unless the tables and this test part have the content of the manifest."""
-    first = dataset.manifest.development_file
-    rest = {file: table for file, table in tables.items() if file != first}
-    whole = {first: tables[first], TEST_FILE: test, **rest}  # in the order of `prepare`
+    first, *rest = tables  # test is second in the order of `prepare`
+    whole = {first: without_moments(tables[first]), TEST_FILE: without_moments(test)}
+    whole |= {file: tables[file] for file in rest}
     if content_hash(dataset.protocol, whole) != dataset.content_hash:
         raise _other_content(dataset, "the test part and the development data do not make up")
 

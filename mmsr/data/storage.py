@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from mmsr.data.closed import refuse_held_out
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Advance
+from mmsr.data.splits.prefixes import alternating
 from mmsr.errors import UserError, reason_of
 
+MOMENTS = "moments"
+"""Column with the moment of each item of a history, no part of the content that is hashed; data
+sets of earlier versions of mmsr do not have it."""
 _BLOCK = 1 << 20
 _TEXTS = 1 << 16
 """Texts that are hashed at once."""
@@ -76,12 +80,12 @@ def column(table: pa.Table, name: str) -> pa.Array:
     return chunks[0] if len(chunks) == 1 else table.column(name).combine_chunks()
 
 
-def list_column(values: NDArray[np.int32], offsets: NDArray[np.int64]) -> pa.Array:
+def list_column(values: NDArray[Any], offsets: NDArray[np.int64]) -> pa.Array:
     """Make a column of lists.
 
     Parameters
     ----------
-    values : int32 `[n]`, all lists one after the other.
+    values : `[n]`, all lists one after the other.
     offsets : int64 `[n_lists + 1]`, where each list starts and ends in `values`.
     """
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
@@ -90,6 +94,73 @@ def list_column(values: NDArray[np.int32], offsets: NDArray[np.int64]) -> pa.Arr
 def vector_column(vectors: NDArray[np.float32]) -> pa.Array:
     """Make a column of fixed-size lists from the rows of `vectors`, float32 `[n, width]`."""
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+
+
+def moments_of(table: pa.Table) -> pa.Array | None:
+    """The moments of a table's histories, one after the other.
+
+    Parameters
+    ----------
+    table : has the histories in the column `items`.
+
+    Returns
+    -------
+    Timestamps, or numbers if they were imported as such; None where they were not kept.
+
+    Raises
+    ------
+    UserError : they are not those of the items.
+    """
+    if MOMENTS not in table.column_names:
+        return None
+    moments = column(table, MOMENTS)
+    if moments.null_count or not moments.offsets.equals(column(table, "items").offsets):
+        raise UserError("the data set's moments are damaged: import it again with --overwrite")
+    return moments.values
+
+
+def without_moments(table: pa.Table) -> pa.Table:
+    """The content of a table of histories, as it is hashed."""
+    return table.select([name for name in table.column_names if name != MOMENTS])
+
+
+def parted(
+    values: NDArray[Any], offsets: NDArray[np.int64], n_test: NDArray[np.int64]
+) -> tuple[pa.Array, pa.Array]:
+    """Development and test of histories, each a column of lists.
+
+    Parameters
+    ----------
+    values, offsets : `[n]` and int64 `[n_users + 1]`, whole histories one after the other.
+    n_test : int64 `[n_users]`, how many of each user's latest are test.
+    """
+    n_seen = np.diff(offsets) - n_test
+    is_seen = alternating(n_seen, n_test)
+    seen, test = (
+        list_column(values[part], np.concatenate([[0], np.cumsum(counts)]))
+        for part, counts in ((is_seen, n_seen), (~is_seen, n_test))
+    )
+    return seen, test
+
+
+def joined(
+    seen: NDArray[Any], seen_offsets: NDArray[np.int64], test: NDArray[Any], ends: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Whole histories of development and test, one after the other; undoes `parted`.
+
+    Parameters
+    ----------
+    seen, seen_offsets : `[n_seen]` and int64 `[n_users + 1]`, development.
+    test, ends : `[n_test]` and int64 `[n_users + 1]`, test.
+
+    Returns
+    -------
+    Values `[n_seen + n_test]`; `seen_offsets + ends` says where each history starts and ends.
+    """
+    whole = np.empty(len(seen) + len(test), dtype=seen.dtype)
+    is_seen = alternating(np.diff(seen_offsets), np.diff(ends))
+    whole[is_seen], whole[~is_seen] = seen, test
+    return whole
 
 
 def file_sha256(path: Path, advance: Advance) -> str:

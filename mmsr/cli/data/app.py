@@ -6,6 +6,7 @@ import typer
 
 from mmsr.cli.data.codes import codes
 from mmsr.cli.data.demo import demo
+from mmsr.cli.data.export import export
 from mmsr.cli.data.fetch import fetch
 from mmsr.cli.data.import_ import import_
 from mmsr.cli.data.listing import describe, list_
@@ -15,7 +16,7 @@ from mmsr.cli.data.rename import rename
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Fetch, prepare, import, generate, list and describe data sets.",
+    help="Fetch, prepare, import, generate, list, describe, export, rename and remove data sets.",
     rich_markup_mode="markdown",
 )
 app.command("fetch")(fetch)
@@ -27,3 +28,4 @@ app.command("describe")(describe)
 app.command("remove")(remove)
 app.command("rename")(rename)
 app.command("codes")(codes)
+app.command("export")(export)

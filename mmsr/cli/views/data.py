@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, JustifyMethod, RenderableType
@@ -15,8 +16,15 @@ from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
 from mmsr.format import data_size
 
+if TYPE_CHECKING:
+    from mmsr.data.exporters.export import Exported
+
 _QUANTILES = {"shortest": 0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1}
 _BAR = 40
+_POSITIONS = (
+    "timestamps are positions in the histories: the version of mmsr that imported the data set did "
+    "not keep the moments"
+)
 
 
 def overview(manifests: Mapping[str, Manifest]) -> Table:
@@ -62,6 +70,26 @@ def summary(verb: str, name: str, manifest: Manifest, rows: Sequence[RowCount]) 
         f"more: mmsr data describe {name}",
     ]
     return Text.assemble((f"{verb} {name}", "bold"), "\n".join(lines))
+
+
+def exported(done: Exported) -> Text:
+    """Describe an export in a few lines.
+
+    Parameters
+    ----------
+    done : the export.
+    """
+    record = done.record
+    parts = ", ".join(f"{n:,} {part}" for part, n in record.interactions.items())
+    lines = [
+        f" to {done.folder}: {record.users:,} users, {record.items:,} items; interactions: {parts}",
+        f"test is included; its opening is on record: mmsr data describe {record.dataset}"
+        if record.with_test
+        else "test is not included and stays closed; --with-test opens and includes it",
+        *([] if record.moments else [_POSITIONS]),
+        f"how to read it: {done.folder / 'README.md'}",
+    ]
+    return Text.assemble((f"exported {record.dataset}", "bold"), "\n".join(lines))
 
 
 def description(

@@ -34,16 +34,19 @@ from mmsr.data.manifest import (
 )
 from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
-from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split, alternating
+from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split
 from mmsr.data.storage import (
+    MOMENTS,
     content_hash,
     features_hash,
-    list_column,
+    parted,
     vector_column,
     write_arrow,
 )
 from mmsr.errors import UserError
 from mmsr.provenance import now
+
+_DEVELOPMENT = "development.arrow"
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ def _write(
             )
     tables = _tables(kept, split, metadata, features)
     whole = content_hash(settings.protocol, tables)
+    for file, moments in _moments(kept, split).items():
+        tables[file] = tables[file].append_column(MOMENTS, moments)
     with reporter.stage("writing", len(tables)) as advance:
         for file, table in tables.items():
             if file == TEST_FILE:
@@ -249,6 +254,8 @@ def _features(
         made_by["text"] = TEXT_SOURCE
     elif settings.text and "text" not in features and sources.items is not None:
         check_texts(sources.items, settings, lambda note: _show([note], reporter))
+    # In one order, whether vectors are given or encoded here: an export gives them all.
+    features = dict(sorted(features.items()))
     coverage = {
         modality: Coverage(
             items=len(table.items),
@@ -275,17 +282,12 @@ def _tables(
     """All Arrow tables of the data set by file name."""
     histories = kept.histories
     users = np.arange(len(kept.user_ids), dtype=np.int32)
-    n_seen = histories.lengths - split.n_test
-    is_seen = alternating(n_seen, split.n_test)
-    parts: list[pa.Array] = []
-    for part, counts in ((is_seen, n_seen), (~is_seen, split.n_test)):
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        parts.append(list_column(histories.items[part], offsets))
+    seen, test = parted(histories.items, histories.offsets, split.n_test)
     tables = {
-        "development.arrow": pa.table(
-            {"user": users, "items": parts[0], "n_valid": split.n_valid.astype(np.int32)}
+        _DEVELOPMENT: pa.table(
+            {"user": users, "items": seen, "n_valid": split.n_valid.astype(np.int32)}
         ),
-        TEST_FILE: pa.table({"user": users, "items": parts[1]}),
+        TEST_FILE: pa.table({"user": users, "items": test}),
         "items.arrow": metadata.table,
         "users.arrow": pa.table({"user_id": kept.user_ids}),
     }
@@ -294,3 +296,11 @@ def _tables(
             {"item": table.items.astype(np.int32), "vector": vector_column(table.vectors)}
         )
     return tables
+
+
+def _moments(kept: Interactions, split: Split) -> dict[str, pa.Array]:
+    """The moments of development and test by file name, which are no part of the content."""
+    times = kept.times
+    values = times.values.view(f"datetime64[{times.unit}]") if times.dated else times.values
+    parts = parted(values, kept.histories.offsets, split.n_test)
+    return dict(zip((_DEVELOPMENT, TEST_FILE), parts, strict=True))

@@ -1,0 +1,138 @@
+"""The folder of an export: written beside its place, and moved there when it is complete."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmsr import paths
+from mmsr.errors import UserError, reason_of, shown
+from mmsr.urls import is_uri
+
+RECORD_FILE = "mmsr-export.json"
+
+
+class ExportRecord(BaseModel):
+    """What an export is of, kept beside its files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    """Name of the data set."""
+    content_hash: str
+    """That of the whole data set, test included."""
+    protocol: str
+    format: str
+    with_test: bool
+    moments: bool
+    """Whether timestamps are those of the import; if not, they are positions in histories."""
+    users: int
+    items: int
+    interactions: dict[str, int]
+    """By part."""
+    targets: dict[str, int]
+    """By part: interactions that have a history."""
+    features: dict[str, int]
+    """Number of items with a vector, by modality."""
+    created_at: str
+    created_by: str
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of the export."""
+        (folder / RECORD_FILE).write_text(self.model_dump_json(indent=1) + "\n")
+
+
+def check_output(output: str, *, overwrite: bool) -> Path:
+    """Check that an export can be written to a folder.
+
+    Parameters
+    ----------
+    output : the folder, as the user named it.
+    overwrite : whether an earlier export may be replaced.
+
+    Returns
+    -------
+    The folder, links followed.
+
+    Raises
+    ------
+    UserError : it is in an object store, among the data sets or the current folder, or something is
+        there that is no export, or that may not be replaced.
+    """
+    if is_uri(output):
+        raise UserError(f"--output is {shown(output)}: give a folder of this machine")
+    try:
+        target = Path(output).expanduser().resolve()
+        for home in (paths.datasets(), paths.held_out()):
+            if target.is_relative_to(home.resolve()):
+                raise UserError(f"{output} is among the data sets of mmsr: name another folder")
+        if not target.exists():
+            return target
+        if Path.cwd().is_relative_to(target):  # who works there would be left in what was replaced
+            raise UserError(
+                f"--output is {shown(output)}, which this command runs in: name another"
+            )
+        if not target.is_dir():
+            raise UserError(f"{output} is a file: name a folder")
+        if not any(target.iterdir()):
+            return target
+    except (OSError, RuntimeError, ValueError) as error:  # e.g. a loop of links, a NUL, no home
+        if isinstance(error, UserError):
+            raise
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"--output is {shown(output)}: {reason}") from None
+    if not _is_export(target):
+        raise UserError(f"{output} is there and is no export of mmsr: name another folder")
+    if not overwrite:
+        raise UserError(f"{output} is an earlier export: use --overwrite, or name another folder")
+    return target
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Context with an empty folder that replaces `target` unless the block raises.
+
+    Parameters
+    ----------
+    target : what `check_output` has returned.
+
+    Raises
+    ------
+    UserError : it cannot be written.
+    """
+    draft = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.draft-", dir=target.parent))
+        new, old = draft / "new", draft / "old"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"cannot write {target}: {reason_of(error)}; name a folder with space that you can "
+            "write to"
+        ) from None
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        ExportRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Exports as the neutral tables that `mmsr data import` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmsr.data.dataset import Dataset
+from mmsr.data.exporters.base import Exporter
+from mmsr.data.exporters.histories import ExportedHistories
+from mmsr.data.exporters.tables import (
+    FEATURES,
+    INTERACTIONS,
+    ITEMS,
+    write_features,
+    write_interactions,
+    write_items,
+)
+from mmsr.data.manifest import ImportSettings, InputFile
+from mmsr.data.progress import Reporter
+
+_GUIDE = """\
+- `interactions.parquet`: user_id, item_id, timestamp, split; a user's rows are in the order of time
+- `items.parquet`: item_id and metadata of all items
+- `features/MODALITY.parquet`: item_id, vector
+"""
+_AGAIN = """
+In this folder, the following command makes the same data set again, with the content hash above;
+the column `split` is not read, since the protocol gives the same:
+
+    {command}
+"""
+_NO_AGAIN = """
+An import of these tables makes another data set, split anew: test is not among them.
+"""
+
+
+class Parquet(Exporter):
+    """Neutral tables: interactions with a column `split`, items, and vectors by modality."""
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse nothing: these tables hold all that an import takes."""
+
+    def write(self, folder: Path, histories: ExportedHistories, reporter: Reporter) -> None:
+        """Write the tables."""
+        with reporter.stage("writing interactions", len(histories.items)) as advance:
+            moments = {"timestamp": histories.moments}
+            write_interactions(folder / INTERACTIONS, histories, moments, advance)
+        with reporter.stage("writing items and features"):
+            write_items(folder, histories.dataset)
+            write_features(folder, histories.dataset)
+
+    def guide(self, histories: ExportedHistories) -> str:
+        """The files, and the command that imports them."""
+        if not histories.with_test:
+            return _GUIDE + _NO_AGAIN
+        return _GUIDE + _AGAIN.format(command=import_command(histories.dataset))
+
+
+def import_command(dataset: Dataset) -> str:
+    """The command that makes the data set again, of the tables of its export.
+
+    Texts that mmsr has encoded are imported as vectors, so that they are the same everywhere. They
+    are encoded anew where `--text-from` chose their columns, which it reads for that alone.
+
+    Parameters
+    ----------
+    dataset : a prepared data set.
+    """
+    provenance = dataset.manifest.provenance
+    settings = provenance.settings.model_copy(update={"columns": {}})
+    modalities = list(dataset.modalities)
+    if settings.text_from is not None:
+        modalities.remove("text")
+    elif "text" in modalities:
+        default = ImportSettings()
+        same = {name: getattr(default, name) for name in ("text", "text_width", "seed")}
+        settings = settings.model_copy(update=same)
+    files = {"interactions": INTERACTIONS}
+    if dataset.item_table.num_columns > 1:
+        files["items"] = ITEMS
+    files |= {f"{FEATURES}/{name}": f"{FEATURES}/{name}.parquet" for name in modalities}
+    inputs = tuple(
+        InputFile(role=role, path=path, sha256="0" * 64, bytes=0) for role, path in files.items()
+    )
+    update = {"inputs": inputs, "settings": settings, "generator": None}
+    command = provenance.model_copy(update=update).command(dataset.name)
+    return command.removesuffix(" --overwrite")

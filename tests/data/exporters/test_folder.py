@@ -1,0 +1,196 @@
+"""The folder of an export: whole or not there, and nobody else's is replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmsr.data import Dataset
+from mmsr.data.closed import TRIAL
+from mmsr.data.exporters import parquet
+from mmsr.data.exporters.export import FORMATS, export
+from mmsr.data.held_out import openings
+from mmsr.errors import UserError
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_replaces_an_export_alone(
+    to: str, imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset, output = imported(texts=True), tmp_path / "deep" / "out"
+    export(dataset, to, str(output))
+    assert {"README.md", "mmsr-export.json"} < files(output).keys()
+    before = files(output)
+    with pytest.raises(UserError, match="earlier export: use --overwrite"):
+        export(dataset, to, str(output))
+    (output / "stale").write_text("of before")
+    export(dataset, to, str(output), overwrite=True)
+    assert files(output).keys() == before.keys()
+    assert [path.name for path in output.parent.iterdir()] == ["out"]
+    other = tmp_path / "theirs"
+    other.mkdir()
+    export(dataset, to, str(other))  # it was empty
+    (other / "mmsr-export.json").write_text("{}")
+    with pytest.raises(UserError, match="is no export of mmsr"):
+        export(dataset, to, str(other), overwrite=True)
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UserError, match="is a file"):
+        export(dataset, to, str(tmp_path / "file"), overwrite=True)
+
+
+@pytest.mark.parametrize("output", ["datasets/x", "held-out/shop", "held-out/shop/sub/.."])
+def test_no_export_goes_among_data_sets(
+    output: str, imported: Callable[..., Dataset], home: Path
+) -> None:
+    with pytest.raises(UserError, match="among the data sets"):
+        export(imported(), "parquet", str(home / output), overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "output", ["s3://bucket/x", "a\0b", "~nobody-of-this-name/x", ".", "..", ""]
+)
+def test_bad_folders(
+    output: str,
+    imported: Callable[..., Dataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "deep" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "here")
+    with pytest.raises(UserError, match="--output is "):
+        export(imported(), "parquet", output)
+
+
+def test_an_unknown_format(imported: Callable[..., Dataset], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown format 'recbol': did you mean 'recbole'"):
+        export(imported(), "recbol", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_half_made_stays(
+    error: BaseException,
+    there: bool,
+    imported: Callable[..., Dataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset, output = imported(texts=True), tmp_path / "exports" / "out"
+    if there:
+        export(dataset, "parquet", str(output))
+    before = files(tmp_path / "exports")
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(parquet, "write_features", fails)
+    with pytest.raises((UserError, KeyboardInterrupt)) as caught:
+        export(dataset, "parquet", str(output), overwrite=True)
+    if isinstance(error, OSError):
+        assert str(caught.value).startswith(f"cannot write {output}: No space left on device")
+    assert files(tmp_path / "exports") == before
+    assert {path.name for path in (tmp_path / "exports").iterdir()} == ({"out"} if there else set())
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    imported: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, output = imported(), tmp_path / "exports" / "out"
+    export(dataset, "parquet", str(output))
+    before, rename = files(output), Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(UserError, match=r"cannot write .*busy"):
+        export(dataset, "recbole", str(output), overwrite=True)
+    assert files(output) == before
+
+
+def test_a_folder_that_cannot_be_written(
+    imported: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = imported()
+
+    def refused(**_: object) -> str:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
+    with pytest.raises(UserError, match=r"cannot write .*Read-only file system"):
+        export(dataset, "parquet", str(tmp_path / "out"), with_test=True)
+    assert openings(dataset) == (), "test is opened when there is a place for it"
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_test_is_opened_on_demand_and_on_record(
+    to: str, imported: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = imported()
+    done = export(dataset, to, str(tmp_path / "development"))
+    assert openings(dataset) == ()
+    assert list(done.record.interactions) == ["train", "valid"]
+    done = export(dataset, to, str(tmp_path / "whole"), with_test=True)
+    (opening,) = openings(dataset)
+    assert (opening.who, opening.dataset) == ("mmsr data export", "shop")
+    assert opening.why == f"export to {to}: {tmp_path / 'whole'}"
+    counts = dataset.manifest.counts
+    expected = (counts.train_targets, counts.valid_targets, counts.test_targets)
+    assert tuple(done.record.targets.values()) == expected
+    assert sum(done.record.interactions.values()) == counts.interactions
+    monkeypatch.setenv(TRIAL, "trial 3")
+    with pytest.raises(UserError, match="test is closed to trials"):
+        export(dataset, to, str(tmp_path / "trial"), with_test=True)
+    assert len(openings(dataset)) == 1
+    assert not (tmp_path / "trial").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "out of order"])
+def test_damaged_moments_are_refused(
+    damage: str, imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    import pyarrow as pa
+
+    from mmsr.data.storage import list_column, write_arrow
+
+    dataset = imported()
+    file = dataset.path / "development.arrow"
+    with pa.OSFile(str(file)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    values, offsets = (
+        getattr(table["moments"].combine_chunks(), name).to_numpy()
+        for name in ("values", "offsets")
+    )
+    moments = list_column(values[::-1], offsets)
+    if damage == "missing":
+        moments = list_column(values[:-1], offsets.clip(max=len(values) - 1))
+    write_arrow(file, table.drop_columns("moments").append_column("moments", moments))
+    with pytest.raises(UserError, match=r"moments .* import it again"):
+        export(Dataset.open("shop"), "parquet", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_parquet_of_many_chunks(
+    imported: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = imported(vectors=("image",))
+    export(dataset, "parquet", str(tmp_path / "whole"))
+    monkeypatch.setattr("mmsr.data.exporters.histories.slices.__defaults__", (7,))
+    monkeypatch.setattr("mmsr.data.exporters.tables._NUMBERS", 9)
+    export(dataset, "parquet", str(tmp_path / "chunks"))
+    for file in ("interactions.parquet", "features/image.parquet"):
+        assert pq.ParquetFile(tmp_path / "chunks" / file).num_row_groups > 3
+        whole, chunks = (pq.read_table(tmp_path / name / file) for name in ("whole", "chunks"))
+        assert whole.equals(chunks)
