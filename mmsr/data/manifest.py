@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 MODALITY = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 """What can name a modality; its vectors are in a file of that name."""
+IN_PYTHON = ("import_tables",)
+"""In place of the words of a command line: the tables were a Python program's."""
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Some = Annotated[int, Field(ge=1, lt=2**63)]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -102,6 +104,9 @@ class Provenance(_Frozen):
     created_by: str
     generator: str | None = None
     """The command that generated the inputs, where they were generated."""
+    given: tuple[str, ...] = ()
+    """The words of the command line that name the inputs, where these are not an option for each;
+    `IN_PYTHON` alone for tables in memory."""
 
     def differences(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> list[str]:
         """Name the inputs and settings that differ from those that made this data set.
@@ -134,8 +139,10 @@ class Provenance(_Frozen):
         """
         if self.generator is not None:
             return f"mmsr data demo --name {name} --overwrite, with the options of {self.generator}"
-        words = ["mmsr", "data", "import", name]
-        for file in self.inputs:
+        if self.given == IN_PYTHON:
+            return f"mmsr.data.import_tables({name!r}, …, overwrite=True), with the same tables"
+        words = ["mmsr", "data", "import", name, *self.given]
+        for file in () if self.given else self.inputs:
             option, _, modality = file.role.partition("/")
             words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
         for key, value in self.settings.model_dump(exclude_defaults=True).items():

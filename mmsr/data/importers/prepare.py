@@ -16,10 +16,11 @@ from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
 from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
 from mmsr.data.importers.features import UNUSED, read_features
+from mmsr.data.importers.foreign.staging import staged
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.readers.rows import RowCount
-from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
+from mmsr.data.importers.sources import Files, Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
     Counts,
@@ -100,8 +101,9 @@ def prepare(
             if has_test(target):
                 publish(target)
                 return Prepared(dataset, fresh=False)
-        with replacing(target) as draft:
-            rows = _write(draft, name, sources, settings, inputs, reporter)
+        with replacing(target) as draft, staged(sources, settings, reporter) as ready:
+            counts = _write(draft, name, ready.files, settings, inputs, ready.reporter)
+            rows = ready.named(counts)
         publish(target)
         return Prepared(Dataset(target), True, rows)
 
@@ -109,7 +111,7 @@ def prepare(
 def _write(
     folder: Path,
     name: str,
-    sources: Sources,
+    sources: Files,
     settings: ImportSettings,
     inputs: tuple[InputFile, ...],
     reporter: Reporter,
@@ -185,7 +187,8 @@ def _write(
             ),
             created_at=now(),
             created_by=f"mmsr {__version__}",
-            generator=sources.generator,
+            generator=sources.origin.generator,
+            given=sources.origin.given,
         ),
     ).write(folder)
     items = () if metadata.count is None else (metadata.count,)
@@ -200,7 +203,7 @@ def _write_test(path: Path, table: pa.Table) -> None:
 
 
 def _features(
-    sources: Sources,
+    sources: Files,
     settings: ImportSettings,
     kept: Interactions,
     metadata: Metadata,

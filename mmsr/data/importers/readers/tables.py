@@ -70,7 +70,7 @@ def read_with_names(
     columns = columns or {}
     ending = check_format(path)
     wanted = {name for mine in (*required, *optional) for name in (mine, columns.get(mine, mine))}
-    with _explained(path, ending):
+    with explained(path, ending):
         names, read = _scan(path, ending, wanted)
         chosen = _choose(path, names, required, optional, columns)
         table = read(list(chosen.values()))
@@ -82,7 +82,7 @@ def read_with_names(
 
 
 @contextmanager
-def _explained(path: Path, ending: str) -> Iterator[None]:
+def explained(path: Path, ending: str) -> Iterator[None]:
     """Context in which a file is read, and errors say why it cannot be."""
     try:
         yield
@@ -108,7 +108,7 @@ def column_names(path: Path) -> list[str]:
     UserError : as `read_table`.
     """
     ending = check_format(path)
-    with _explained(path, ending):
+    with explained(path, ending):
         return _scan(path, ending, ())[0]
 
 
