@@ -111,7 +111,7 @@ def as_table(given: Any, shown: str) -> InMemory:
     try:
         return InMemory(shown, pa.table(given).replace_schema_metadata(None))
     except (pa.ArrowException, TypeError, ValueError, OverflowError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = " ".join("; ".join(map(str, error.args)).split())[:120]
         raise UserError(
             f"{shown} is no table that can be read ({reason}): give columns of one kind and length"
         ) from None

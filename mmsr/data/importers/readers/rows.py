@@ -110,14 +110,14 @@ def line_of(path: Path, row: int, ending: str = "") -> int | None:
         return None
 
 
-def line_of_other_width(path: Path) -> int | None:
+def line_of_other_width(path: Path, ending: str) -> int | None:
     """Line of the first row with more or fewer columns than the header; None without one.
 
     Parameters
     ----------
     path : the file.
+    ending : the ending that decides the format.
     """
-    ending = check_format(path)
     if ending not in DELIMITERS:
         return None
     try:
