@@ -50,5 +50,5 @@ def test_what_a_killed_process_left_is_removed_and_what_is_used_stays(home: Path
 
 def test_a_home_that_cannot_be_written_is_an_error(home: Path) -> None:
     home.write_text("in the way")
-    with pytest.raises(UserError, match="cannot write to .*imports"), scratch():
+    with pytest.raises(UserError, match=r"cannot write to .*imports"), scratch():
         pass

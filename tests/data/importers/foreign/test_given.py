@@ -45,7 +45,7 @@ def filled(
         (store / name).upload(tmp_path / name)
     rows = zip(*purchases.values(), strict=True)
     lines = ["\t".join(("userID", "itemID", "timestamp")), *("\t".join(map(str, r)) for r in rows)]
-    (store / "shop" / "shop.inter").write_text("\n".join(lines).replace("i", "", 0))
+    (store / "shop" / "shop.inter").write_text("\n".join(lines))
     (store / "shop" / "image_feat.npy").upload(tmp_path / "v.npy")
     return store
 
@@ -133,7 +133,7 @@ def test_other_addresses_are_refused_and_show_no_secret(address: str, home: Path
 
 def test_a_store_that_refuses_is_named(bucket: str, tmp_path: Path) -> None:
     address = "s3://a-bucket-that-is-not-there/x.csv"
-    with pytest.raises(UserError, match="no such file|cannot be read|cannot read") as caught:
+    with pytest.raises(UserError, match=r"no such file|cannot read") as caught:
         fetch(address, tmp_path)
     assert address in str(caught.value)
 
@@ -210,8 +210,8 @@ def test_the_command_that_imports_again_has_whole_paths(
     np.save(tmp_path / "v.npy", VECTORS[:4])
     (tmp_path / "ids.txt").write_text("\n".join(IDS[:4]))
     given = Given(features={"image": "v.npy,ids.txt"}, origin="s.dat", layout="sequences")
-    prepared = load("d", given, protocol="leave-one-out")
+    prepared = load("d", given, protocol="leave-one-out", core=2)
     assert prepared.dataset.manifest.provenance.command("d") == (
         f"mmsr data import d --from {tmp_path}/s.dat --format sequences --features "
-        f"image={tmp_path}/v.npy,{tmp_path}/ids.txt --protocol leave-one-out --overwrite"
+        f"image={tmp_path}/v.npy,{tmp_path}/ids.txt --protocol leave-one-out --core 2 --overwrite"
     )

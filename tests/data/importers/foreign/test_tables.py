@@ -96,14 +96,14 @@ cells = st.none() | st.text("ab\x00é😀", max_size=3)
         st.tuples(
             st.integers(0, 3).map("u{}".format),
             st.sampled_from(["x", "é", "07", "7"]),
-            st.integers(0, 2**40),
+            st.integers(0, 99_999),
         ),
         min_size=1,
         max_size=40,
     ),
     core=st.integers(1, 2),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_was_written_is_what_is_in_memory(rows: list[tuple[str, str, int]], core: int) -> None:
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
     chosen = ImportSettings(core=core, protocol="leave-one-out")
