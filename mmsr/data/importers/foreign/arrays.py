@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -23,7 +25,7 @@ _BYTES = 1 << 24
 """Bytes of vectors that are read at once."""
 _DAMAGE = (
     *(ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, tokenize.TokenError),
 )
 """What numpy raises for files that are no arrays, beside OSError."""
 
@@ -199,7 +201,9 @@ def _is_array(path: Path) -> bool:
 def _explained(path: Path) -> Iterator[None]:
     """Context in which numpy reads a file, and errors say why it cannot."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's advice on files that Python 2 wrote
+            yield
     except UserError:
         raise
     except FileNotFoundError:

@@ -94,7 +94,7 @@ class Parts(Foreign):
     def pieces(self, wanted: Collection[str]) -> Iterator[pa.Table]:
         """Yield the rows of one file after the other."""
         self._rows.clear()
-        kinds = self._kinds(wanted)
+        kinds, names = self._kinds(wanted), self.column_names()
         for path in self.files:
             self._rows.append(0)
             for piece in self._read(path, wanted):
@@ -104,7 +104,7 @@ class Parts(Foreign):
                     for name, kind in kinds.items()
                     if name in wanted
                 }
-                yield with_names(columns, self.column_names(), piece.num_rows)
+                yield with_names(columns, names, piece.num_rows)
 
     def place(self, row: int) -> tuple[str, str]:
         """Name the file of a row, and its line or row."""
