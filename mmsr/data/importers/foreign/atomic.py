@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmsr.data.importers.foreign.base import COUNTED, Foreign, hashed, with_names
 from mmsr.data.importers.readers.delimited import read_header
@@ -35,15 +36,19 @@ _OTHER_NAMES = {
     "genres": "categories",
 }
 """What the published data sets call columns that mmsr knows under another name."""
-_SUFFIX = re.compile(r"_?(emb|embedding|feat|feature|features|vec|vector)$", re.IGNORECASE)
+_KIND = "(emb|embedding|feat|feature|features|vec|vector)"
+_AFFIX = re.compile(f"^{_KIND}_|_{_KIND}$", re.IGNORECASE)
+"""What the name of a column of vectors has beside the name of the modality."""
+_QUOTED = r'^"(?:[^"]|"")*"$'
 
 
 @dataclass(frozen=True)
 class Atomic(Foreign):
     """A file with a header such as `user_id:token`, `item_id:token`, `timestamp:float`.
 
-    Names come without their types. One that the published data sets use in place of mmsr's
-    (`userID`, `movie_title`) is replaced, unless both are there or it is wanted as it is.
+    Names come without their types, fields without quotes around the whole of them. A name that the
+    published data sets use in place of mmsr's (`userID`, `movie_title`) is replaced, unless both
+    are there or it is wanted as it is.
 
     Attributes
     ----------
@@ -103,7 +108,7 @@ class Atomic(Foreign):
     def modalities(self) -> dict[str, str]:
         """Columns of vectors by the modality that they are of: `image_emb` is of `image`."""
         names = [name for name, (_, kind) in self.columns.items() if kind == "float_seq"]
-        return {_SUFFIX.sub("", name) or name: name for name in names}
+        return {_AFFIX.sub("", name) or name: name for name in names}
 
     def column_names(self) -> list[str]:
         """Names without types, and mmsr's names for them."""
@@ -124,7 +129,7 @@ class Atomic(Foreign):
         headers = {self.columns[name][0]: shown for name, shown in names.items()}
         chosen = [header for header, shown in headers.items() if shown in wanted]
         for piece in read_pieces(self.path, chosen, _TSV):
-            columns = {headers[name]: piece.column(name) for name in chosen}
+            columns = {headers[name]: _unquoted(piece.column(name)) for name in chosen}
             yield with_names(columns, names.values(), piece.num_rows)
 
     def place(self, row: int) -> tuple[str, str]:
@@ -136,8 +141,11 @@ class Atomic(Foreign):
     def _renamed(self, wanted: Collection[str]) -> dict[str, str]:
         """Names by which the columns of use are known, by the file's names; vectors apart."""
         names: dict[str, str] = {}
+        tokens = [name for name, (_, kind) in self.columns.items() if kind == "token"]
         for name, (_, kind) in self.columns.items():
             mine = _OTHER_NAMES.get(name, name)
+            if self.vectors is not None and tokens == [name]:
+                mine = "item_id"
             if self.vectors is not None:
                 mine = "vector" if name == self.vectors else mine
                 if mine not in ("item_id", "vector"):
@@ -147,3 +155,12 @@ class Atomic(Foreign):
             taken = name in wanted or mine in self.columns or mine in names.values()
             names[name] = name if taken else mine
         return names
+
+
+def _unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Fields without the quotes around them; two quotes within stand for one."""
+    quoted = pc.match_substring_regex(column, _QUOTED)
+    if not pc.any(quoted).as_py():
+        return column
+    inside = pc.replace_substring(pc.utf8_slice_codeunits(column, 1, -1), '""', '"')
+    return pc.if_else(quoted, inside, column)

@@ -96,6 +96,9 @@ def _rectools(path: Path, layout: str | None) -> Brought:
 def _only_inter(folder: Path) -> Path:
     """The file of interactions in a folder."""
     found = sorted(folder.glob("*.inter"))
+    stems = {path.stem for path in found}
+    # NAME.train.inter is a part of NAME.inter.
+    found = [path for path in found if path.stem.rpartition(".")[0] not in stems]
     if len(found) == 1:
         return found[0]
     if found:
@@ -125,9 +128,18 @@ def _atomic(path: Path, layout: str | None) -> Brought:
         return Brought(inter, features=features)
     items = path.with_suffix(".item")
     for file in sorted(path.parent.iterdir()):
-        if file.stem == path.stem and file.suffix not in _NO_FEATURES and file.is_file():
+        if file.stem == path.stem and file.suffix not in _NO_FEATURES and _has_vectors(file):
             table = Atomic(file)
             table.check()
             for modality, column in table.modalities().items():
                 features[modality] = Atomic(file, column)
     return Brought(inter, Atomic(items) if items.is_file() else None, features)
+
+
+def _has_vectors(path: Path) -> bool:
+    """Whether the header of a file names a column of vectors."""
+    try:
+        with path.open("rb") as file:
+            return b":float_seq" in file.readline(1 << 16)
+    except OSError:
+        return False

@@ -33,13 +33,15 @@ def write_recbole(folder: Path, purchases: dict[str, list[Any]]) -> None:
     write_tsv(folder / "ml.inter", {**typed, "rating:float": ["5"] * 240})
     items = {
         "item_id:token": [f"i{item}" for item in range(12)],
-        "movie_title:token_seq": TITLES,
+        "movie_title:token_seq": [f'"a ""{title}"""' for title in TITLES],
         "image_emb:float_seq": [" ".join(map(str, vector)) for vector in VECTORS],
     }
     write_tsv(folder / "ml.item", items)
     write_tsv(folder / "ml.user", {"user_id:token": ["u1"], "age:token": ["30"]})
-    embedded = {"iid:token": items["item_id:token"], "sound:float_seq": ["1 2", "2 1"] * 6}
+    embedded = {"iid_s:token": items["item_id:token"], "vec_sound:float_seq": ["1 2", "2 1"] * 6}
     write_tsv(folder / "ml.itememb", embedded)
+    write_tsv(folder / "ml.train.inter", {"user_id:token": ["u1"], "item_id:token": ["i1"]})
+    (folder / "ml.zip").write_bytes(b"PK\x03\x04")
 
 
 def load(name: str, text: Path, layout: str | None = None, **settings: Any) -> Dataset:
@@ -60,7 +62,7 @@ def test_recbole_is_the_same_as_neutral_tables(
     ids = [f"i{item}" for item in range(12)]
     neutral = Sources(
         write_table("rows.csv", purchases),
-        write_table("items.csv", {"item_id": ids, "title": TITLES}),
+        write_table("items.csv", {"item_id": ids, "title": [f'a "{title}"' for title in TITLES]}),
         {
             "image": write_table("i.parquet", {"item_id": ids, "vector": list(VECTORS)}),
             "sound": write_table("s.parquet", {"item_id": ids, "vector": [[1, 2], [2, 1]] * 6}),
@@ -113,7 +115,7 @@ def test_a_name_of_a_column_may_still_be_chosen(
         settings = ImportSettings(columns=columns, text=False)
         sources = Sources(found.interactions, found.items)
         table = prepare(f"d{number}", sources, settings).dataset.item_table
-        assert table.column(*columns).to_pylist()[0] == TITLES[0]
+        assert table.column(*columns).to_pylist()[0] == f'a "{TITLES[0]}"'
 
 
 @pytest.mark.parametrize(
