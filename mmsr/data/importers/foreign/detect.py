@@ -133,7 +133,16 @@ def _atomic(path: Path, layout: str | None) -> Brought:
             table.check()
             for modality, column in table.modalities().items():
                 features[modality] = Atomic(file, column)
-    return Brought(inter, Atomic(items) if items.is_file() else None, features)
+    return Brought(inter, _items(items), features)
+
+
+def _items(path: Path) -> Atomic | None:
+    """The table of items, if there is one that has more than ids and vectors."""
+    if not path.is_file():
+        return None
+    table = Atomic(path)
+    kinds = [kind for _, kind in table.columns.values() if kind != "float_seq"]
+    return table if len(kinds) > 1 else None
 
 
 def _has_vectors(path: Path) -> bool:

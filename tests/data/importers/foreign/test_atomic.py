@@ -74,6 +74,15 @@ def test_recbole_is_the_same_as_neutral_tables(
     assert found.content_hash == expected.content_hash
 
 
+def test_a_table_of_ids_and_vectors_alone_says_nothing_about_items(
+    home: Path, tmp_path: Path, purchases: dict[str, list[Any]]
+) -> None:
+    write_recbole(tmp_path / "ml", purchases)
+    items = {"item_id:token": [f"i{item}" for item in range(12)], "x_emb:float_seq": ["1", "2"] * 6}
+    write_tsv(tmp_path / "ml" / "ml.item", items)
+    assert load("d", tmp_path / "ml").modalities == ("sound", "x")
+
+
 def test_mmrec_is_the_same_as_neutral_tables(
     home: Path, tmp_path: Path, purchases: dict[str, list[Any]], write_table: WriteTable
 ) -> None:
