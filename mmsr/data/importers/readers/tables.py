@@ -83,7 +83,12 @@ def read_with_names(
 
 @contextmanager
 def explained(path: Path, ending: str) -> Iterator[None]:
-    """Context in which a file is read, and errors say why it cannot be."""
+    """Context in which a file is read, and errors say why it cannot be.
+
+    Parameters
+    ----------
+    path, ending : the file and its format.
+    """
     try:
         yield
     except UserError:
