@@ -41,6 +41,7 @@ _EXAMPLES = {
     "sqlite:////PATH/mlflow.db",
     "source": "a folder, or the base URL of a mirror: https://HOST/FOLDER",
     "MMSR_HOME": "a folder, or one in an object store: s3://BUCKET/FOLDER or gs://BUCKET/FOLDER",
+    "the address of a table": "s3://BUCKET/FILE or gs://BUCKET/FILE",
 }
 _ENCODE = "in a password, write / ? # @ % and blanks as %2F %3F %23 %40 %25 %20"
 _QUESTION_MARK = "write a ? that belongs to a name as %3F"

@@ -2,6 +2,7 @@
 
 from mmsr.data.dataset import Dataset, FeatureTable, Part
 from mmsr.data.demo import DemoShop, write_tables
+from mmsr.data.importers.foreign.tables import import_tables
 from mmsr.data.importers.prepare import Prepared, prepare
 from mmsr.data.importers.sources import Sources
 from mmsr.data.manifest import ImportSettings, Manifest
@@ -18,6 +19,7 @@ __all__ = [
     "Prefixes",
     "Prepared",
     "Sources",
+    "import_tables",
     "prepare",
     "write_tables",
 ]

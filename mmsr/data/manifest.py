@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 MODALITY = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 """What can name a modality; its vectors are in a file of that name."""
+IN_PYTHON = ("import_tables",)
+"""In place of the words of a command line: the tables were a Python program's."""
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Some = Annotated[int, Field(ge=1, lt=2**63)]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -106,6 +108,9 @@ class Provenance(_Frozen):
     """The command that generated the inputs, where they were generated."""
     entry: str | None = None
     """Name of the public data set that the inputs are published files of, where they are."""
+    given: tuple[str, ...] = ()
+    """The words of the command line that name the inputs, where these are not an option for each;
+    `IN_PYTHON` alone for tables in memory."""
 
     def differences(self, inputs: tuple[InputFile, ...], settings: ImportSettings) -> list[str]:
         """Name the inputs and settings that differ from those that made this data set.
@@ -138,14 +143,16 @@ class Provenance(_Frozen):
         """
         if self.generator is not None:
             return f"mmsr data demo --name {name} --overwrite, with the options of {self.generator}"
+        if self.given == IN_PYTHON:
+            return f"mmsr.data.import_tables({name!r}, …, overwrite=True), with the same tables"
         if self.entry is not None:
             words = ["mmsr", "data", "prepare", self.entry, "--as", name]
             folder = str(Path(self.inputs[0].path).parent)
             if folder != paths.recorded(paths.downloads() / self.entry):
                 words += ["--source", folder]
         else:
-            words = ["mmsr", "data", "import", name]
-            for file in self.inputs:
+            words = ["mmsr", "data", "import", name, *self.given]
+            for file in () if self.given else self.inputs:
                 option, _, modality = file.role.partition("/")
                 words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
         for key, value in self.settings.model_dump(exclude_defaults=True).items():

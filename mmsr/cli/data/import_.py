@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,10 +14,15 @@ from mmsr.errors import UserError
 def import_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the data set.")],
     interactions: Annotated[
-        Path, typer.Option(metavar="FILE", help="Table of user_id, item_id, timestamp.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of user_id, item_id, timestamp: a file, a folder of files, a pattern in "
+            "quotes, or an address such as `s3://BUCKET/FILE`. So are the other tables.",
+        ),
+    ] = None,
     items: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Table of item_id and any of title, description, brand, categories, image.",
@@ -28,7 +32,25 @@ def import_(
         list[str] | None,
         typer.Option(
             metavar="MODALITY=FILE",
-            help="Table of item_id and vector, for a modality such as image or text; repeatable.",
+            help="Table of item_id and vector, for a modality such as image or text; or "
+            "`VECTORS.npy,IDS.txt`, or `.npz` with `ids` and `vectors`; repeatable.",
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Folder or file of another library, in place of `--interactions`.",
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="What `--from` names: `recbole`, `mmrec`, `rectools` or `sequences` (lines "
+            "`user item item …`). Default: told by the files.",
         ),
     ] = None,
     protocol: Protocol = "ratio",
@@ -71,6 +93,9 @@ def import_(
 ) -> None:
     """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
 
+    Or from what another library has: `--from FOLDER`. Several files, by a folder or a pattern, are
+    read in the order of their names, and must have the same columns.
+
     Rules:
 
     - Interactions that repeat user, item and timestamp of an earlier row are left out. The same
@@ -100,26 +125,27 @@ def import_(
     Repeating a command does nothing; other inputs under the same name need `--overwrite`.
     """
     from mmsr.cli.views.progress import ConsoleReporter
-    from mmsr.data import ImportSettings, Sources, prepare
+    from mmsr.data import ImportSettings, prepare
+    from mmsr.data.importers.foreign.given import Given, opened
 
     if no_text and text_from is not None:
         raise UserError("--text-from and --no-text contradict each other: leave one of them out")
-    settings = ImportSettings.checked(
-        protocol=protocol,
-        test_from=test_from,
-        core=core,
-        text=not no_text,
-        text_from=None if text_from is None else _names(text_from),
-        text_width=text_width,
-        columns=_pairs("--columns", [part for text in columns or () for part in text.split(",")]),
-        seed=seed,
-    )
-    tables = _pairs("--features", features or ())
-    sources = Sources(interactions, items, {name: Path(file) for name, file in tables.items()})
-    reporter = ConsoleReporter()
-    show_prepared(
-        prepare(name, sources, settings, overwrite=overwrite, reporter=reporter), "imported"
-    )
+    chosen = {
+        "protocol": protocol,
+        "test_from": test_from,
+        "core": core,
+        "text": not no_text,
+        "text_from": None if text_from is None else _names(text_from),
+        "text_width": text_width,
+        "seed": seed,
+    }
+    named = _pairs("--columns", [part for text in columns or () for part in text.split(",")])
+    ImportSettings.checked(**chosen)  # before anything is fetched
+    given = Given(interactions, items, _pairs("--features", features or ()), from_, format_)
+    with opened(given, ConsoleReporter()) as (sources, laid_out, reporter):
+        settings = ImportSettings.checked(**chosen, columns=laid_out | named)
+        prepared = prepare(name, sources, settings, overwrite=overwrite, reporter=reporter)
+    show_prepared(prepared, "imported")
 
 
 def _names(text: str) -> tuple[str, ...]:

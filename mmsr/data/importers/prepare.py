@@ -18,10 +18,11 @@ from mmsr.data.encoders.text import encode_texts
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
 from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.features import UNUSED, read_features
+from mmsr.data.importers.foreign.staging import staged
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.readers.rows import RowCount
-from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
+from mmsr.data.importers.sources import Files, Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
     Counts,
@@ -103,8 +104,9 @@ def prepare(
         if not overwrite and (dataset := unchanged(name, inputs, settings)):
             publish(target)
             return Prepared(dataset, fresh=False)
-        with replacing(target) as draft:
-            rows = _write(draft, name, sources, settings, inputs, reporter)
+        with replacing(target) as draft, staged(sources, settings, reporter) as ready:
+            counts = _write(draft, name, ready.files, settings, inputs, ready.reporter)
+            rows = ready.named(counts)
         publish(target)
         return Prepared(Dataset(target), True, rows)
 
@@ -137,7 +139,7 @@ def unchanged(name: str, inputs: tuple[InputFile, ...], settings: ImportSettings
 def _write(
     folder: Path,
     name: str,
-    sources: Sources,
+    sources: Files,
     settings: ImportSettings,
     inputs: tuple[InputFile, ...],
     reporter: Reporter,
@@ -216,8 +218,9 @@ def _write(
             ),
             created_at=now(),
             created_by=f"mmsr {__version__}",
-            generator=sources.generator,
-            entry=sources.entry,
+            generator=sources.origin.generator,
+            given=sources.origin.given,
+            entry=sources.origin.entry,
         ),
     ).write(folder)
     items = () if metadata.count is None else (metadata.count,)
@@ -232,7 +235,7 @@ def _write_test(path: Path, table: pa.Table) -> None:
 
 
 def _features(
-    sources: Sources,
+    sources: Files,
     settings: ImportSettings,
     kept: Interactions,
     metadata: Metadata,

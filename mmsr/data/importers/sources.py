@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmsr.data.importers.foreign.base import Foreign
 from mmsr.data.importers.items import METADATA_COLUMNS
 from mmsr.data.importers.readers.formats import check_format
 from mmsr.data.importers.readers.tables import SHARED, column_names
 from mmsr.data.manifest import MODALITY, ImportSettings, InputFile
-from mmsr.data.progress import Reporter
+from mmsr.data.progress import Advance, Reporter
 from mmsr.data.splits import BY_MOMENT, PROTOCOLS
 from mmsr.data.storage import file_sha256
 from mmsr.errors import UserError, unknown
 
 COLUMNS = ("user_id", "item_id", "timestamp", *METADATA_COLUMNS, "vector")
 """Columns of the neutral tables."""
+Table = Path | Foreign
+"""A file in a format of mmsr's own, or a table that is written as one before it is read."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,61 @@ class Sources:
     generator : the command that generated the tables, where they were generated.
     entry : name of the public data set whose files the tables were parsed from, where they were.
     inputs : those files; the tables themselves where none are given.
+    given : the words of the command line that name the tables, where these are not one option for
+        each file.
+    copies : folders with copies, and what each is a copy of, for records.
     """
 
-    interactions: Path
-    items: Path | None = None
-    features: Mapping[str, Path] = field(default_factory=dict)
+    interactions: Table
+    items: Table | None = None
+    features: Mapping[str, Table] = field(default_factory=dict)
     generator: str | None = None
     entry: str | None = None
     inputs: tuple[InputFile, ...] = ()
+    given: tuple[str, ...] = ()
+    copies: Mapping[Path, str] = field(default_factory=dict)
 
-    def by_role(self) -> dict[str, Path]:
-        """All files by role: `interactions`, `items` or `features/<modality>`."""
+    def by_role(self) -> dict[str, Table]:
+        """All tables by role: `interactions`, `items` or `features/<modality>`."""
         roles = {"interactions": self.interactions}
         if self.items is not None:
             roles["items"] = self.items
-        return roles | {f"features/{name}": path for name, path in sorted(self.features.items())}
+        return roles | {f"features/{name}": table for name, table in sorted(self.features.items())}
+
+    def files(self, tables: Mapping[str, Table]) -> Files:
+        """The same tables as files.
+
+        Parameters
+        ----------
+        tables : the file for each role.
+
+        Raises
+        ------
+        TypeError : a table is no file.
+        """
+        paths = {}
+        for role, path in tables.items():
+            if isinstance(path, Foreign):
+                raise TypeError(f"{role} is no file")
+            paths[role] = path
+        features = {name: paths[f"features/{name}"] for name in self.features}
+        return Files(paths["interactions"], paths.get("items"), features, self)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The tables that a data set is made from, each a file of a known format.
+
+    Attributes
+    ----------
+    interactions, items, features : see `Sources`.
+    origin : the tables as they were given.
+    """
+
+    interactions: Path
+    items: Path | None
+    features: Mapping[str, Path]
+    origin: Sources
 
 
 def check_sources(sources: Sources, settings: ImportSettings) -> None:
@@ -83,8 +126,11 @@ def check_sources(sources: Sources, settings: ImportSettings) -> None:
     if settings.text_from is not None and (sources.items is None or "text" in sources.features):
         reason = "there is no items table" if sources.items is None else "text features are given"
         raise UserError(f"--text-from cannot be used: {reason}; leave it out")
-    for path in sources.by_role().values():
-        check_format(path)
+    for table in sources.by_role().values():
+        if isinstance(table, Foreign):
+            table.check()
+        else:
+            check_format(table)
     for column in SHARED:
         _check_shared(column, settings.columns.get(column, column), sources)
 
@@ -110,9 +156,9 @@ def _check_shared(column: str, given: str, sources: Sources) -> None:
     if given == column:
         return
     roles = sources.by_role().items()
-    paths = [path for role, path in roles if column != "vector" or role.startswith("features/")]
-    for path in paths:
-        names = column_names(path)
+    tables = [table for role, table in roles if column != "vector" or role.startswith("features/")]
+    for table in tables:
+        names = table.column_names() if isinstance(table, Foreign) else column_names(table)
         if given in names or column not in names:  # in the latter case, reading it says what to do
             return
     raise UserError(
@@ -136,14 +182,32 @@ def hash_inputs(sources: Sources, reporter: Reporter) -> tuple[InputFile, ...]:
     if sources.inputs:
         return sources.inputs
     roles = sources.by_role()
-    sizes = {role: path.stat().st_size for role, path in roles.items()}
+    sizes = {
+        role: table.size if isinstance(table, Foreign) else table.stat().st_size
+        for role, table in roles.items()
+    }
     with reporter.stage("hashing inputs", sum(sizes.values())) as advance:
         return tuple(
             InputFile(
                 role=role,
-                path=path.name if sources.generator else str(path.absolute()),
-                sha256=file_sha256(path, advance),
+                path=_recorded(table, sources),
+                sha256=_hash(table, advance),
                 bytes=sizes[role],
             )
-            for role, path in roles.items()
+            for role, table in roles.items()
         )
+
+
+def _recorded(table: Table, sources: Sources) -> str:
+    """The name of a table in records."""
+    if isinstance(table, Foreign):
+        name = table.recorded()
+    else:
+        name = table.name if sources.generator is not None else str(table.absolute())
+    for folder, base in sources.copies.items():
+        name = name.replace(f"{folder}/", base)
+    return name
+
+
+def _hash(table: Table, advance: Advance) -> str:
+    return table.fingerprint(advance) if isinstance(table, Foreign) else file_sha256(table, advance)

@@ -53,12 +53,13 @@ _PATTERNS = {
 """The same, where the first bytes could be those of a text, such as the column `PARENT_ASIN`."""
 
 
-def check_format(path: Path) -> str:
+def check_format(path: Path, ending: str = "") -> str:
     """Check that a file can be read, has a known format, and is what its name says.
 
     Parameters
     ----------
     path : the file.
+    ending : the ending that decides, where the file's name does not.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def check_format(path: Path) -> str:
         raise UserError(f"{str(path)!r} is no name of a file: give one") from None
     endings = [suffix.lower() for suffix in path.suffixes]
     zipped = endings[-1:] == [".gz"]
-    ending = "".join(endings[:-1][-1:] if zipped else endings[-1:])
+    ending = ending or "".join(endings[:-1][-1:] if zipped else endings[-1:])
     if ending not in FORMATS or (zipped and ending in PARQUET):
         raise UserError(
             f"unknown format of {path}: the name must end in "

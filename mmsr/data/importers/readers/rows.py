@@ -86,15 +86,16 @@ class RowCount:
         return f"{self.file}: {self.read:,} rows read = {total}"
 
 
-def line_of(path: Path, row: int) -> int | None:
+def line_of(path: Path, row: int, ending: str = "") -> int | None:
     """Line on which a row begins, from 1; None where lines mean nothing.
 
     Parameters
     ----------
     path : the file.
     row : number of the row, from 0, the header not counted.
+    ending : the ending that decides the format, where the file's name does not.
     """
-    ending = check_format(path)
+    ending = ending or check_format(path)
     if ending not in (*DELIMITERS, *JSON):
         return None
     try:
@@ -109,14 +110,14 @@ def line_of(path: Path, row: int) -> int | None:
         return None
 
 
-def line_of_other_width(path: Path) -> int | None:
+def line_of_other_width(path: Path, ending: str) -> int | None:
     """Line of the first row with more or fewer columns than the header; None without one.
 
     Parameters
     ----------
     path : the file.
+    ending : the ending that decides the format.
     """
-    ending = check_format(path)
     if ending not in DELIMITERS:
         return None
     try:

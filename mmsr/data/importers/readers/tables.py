@@ -235,16 +235,16 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
     if "Expected all lists to be of size" in reason:
         hint = ": write lists of fixed size, some of them missing, as plain lists"
     hint = ": TSV has no quoting" if "Expected" in reason and ending in UNQUOTED else hint
-    reason = _with_line(reason, path)
+    reason = _with_line(reason, path, ending)
     return UserError(f"{path} is not readable as {ending.strip('.')}{hint} ({reason})")
 
 
-def _with_line(reason: str, path: Path) -> str:
+def _with_line(reason: str, path: Path, ending: str) -> str:
     """Say lines, as an editor counts them, where pyarrow says rows of a block, or nothing."""
     if row := re.search(r" in row (\d+)$", reason):
         whole = path.stat().st_size < _BLOCK and path.suffix.lower() != ".gz"
-        line = line_of(path, int(row[1])) if whole else None
+        line = line_of(path, int(row[1]), ending) if whole else None
         return reason[: row.start()] + (f", line {line}" if line else "")
-    if ": Expected " in reason and (line := line_of_other_width(path)):
+    if ": Expected " in reason and (line := line_of_other_width(path, ending)):
         return f"{reason}; line {line}"
     return reason

@@ -1,0 +1,68 @@
+"""Reading the columns that a file has, under its own names, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from mmsr.data.importers.readers.delimited import read_delimited, read_header
+from mmsr.data.importers.readers.formats import JSON, PARQUET, check_format
+from mmsr.data.importers.readers.json_lines import read_json_lines
+from mmsr.data.importers.readers.plain import plain
+from mmsr.data.importers.readers.tables import explained
+from mmsr.errors import UserError
+
+_PIECE = 1 << 17
+
+
+def read_pieces(path: Path, wanted: Collection[str], ending: str = "") -> Iterator[pa.Table]:
+    """Read those of the wanted columns that a file has; Parquet comes a piece at a time.
+
+    Parameters
+    ----------
+    path : the file.
+    wanted : names of columns, as the file has them.
+    ending : the ending that decides the format; the default is that of the file's name.
+
+    Yields
+    ------
+    Tables of one schema, one or more, the columns in the order of the file and of the types of
+    `read_table`; where none of the wanted is there, the first column comes for its rows.
+
+    Raises
+    ------
+    UserError : the file cannot be read, or has a wanted column twice.
+    """
+    ending = ending or check_format(path)
+    with explained(path, ending):
+        for table in _pieces(path, ending, wanted):
+            yield pa.table(
+                {name: plain(table.column(name), name, str(path)) for name in table.column_names}
+            )
+
+
+def _pieces(path: Path, ending: str, wanted: Collection[str]) -> Iterator[pa.Table]:
+    if ending in PARQUET:
+        with pa.parquet.ParquetFile(path) as file:
+            chosen = _chosen(path, file.schema_arrow.names, wanted)
+            yield file.schema_arrow.empty_table().select(chosen)  # there may be no rows at all
+            for batch in file.iter_batches(_PIECE, columns=chosen):
+                batch.validate(full=True)
+                yield pa.table(batch)
+    elif ending in JSON:
+        table = read_json_lines(path, wanted)[1]
+        yield table.select(_chosen(path, table.column_names, wanted))
+    else:
+        yield read_delimited(path, ending, _chosen(path, read_header(path, ending), wanted))
+
+
+def _chosen(path: Path, names: list[str], wanted: Collection[str]) -> list[str]:
+    chosen = [name for name in names if name in wanted]
+    if twice := [name for name in chosen if chosen.count(name) > 1]:
+        raise UserError(f"{path} has two columns named {twice[0]!r}: rename one")
+    if not names:
+        raise UserError(f"{path} is empty: give a table with at least one row")
+    return chosen or names[:1]

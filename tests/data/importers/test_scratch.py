@@ -1,0 +1,54 @@
+"""Folders for the time of an import: gone afterwards, also those of killed processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmsr.data.importers.scratch import scratch
+from mmsr.errors import UserError
+
+
+def test_nothing_is_left(home: Path) -> None:
+    with scratch() as one, scratch() as other:
+        assert one != other
+        (one / "file").write_text("x")
+    assert not (home / "imports").exists()
+    with pytest.raises(RuntimeError), scratch() as one:
+        raise RuntimeError
+    assert not (home / "imports").exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_used_stays(home: Path) -> None:
+    code = (
+        "from mmsr.data.importers.scratch import scratch\n"
+        "with scratch() as folder:\n"
+        "    (folder / 'file').write_text('x')\n"
+        "    print(folder, flush=True)\n"
+        "    input()\n"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        folder = Path(process.stdout.readline().strip())
+        try:
+            with scratch():
+                assert (folder / "file").exists(), "its process is alive"
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    assert (folder / "file").exists()
+    with scratch():
+        assert not folder.exists()
+    assert not (home / "imports").exists()
+
+
+def test_a_home_that_cannot_be_written_is_an_error(home: Path) -> None:
+    home.write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*imports"), scratch():
+        pass
