@@ -101,7 +101,11 @@ class NodeTables(ItemModalities):
         """
         with torch.no_grad():
             self.item[items] = 0
-        self.item.register_hook(lambda grad: grad.index_fill(0, items.to(grad.device), 0))
+
+        def without(grad: Tensor) -> Tensor:
+            return grad.index_fill(0, items.to(grad.device), 0)
+
+        self.item.register_hook(without)  # type: ignore[no-untyped-call]  # torch has no types
 
     def table(self, type_: int) -> Tensor:
         """Embedding table of node type `type_`: 0 is items, 1 is the first modality's codes."""
