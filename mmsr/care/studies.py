@@ -25,7 +25,6 @@ from mmsr.study.results.finalized import read_final
 from mmsr.study.storage.driver_lock import claimed
 from mmsr.study.storage.folder import StudyFolder, StudyRecord, study_names
 from mmsr.study.storage.known_study import storage_url, tracking_url
-from mmsr.tracking.databases import place_of
 from mmsr.tracking.shipment import unshipped
 from mmsr.urls import Url
 
@@ -236,8 +235,7 @@ def described(change: RemoveStudy) -> str:
     )
     if (result := read_final(folder.finalized).result) is not None:
         told += f", test figures of {plural(len(result.configs), 'config')}"
-    place = place_of(tracking_url(None, record.tracking))
-    if waiting := unshipped(folder.path, place).waiting:
+    if waiting := unshipped(folder.path).waiting:
         told += f"; {plural(waiting, 'event')} would never reach MLflow"
     return told
 
