@@ -140,7 +140,8 @@ def by_duckdb(path: Path, folder: Path) -> Kept:
     """The same in SQL, with DuckDB's own limits."""
     import duckdb
 
-    with duckdb.connect(str(folder / "kept.duckdb")) as database:
+    config = {"enable_progress_bar": "false"}
+    with duckdb.connect(str(folder / "kept.duckdb"), config=config) as database:
         database.execute(
             f"CREATE TABLE kept AS SELECT DISTINCT user_id, item_id, timestamp FROM '{path}'"
         )

@@ -40,6 +40,7 @@ def connected(scratch: Scratch) -> Iterator[DuckDBPyConnection]:
         "threads": min(_MOST_THREADS, _cores()),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "enable_progress_bar": False,
         "disabled_optimizers": "join_order,build_side_probe_side",
     }
     try:
