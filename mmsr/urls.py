@@ -37,8 +37,7 @@ _OPEN_OPTIONS = _SQLITE_OPTIONS | {
 
 _EXAMPLES = {
     "storage": "sqlite:////PATH/optuna.db or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
-    "tracking URI": "http://HOST:PORT of an MLflow server, or a database such as "
-    "sqlite:////PATH/mlflow.db",
+    "tracking URI": "http://HOST:PORT of an MLflow server, or sqlite:////PATH/mlflow.db",
     "source": "a folder, or the base URL of a mirror: https://HOST/FOLDER",
     "MMSR_HOME": "a folder, or one in an object store: s3://BUCKET/FOLDER or gs://BUCKET/FOLDER",
     "the address of a table": "s3://BUCKET/FILE or gs://BUCKET/FILE",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from mmsr.cli.app import app
 from mmsr.data import Dataset
-from mmsr.data.held_out import openings
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
 

@@ -47,7 +47,7 @@ def describe(
     """
     from mmsr.cli.views.data import description
     from mmsr.data import Dataset
-    from mmsr.data.held_out import openings, set_apart_at
+    from mmsr.data.openings import openings, set_apart_at
 
     dataset = Dataset.open(name)
     shown = description(name, dataset.manifest, openings(dataset), set_apart_at(dataset))

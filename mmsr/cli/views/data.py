@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr.data.catalogue.published import compared
-from mmsr.data.held_out import RecordedOpening
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
+from mmsr.data.openings import RecordedOpening
 from mmsr.format import data_size
 
 if TYPE_CHECKING:

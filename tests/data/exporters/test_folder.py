@@ -14,7 +14,7 @@ from mmsr.data import Dataset
 from mmsr.data.closed import TRIAL
 from mmsr.data.exporters import parquet
 from mmsr.data.exporters.export import FORMATS, export
-from mmsr.data.held_out import openings
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
 

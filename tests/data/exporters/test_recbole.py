@@ -14,7 +14,7 @@ import yaml
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.exporters.export import export
 from mmsr.data.exporters.recbole import HISTORY, as_seconds, check_ids
-from mmsr.data.held_out import openings
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from mmsr.data import Dataset
 from mmsr.data.exporters.export import export
 from mmsr.data.exporters.rectools import as_dates
-from mmsr.data.held_out import openings
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
 

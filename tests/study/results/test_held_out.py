@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from mmsr.data import Dataset
-from mmsr.data.held_out import openings
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 from mmsr.study.results import held_out
 from mmsr.study.results.held_out import Opening, all_openings, note_opening, read_record
