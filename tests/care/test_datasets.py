@@ -14,7 +14,8 @@ from mmsr.care.pending import finish_changes
 from mmsr.data import Dataset, catalog
 from mmsr.data.closed import TRIAL
 from mmsr.data.folders import replacing
-from mmsr.data.held_out import open_test, openings
+from mmsr.data.held_out import open_test
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 from mmsr.study.storage.folder import StudyFolder
 

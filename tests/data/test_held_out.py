@@ -16,7 +16,8 @@ import pytest
 from mmsr.data import Dataset, ImportSettings, Manifest, Sources, prepare
 from mmsr.data.closed import TRIAL, in_trial
 from mmsr.data.folders import waiting_test_file
-from mmsr.data.held_out import check_test, open_test, openings, set_apart_at
+from mmsr.data.held_out import check_test, open_test
+from mmsr.data.openings import openings, set_apart_at
 from mmsr.data.storage import read_arrow
 from mmsr.errors import UserError
 from mmsr.provenance import now

@@ -9,7 +9,8 @@ import pytest
 
 from mmsr import paths
 from mmsr.data import Dataset, Sources, catalog, prepare
-from mmsr.data.held_out import open_test, openings, set_apart_at
+from mmsr.data.held_out import open_test
+from mmsr.data.openings import openings, set_apart_at
 from mmsr.errors import UserError
 from mmsr.remote import RemotePath
 

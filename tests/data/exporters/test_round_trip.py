@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from mmsr.cli.app import app
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.exporters.export import export
-from mmsr.data.held_out import open_test, openings
+from mmsr.data.held_out import open_test
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
 PROTOCOLS = ("ratio", "leave-one-out", "temporal")

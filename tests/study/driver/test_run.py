@@ -14,7 +14,8 @@ import yaml
 
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.data.held_out import open_test, openings
+from mmsr.data.held_out import open_test
+from mmsr.data.openings import openings
 from mmsr.errors import UserError
 from mmsr.evaluation import ranking_metrics
 from mmsr.finalize.request import make_final_plan

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from mmsr.data import Dataset
-from mmsr.data.held_out import open_test, openings
+from mmsr.data.held_out import open_test
+from mmsr.data.openings import openings
 
 pytestmark = pytest.mark.slow
 
