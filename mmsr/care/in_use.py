@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from mmsr.data.folders import locked
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
+from mmsr.paths import NAME
 from mmsr.study.storage.folder import StudyFolder, study_names
 
 
@@ -49,7 +50,7 @@ def studies_of(name: str) -> list[str]:
     name : name of the data set.
     """
     found = []
-    for study in study_names():
+    for study in filter(NAME.fullmatch, study_names()):  # a copy of another name runs nowhere
         try:
             record = StudyFolder(study).read_record()
         except UserError:  # it may be one of them

@@ -196,7 +196,7 @@ class StudyFolder:
 def study_names() -> list[str]:
     """Names of the studies that have been run from this `$MMSR_HOME`, sorted."""
     found = (path.parent.name for path in paths.studies().glob("*/study.json"))
-    return sorted(name for name in found if NAME.fullmatch(name))
+    return sorted(name for name in found if not name.startswith("."))  # left of a removed one
 
 
 def _host() -> str:
