@@ -141,8 +141,8 @@ def by_duckdb(path: Path, folder: Path) -> Kept:
     """The same in SQL, with DuckDB's own limits."""
     import duckdb
 
-    config = {"enable_progress_bar": "false"}
-    with duckdb.connect(str(folder / "kept.duckdb"), config=config) as database:
+    with duckdb.connect(str(folder / "kept.duckdb")) as database:
+        database.execute("SET enable_progress_bar = false")
         database.execute(
             f"CREATE TABLE kept AS SELECT DISTINCT user_id, item_id, timestamp FROM '{path}'"
         )
