@@ -12,6 +12,7 @@ files included. The exponent is the slope of log time on log size: 1 is linear.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import sys
@@ -140,8 +141,8 @@ def by_duckdb(path: Path, folder: Path) -> Kept:
     """The same in SQL, with DuckDB's own limits."""
     import duckdb
 
-    config = {"enable_progress_bar": "false"}
-    with duckdb.connect(str(folder / "kept.duckdb"), config=config) as database:
+    with duckdb.connect(str(folder / "kept.duckdb")) as database:
+        database.execute("SET enable_progress_bar = false")
         database.execute(
             f"CREATE TABLE kept AS SELECT DISTINCT user_id, item_id, timestamp FROM '{path}'"
         )
@@ -226,8 +227,13 @@ def costs_of(n: int) -> dict[str, Cost]:
     return costs
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return common.parser(__doc__.splitlines()[0])
+
+
 def main() -> None:
-    arguments = common.parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser().parse_args()
     sizes = QUICK_SIZES if arguments.quick else SIZES
     costs = {n: costs_of(n) for n in sizes}
     seconds = [costs[n]["mmsr"].seconds for n in sizes]

@@ -40,11 +40,11 @@ def connected(scratch: Scratch) -> Iterator[DuckDBPyConnection]:
         "threads": min(_MOST_THREADS, _cores()),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        "enable_progress_bar": False,
         "disabled_optimizers": "join_order,build_side_probe_side",
     }
     try:
         with duckdb.connect(config=config) as database:
+            database.execute("SET enable_progress_bar = false")
             yield database
     except duckdb.Error as error:
         reason = " ".join(str(error).split())[:200]
