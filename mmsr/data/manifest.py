@@ -14,6 +14,8 @@ from mmsr.remote import plain_name
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+ITEM_IMAGES = "items/images"
+"""Role of the image files that the table of items names, where no folder of images is given."""
 MODALITY = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 """What can name a modality; its vectors are in a file of that name."""
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -40,7 +42,11 @@ class ImportSettings(_Frozen):
     text_from: tuple[str, ...] | None = None
     """Item columns that are encoded; None stands for all known text columns."""
     text_width: Annotated[int, Field(ge=2)] = 128
-    """Most dimensions of encoded text."""
+    """Most dimensions of encoded text, with the encoder `tfidf`."""
+    text_encoder: str = "tfidf"
+    """What encodes texts: a name in `mmsr.data.encoders.registry`, or an import path."""
+    image_encoder: str | None = None
+    """What encodes images, likewise; None leaves them out."""
     test_from: str | None = None
     """First moment of the test part (protocol `temporal`); None stands for the last 20 %."""
     columns: dict[str, str] = {}
@@ -71,10 +77,10 @@ class ImportSettings(_Frozen):
 
 
 class InputFile(_Frozen):
-    """One table that a data set was made from."""
+    """One table that a data set was made from, or its image files taken together."""
 
     role: str
-    """`interactions`, `items` or `features/<modality>`."""
+    """`interactions`, `items`, `features/<modality>`, `images` or `items/images`."""
     path: str
     sha256: _Hash
     bytes: _Count
@@ -90,6 +96,8 @@ class Dropped(_Frozen):
     items_without_metadata: _Count = 0
     unused_metadata_rows: _Count = 0
     unused_vectors: dict[_Modality, _Count] = {}
+    unencoded: dict[_Modality, _Count] = {}
+    """Items whose text or image was given but gave no vector."""
 
 
 class Provenance(_Frozen):
@@ -137,6 +145,8 @@ class Provenance(_Frozen):
         words = ["mmsr", "data", "import", name]
         for file in self.inputs:
             option, _, modality = file.role.partition("/")
+            if file.role == ITEM_IMAGES:
+                continue
             words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
         for key, value in self.settings.model_dump(exclude_defaults=True).items():
             words += (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import pyarrow as pa
 from mmsr import __version__, paths
 from mmsr.data.closed import TEST_FILE
 from mmsr.data.dataset import Dataset, FeatureTable
-from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
-from mmsr.data.encoders.text import encode_texts
+from mmsr.data.encoders.lacks import Lack, note_lacks, write_lacks
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
+from mmsr.data.importers.encoding import Encoders, check_encoders, encode_items, hash_images
 from mmsr.data.importers.features import UNUSED, read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
@@ -61,6 +61,7 @@ def prepare(
     *,
     overwrite: bool = False,
     reporter: Reporter | None = None,
+    device: str = "auto",
 ) -> Prepared:
     """Make a data set from neutral tables, under `$MMSR_HOME/datasets`.
 
@@ -76,6 +77,7 @@ def prepare(
     settings : every other choice; None stands for the defaults.
     overwrite : make it anew if it exists, whatever it was made from.
     reporter : shows the stages of the work.
+    device : where encoders run, see `EncoderOptions`; it is no part of the settings.
 
     Raises
     ------
@@ -85,10 +87,11 @@ def prepare(
     reporter = reporter or Silent()
     check_name(name)
     check_sources(sources, settings)
+    check_encoders(sources, settings)
     if not overwrite:
         set_apart(paths.datasets() / name)
     with locked(name, reporter) as target:
-        inputs = hash_inputs(sources, reporter)
+        inputs = hash_inputs(sources, reporter) + hash_images(sources, settings, reporter)
         if (target / MANIFEST_FILE).exists() and not overwrite:
             dataset = Dataset(target)
             differences = dataset.manifest.provenance.differences(inputs, settings)
@@ -100,8 +103,9 @@ def prepare(
             if has_test(target):
                 publish(target)
                 return Prepared(dataset, fresh=False)
+        encoders = Encoders.load(sources, settings, device)
         with replacing(target) as draft:
-            rows = _write(draft, name, sources, settings, inputs, reporter)
+            rows = _write(draft, name, sources, settings, encoders, inputs, reporter)
         publish(target)
         return Prepared(Dataset(target), True, rows)
 
@@ -111,6 +115,7 @@ def _write(
     name: str,
     sources: Sources,
     settings: ImportSettings,
+    encoders: Encoders,
     inputs: tuple[InputFile, ...],
     reporter: Reporter,
 ) -> tuple[RowCount, ...]:
@@ -132,7 +137,16 @@ def _write(
         with reporter.stage("reading items"):
             metadata = read_metadata(sources.items, kept.item_ids, settings, notes.append)
         _show(notes, reporter)
-    features, coverage, counts = _features(sources, settings, kept, metadata, reporter)
+    features, coverage, counts = _features(sources, settings, kept, reporter)
+    lacks: dict[str, Sequence[Lack]] = {}
+    for modality, (encoded, made_by) in encode_items(
+        encoders, sources, settings, metadata, reporter
+    ).items():
+        features[modality] = encoded.table
+        coverage[modality] = _coverage(encoded.table, made_by)
+        lacks[modality] = encoded.lacks
+    if settings.text and "text" not in features and sources.items is not None:
+        check_texts(sources.items, settings, lambda note: _show([note], reporter))
 
     lengths = kept.histories.lengths
     train, valid, test = split.count_targets(lengths)
@@ -142,6 +156,12 @@ def _write(
                 f"{sources.interactions}: protocol {settings.protocol!r} leaves no {part} target: "
                 "give longer histories, or choose another protocol"
             )
+    ids = kept.item_ids
+    noted = {
+        modality: note_lacks(modality, some, ids, reporter) for modality, some in lacks.items()
+    }
+    unencoded = {modality: count for modality, count in noted.items() if count}
+    write_lacks(folder, lacks, ids)
     tables = _tables(kept, split, metadata, features)
     whole = content_hash(settings.protocol, tables)
     with reporter.stage("writing", len(tables)) as advance:
@@ -182,6 +202,7 @@ def _write(
                 unused_vectors={
                     modality: count.dropped[UNUSED] for modality, count in counts.items()
                 },
+                unencoded=unencoded,
             ),
             created_at=now(),
             created_by=f"mmsr {__version__}",
@@ -203,11 +224,10 @@ def _features(
     sources: Sources,
     settings: ImportSettings,
     kept: Interactions,
-    metadata: Metadata,
     reporter: Reporter,
 ) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, RowCount]]:
-    """Vectors of every modality, their coverage of the items, and what became of the rows."""
-    features, made_by, counts = {}, {}, {}
+    """Vectors that are given, their coverage of the items, and what became of the rows."""
+    features, counts = {}, {}
     for modality, path in sorted(sources.features.items()):
         notes: list[str] = []
         with reporter.stage(f"reading {modality} features"):
@@ -215,20 +235,12 @@ def _features(
                 path, modality, kept.item_ids, settings.columns, notes.append
             )
         _show(notes, reporter)
-        made_by[modality] = "file"
-    if settings.text and "text" not in features and any(metadata.texts):
-        with reporter.stage("encoding text"):
-            features["text"] = encode_texts(metadata.texts, settings.text_width, settings.seed)
-        made_by["text"] = TEXT_SOURCE
-    elif settings.text and "text" not in features and sources.items is not None:
-        check_texts(sources.items, settings, lambda note: _show([note], reporter))
-    coverage = {
-        modality: Coverage(
-            items=len(table.items), width=table.vectors.shape[1], source=made_by[modality]
-        )
-        for modality, table in features.items()
-    }
+    coverage = {modality: _coverage(table, "file") for modality, table in features.items()}
     return features, coverage, counts
+
+
+def _coverage(table: FeatureTable, source: str) -> Coverage:
+    return Coverage(items=len(table.items), width=table.vectors.shape[1], source=source)
 
 
 def _show(notes: Iterable[str], reporter: Reporter) -> None:

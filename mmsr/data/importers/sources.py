@@ -30,12 +30,15 @@ class Sources:
     items : table of item_id and any of title, description, brand, categories, image.
     features : table of item_id and vector, by modality.
     generator : the command that generated the tables, where they were generated.
+    images : folder of image files, named by item id or by the items' column `image`; None stands
+        for the folder of the items table.
     """
 
     interactions: Path
     items: Path | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
     generator: str | None = None
+    images: Path | None = None
 
     def by_role(self) -> dict[str, Path]:
         """All files by role: `interactions`, `items` or `features/<modality>`."""
