@@ -87,6 +87,16 @@ def references_cache() -> Path:
     return home() / "cache" / "references"
 
 
+def vectors_cache() -> Path:
+    """Folder of encoded texts and images, one file per encoder, version and settings."""
+    return home() / "cache" / "vectors"
+
+
+def images_cache() -> Path:
+    """Folder of the images that were fetched, one file per URL."""
+    return home() / "cache" / "images"
+
+
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HEAVY = {"torch", "ray", "mlflow", "sklearn"}
 """Libraries that take a second or more to import."""
+NAMED_OTHERWISE = {"open_clip": ["open-clip-torch"]}
+"""Distributions of imports that may not be installed, where the names differ."""
 IMPORTED_BY_OPTUNA = {"cmaes"}
 """What its sampler of this name asks for."""
 
@@ -139,7 +141,7 @@ def imported_tops(folder: Path) -> set[str]:
 
 
 def test_what_is_imported_is_required_and_the_reverse():
-    owners = packages_distributions()
+    owners = NAMED_OTHERWISE | packages_distributions()
     imported = [
         {normal(owner) for owner in owners.get(top, [top])}
         for top in imported_tops(ROOT / "mmsr") - {"mmsr"}

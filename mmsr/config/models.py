@@ -7,18 +7,15 @@ names it, or the config gives its import path.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mmsr.config.base import ModelConfig
 from mmsr.config.mmsr import MmsrConfig
+from mmsr.config.plugins import load, plugins
 from mmsr.errors import UserError, shown, unknown
 
 MODELS: Mapping[str, str] = {
@@ -46,7 +43,7 @@ DEFAULT = "mmsr"
 
 def model_names() -> tuple[str, ...]:
     """Names that `model.name` may have without being an import path."""
-    return (*MODELS, *(name for name in _entry_points() if name not in MODELS))
+    return (*MODELS, *(name for name in plugins(GROUP) if name not in MODELS))
 
 
 @cache
@@ -61,20 +58,11 @@ def model_class(name: str) -> Any:
     ------
     UserError : there is none of this name, or it cannot be imported.
     """
-    path = MODELS.get(name) or _entry_points().get(name) or name
-    module, colon, attribute = path.partition(":")
-    if not colon:
+    path = MODELS.get(name) or plugins(GROUP).get(name) or name
+    if ":" not in path:
         hint = "or give an import path such as shop.models:Markov"
         raise unknown("model", name, model_names(), hint=hint)
-    try:
-        found: Any = _imported(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # whatever the module of a user raises
-        reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
-            reason += "; run this in the folder that holds it, install it, or set PYTHONPATH"
-        raise UserError(f"model {shown(name)} cannot be imported: {reason}") from error
+    found = load("model", name, path)
     settings = getattr(found, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, ModelConfig)):
         raise UserError(
@@ -90,22 +78,6 @@ def model_class(name: str) -> Any:
             f"model {shown(name)} has no valid default for {knob}: {first['msg']}"
         ) from None
     return found
-
-
-def _imported(module: str) -> Any:
-    """A module; one in the working directory is found, too, as it is by `python -m`."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        here = str(Path.cwd())
-        if error.name != module.partition(".")[0] or here in sys.path:
-            raise
-    sys.path.append(here)
-    try:
-        return import_module(module)
-    except ModuleNotFoundError:
-        sys.path.remove(here)
-        raise
 
 
 def settings_class(name: str) -> type[ModelConfig]:
@@ -138,8 +110,3 @@ def named(values: Mapping[str, Any]) -> tuple[type[ModelConfig], dict[str, Any]]
     if not isinstance(name, str):
         raise UserError(f"model.name must be a text (given: {shown(name)})")
     return settings_class(name), {**values, "name": name}
-
-
-@cache
-def _entry_points() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -15,6 +15,8 @@ from mmsr.remote import plain_name
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+ITEM_IMAGES = "items/images"
+"""Role of the image files that the table of items names, where no folder of images is given."""
 MODALITY = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 """What can name a modality; its vectors are in a file of that name."""
 IN_PYTHON = ("import_tables",)
@@ -43,7 +45,11 @@ class ImportSettings(_Frozen):
     text_from: tuple[str, ...] | None = None
     """Item columns that are encoded; None stands for all known text columns."""
     text_width: Annotated[int, Field(ge=2)] = 128
-    """Most dimensions of encoded text."""
+    """Most dimensions of encoded text, with the encoder `tfidf`."""
+    text_encoder: str = "tfidf"
+    """What encodes texts: a name in `mmsr.data.encoders.registry`, or an import path."""
+    image_encoder: str | None = None
+    """What encodes images, likewise; None leaves them out."""
     test_from: str | None = None
     """First moment of the test part (protocols `temporal`, `cold-items`); None stands for the last
     20 %."""
@@ -75,10 +81,11 @@ class ImportSettings(_Frozen):
 
 
 class InputFile(_Frozen):
-    """One file that a data set was made from."""
+    """One file that a data set was made from, or its image files taken together."""
 
     role: str
-    """`interactions`, `items` or `features/<modality>`; of published files, e.g. `reviews`."""
+    """`interactions`, `items`, `features/<modality>`, `images` or `items/images`; of published
+    files, e.g. `reviews`."""
     path: str
     sha256: _Hash
     bytes: _Count
@@ -94,6 +101,8 @@ class Dropped(_Frozen):
     items_without_metadata: _Count = 0
     unused_metadata_rows: _Count = 0
     unused_vectors: dict[_Modality, _Count] = {}
+    unencoded: dict[_Modality, _Count] = {}
+    """Items whose text or image was given but gave no vector."""
 
 
 class Provenance(_Frozen):
@@ -152,8 +161,10 @@ class Provenance(_Frozen):
                 words += ["--source", folder]
         else:
             words = ["mmsr", "data", "import", name, *self.given]
-            for file in () if self.given else self.inputs:
+            for file in self.inputs:
                 option, _, modality = file.role.partition("/")
+                if file.role == ITEM_IMAGES or (self.given and option != "images"):
+                    continue
                 words += [f"--{option}", f"{modality}={file.path}" if modality else file.path]
         for key, value in self.settings.model_dump(exclude_defaults=True).items():
             words += (

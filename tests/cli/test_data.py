@@ -245,3 +245,36 @@ def test_import_from_another_library(
     said = capsys.readouterr()
     assert "AWS_ACCESS_KEY_ID" in said.err
     assert "hidden" not in said.out + said.err
+
+
+def test_import_with_encoders(
+    rows_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    fakes = Path(__file__).resolve().parents[1] / "data" / "encoders"
+    monkeypatch.syspath_prepend(fakes)
+    monkeypatch.setenv("FAKE_LOG", str(rows_file.with_name("log")))
+    photos = rows_file.with_name("photos")
+    photos.mkdir()
+    for i in range(11):
+        Image.new("RGB", (3, 3), (i, 0, 0)).save(photos / f"i{i}.png")
+    (photos / "i11.png").write_text("no image")
+    items = rows_file.with_name("items.tsv")
+    items.write_text("item_id\ttitle\n" + "".join(f"i{i}\tred {'a' * i}\n" for i in range(12)))
+    command = ["import", "shop", "--interactions", rows_file, "--items", items]
+    encoders = ["--text-encoder", "fakes:Words", "--image-encoder", "fakes:Colours"]
+    assert mmsr_data(*command, *encoders, "--images", photos, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "modalities: image (91.7% of items, 4 wide), text (100.0% of items, 4 wide)" in said.out
+    assert "could not be encoded (see without_vectors.csv): 1 of image" in said.out
+    assert "i11: i11.png no image" in said.err
+    assert mmsr_data("describe", "shop", monkeypatch=monkeypatch) == 0
+    assert "fakes:Colours (1)" in capsys.readouterr().out
+    for wrong, message in (
+        (["--images", photos], "--images needs an encoder"),
+        (["--text-encoder", "minilm", "--no-text"], "contradict each other"),
+        (["--image-encoder", "effcientnet-lite0"], "did you mean 'efficientnet-lite0'"),
+    ):
+        assert mmsr_data(*command, *wrong, monkeypatch=monkeypatch) == 2
+        assert message in capsys.readouterr().err

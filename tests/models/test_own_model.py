@@ -16,7 +16,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from mmsr.config import Config, ModelConfig
+from mmsr.config import Config, ModelConfig, plugins
 from mmsr.config import models as registry
 from mmsr.data import Dataset
 from mmsr.errors import UserError
@@ -90,15 +90,15 @@ def test_a_study_takes_its_space(own_model, shop: Dataset, monkeypatch):
 
 
 def test_an_entry_point_gives_it_a_short_name(own_model):
-    registry._entry_points.cache_clear()
+    plugins.plugins.cache_clear()
     point = EntryPoint(name="markov", value=NAME, group=registry.GROUP)
     try:
-        with patch.object(registry, "entry_points", return_value=[point]):
+        with patch.object(plugins, "entry_points", return_value=[point]):
             assert "markov" in registry.model_names()
             assert registry.model_class("markov") is own_model.Markov
             assert Config(dataset="x").replace({"model.name": "markov"}).model.name == "markov"
     finally:
-        registry._entry_points.cache_clear()
+        plugins.plugins.cache_clear()
 
 
 def test_what_is_wrong_with_a_model_is_said(tmp_path, monkeypatch):

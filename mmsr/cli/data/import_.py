@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,8 +80,38 @@ def import_(
         bool, typer.Option("--no-text", help="Do not encode text columns as a modality.")
     ] = False,
     text_width: Annotated[
-        int, typer.Option(metavar="N", help="Most dimensions of encoded text.")
+        int, typer.Option(metavar="N", help="Most dimensions of encoded text, with `tfidf`.")
     ] = 128,
+    text_encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What encodes texts: `tfidf`, `minilm`, `model2vec[:MODEL]`, "
+            "`sentence-transformers:MODEL`, `huggingface:MODEL`, or an import path.",
+        ),
+    ] = "tfidf",
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What encodes images as modality image: `efficientnet-lite0`, `torchvision:NAME`, "
+            "`timm:NAME`, `open-clip:NAME/WEIGHTS`, or an import path. Default: none.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of images: of the paths in the items' column image, and of files named "
+            "by item id, e.g. B000.jpg. Default: the folder of the items table.",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE", help="Where encoders run: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`."
+        ),
+    ] = "auto",
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,7 +120,7 @@ def import_(
             "`user_id=reviewerID,item_id=asin`; repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the text encoder.")] = 2023,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of `tfidf`.")] = 2023,
     overwrite: Overwrite = False,
 ) -> None:
     """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
@@ -122,6 +154,10 @@ def import_(
 
     - Vectors are lists, or text: JSON lists, or numbers with decimal points between blanks.
 
+    - Images are paths, URLs (http, https) or files named by item id. Vectors are kept by content:
+      an import that was interrupted encodes what is missing. What cannot be read is listed in
+      `without_vectors.csv` of the data set, and has no vector.
+
     Repeating a command does nothing; other inputs under the same name need `--overwrite`.
     """
     from mmsr.cli.views.progress import ConsoleReporter
@@ -137,6 +173,8 @@ def import_(
         "text": not no_text,
         "text_from": None if text_from is None else _names(text_from),
         "text_width": text_width,
+        "text_encoder": text_encoder,
+        "image_encoder": image_encoder,
         "seed": seed,
     }
     named = _pairs("--columns", [part for text in columns or () for part in text.split(",")])
@@ -144,7 +182,14 @@ def import_(
     given = Given(interactions, items, _pairs("--features", features or ()), from_, format_)
     with opened(given, ConsoleReporter()) as (sources, laid_out, reporter):
         settings = ImportSettings.checked(**chosen, columns=laid_out | named)
-        prepared = prepare(name, sources, settings, overwrite=overwrite, reporter=reporter)
+        prepared = prepare(
+            name,
+            replace(sources, images=images),
+            settings,
+            overwrite=overwrite,
+            reporter=reporter,
+            device=device,
+        )
     show_prepared(prepared, "imported")
 
 

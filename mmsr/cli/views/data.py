@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr.data.catalogue.published import compared
+from mmsr.data.encoders.lacks import LIST_FILE
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
 from mmsr.data.openings import RecordedOpening
@@ -254,6 +255,9 @@ def _left_out(manifest: Manifest) -> list[str]:
     }
     told = [f"{count:,} {what}" for what, count in parts.items() if count]
     lines = [f"left out: {', '.join(told)}"] if told else []
+    if dropped.unencoded:
+        failed = (f"{count:,} of {modality}" for modality, count in dropped.unencoded.items())
+        lines.append(f"could not be encoded (see {LIST_FILE}): {', '.join(failed)}")
     if dropped.items_without_metadata:
         lines.append(f"kept without metadata: {dropped.items_without_metadata:,} items")
     return lines

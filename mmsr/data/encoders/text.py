@@ -7,46 +7,60 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data.dataset import FeatureTable
+from mmsr.data.encoders.base import EncoderOptions, Modality, refuse_argument
 from mmsr.errors import UserError
 
-SOURCE = "tf-idf + svd"
 _MAX_TERMS = 20_000
 _ZERO = 1e-6
 """Lengths and differences below this are rounding."""
 
 
-def encode_texts(texts: Sequence[str | None], width: int, seed: int) -> FeatureTable:
-    """Encode the texts of items as vectors of unit length.
+class TfIdf:
+    """Encodes the texts of all items together, as vectors of unit length.
 
     Terms are lower-cased words of two letters or more with logarithmic counts. Terms of only one
     item are left out (unless the others do not distinguish items), and so are all but the 20,000
-    most frequent. Items without text, or without any remaining term, get no vector. The work is
-    done in one thread, so that the result does not depend on the number of cores.
+    most frequent. A text without any remaining term gets no vector. The work is done in one thread,
+    so that the result does not depend on the number of cores.
 
     Parameters
     ----------
-    texts : text by item index; None where there is none.
-    width : most dimensions; fewer where the vocabulary or the number of items is smaller.
-    seed : seed of the randomised decomposition.
-
-    Raises
-    ------
-    UserError : the texts hold no words, or do not distinguish items.
+    options : `width` is the most dimensions, fewer where the vocabulary or the number of items is
+        smaller; `seed` that of the randomised decomposition.
     """
-    items = np.array([item for item, text in enumerate(texts) if text], dtype=np.int64)
-    documents = [text for text in texts if text]
-    for min_items in (2, 1):
-        vectors = _latent(documents, width, seed, min_items)
-        norms = np.linalg.norm(vectors, axis=1)
-        known = norms > _ZERO
-        unit = np.ascontiguousarray(vectors[known] / norms[known, None], dtype=np.float32)
-        if len(unit) > 1 and np.ptp(unit, axis=0).max() > _ZERO:
-            return FeatureTable(items[known], unit)
-    raise UserError(
-        "the items' texts have no words that tell them apart: choose other columns by --text-from, "
-        "or use --no-text"
-    )
+
+    modality: Modality = "text"
+    version: str = "tf-idf + svd"
+    batch_size: int | None = None
+
+    def __init__(self, options: EncoderOptions) -> None:
+        refuse_argument(options, "tfidf")
+        self._width, self._seed = options.width, options.seed
+
+    def encode(self, batch: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of all texts; a row of zeros where no term remains.
+
+        Parameters
+        ----------
+        batch : the texts.
+
+        Raises
+        ------
+        UserError : the texts hold no words, or do not distinguish items.
+        """
+        for min_items in (2, 1):
+            vectors = _latent(list(batch), self._width, self._seed, min_items)
+            norms = np.linalg.norm(vectors, axis=1)
+            known = norms > _ZERO
+            unit = np.ascontiguousarray(vectors[known] / norms[known, None], dtype=np.float32)
+            if len(unit) > 1 and np.ptp(unit, axis=0).max() > _ZERO:
+                rows = np.zeros_like(vectors)
+                rows[known] = unit
+                return rows
+        raise UserError(
+            "the items' texts have no words that tell them apart: choose other columns by "
+            "--text-from, or use --no-text"
+        )
 
 
 def _latent(documents: list[str], width: int, seed: int, min_items: int) -> NDArray[np.float32]:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 
 from mmsr import __version__, paths
 from mmsr.data.closed import TEST_FILE
-from mmsr.data.dataset import Dataset, FeatureTable
-from mmsr.data.encoders.text import SOURCE as TEXT_SOURCE
-from mmsr.data.encoders.text import encode_texts
+from mmsr.data.dataset import Dataset
+from mmsr.data.encoders.lacks import note_lacks, write_lacks
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
-from mmsr.data.importers.bounded.scratch import Scratch
-from mmsr.data.importers.features import UNUSED, read_features
+from mmsr.data.importers.encoding import Encoders, check_encoders, hash_images
+from mmsr.data.importers.features import UNUSED
 from mmsr.data.importers.foreign.staging import staged
-from mmsr.data.importers.interactions import Interactions, read_interactions
-from mmsr.data.importers.items import Metadata, check_texts, read_metadata
+from mmsr.data.importers.gather import Gathered, gather
 from mmsr.data.importers.readers.rows import RowCount
-from mmsr.data.importers.sources import Files, Sources, check_sources, hash_inputs
+from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
     Counts,
-    Coverage,
     Dropped,
     ImportSettings,
     InputFile,
@@ -35,11 +30,9 @@ from mmsr.data.manifest import (
 )
 from mmsr.data.mirror import has_test, publish
 from mmsr.data.progress import Reporter, Silent
-from mmsr.data.splits import BY_MOMENT, PROTOCOLS, Split
 from mmsr.data.storage import (
     MOMENTS,
     content_hash,
-    features_hash,
     parted,
     vector_column,
     write_arrow,
@@ -73,6 +66,7 @@ def prepare(
     *,
     overwrite: bool = False,
     reporter: Reporter | None = None,
+    device: str = "auto",
 ) -> Prepared:
     """Make a data set from neutral tables, under `$MMSR_HOME/datasets`.
 
@@ -88,6 +82,7 @@ def prepare(
     settings : every other choice; None stands for the defaults.
     overwrite : make it anew if it exists, whatever it was made from.
     reporter : shows the stages of the work.
+    device : where encoders run, see `EncoderOptions`; it is no part of the settings.
 
     Raises
     ------
@@ -97,16 +92,21 @@ def prepare(
     reporter = reporter or Silent()
     check_name(name)
     check_sources(sources, settings)
+    check_encoders(sources, settings)
     if not overwrite:
         set_apart(paths.datasets() / name)
     with locked(name, reporter) as target:
-        inputs = hash_inputs(sources, reporter)
+        inputs = hash_inputs(sources, reporter) + hash_images(sources, settings, reporter)
         if not overwrite and (dataset := unchanged(name, inputs, settings)):
             publish(target)
             return Prepared(dataset, fresh=False)
+        encoders = Encoders.load(sources, settings, device)
         with replacing(target) as draft, staged(sources, settings, reporter) as ready:
-            counts = _write(draft, name, ready.files, settings, inputs, ready.reporter)
-            rows = ready.named(counts)
+            made_of = gather(ready.files, settings, encoders, draft, ready.reporter)
+            unencoded = _note_lacks(made_of, draft, reporter)
+            provenance = _provenance(sources, inputs, settings, made_of, unencoded)
+            _write(draft, name, made_of, settings, provenance, reporter)
+            rows = ready.named(made_of.rows)
         publish(target)
         return Prepared(Dataset(target), True, rows)
 
@@ -139,43 +139,15 @@ def unchanged(name: str, inputs: tuple[InputFile, ...], settings: ImportSettings
 def _write(
     folder: Path,
     name: str,
-    sources: Files,
+    made_of: Gathered,
     settings: ImportSettings,
-    inputs: tuple[InputFile, ...],
+    provenance: Provenance,
     reporter: Reporter,
-) -> tuple[RowCount, ...]:
-    """Read, check and split everything; write it into `folder`, test to where it waits."""
-    with reporter.stage("reading interactions"), TemporaryDirectory(dir=folder) as space:
-        kept = read_interactions(
-            sources.interactions,
-            settings.core,
-            settings.columns,
-            moments=settings.protocol in BY_MOMENT,
-            scratch=Scratch(Path(space)),
-        )
-    test_from = None
-    if settings.test_from is not None:
-        test_from = kept.times.parse(settings.test_from, "--test-from")
-    split = PROTOCOLS[settings.protocol](kept.histories, test_from)
-    metadata = Metadata.empty(kept.item_ids)
-    if sources.items is not None:
-        notes: list[str] = []
-        with reporter.stage("reading items"):
-            metadata = read_metadata(sources.items, kept.item_ids, settings, notes.append)
-        _show(notes, reporter)
-    features, coverage, counts = _features(sources, settings, kept, metadata, reporter)
-
-    lengths = kept.histories.lengths
-    train, valid, test = split.count_targets(lengths)
-    for part, n_targets in (("training", train), ("validation", valid), ("test", test)):
-        if n_targets == 0:
-            raise UserError(
-                f"{sources.interactions}: protocol {settings.protocol!r} leaves no {part} target: "
-                "give longer histories, or choose another protocol"
-            )
-    tables = _tables(kept, split, metadata, features)
+) -> None:
+    """Write a data set into `folder`, its test part to where it waits."""
+    tables = _tables(made_of)
     whole = content_hash(settings.protocol, tables)
-    for file, moments in _moments(kept, split).items():
+    for file, moments in _moments(made_of).items():
         tables[file] = tables[file].append_column(MOMENTS, moments)
     with reporter.stage("writing", len(tables)) as advance:
         for file, table in tables.items():
@@ -184,6 +156,9 @@ def _write(
             else:
                 write_arrow(folder / file, table)
             advance(1)
+    kept, split = made_of.kept, made_of.split
+    train, valid, test = made_of.targets
+    lengths, users = np.unique(kept.histories.lengths, return_counts=True)
     Manifest(
         content_hash=whole,
         counts=Counts(
@@ -197,34 +172,52 @@ def _write(
         protocol=settings.protocol,
         valid_from=None if split.valid_from is None else kept.times.show(split.valid_from),
         test_from=None if split.test_from is None else kept.times.show(split.test_from),
-        history_lengths={
-            int(n): int(users)
-            for n, users in zip(*np.unique(lengths, return_counts=True), strict=True)
-        },
-        modalities=coverage,
-        provenance=Provenance(
-            inputs=inputs,
-            settings=settings,
-            dropped=Dropped(
-                duplicate_interactions=kept.duplicates,
-                core_users=kept.core_users,
-                core_items=kept.core_items,
-                core_interactions=kept.core_interactions,
-                items_without_metadata=metadata.missing,
-                unused_metadata_rows=metadata.unused,
-                unused_vectors={
-                    modality: count.dropped[UNUSED] for modality, count in counts.items()
-                },
-            ),
-            created_at=now(),
-            created_by=f"mmsr {__version__}",
-            generator=sources.origin.generator,
-            given=sources.origin.given,
-            entry=sources.origin.entry,
-        ),
+        history_lengths=dict(zip(lengths.tolist(), users.tolist(), strict=True)),
+        modalities=dict(made_of.coverage),
+        provenance=provenance,
     ).write(folder)
-    items = () if metadata.count is None else (metadata.count,)
-    return (kept.count, *items, *counts.values())
+
+
+def _provenance(
+    origin: Sources,
+    inputs: tuple[InputFile, ...],
+    settings: ImportSettings,
+    made_of: Gathered,
+    unencoded: dict[str, int],
+) -> Provenance:
+    kept, metadata = made_of.kept, made_of.metadata
+    return Provenance(
+        inputs=inputs,
+        settings=settings,
+        dropped=Dropped(
+            duplicate_interactions=kept.duplicates,
+            core_users=kept.core_users,
+            core_items=kept.core_items,
+            core_interactions=kept.core_interactions,
+            items_without_metadata=metadata.missing,
+            unused_metadata_rows=metadata.unused,
+            unused_vectors={
+                modality: count.dropped[UNUSED] for modality, count in made_of.counts.items()
+            },
+            unencoded=unencoded,
+        ),
+        created_at=now(),
+        created_by=f"mmsr {__version__}",
+        generator=origin.generator,
+        given=origin.given,
+        entry=origin.entry,
+    )
+
+
+def _note_lacks(made_of: Gathered, folder: Path, reporter: Reporter) -> dict[str, int]:
+    """List the items that could not be encoded, and count them by modality."""
+    ids = made_of.kept.item_ids
+    counts = {
+        modality: note_lacks(modality, some, ids, reporter)
+        for modality, some in made_of.lacks.items()
+    }
+    write_lacks(folder, made_of.lacks, ids)
+    return {modality: count for modality, count in counts.items() if count}
 
 
 def _write_test(path: Path, table: pa.Table) -> None:
@@ -234,55 +227,9 @@ def _write_test(path: Path, table: pa.Table) -> None:
     partial.replace(path)
 
 
-def _features(
-    sources: Files,
-    settings: ImportSettings,
-    kept: Interactions,
-    metadata: Metadata,
-    reporter: Reporter,
-) -> tuple[dict[str, FeatureTable], dict[str, Coverage], dict[str, RowCount]]:
-    """Vectors of every modality, their coverage of the items, and what became of the rows."""
-    features, made_by, counts = {}, {}, {}
-    for modality, path in sorted(sources.features.items()):
-        notes: list[str] = []
-        with reporter.stage(f"reading {modality} features"):
-            features[modality], counts[modality] = read_features(
-                path, modality, kept.item_ids, settings.columns, notes.append
-            )
-        _show(notes, reporter)
-        made_by[modality] = "file"
-    if settings.text and "text" not in features and any(metadata.texts):
-        with reporter.stage("encoding text"):
-            features["text"] = encode_texts(metadata.texts, settings.text_width, settings.seed)
-        made_by["text"] = TEXT_SOURCE
-    elif settings.text and "text" not in features and sources.items is not None:
-        check_texts(sources.items, settings, lambda note: _show([note], reporter))
-    # In one order, whether vectors are given or encoded here: an export gives them all.
-    features = dict(sorted(features.items()))
-    coverage = {
-        modality: Coverage(
-            items=len(table.items),
-            width=table.vectors.shape[1],
-            source=made_by[modality],
-            features_hash=features_hash(table.items, table.vectors),
-        )
-        for modality, table in features.items()
-    }
-    return features, coverage, counts
-
-
-def _show(notes: Iterable[str], reporter: Reporter) -> None:
-    for note in notes:
-        reporter.note(note)
-
-
-def _tables(
-    kept: Interactions,
-    split: Split,
-    metadata: Metadata,
-    features: Mapping[str, FeatureTable],
-) -> dict[str, pa.Table]:
+def _tables(made_of: Gathered) -> dict[str, pa.Table]:
     """All Arrow tables of the data set by file name."""
+    kept, split = made_of.kept, made_of.split
     histories = kept.histories
     users = np.arange(len(kept.user_ids), dtype=np.int32)
     seen, test = parted(histories.items, histories.offsets, split.n_test)
@@ -291,19 +238,19 @@ def _tables(
             {"user": users, "items": seen, "n_valid": split.n_valid.astype(np.int32)}
         ),
         TEST_FILE: pa.table({"user": users, "items": test}),
-        "items.arrow": metadata.table,
+        "items.arrow": made_of.metadata.table,
         "users.arrow": pa.table({"user_id": kept.user_ids}),
     }
-    for modality, table in features.items():
+    for modality, table in made_of.features.items():
         tables[f"features/{modality}.arrow"] = pa.table(
             {"item": table.items.astype(np.int32), "vector": vector_column(table.vectors)}
         )
     return tables
 
 
-def _moments(kept: Interactions, split: Split) -> dict[str, pa.Array]:
+def _moments(made_of: Gathered) -> dict[str, pa.Array]:
     """The moments of development and test by file name, which are no part of the content."""
-    times = kept.times
+    kept, times = made_of.kept, made_of.kept.times
     values = times.values.view(f"datetime64[{times.unit}]") if times.dated else times.values
-    parts = parted(values, kept.histories.offsets, split.n_test)
+    parts = parted(values, kept.histories.offsets, made_of.split.n_test)
     return dict(zip((_DEVELOPMENT, TEST_FILE), parts, strict=True))

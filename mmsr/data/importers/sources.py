@@ -38,6 +38,8 @@ class Sources:
     given : the words of the command line that name the tables, where these are not one option for
         each file.
     copies : folders with copies, and what each is a copy of, for records.
+    images : folder of image files, named by item id or by the items' column `image`; None stands
+        for the folder of the items table.
     """
 
     interactions: Table
@@ -48,6 +50,7 @@ class Sources:
     inputs: tuple[InputFile, ...] = ()
     given: tuple[str, ...] = ()
     copies: Mapping[Path, str] = field(default_factory=dict)
+    images: Path | None = None
 
     def by_role(self) -> dict[str, Table]:
         """All tables by role: `interactions`, `items` or `features/<modality>`."""

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from mmsr.data import Dataset, ImportSettings, Sources, prepare
-from mmsr.data.encoders.text import encode_texts
+from mmsr.data import Dataset, FeatureTable, ImportSettings, Sources, prepare
+from mmsr.data.encoders.base import EncoderOptions
+from mmsr.data.encoders.run import encode_texts
+from mmsr.data.encoders.text import TfIdf
+from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 
 WriteTable = Callable[..., Path]
@@ -184,15 +187,19 @@ def test_nested_categories_are_written_out(
 )
 @settings(max_examples=40, deadline=None)
 def test_text_vectors_are_finite_unit_and_repeatable(texts: list[str | None], width: int) -> None:
+    def encoded() -> FeatureTable:
+        encoder = TfIdf(EncoderOptions(width=width, seed=1))
+        return encode_texts(texts, "tfidf", encoder, Silent()).table
+
     try:
-        table = encode_texts(texts, width, seed=1)
+        table = encoded()
     except UserError:
         reject()
     assert all(texts[item] for item in table.items)
     assert (np.diff(table.items) > 0).all()
     assert table.vectors.shape[1] <= width
     np.testing.assert_allclose(np.linalg.norm(table.vectors, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(encode_texts(texts, width, seed=1).vectors, table.vectors)
+    np.testing.assert_array_equal(encoded().vectors, table.vectors)
     # The same words give the same vector, whatever lies between the items.
     first: dict[str, np.ndarray] = {}
     for item, vector in zip(table.items, table.vectors, strict=True):
