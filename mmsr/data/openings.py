@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
 from mmsr.data.dataset import Dataset
-from mmsr.data.folders import RECORD_FILE, SetApart, append_line, cannot, locked, test_file
+from mmsr.data.folders import RECORD_FILE, SetApart, append_line, cannot, locked
 from mmsr.data.mirror import is_within_reach
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError, reason_of
@@ -53,7 +53,7 @@ def record(opening: RecordedOpening) -> None:
     """
     home = paths.remote()
     line = opening.model_dump_json()
-    here = test_file(opening.dataset).with_name(RECORD_FILE)
+    here = paths.held_out() / opening.dataset / RECORD_FILE
     place: AnyPath = here
     try:
         if home is not None:
