@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from mmsr.data.importers.foreign.arrays import Arrays
 from mmsr.data.importers.foreign.atomic import ENDINGS, Atomic
 from mmsr.data.importers.foreign.detect import Brought, bring
 from mmsr.data.importers.foreign.parts import WILD, in_folder, matching
-from mmsr.data.importers.foreign.remote import fetch
+from mmsr.data.importers.foreign.remote import check_address, fetch
 from mmsr.data.importers.foreign.staging import naming
 from mmsr.data.importers.scratch import scratch
 from mmsr.data.importers.sources import Sources, Table
@@ -55,6 +56,10 @@ class Given:
             raise UserError("--from and --interactions both name interactions: leave one out")
         if self.layout is not None and self.origin is None:
             raise UserError("--format is for --from: a table's format is that of its file's name")
+        pairs = (_pair(text) or (text,) for text in self.features.values())
+        for text in (self.origin, self.interactions, self.items, *chain.from_iterable(pairs)):
+            if text is not None and is_uri(text):
+                check_address(text)
 
     def words(self) -> tuple[str, ...]:
         """The words of the command line that name the tables; none without `--from`."""

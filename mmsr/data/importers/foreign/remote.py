@@ -12,6 +12,27 @@ _WILD = "*["
 """Characters that make a pattern of a name; a question mark begins a URL's options."""
 
 
+def check_address(address: str) -> Url:
+    """Check that an address may be that of a file or folder in an object store.
+
+    Parameters
+    ----------
+    address : see `fetch`.
+
+    Raises
+    ------
+    UserError : it may not.
+    """
+    url = Url.parse(address, "the address of a table")
+    parent = url.shown.partition("?")[0].rpartition("/")[0]
+    if url.kind != "store" or parent.endswith(("/", ":")):
+        raise UserError(
+            f"{url} is no file or folder of an object store: give one, e.g. s3://BUCKET/FILE or "
+            "gs://BUCKET/FILE, or download it first"
+        )
+    return url
+
+
 def fetch(address: str, folder: Path) -> tuple[Path, str]:
     """Copy a file, the files that match a pattern, or a folder with all that is in it.
 
@@ -31,14 +52,9 @@ def fetch(address: str, folder: Path) -> tuple[Path, str]:
     ------
     UserError : the address is none, nothing is there, or the store refuses.
     """
-    url = Url.parse(address, "the address of a table")
+    url = check_address(address)
     base, mark, options = url.shown.partition("?")
     parent, _, name = base.rpartition("/")
-    if url.kind != "store" or parent.endswith(("/", ":")):
-        raise UserError(
-            f"{url} is no file or folder of an object store: give one, e.g. s3://BUCKET/FILE or "
-            "gs://BUCKET/FILE, or download it first"
-        )
     around = RemotePath(parent + mark + options)
     try:
         found = _found(around, name)
