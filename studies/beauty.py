@@ -1,4 +1,9 @@
-"""Beauty: known settings first, then the default space."""
+"""Beauty: known settings first, then the default space.
+
+Fetch and import the data once:
+    mmsr data fetch beauty
+    mmsr data prepare beauty
+"""
 
 from mmsr.study import DEFAULT_SPACE, Halving, Study
 

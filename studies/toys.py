@@ -1,7 +1,8 @@
 """Toys: known settings first, then the default space.
 
-Import the data once, from neutral tables:
-    mmsr data import toys --interactions FILE --items FILE --features image=FILE
+Fetch and import the data once:
+    mmsr data fetch toys
+    mmsr data prepare toys
 """
 
 from mmsr.study import Study

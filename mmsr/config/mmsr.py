@@ -189,8 +189,8 @@ class MmsrConfig(ModelConfig):
     new items get useful scores (not in the paper)."""
     cold_items: Literal["embedding", "codes"] = "embedding"
     """Items without training interactions. `embedding`: they have embeddings as all others, which
-    training pushes away from every history. `codes`: they have none, and are scored by their codes
-    alone; needs `scoring="item_and_codes"`."""
+    training pushes away from every history. `codes`: those that have codes have no embedding, and
+    are scored by their codes alone; needs `scoring="item_and_codes"`."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on the nodes that leave each layer."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)

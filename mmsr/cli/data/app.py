@@ -16,7 +16,7 @@ from mmsr.cli.data.rename import rename
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Fetch, prepare, import, generate, list, describe, export, rename and remove data sets.",
+    help="Data sets: fetch, prepare, import, list, describe, export, rename, remove.",
     rich_markup_mode="markdown",
 )
 app.command("fetch")(fetch)

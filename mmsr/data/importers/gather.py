@@ -72,7 +72,9 @@ def gather(
     ------
     UserError : bad input, or a part has no target.
     """
-    with reporter.stage("reading interactions"), TemporaryDirectory(dir=space) as scratch:
+    # Where the files are on NFS, those that are still mapped go when they are let go of.
+    files = TemporaryDirectory(dir=space, ignore_cleanup_errors=True)
+    with reporter.stage("reading interactions"), files as scratch:
         kept = read_interactions(
             sources.interactions,
             settings.core,

@@ -119,7 +119,8 @@ def _moments(part: pa.Array, *, fine: bool) -> tuple[pd.Series, pd.Series]:
     dates = texts.where(iso.to_numpy(zero_copy_only=False), None)
     dates[len(dates)] = _ONE_NS if fine else _ONE_US
     moments = pd.to_datetime(dates, format="ISO8601", utc=True, errors="coerce")
-    return texts, moments.iloc[:-1].dt.tz_convert(None)
+    in_utc = moments.iloc[:-1].dt.tz_convert(None)
+    return texts, in_utc.dt.as_unit("ns" if fine else "us")  # pandas 2 has nanoseconds always
 
 
 class _Misfits:

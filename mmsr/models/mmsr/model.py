@@ -50,8 +50,10 @@ class MMSR(SequentialRecommender):
         """Make the model that a config describes; see `SequentialRecommender.build`."""
         model = cls(config, inputs.n_items, inputs.codes)
         if config.model_as(MmsrConfig).cold_items == "codes":
-            known = np.bincount(inputs.interactions.items, minlength=inputs.n_items) > 0
-            model.tables.leave_out(torch.from_numpy(np.flatnonzero(~known)))
+            leaves = np.bincount(inputs.interactions.items, minlength=inputs.n_items) == 0
+            linked = [(codes.links >= 0).any(axis=1) for codes in inputs.codes.values()]
+            leaves &= np.logical_or.reduce(linked) if linked else False
+            model.tables.leave_out(torch.from_numpy(np.flatnonzero(leaves)))
         return model
 
     def user_vectors(self, histories_BL: Tensor) -> Tensor:

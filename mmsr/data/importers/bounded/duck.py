@@ -46,6 +46,12 @@ def connected(scratch: Scratch) -> Iterator[DuckDBPyConnection]:
         with duckdb.connect(config=config) as database:
             database.execute("SET enable_progress_bar = false")
             yield database
+    except duckdb.OutOfMemoryException as error:
+        reason = str(error).partition("Possible solutions")[0]
+        raise UserError(
+            f"cannot sort the interactions: {' '.join(reason.split())[:200]}; free memory, or "
+            "import on a machine that has more"
+        ) from None
     except duckdb.Error as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

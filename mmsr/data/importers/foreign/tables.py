@@ -45,10 +45,6 @@ def import_tables(
     Raises
     ------
     UserError : bad input, or the name is taken by other inputs.
-
-    Examples
-    --------
-    >>> import_tables("shop", frame, features={"image": (ids, matrix)}, core=2)  # doctest: +SKIP
     """
     for setting in settings:
         if setting not in ImportSettings.model_fields:
