@@ -121,20 +121,37 @@ def test_the_leaderboard_shows_them_apart():
     assert not any("cold" in str(c.header) for c in plain.columns)
 
 
-def test_cold_items_are_their_codes(datasets):
+@pytest.mark.parametrize("part", ["train", "development"])
+def test_cold_items_are_their_codes(datasets, tmp_path, part):
     _, cold = datasets
-    config = config_for(cold, **{"model.scoring": "item_and_codes", "model.cold_items": "codes"})
-    unknown = np.setdiff1d(np.arange(cold.n_items), cold.interactions("train")[1])
-    assert len(unknown)
-    before = new_model(config, cold).tables.item.detach().clone()
-    *_, last = train(config, cold)
+    settings = {"model.scoring": "item_and_codes", "model.cold_items": "codes"}
+    missing = {"graph.missing.rate": 0.4, "training.averaging": 0.9}
+    config = config_for(cold, **settings, **missing)
+    tables = new_model(config, cold, part).tables
+    unknown = np.setdiff1d(np.arange(cold.n_items), cold.interactions(part)[1])
+    linked = (tables.links("image") >= 0).any(dim=1).numpy()
+    bare, alone = unknown[linked[unknown]], unknown[~linked[unknown]]
+    assert len(bare) or part == "development"
+    before = tables.item.detach().clone()
+    *_, last = train(config, cold, part=part)
     after = last.model.tables.item.detach()
-    assert not after[unknown].any()
+    assert not after[bare].any()
+    assert after[alone].any(dim=1).all()  # nothing else is known of them
     moved = (after != before).any(dim=1)
-    moved[torch.from_numpy(unknown)] = True
+    moved[torch.from_numpy(bare)] = True
     assert moved.all()
-    codes = last.model.tables.mean_of_codes("image", torch.from_numpy(unknown))
-    assert torch.allclose(last.model.item_vectors()[unknown], codes)
+    codes = last.model.tables.mean_of_codes("image", torch.from_numpy(bare))
+    assert torch.allclose(last.model.item_vectors()[bare], codes)
+
+
+def test_cold_items_stay_their_codes_when_a_run_is_resumed(datasets, tmp_path):
+    _, cold = datasets
+    settings = {"model.scoring": "item_and_codes", "model.cold_items": "codes"}
+    config = config_for(cold, **settings)
+    *_, whole = train(config, cold)
+    next(iter(train(config, cold))).save_checkpoint(tmp_path / "first")
+    *_, resumed = train(config, cold, resume=tmp_path / "first")
+    assert torch.equal(whole.model.tables.item, resumed.model.tables.item)
 
 
 def test_codes_alone_need_scores_of_codes():
