@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmsr import __version__
 from mmsr.data.dataset import Dataset
 from mmsr.data.exporters.base import Exporter
-from mmsr.data.exporters.folder import ExportRecord, check_output, replacing
+from mmsr.data.exporters.folder import (
+    RECORD_FILE,
+    ExportRecord,
+    check_output,
+    files_in,
+    replacing,
+)
 from mmsr.data.exporters.histories import ExportedHistories, check_moments, read_histories
 from mmsr.data.exporters.parquet import Parquet
 from mmsr.data.exporters.recbole import RecBole
@@ -23,6 +30,7 @@ FORMATS: dict[str, Exporter] = {
     "parquet": Parquet(),
     "rectools": RecTools(),
 }
+_README_FILE = "README.md"
 _README = """\
 # {name}, exported by {made_by}
 
@@ -95,14 +103,14 @@ def export(
         why = f"export to {to}: {target}" if with_test else None
         histories = read_histories(dataset, why=why, recorded=lambda: reporter.note(opened))
         exporter.write(folder, histories, reporter)
-        record = _record(histories, to)
+        record = _record(histories, to, {*files_in(folder), RECORD_FILE, _README_FILE})
         record.write(folder)
         readme = _readme(record, exporter.guide(histories))
-        (folder / "README.md").write_text(readme, encoding="utf-8")
+        (folder / _README_FILE).write_text(readme, encoding="utf-8")
     return Exported(target, record)
 
 
-def _record(histories: ExportedHistories, to: str) -> ExportRecord:
+def _record(histories: ExportedHistories, to: str, files: Iterable[str]) -> ExportRecord:
     dataset = histories.dataset
     return ExportRecord(
         dataset=dataset.name,
@@ -116,6 +124,7 @@ def _record(histories: ExportedHistories, to: str) -> ExportRecord:
         interactions=histories.counts,
         targets={part: len(histories.examples(part)) for part in histories.part_names},
         features={name: len(dataset.features(name).items) for name in dataset.modalities},
+        files=tuple(sorted(files)),
         created_at=now(),
         created_by=f"mmsr {__version__}",
     )

@@ -33,7 +33,13 @@ def test_an_export_replaces_an_export_alone(
     before = files(output)
     with pytest.raises(UserError, match="earlier export: use --overwrite"):
         export(dataset, to, str(output))
-    (output / "stale").write_text("of before")
+    (output / "notes").mkdir()
+    (output / "notes" / "mine.txt").write_text("kept nowhere else")
+    (output / "linked").symlink_to(tmp_path)
+    for theirs in ("linked", "notes/mine.txt"):
+        with pytest.raises(UserError, match=f"holds '{theirs}', which the export did not write"):
+            export(dataset, to, str(output), overwrite=True)
+        (output / theirs).unlink()
     export(dataset, to, str(output), overwrite=True)
     assert files(output).keys() == before.keys()
     assert [path.name for path in output.parent.iterdir()] == ["out"]
@@ -48,12 +54,43 @@ def test_an_export_replaces_an_export_alone(
         export(dataset, to, str(tmp_path / "file"), overwrite=True)
 
 
-@pytest.mark.parametrize("output", ["datasets/x", "held-out/shop", "held-out/shop/sub/.."])
-def test_no_export_goes_among_data_sets(
+@pytest.mark.parametrize(
+    "output", ["datasets/x", "held-out/shop", "held-out/shop/sub/..", "studies/x", "x", ".", ".."]
+)
+def test_no_export_goes_into_the_home_or_around_it(
     output: str, imported: Callable[..., Dataset], home: Path
 ) -> None:
-    with pytest.raises(UserError, match="among the data sets"):
-        export(imported(), "parquet", str(home / output), overwrite=True)
+    dataset = imported()
+    with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+        export(dataset, "parquet", str(home / output), overwrite=True)
+
+
+def test_an_export_that_has_come_to_hold_the_home_is_not_replaced(
+    imported: Callable[..., Dataset],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep = tmp_path / "keep"
+    export(imported(), "parquet", str(keep))
+    home.rename(keep / ".mmsr")
+    home.symlink_to(keep / ".mmsr")
+    for named in (home, keep / ".mmsr"):
+        monkeypatch.setenv("MMSR_HOME", str(named))
+        with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+            export(Dataset.open("shop"), "parquet", str(keep), overwrite=True)
+
+
+@pytest.mark.parametrize("kept", ["datasets", "held-out", "studies"])
+def test_linked_folders_of_the_home_are_the_home(
+    kept: str, imported: Callable[..., Dataset], home: Path, tmp_path: Path
+) -> None:
+    dataset = imported()
+    (home / kept).mkdir(exist_ok=True)
+    (home / kept).rename(tmp_path / "large")
+    (home / kept).symlink_to(tmp_path / "large")
+    with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+        export(dataset, "parquet", str(tmp_path / "large" / "x"))
 
 
 @pytest.mark.parametrize(
