@@ -22,6 +22,7 @@ from mmsr.data.exporters.recbole import RecBole
 from mmsr.data.exporters.rectools import RecTools
 from mmsr.data.held_out import check_test
 from mmsr.data.progress import Reporter, Silent
+from mmsr.data.splits import COLD_ITEMS
 from mmsr.errors import unknown
 from mmsr.provenance import now
 
@@ -42,10 +43,15 @@ _README = """\
 {parts}
 | timestamps | {moments} |
 
-{test}
+{test}{targets}
 {guide}"""
 _WITH_TEST = "The test part is included: choose nothing by it.\n"
 _WITHOUT_TEST = "This is development data alone: the test part is not included.\n"
+_NEW_ITEMS = """\
+
+With the protocol cold-items, the targets of a part but train are interactions with new items: those
+that no user has in an earlier part. The other rows of `split` valid and test are no targets.
+"""
 _MOMENTS = {
     True: "as imported",
     False: "positions in the histories: the data set was imported by a version of mmsr that did "
@@ -145,5 +151,6 @@ def _readme(record: ExportRecord, guide: str) -> str:
         parts=parts,
         moments=_MOMENTS[record.moments],
         test=_WITH_TEST if record.with_test else _WITHOUT_TEST,
+        targets=_NEW_ITEMS if record.protocol == COLD_ITEMS else "",
         guide=guide,
     )

@@ -37,7 +37,7 @@ class ExportRecord(BaseModel):
     interactions: dict[str, int]
     """By part."""
     targets: dict[str, int]
-    """By part: interactions that have a history."""
+    """By part: interactions that have a history, and with `cold-items` a new item."""
     features: dict[str, int]
     """Number of items with a vector, by modality."""
     files: tuple[str, ...]

@@ -24,7 +24,7 @@ from mmsr.data.held_out import open_test
 from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
-PROTOCOLS = ("ratio", "leave-one-out", "temporal")
+PROTOCOLS = ("ratio", "leave-one-out", "temporal", "cold-items")
 TIMES: dict[str, Callable[[pd.Series], Any]] = {
     "numbers": lambda column: column,
     "floats": lambda column: column + 0.25,
@@ -65,7 +65,13 @@ def test_interactions_alone(
     protocol: str, times: str, imported: Callable[..., Dataset], tmp_path: Path, home: Path
 ) -> None:
     dataset = imported(protocol=protocol, times=TIMES[times])
-    export(dataset, "parquet", str(tmp_path / "out"), with_test=True)
+    done = export(dataset, "parquet", str(tmp_path / "out"), with_test=True)
+    counts = dataset.manifest.counts
+    assert done.record.targets == {
+        "train": counts.train_targets,
+        "valid": counts.valid_targets,
+        "test": counts.test_targets,
+    }
     found = again(tmp_path / "out", tmp_path / "other")
     assert found.content_hash == dataset.content_hash
     assert found.manifest.counts == dataset.manifest.counts
@@ -128,14 +134,16 @@ def test_without_moments_positions_stand_for_them(
     assert again(tmp_path / "out", tmp_path / "other").content_hash == dataset.content_hash
 
 
+@pytest.mark.parametrize("protocol", ["temporal", "cold-items"])
 @pytest.mark.parametrize("to", ["parquet", "recbole", "rectools"])
 def test_a_temporal_split_needs_its_moments(
     to: str,
+    protocol: str,
     imported: Callable[..., Dataset],
     as_of_before: Callable[[Dataset], Dataset],
     tmp_path: Path,
 ) -> None:
-    dataset = as_of_before(imported(protocol="temporal"))
+    dataset = as_of_before(imported(protocol=protocol))
     for with_test in (True, False):
         with pytest.raises(UserError, match=r"did not keep them: import it again with mmsr data"):
             export(dataset, to, str(tmp_path / "out"), with_test=with_test)
