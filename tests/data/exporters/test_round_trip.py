@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from mmsr.cli.app import app
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.exporters.export import export
 from mmsr.data.held_out import open_test
 from mmsr.data.openings import openings
 from mmsr.errors import UserError
+
+from .reimport import again
 
 PROTOCOLS = ("ratio", "leave-one-out", "temporal", "cold-items")
 TIMES: dict[str, Callable[[pd.Series], Any]] = {
@@ -31,17 +29,6 @@ TIMES: dict[str, Callable[[pd.Series], Any]] = {
     "dates": lambda column: pd.to_datetime(column * 10**6 + 1, unit="us"),
     "fine dates": lambda column: pd.to_datetime(column * 10**9 + 1, unit="ns"),
 }
-
-
-def again(folder: Path, home: Path) -> Dataset:
-    """Run the import command of an export's README in another home."""
-    (line,) = re.findall(r"^    (mmsr data import .*)$", (folder / "README.md").read_text(), re.M)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MMSR_HOME", str(home))
-        done = CliRunner().invoke(app, shlex.split(line)[1:])
-        assert done.exit_code == 0, done.output or done.exception
-        return Dataset.open(shlex.split(line)[3])
 
 
 def test_targets(dataset: Dataset, home: Path) -> list[tuple[str, list[str], str]]:
