@@ -11,6 +11,7 @@ from mmsr.data.exporters.tables import (
     FEATURES,
     INTERACTIONS,
     ITEMS,
+    features_guide,
     write_features,
     write_interactions,
     write_items,
@@ -21,7 +22,6 @@ from mmsr.data.progress import Reporter
 _GUIDE = """\
 - `interactions.parquet`: user_id, item_id, timestamp, split; a user's rows are in the order of time
 - `items.parquet`: item_id and metadata of all items
-- `features/MODALITY.parquet`: item_id, vector
 """
 _OF_TEXT = ("text", "text_encoder", "text_width", "seed")
 """Settings that say how texts are encoded."""
@@ -53,9 +53,10 @@ class Parquet(Exporter):
 
     def guide(self, histories: ExportedHistories) -> str:
         """The files, and the command that imports them."""
+        guide = _GUIDE + features_guide(histories.dataset)
         if not histories.with_test:
-            return _GUIDE + _NO_AGAIN
-        return _GUIDE + _AGAIN.format(command=import_command(histories.dataset))
+            return guide + _NO_AGAIN
+        return guide + _AGAIN.format(command=import_command(histories.dataset))
 
 
 def import_command(dataset: Dataset) -> str:

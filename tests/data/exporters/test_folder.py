@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,3 +232,20 @@ def test_parquet_of_many_chunks(
         assert pq.ParquetFile(tmp_path / "chunks" / file).num_row_groups > 3
         whole, chunks = (pq.read_table(tmp_path / name / file) for name in ("whole", "chunks"))
         assert whole.equals(chunks)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("vectors", [(), ("image", "video")])
+def test_the_readme_names_files_that_are_there(
+    to: str, vectors: tuple[str, ...], imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    export(imported(vectors=vectors), to, str(tmp_path / "out"))
+    readme = (tmp_path / "out" / "README.md").read_text()
+    lists = [line for line in readme.splitlines() if line.startswith("- `")]
+    named = set(re.findall(r"`([^` ]+)`", " ".join(lists))) - {".item"}
+    named |= set(re.findall(r'"([^"]+\.yaml)"', readme))
+    there = files(tmp_path / "out").keys()
+    for name in named:
+        pattern = re.sub(r"\{.*\}", "train", name).replace("MODALITY", "image")
+        assert pattern in there, name
+    assert ("MODALITY" in readme) == bool(vectors)
