@@ -120,6 +120,14 @@ def test_every_requirement_is_pinned():
     assert required - pinned().keys() == set()
 
 
+def test_no_extra_repeats_a_requirement_of_the_core():
+    core = {requirement_name(r) for r in METADATA["dependencies"]}
+    extras = METADATA["optional-dependencies"].items()
+    optional = {(name, requirement_name(r)) for name, rs in extras for r in rs}
+    repeated = {(name, required) for name, required in optional if required in core}
+    assert repeated == {("cluster", "ray")}, "with more of its own extras"
+
+
 def test_the_installed_versions_are_the_pinned_ones():
     from importlib.metadata import version
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmsr import __version__
 from mmsr.data.dataset import Dataset
 from mmsr.data.exporters.base import Exporter
-from mmsr.data.exporters.folder import ExportRecord, check_output, replacing
+from mmsr.data.exporters.folder import (
+    RECORD_FILE,
+    ExportRecord,
+    check_output,
+    files_in,
+    replacing,
+)
 from mmsr.data.exporters.histories import ExportedHistories, check_moments, read_histories
 from mmsr.data.exporters.parquet import Parquet
 from mmsr.data.exporters.recbole import RecBole
 from mmsr.data.exporters.rectools import RecTools
 from mmsr.data.held_out import check_test
 from mmsr.data.progress import Reporter, Silent
+from mmsr.data.splits import COLD_ITEMS
 from mmsr.errors import unknown
 from mmsr.provenance import now
 
@@ -23,6 +31,7 @@ FORMATS: dict[str, Exporter] = {
     "parquet": Parquet(),
     "rectools": RecTools(),
 }
+_README_FILE = "README.md"
 _README = """\
 # {name}, exported by {made_by}
 
@@ -34,10 +43,15 @@ _README = """\
 {parts}
 | timestamps | {moments} |
 
-{test}
+{test}{targets}
 {guide}"""
 _WITH_TEST = "The test part is included: choose nothing by it.\n"
 _WITHOUT_TEST = "This is development data alone: the test part is not included.\n"
+_NEW_ITEMS = """\
+
+With the protocol cold-items, the targets of a part but train are interactions with new items: those
+that no user has in an earlier part. The other rows of `split` valid and test are no targets.
+"""
 _MOMENTS = {
     True: "as imported",
     False: "positions in the histories: the data set was imported by a version of mmsr that did "
@@ -95,14 +109,14 @@ def export(
         why = f"export to {to}: {target}" if with_test else None
         histories = read_histories(dataset, why=why, recorded=lambda: reporter.note(opened))
         exporter.write(folder, histories, reporter)
-        record = _record(histories, to)
+        record = _record(histories, to, {*files_in(folder), RECORD_FILE, _README_FILE})
         record.write(folder)
         readme = _readme(record, exporter.guide(histories))
-        (folder / "README.md").write_text(readme, encoding="utf-8")
+        (folder / _README_FILE).write_text(readme, encoding="utf-8")
     return Exported(target, record)
 
 
-def _record(histories: ExportedHistories, to: str) -> ExportRecord:
+def _record(histories: ExportedHistories, to: str, files: Iterable[str]) -> ExportRecord:
     dataset = histories.dataset
     return ExportRecord(
         dataset=dataset.name,
@@ -116,6 +130,7 @@ def _record(histories: ExportedHistories, to: str) -> ExportRecord:
         interactions=histories.counts,
         targets={part: len(histories.examples(part)) for part in histories.part_names},
         features={name: len(dataset.features(name).items) for name in dataset.modalities},
+        files=tuple(sorted(files)),
         created_at=now(),
         created_by=f"mmsr {__version__}",
     )
@@ -136,5 +151,6 @@ def _readme(record: ExportRecord, guide: str) -> str:
         parts=parts,
         moments=_MOMENTS[record.moments],
         test=_WITH_TEST if record.with_test else _WITHOUT_TEST,
+        targets=_NEW_ITEMS if record.protocol == COLD_ITEMS else "",
         guide=guide,
     )

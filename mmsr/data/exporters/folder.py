@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,9 +37,11 @@ class ExportRecord(BaseModel):
     interactions: dict[str, int]
     """By part."""
     targets: dict[str, int]
-    """By part: interactions that have a history."""
+    """By part: interactions that have a history, and with `cold-items` a new item."""
     features: dict[str, int]
     """Number of items with a vector, by modality."""
+    files: tuple[str, ...]
+    """Names of all files, this record included, from the folder of the export."""
     created_at: str
     created_by: str
 
@@ -61,16 +64,21 @@ def check_output(output: str, *, overwrite: bool) -> Path:
 
     Raises
     ------
-    UserError : it is in an object store, among the data sets or the current folder, or something is
-        there that is no export, or that may not be replaced.
+    UserError : it is in an object store, it is in the home or holds it or the current folder, or
+        something is there that is no export, that holds other files, too, or that may not be
+        replaced.
     """
     if is_uri(output):
         raise UserError(f"--output is {shown(output)}: give a folder of this machine")
     try:
         target = Path(output).expanduser().resolve()
-        for home in (paths.datasets(), paths.held_out()):
-            if target.is_relative_to(home.resolve()):
-                raise UserError(f"{output} is among the data sets of mmsr: name another folder")
+        for kept in (paths.home(), paths.datasets(), paths.held_out(), paths.studies()):
+            place = kept.resolve()
+            if target.is_relative_to(place) or place.is_relative_to(target):
+                raise UserError(
+                    f"--output is {shown(output)}, which is in the home of mmsr or holds it "
+                    f"({paths.home()}): name another folder"
+                )
         if not target.exists():
             return target
         if Path.cwd().is_relative_to(target):  # who works there would be left in what was replaced
@@ -81,16 +89,46 @@ def check_output(output: str, *, overwrite: bool) -> Path:
             raise UserError(f"{output} is a file: name a folder")
         if not any(target.iterdir()):
             return target
+        record = _record_in(target)
+        others = () if record is None else sorted(files_in(target) - set(record.files))
     except (OSError, RuntimeError, ValueError) as error:  # e.g. a loop of links, a NUL, no home
         if isinstance(error, UserError):
             raise
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"--output is {shown(output)}: {reason}") from None
-    if not _is_export(target):
+    if record is None:
         raise UserError(f"{output} is there and is no export of mmsr: name another folder")
     if not overwrite:
         raise UserError(f"{output} is an earlier export: use --overwrite, or name another folder")
+    if others:
+        raise UserError(
+            f"{output} holds {shown(others[0])}, which the export did not write: move it away, or "
+            "name another folder"
+        )
     return target
+
+
+def files_in(folder: Path) -> set[str]:
+    """Names of all files and links below a folder, from there, with slashes.
+
+    Parameters
+    ----------
+    folder : links to folders in it are not followed.
+
+    Raises
+    ------
+    OSError : a folder cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return {
+        path.relative_to(folder).as_posix()
+        for root, folders, files in os.walk(folder, onerror=fail)
+        for path in (Path(root, name) for name in (*folders, *files))
+        if path.is_symlink() or not path.is_dir()
+    }
 
 
 @contextmanager
@@ -130,9 +168,8 @@ def replacing(target: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _is_export(folder: Path) -> bool:
+def _record_in(folder: Path) -> ExportRecord | None:
     try:
-        ExportRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
+        return ExportRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
     except (OSError, ValidationError):
-        return False
-    return True
+        return None

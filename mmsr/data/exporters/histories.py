@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from mmsr.data.dataset import Dataset, flat
 from mmsr.data.held_out import open_test_table
-from mmsr.data.splits import Prefixes, prefixes_between
+from mmsr.data.splits import (
+    BY_MOMENT,
+    COLD_ITEMS,
+    Prefixes,
+    items_before,
+    prefixes_between,
+    unknown_targets,
+)
 from mmsr.data.storage import column, joined, moments_of
 from mmsr.errors import UserError
 
@@ -88,7 +95,11 @@ class ExportedHistories:
         ends = (lengths - self.n_test - self.n_valid, lengths - self.n_test, lengths)
         place = PARTS.index(part)
         first = ends[place - 1] if place else np.zeros_like(lengths)
-        return prefixes_between(self.items, self.offsets, first, ends[place])
+        prefixes = prefixes_between(self.items, self.offsets, first, ends[place])
+        if place and self.dataset.protocol == COLD_ITEMS:
+            known = items_before(self.items, self.offsets, first, self.dataset.n_items)
+            return unknown_targets(prefixes, known)
+        return prefixes
 
     def rows(self) -> Iterator[slice]:
         """Consecutive chunks of the interactions."""
@@ -111,7 +122,7 @@ def check_moments(dataset: Dataset) -> None:
     ------
     UserError : it is split at moments, and an earlier version of mmsr did not keep them.
     """
-    if dataset.protocol == "temporal" and moments_of(dataset.table) is None:
+    if dataset.protocol in BY_MOMENT and moments_of(dataset.table) is None:
         raise UserError(
             f"data set {dataset.name!r} is split at moments, and the version of mmsr that imported "
             "it did not keep them: import it again with "

@@ -11,18 +11,20 @@ from mmsr.data.exporters.tables import (
     FEATURES,
     INTERACTIONS,
     ITEMS,
+    features_guide,
     write_features,
     write_interactions,
     write_items,
 )
-from mmsr.data.manifest import ImportSettings, InputFile
+from mmsr.data.manifest import ImportSettings, InputFile, Provenance
 from mmsr.data.progress import Reporter
 
 _GUIDE = """\
 - `interactions.parquet`: user_id, item_id, timestamp, split; a user's rows are in the order of time
 - `items.parquet`: item_id and metadata of all items
-- `features/MODALITY.parquet`: item_id, vector
 """
+_OF_TEXT = ("text", "text_encoder", "text_width", "seed")
+"""Settings that say how texts are encoded."""
 _AGAIN = """
 In this folder, the following command makes the same data set again, with the content hash above;
 the column `split` is not read, since the protocol gives the same:
@@ -51,29 +53,31 @@ class Parquet(Exporter):
 
     def guide(self, histories: ExportedHistories) -> str:
         """The files, and the command that imports them."""
+        guide = _GUIDE + features_guide(histories.dataset)
         if not histories.with_test:
-            return _GUIDE + _NO_AGAIN
-        return _GUIDE + _AGAIN.format(command=import_command(histories.dataset))
+            return guide + _NO_AGAIN
+        return guide + _AGAIN.format(command=import_command(histories.dataset))
 
 
 def import_command(dataset: Dataset) -> str:
     """The command that makes the data set again, of the tables of its export.
 
-    Texts that mmsr has encoded are imported as vectors, so that they are the same everywhere. They
-    are encoded anew where `--text-from` chose their columns, which it reads for that alone.
+    It names these tables alone, whatever the data set was made from. Texts and images that mmsr has
+    encoded are imported as vectors, so that they are the same everywhere. Texts are encoded anew
+    where `--text-from` chose their columns, which it reads for that alone.
 
     Parameters
     ----------
     dataset : a prepared data set.
     """
     provenance = dataset.manifest.provenance
-    settings = provenance.settings.model_copy(update={"columns": {}})
+    settings = provenance.settings.model_copy(update={"columns": {}, "image_encoder": None})
     modalities = list(dataset.modalities)
     if settings.text_from is not None:
-        modalities.remove("text")
+        modalities = [name for name in modalities if name != "text"]
     elif "text" in modalities:
         default = ImportSettings()
-        same = {name: getattr(default, name) for name in ("text", "text_width", "seed")}
+        same = {name: getattr(default, name) for name in _OF_TEXT}
         settings = settings.model_copy(update=same)
     files = {"interactions": INTERACTIONS}
     if dataset.item_table.num_columns > 1:
@@ -82,6 +86,12 @@ def import_command(dataset: Dataset) -> str:
     inputs = tuple(
         InputFile(role=role, path=path, sha256="0" * 64, bytes=0) for role, path in files.items()
     )
-    update = {"inputs": inputs, "settings": settings, "generator": None}
-    command = provenance.model_copy(update=update).command(dataset.name)
+    tables = Provenance(
+        inputs=inputs,
+        settings=settings,
+        dropped=provenance.dropped,
+        created_at=provenance.created_at,
+        created_by=provenance.created_by,
+    )
+    command = tables.command(dataset.name)
     return command.removesuffix(" --overwrite")

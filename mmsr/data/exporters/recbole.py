@@ -41,18 +41,21 @@ _GUIDE = """\
 - `{name}/{name}.inter`: all interactions, first items of histories included: user_id, item_id,
   timestamp, split; a user's rows are in the order of time
 - `{name}/{name}.user`, `.item`: all users and items, with the items' texts
-- `{name}/{name}.MODALITY`: vectors
-
+{vectors}
 In this folder, with RecBole 1.2.1 and any of its sequential models:
 
     from recbole.quick_start import run_recbole
 
     run_recbole(model="SASRec", dataset="{name}", config_file_list=["{name}.yaml"])
 
+(With torch 2.6 or later, RecBole's `torch.load` needs TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 in the
+environment.)
+"""
+_VECTORS = "- `{name}/{name}.MODALITY`: vectors\n"
+_WITH_VECTORS = """
 With `"{name}-features.yaml"` as a second config file, RecBole loads the vectors, too:
 `dataset.get_preload_weight("iid_MODALITY")` is the matrix of them. (RecBole 1.2.1 names
-`numpy.float` there, which numpy 1.24 removed: set `numpy.float = float` first. With torch 2.6 or
-later, its `torch.load` needs TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 in the environment.)
+`numpy.float` there, which numpy 1.24 removed: set `numpy.float = float` first.)
 """
 _WITHOUT_TEST = """
 RecBole wants a test part. As test is not exported, the config names validation twice: **what
@@ -109,8 +112,11 @@ class RecBole(Exporter):
 
     def guide(self, histories: ExportedHistories) -> str:
         """The files, and how RecBole is run with them."""
-        parts = ",".join(histories.part_names)
-        text = _GUIDE.format(name=histories.dataset.name, parts=parts, history=HISTORY)
+        parts, name = ",".join(histories.part_names), histories.dataset.name
+        vectors, more = "", ""
+        if histories.dataset.modalities:
+            vectors, more = _VECTORS.format(name=name), _WITH_VECTORS.format(name=name)
+        text = _GUIDE.format(name=name, parts=parts, history=HISTORY, vectors=vectors) + more
         return text if histories.with_test else text + _WITHOUT_TEST
 
 

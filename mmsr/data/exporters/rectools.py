@@ -13,6 +13,7 @@ from mmsr.data.exporters.base import Exporter
 from mmsr.data.exporters.histories import ExportedHistories
 from mmsr.data.exporters.tables import (
     INTERACTIONS,
+    features_guide,
     write_features,
     write_interactions,
     write_items,
@@ -25,8 +26,7 @@ _GUIDE = """\
 - `interactions.parquet`: RecTools' columns user_id, item_id, weight (always 1) and datetime, and
   split; a user's rows are in the order of time
 - `items.parquet`: item_id and metadata of all items
-- `features/MODALITY.parquet`: item_id, vector
-
+{features}
 In this folder, with RecTools 0.19:
 
     import pandas as pd
@@ -73,7 +73,7 @@ class RecTools(Exporter):
                 f"`datetime` takes the numbers for {unit.get(per_second, 'nanoseconds')} since "
                 "1970; if they are something else, only the order is right."
             )
-        return _GUIDE.format(dates=dates)
+        return _GUIDE.format(features=features_guide(histories.dataset), dates=dates)
 
 
 def as_dates(moments: NDArray[Any]) -> NDArray[np.datetime64]:

@@ -87,6 +87,16 @@ def write_features(folder: Path, dataset: Dataset) -> None:
                 writer.write_table(pa.table(columns, schema))
 
 
+def features_guide(dataset: Dataset) -> str:
+    """What `write_features` writes, as a line of a list in Markdown; empty if it is nothing.
+
+    Parameters
+    ----------
+    dataset : has the vectors.
+    """
+    return f"- `{FEATURES}/MODALITY.parquet`: item_id, vector\n" if dataset.modalities else ""
+
+
 def vector_slices(table: FeatureTable) -> list[slice]:
     """Consecutive slices of a table of vectors, each of a bounded amount of numbers."""
     return list(slices(len(table.items), max(_NUMBERS // table.vectors.shape[1], 1)))

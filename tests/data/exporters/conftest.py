@@ -31,7 +31,10 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture
 def imported(home: Path, tmp_path: Path, rows: pd.DataFrame) -> Callable[..., Dataset]:
-    """Imports the shop under a name: with texts, with vectors of some modalities, with settings."""
+    """Imports the shop under a name: with texts, with vectors of some modalities, with settings.
+
+    With the protocol cold-items, two more items appear late.
+    """
 
     def make(
         name: str = "shop",
@@ -42,9 +45,14 @@ def imported(home: Path, tmp_path: Path, rows: pd.DataFrame) -> Callable[..., Da
         **settings: object,
     ) -> Dataset:
         rng = np.random.default_rng(5)
+        table = rows.copy()
+        if settings.get("protocol") == "cold-items":
+            order = table["timestamp"].rank(pct=True)
+            for first, item in ((0.7, "late"), (0.9, "later")):
+                table.loc[(order > first) & (table.index % 3 == 0), "item_id"] = item
         folder = tmp_path / "tables"
         (folder / "features").mkdir(parents=True, exist_ok=True)
-        rows.assign(timestamp=times(rows["timestamp"])).to_parquet(folder / "rows.parquet")
+        table.assign(timestamp=times(table["timestamp"])).to_parquet(folder / "rows.parquet")
         if texts:
             words = ["red", "tall", "quick", "old"]
             titles = [f'{words[i % 4]} {words[i % 3]}\tthing "{i}"' for i in range(ITEMS - 1)]
@@ -55,8 +63,8 @@ def imported(home: Path, tmp_path: Path, rows: pd.DataFrame) -> Callable[..., Da
         for modality in vectors:
             features[modality] = folder / "features" / f"{modality}.parquet"
             ids = [f"i{i}" for i in range(1, ITEMS)]
-            table = {"item_id": ids, "vector": list(rng.normal(size=(len(ids), 3)))}
-            pd.DataFrame(table).to_parquet(features[modality])
+            lists = {"item_id": ids, "vector": list(rng.normal(size=(len(ids), 3)))}
+            pd.DataFrame(lists).to_parquet(features[modality])
         sources = Sources(
             folder / "rows.parquet", folder / "items.parquet" if texts else None, features
         )

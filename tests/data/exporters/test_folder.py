@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,13 @@ def test_an_export_replaces_an_export_alone(
     before = files(output)
     with pytest.raises(UserError, match="earlier export: use --overwrite"):
         export(dataset, to, str(output))
-    (output / "stale").write_text("of before")
+    (output / "notes").mkdir()
+    (output / "notes" / "mine.txt").write_text("kept nowhere else")
+    (output / "linked").symlink_to(tmp_path)
+    for theirs in ("linked", "notes/mine.txt"):
+        with pytest.raises(UserError, match=f"holds '{theirs}', which the export did not write"):
+            export(dataset, to, str(output), overwrite=True)
+        (output / theirs).unlink()
     export(dataset, to, str(output), overwrite=True)
     assert files(output).keys() == before.keys()
     assert [path.name for path in output.parent.iterdir()] == ["out"]
@@ -48,12 +55,43 @@ def test_an_export_replaces_an_export_alone(
         export(dataset, to, str(tmp_path / "file"), overwrite=True)
 
 
-@pytest.mark.parametrize("output", ["datasets/x", "held-out/shop", "held-out/shop/sub/.."])
-def test_no_export_goes_among_data_sets(
+@pytest.mark.parametrize(
+    "output", ["datasets/x", "held-out/shop", "held-out/shop/sub/..", "studies/x", "x", ".", ".."]
+)
+def test_no_export_goes_into_the_home_or_around_it(
     output: str, imported: Callable[..., Dataset], home: Path
 ) -> None:
-    with pytest.raises(UserError, match="among the data sets"):
-        export(imported(), "parquet", str(home / output), overwrite=True)
+    dataset = imported()
+    with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+        export(dataset, "parquet", str(home / output), overwrite=True)
+
+
+def test_an_export_that_has_come_to_hold_the_home_is_not_replaced(
+    imported: Callable[..., Dataset],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep = tmp_path / "keep"
+    export(imported(), "parquet", str(keep))
+    home.rename(keep / ".mmsr")
+    home.symlink_to(keep / ".mmsr")
+    for named in (home, keep / ".mmsr"):
+        monkeypatch.setenv("MMSR_HOME", str(named))
+        with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+            export(Dataset.open("shop"), "parquet", str(keep), overwrite=True)
+
+
+@pytest.mark.parametrize("kept", ["datasets", "held-out", "studies"])
+def test_linked_folders_of_the_home_are_the_home(
+    kept: str, imported: Callable[..., Dataset], home: Path, tmp_path: Path
+) -> None:
+    dataset = imported()
+    (home / kept).mkdir(exist_ok=True)
+    (home / kept).rename(tmp_path / "large")
+    (home / kept).symlink_to(tmp_path / "large")
+    with pytest.raises(UserError, match="in the home of mmsr or holds it"):
+        export(dataset, "parquet", str(tmp_path / "large" / "x"))
 
 
 @pytest.mark.parametrize(
@@ -194,3 +232,20 @@ def test_parquet_of_many_chunks(
         assert pq.ParquetFile(tmp_path / "chunks" / file).num_row_groups > 3
         whole, chunks = (pq.read_table(tmp_path / name / file) for name in ("whole", "chunks"))
         assert whole.equals(chunks)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("vectors", [(), ("image", "video")])
+def test_the_readme_names_files_that_are_there(
+    to: str, vectors: tuple[str, ...], imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    export(imported(vectors=vectors), to, str(tmp_path / "out"))
+    readme = (tmp_path / "out" / "README.md").read_text()
+    lists = [line for line in readme.splitlines() if line.startswith("- `")]
+    named = set(re.findall(r"`([^` ]+)`", " ".join(lists))) - {".item"}
+    named |= set(re.findall(r'"([^"]+\.yaml)"', readme))
+    there = files(tmp_path / "out").keys()
+    for name in named:
+        pattern = re.sub(r"\{.*\}", "train", name).replace("MODALITY", "image")
+        assert pattern in there, name
+    assert ("MODALITY" in readme) == bool(vectors)

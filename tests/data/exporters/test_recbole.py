@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
-from mmsr.data.exporters.export import export
+from mmsr.data.exporters.export import FORMATS, export
 from mmsr.data.exporters.recbole import HISTORY, as_seconds, check_ids
 from mmsr.data.openings import openings
 from mmsr.errors import UserError
@@ -41,6 +41,45 @@ def test_examples_are_those_of_a_slow_loop(
     assert whole["split"].value_counts().to_dict() == {"train": 180, "valid": 30, "test": 30}
     merged = whole.astype({"timestamp": int}).drop(columns="split")
     assert sorted(map(tuple, merged.to_numpy())) == sorted(map(tuple, rows.to_numpy()))
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_with_cold_items_new_items_alone_are_targets(
+    with_test: bool, imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset = imported(protocol="cold-items")
+    done = export(dataset, "recbole", str(tmp_path / "out"), with_test=with_test)
+    rows = read(tmp_path / "out" / "shop" / "shop.inter")
+    parts = ["train", "valid", "test"][: 3 if with_test else 2]
+    expected: dict[str, list[tuple[str, str, str]]] = {part: [] for part in parts}
+    for user, history in rows.groupby("user_id", sort=False):
+        items = history["item_id"].tolist()
+        for place, part in enumerate(history["split"]):
+            earlier = rows["split"].isin(parts[: parts.index(part)])
+            new = items[place] not in set(rows.loc[earlier, "item_id"])
+            if place and (part == "train" or new):
+                expected[part].append((str(user), " ".join(items[:place]), items[place]))
+    for part, examples in expected.items():
+        found = read(tmp_path / "out" / "shop" / f"shop.{part}.inter")
+        assert list(map(tuple, found.to_numpy())) == examples
+        assert 0 < len(examples) == done.record.targets[part]
+        assert part == "train" or len(examples) < done.record.interactions[part] / 2
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("protocol", ["temporal", "cold-items"])
+def test_the_guide_says_what_targets_are(
+    to: str, protocol: str, imported: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset = imported(protocol=protocol)
+    done = export(dataset, to, str(tmp_path / "out"), with_test=True)
+    guide = (tmp_path / "out" / "README.md").read_text()
+    assert ("targets of a part but train are interactions with new items" in guide) == (
+        protocol == "cold-items"
+    )
+    targets, rows = done.record.targets["test"], done.record.interactions["test"]
+    assert targets == dataset.manifest.counts.test_targets
+    assert f"| test | {rows} interactions, {targets} targets |" in guide
 
 
 def test_long_histories_are_cut_to_the_latest(home: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,33 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from mmsr.cli.app import app
 from mmsr.data import Dataset, ImportSettings, Sources, prepare
 from mmsr.data.exporters.export import export
 from mmsr.data.held_out import open_test
 from mmsr.data.openings import openings
 from mmsr.errors import UserError
 
-PROTOCOLS = ("ratio", "leave-one-out", "temporal")
+from .reimport import again
+
+PROTOCOLS = ("ratio", "leave-one-out", "temporal", "cold-items")
 TIMES: dict[str, Callable[[pd.Series], Any]] = {
     "numbers": lambda column: column,
     "floats": lambda column: column + 0.25,
     "dates": lambda column: pd.to_datetime(column * 10**6 + 1, unit="us"),
     "fine dates": lambda column: pd.to_datetime(column * 10**9 + 1, unit="ns"),
 }
-
-
-def again(folder: Path, home: Path) -> Dataset:
-    """Run the import command of an export's README in another home."""
-    (line,) = re.findall(r"^    (mmsr data import .*)$", (folder / "README.md").read_text(), re.M)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MMSR_HOME", str(home))
-        done = CliRunner().invoke(app, shlex.split(line)[1:])
-        assert done.exit_code == 0, done.output or done.exception
-        return Dataset.open(shlex.split(line)[3])
 
 
 def test_targets(dataset: Dataset, home: Path) -> list[tuple[str, list[str], str]]:
@@ -65,7 +52,13 @@ def test_interactions_alone(
     protocol: str, times: str, imported: Callable[..., Dataset], tmp_path: Path, home: Path
 ) -> None:
     dataset = imported(protocol=protocol, times=TIMES[times])
-    export(dataset, "parquet", str(tmp_path / "out"), with_test=True)
+    done = export(dataset, "parquet", str(tmp_path / "out"), with_test=True)
+    counts = dataset.manifest.counts
+    assert done.record.targets == {
+        "train": counts.train_targets,
+        "valid": counts.valid_targets,
+        "test": counts.test_targets,
+    }
     found = again(tmp_path / "out", tmp_path / "other")
     assert found.content_hash == dataset.content_hash
     assert found.manifest.counts == dataset.manifest.counts
@@ -128,14 +121,16 @@ def test_without_moments_positions_stand_for_them(
     assert again(tmp_path / "out", tmp_path / "other").content_hash == dataset.content_hash
 
 
+@pytest.mark.parametrize("protocol", ["temporal", "cold-items"])
 @pytest.mark.parametrize("to", ["parquet", "recbole", "rectools"])
 def test_a_temporal_split_needs_its_moments(
     to: str,
+    protocol: str,
     imported: Callable[..., Dataset],
     as_of_before: Callable[[Dataset], Dataset],
     tmp_path: Path,
 ) -> None:
-    dataset = as_of_before(imported(protocol="temporal"))
+    dataset = as_of_before(imported(protocol=protocol))
     for with_test in (True, False):
         with pytest.raises(UserError, match=r"did not keep them: import it again with mmsr data"):
             export(dataset, to, str(tmp_path / "out"), with_test=with_test)
