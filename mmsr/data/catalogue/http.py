@@ -51,14 +51,13 @@ class Download:
     url : where the file is.
     file : what the catalogue says of it.
     partial : gets the bytes.
-    sure : whether the complete file will be compared with a known checksum.
     """
 
-    def __init__(self, url: Url, file: File, partial: Partial, *, sure: bool) -> None:
+    def __init__(self, url: Url, file: File, partial: Partial) -> None:
         self._url = url
         self._file = file
         self._partial = partial
-        self._sure = sure
+        self._sure = file.checksum is not None  # a mixture would be found
 
     def run(self, reporter: Reporter, retries: Retries) -> None:
         """Download what is missing; afterwards, the partial file is complete but not verified.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 import re
@@ -19,8 +20,15 @@ from mmsr.data.catalogue import fetch as fetching
 from mmsr.data.catalogue.entries import Entry, File
 
 REVIEWS = "reviews_Toys_and_Games_5.json.gz"
-CONTENT = random.Random(1).randbytes(700_000)
-OTHER = random.Random(2).randbytes(700_000)
+
+
+def packed(length: int, seed: int) -> bytes:
+    """A gzip file of that length with random bytes."""
+    content = gzip.compress(random.Random(seed).randbytes(length - 200), 0, mtime=0)
+    return content.ljust(length, b"\0")  # which the format allows
+
+
+CONTENT, OTHER = packed(700_000, 1), packed(700_000, 2)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 from mmsr.urls import Url
 
-from .server import CONTENT, OTHER, REVIEWS, Fault, files, publish, running, sha256
+from .server import CONTENT, OTHER, REVIEWS, Fault, files, packed, publish, running, sha256
 
 
 def test_a_file_arrives_whole(get, site, target):
@@ -59,7 +59,7 @@ def test_a_server_without_ranges_makes_the_download_start_anew(get, site):
     assert site.ranges() == [None, "bytes=400000-"]
 
 
-@pytest.mark.parametrize("other", [OTHER, OTHER[:500_000], OTHER[:100]], ids=len)
+@pytest.mark.parametrize("other", [OTHER, packed(500_000, 3), packed(250, 4)], ids=len)
 @pytest.mark.parametrize("blind", [False, True])
 def test_a_file_that_changes_meanwhile_is_never_mixed(get, site, other, blind):
     def change() -> None:
@@ -70,21 +70,20 @@ def test_a_file_that_changes_meanwhile_is_never_mixed(get, site, other, blind):
     assert site.ranges()[1] == "bytes=300000-"
 
 
-def test_without_validator_or_checksum_nothing_is_resumed(get, site):
+@pytest.mark.parametrize("again", [False, True])
+def test_without_validator_or_checksum_nothing_is_resumed(get, site, again):
     site.validators = False
+    if again:
+        get().unlink()
+        site.requests.clear()
     site.faults = [Fault(cut=300_000), Fault(cut=200_000)]
     assert get().read_bytes() == CONTENT
     assert site.ranges() == [None, None, None]
 
 
-@pytest.mark.parametrize("known", ["published", "first download"])
-def test_a_checksum_makes_resuming_safe_without_validator(get, site, known, target, monkeypatch):
+def test_a_checksum_makes_resuming_safe_without_validator(get, site, monkeypatch):
     site.validators = False
-    if known == "published":
-        publish(site, monkeypatch, checksum=sha256(CONTENT))
-    else:
-        get().unlink()
-    site.requests.clear()
+    publish(site, monkeypatch, checksum=sha256(CONTENT))
     site.faults = [Fault(cut=300_000)]
     assert get().read_bytes() == CONTENT
     assert site.ranges() == [None, "bytes=300000-"]
@@ -183,5 +182,5 @@ def test_whatever_fails_the_file_arrives_unmixed(tmp_path, site, faults, changed
     partial = Partial(tmp_path / "a")
     partial.discard()
     file = File("reviews", "a", f"{site.url}/a")
-    Download(Url.parse(file.url), file, partial, sure=False).run(Silent(), Retries(sleep=sleep))
+    Download(Url.parse(file.url), file, partial).run(Silent(), Retries(sleep=sleep))
     assert partial.path.read_bytes() in (old, new)
