@@ -153,6 +153,13 @@ def test_image_records_of_items_that_occur(tmp_path: Path) -> None:
         ({"metadata": lines("{[]: 1}")}, r"line 1 is no object"),
         ({"metadata": lines("{'a': '\0'}")}, r"line 1 is no object"),
         ({"metadata": lines("{'asin': '" + A)}, r"line 1 is no object"),
+        *(
+            (
+                {"metadata": lines({"asin": A}, {"asin": C, key: []})},
+                rf"metadata.json.gz: line 2 has '{key}': it is of the release of 2018",
+            )
+            for key in ("category", "imageURL", "imageURLHighRes")
+        ),
     ],
 )
 def test_what_no_published_file_holds(changed: dict[str, bytes], said: str, tmp_path: Path) -> None:
@@ -220,6 +227,12 @@ def test_2018(tmp_path: Path) -> None:
     ]
     assert dropped(tables.items) == {"repeated": 1}
     assert not tables.features
+
+
+def test_metadata_of_2014_are_none_of_2018(tmp_path: Path) -> None:
+    files = files_2014(tmp_path, metadata=lines({"asin": A, "imUrl": "http://a/1.jpg"}))
+    with pytest.raises(UserError, match=r"line 1 has 'imUrl': it is of the release of 2014"):
+        parse("amazon2018", files, tmp_path)
 
 
 PICTURES = [
