@@ -154,16 +154,15 @@ class Download:
     ) -> None:
         """Check that the bytes of a partial answer follow those that are there."""
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        etag = response.headers.get("ETag")
         if (
             version is None
             or found is None
             or int(found[1]) != offset
             or int(found[2]) != (version.size or int(found[2]))
-            or (etag and version.etag and etag != version.etag)
+            or not (self._sure or version.shown_by(response.headers))
         ):
             self._partial.discard()
-            raise _Failed("the file has changed on the server, starting anew")
+            raise _Failed("the server does not show that the file is the same, starting anew")
 
     def _version(self, response: requests.Response) -> Version:
         headers = response.headers

@@ -32,7 +32,7 @@ def test_a_mixture_that_no_validator_shows_is_refused(get, site, target, monkeyp
     def change() -> None:
         site.files[REVIEWS] = OTHER
 
-    site.validators = False
+    site.validator = None
     publish(site, monkeypatch, checksum=sha256(CONTENT))
     site.faults = [Fault(cut=300_000, then=change)]
     with pytest.raises(UserError, match=r"the catalogue says sha256:.*removed"):
