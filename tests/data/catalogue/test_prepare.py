@@ -220,11 +220,20 @@ def test_nothing_half_made_stays(
 
 def test_what_a_killed_process_left_is_removed(put: Put, home: Path) -> None:
     put()
-    old = home / "datasets" / ".beauty.tables.draft-killed"
+    old = home / "datasets" / ".beauty+tables.draft-killed"
     old.mkdir(parents=True)
     (old / "interactions.parquet").write_bytes(b"half")
     prepare("beauty")
     assert left(home) == {"beauty"}
+
+
+@pytest.mark.parametrize("name", ["beauty.tables", "beauty.draft-x", "a" * 100])
+def test_any_name_can_be_chosen(name: str, put: Put, home: Path) -> None:
+    put()
+    assert prepare("beauty", name).fresh
+    assert left(home) == {name}
+    with pytest.raises(UserError, match="bad data set name"):
+        prepare("beauty", "beauty+tables")
 
 
 def test_an_interrupt_leaves_nothing(put: Put, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
