@@ -28,6 +28,13 @@ def test_a_server_that_asks_for_an_hour_is_given_up(get, site, pauses):
     assert pauses == []
 
 
+def test_a_pause_without_end_is_given_up(get, site, pauses):
+    site.faults = [Fault(status=503, headers={"Retry-After": "9" * 400})]
+    with pytest.raises(UserError, match="asks to wait "):
+        get()
+    assert pauses == []
+
+
 def test_a_mixture_that_no_validator_shows_is_refused(get, site, target, monkeypatch):
     def change() -> None:
         site.files[REVIEWS] = OTHER
