@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from mmsr.data.importers.features import UNUSED
@@ -166,6 +169,27 @@ def test_what_no_published_file_holds(changed: dict[str, bytes], said: str, tmp_
     with pytest.raises(UserError, match=said) as refused:
         parse("amazon2014", files_2014(tmp_path, **changed), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_full_disk_names_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [f"B{n:09}" for n in range(300)]  # more than a batch
+    content = lines(*[review("U1", item, SECOND) for item in items])
+    files = files_2014(
+        tmp_path,
+        reviews=content,
+        metadata=lines({"asin": items[0]}),
+        images=b"".join(record(item.encode()) for item in items),
+    )
+    write_batch = pyarrow.parquet.ParquetWriter.write_batch
+
+    def full(writer: Any, batch: pa.RecordBatch) -> None:
+        if "vector" in batch.schema.names:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_batch(writer, batch)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_batch", full)
+    with pytest.raises(UserError, match=r"cannot write .*image.parquet: No space left"):
+        parse("amazon2014", files, tmp_path)
 
 
 @pytest.mark.parametrize("role", ["reviews", "metadata", "images"])
