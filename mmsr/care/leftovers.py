@@ -26,10 +26,11 @@ from mmsr.care.changes import unless_busy
 from mmsr.care.in_use import only_writer
 from mmsr.care.sizes import files_in, is_abandoned, size_of, total_of
 from mmsr.data import Dataset, catalog
+from mmsr.data.folders import IN_WORK
 from mmsr.errors import UserError
 from mmsr.study.storage.folder import study_names
 
-_IMPORT = re.compile(rf"\.({paths.NAME.pattern})\.(draft-.*|old)")
+_IMPORT = re.compile(rf"\.({paths.NAME.pattern}(?:{re.escape(IN_WORK)})?)\.(draft-.*|old)")
 _REMOVED = re.compile(rf"\.({paths.NAME.pattern})\.removed-[0-9a-f]{{8}}")
 _DRAFT = re.compile(r"\..*\.draft|.*\.partial|tracking\.(refused\.)?draft")
 """Names of files that are written first, and renamed when they are complete."""

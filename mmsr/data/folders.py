@@ -29,6 +29,8 @@ from mmsr.provenance import now
 
 RECORD_FILE = "openings.jsonl"
 """File beside the test part with its record: see `mmsr.data.held_out`."""
+IN_WORK = "+tables"
+"""Ends the name under which tables are made that become a data set; no data set can have it."""
 
 
 class SetApart(BaseModel):
@@ -71,7 +73,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
 
     Parameters
     ----------
-    name : name of the data set.
+    name : name of the data set; with `IN_WORK`, the place beside it where its tables are made.
     reporter : gets a note if there is another process to wait for.
 
     Yields
@@ -82,7 +84,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
     ------
     UserError : a bad name, or the folder of data sets cannot be written.
     """
-    check_name(name)
+    check_name(name.removesuffix(IN_WORK))
     folder = paths.datasets()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -98,11 +98,14 @@ def test_the_last_copy_of_a_data_set_is_no_leftover(study_home):
     assert free() == {}
 
 
-def test_what_an_import_holds_is_left_alone(study_home):
-    draft = write(study_home / "datasets" / ".shop.draft-abc" / "items.arrow")
-    with FileLock(study_home / "datasets" / ".shop.lock"):
+@pytest.mark.parametrize("name", ["shop", "shop+tables"])
+def test_what_an_import_holds_is_left_alone(study_home, name):
+    draft = write(study_home / "datasets" / f".{name}.draft-abc" / "items.arrow")
+    with FileLock(study_home / "datasets" / f".{name}.lock"):
         assert free() == {}
     assert draft.exists()
+    assert list(free()) == [f"left by an interrupted import of {name}"]
+    assert not draft.exists()
 
 
 def test_caches_of_data_sets_that_are_gone_can_go(study_home):

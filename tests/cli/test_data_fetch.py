@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def fetch(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
 def folder(tmp_path: Path) -> Path:
     """A folder with two of the files of Toys."""
     for name in ("reviews_Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz"):
-        (tmp_path / name).write_bytes(b"abc" * 100_000)
+        (tmp_path / name).write_bytes(gzip.compress(b"abc" * 100_000, 0))
     return tmp_path
 
 

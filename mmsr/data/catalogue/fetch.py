@@ -12,7 +12,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from mmsr.data.catalogue.entries import Entry, File, entry
-from mmsr.data.catalogue.files import Differs, recorded, verified, verify
+from mmsr.data.catalogue.files import Another, Differs, verified, verify
 from mmsr.data.catalogue.http import Download
 from mmsr.data.catalogue.partial import Partial
 from mmsr.data.catalogue.retries import Retries
@@ -155,14 +155,18 @@ def _fetch_file(
         _take(base / file.name, partial, reporter)
     else:
         url = file.url if base is None else f"{base.reveal()}/{quote(file.name)}"
-        sure = file.checksum is not None or recorded(path) is not None
-        Download(Url.parse(url, "source"), file, partial, sure=sure).run(reporter, retries)
+        Download(Url.parse(url, "source"), file, partial).run(reporter, retries)
     try:
         verify(partial.path, path, file, reporter)
     except Differs as error:
         partial.discard()
         raise UserError(
             f"{error}; it was removed: run the command again, or name another source by --source"
+        ) from None
+    except Another as error:
+        raise UserError(
+            f"{error}, and is kept: if it is right, remove {path.name}.sha256, else the .part, and "
+            "run the command again"
         ) from None
     try:
         partial.finish(path)

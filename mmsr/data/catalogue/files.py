@@ -1,7 +1,8 @@
 """The files of public data sets on this machine: complete, and the same as at the first download.
 
 Few publishers state checksums. So the SHA-256 of the first complete download is kept beside each
-file, in ``FILE.sha256``, the format of `sha256sum`. Every later download must have the same.
+file, in ``FILE.sha256``, the format of `sha256sum`. Every later download must have the same. Where
+no checksum is published, a file whose format shows that it is cut or damaged is refused before.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 
 from mmsr.data.catalogue.entries import Entry, File
+from mmsr.data.catalogue.whole import damage_of
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter
 from mmsr.data.storage import file_sha256
@@ -25,6 +27,10 @@ _RECORD = re.compile(r"([0-9a-f]{64}) [ *]\S.*\n?")
 
 class Differs(UserError):
     """Content is not the published one; the message says in what."""
+
+
+class Another(UserError):
+    """Content is not that of the first download, and which of them is right is not known."""
 
 
 def verified(entry: Entry, file: File, reporter: Reporter) -> Path:
@@ -51,6 +57,11 @@ def verified(entry: Entry, file: File, reporter: Reporter) -> Path:
         verify(path, path, file, reporter)
     except Differs as error:
         raise UserError(f"{error}; remove it and run `mmsr data fetch {entry.name}`") from None
+    except Another as error:
+        raise UserError(
+            f"{error}; if it is right, remove its .sha256, else remove it and run "
+            f"`mmsr data fetch {entry.name}`"
+        ) from None
     return path
 
 
@@ -66,17 +77,27 @@ def verify(content: Path, path: Path, file: File, reporter: Reporter) -> None:
 
     Raises
     ------
-    Differs : it is another content.
+    Differs : it is not as published, or it is damaged.
+    Another : no checksum is published, it is whole, and the first download had another content.
     UserError : it cannot be read or recorded.
     """
     first, digest = recorded(path), checked(content, file, reporter)
-    if first not in (None, digest):
-        raise Differs(
-            f"{content} has another SHA-256 than at the first download: if the publisher has "
-            f"replaced the data, remove {path.name}.sha256"
-        )
-    if first is None:
-        _record(path, digest)
+    if first == digest:
+        return
+    if file.checksum is None:
+        _check_whole(content, file, reporter)
+        if first is not None:
+            raise Another(f"{content} has another SHA-256 than at the first download")
+    _record(path, digest)
+
+
+def _check_whole(content: Path, file: File, reporter: Reporter) -> None:
+    try:
+        damage = damage_of(content, file.name, reporter)
+    except OSError as error:
+        raise cannot("read", content, error) from None
+    if damage is not None:
+        raise Differs(f"{content} is cut or damaged: {damage}")
 
 
 def checked(content: Path, file: File, reporter: Reporter) -> str:

@@ -51,14 +51,13 @@ class Download:
     url : where the file is.
     file : what the catalogue says of it.
     partial : gets the bytes.
-    sure : whether the complete file will be compared with a known checksum.
     """
 
-    def __init__(self, url: Url, file: File, partial: Partial, *, sure: bool) -> None:
+    def __init__(self, url: Url, file: File, partial: Partial) -> None:
         self._url = url
         self._file = file
         self._partial = partial
-        self._sure = sure
+        self._sure = file.checksum is not None  # a mixture would be found
 
     def run(self, reporter: Reporter, retries: Retries) -> None:
         """Download what is missing; afterwards, the partial file is complete but not verified.
@@ -155,16 +154,15 @@ class Download:
     ) -> None:
         """Check that the bytes of a partial answer follow those that are there."""
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        etag = response.headers.get("ETag")
         if (
             version is None
             or found is None
             or int(found[1]) != offset
             or int(found[2]) != (version.size or int(found[2]))
-            or (etag and version.etag and etag != version.etag)
+            or not (self._sure or version.shown_by(response.headers))
         ):
             self._partial.discard()
-            raise _Failed("the file has changed on the server, starting anew")
+            raise _Failed("the server does not show that the file is the same, starting anew")
 
     def _version(self, response: requests.Response) -> Version:
         headers = response.headers

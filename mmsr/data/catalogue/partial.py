@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
@@ -25,7 +26,19 @@ class Version(BaseModel):
     @property
     def validator(self) -> str | None:
         """What the header If-Range may name: a strong ETag, or else the time of the last change."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        return self.etag if self._has_strong_etag else self.modified
+
+    def shown_by(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer is of this version: it has the validator, and the same.
+
+        A server that does not know If-Range sends the rest of whatever version it has.
+        """
+        name = "ETag" if self._has_strong_etag else "Last-Modified"
+        return self.validator is not None and headers.get(name) == self.validator
+
+    @property
+    def _has_strong_etag(self) -> bool:
+        return bool(self.etag) and not str(self.etag).startswith("W/")
 
 
 class Partial:

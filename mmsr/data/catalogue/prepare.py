@@ -13,7 +13,7 @@ from mmsr.data.catalogue.entries import Entry, File, entry
 from mmsr.data.catalogue.files import Differs, checked, recorded, verified
 from mmsr.data.catalogue.formats.registry import FORMATS
 from mmsr.data.catalogue.formats.tables import Table, Tables
-from mmsr.data.folders import cannot, check_name, locked
+from mmsr.data.folders import IN_WORK, cannot, check_name, locked
 from mmsr.data.importers.prepare import Prepared, unchanged
 from mmsr.data.importers.prepare import prepare as import_sources
 from mmsr.data.importers.readers.rows import RowCount
@@ -137,7 +137,7 @@ def _workplace(wanted: Entry, reporter: Reporter) -> Iterator[Path]:
 
     What a process has left there that was killed, the next one removes: see `locked`.
     """
-    name = f"{wanted.name}.tables"
+    name = f"{wanted.name}{IN_WORK}"
     with locked(name, reporter) as target:
         try:
             folder = tempfile.TemporaryDirectory(prefix=f".{name}.draft-", dir=target.parent)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+_YEAR = 365 * 86_400.0
+
 
 @dataclass(frozen=True)
 class Retries:
@@ -39,7 +41,7 @@ class Retries:
 
 
 def wanted_pause(header: str | None, now: Callable[[], float] = time.time) -> float:
-    """Seconds that a server's header Retry-After asks for; 0 where it does not.
+    """Seconds that a server's header Retry-After asks for, a year at most; 0 where it does not.
 
     Parameters
     ----------
@@ -48,9 +50,11 @@ def wanted_pause(header: str | None, now: Callable[[], float] = time.time) -> fl
     """
     if header is None:
         return 0.0
-    if header.strip().isdecimal():
-        return float(header)
     try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now())
-    except ValueError:
+        if header.strip().isdecimal():
+            wanted = float(header)
+        else:
+            wanted = parsedate_to_datetime(header).timestamp() - now()
+    except (ValueError, OverflowError):
         return 0.0
+    return min(max(0.0, wanted), _YEAR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 import re
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,8 +21,15 @@ from mmsr.data.catalogue import fetch as fetching
 from mmsr.data.catalogue.entries import Entry, File
 
 REVIEWS = "reviews_Toys_and_Games_5.json.gz"
-CONTENT = random.Random(1).randbytes(700_000)
-OTHER = random.Random(2).randbytes(700_000)
+
+
+def packed(length: int, seed: int) -> bytes:
+    """A gzip file of that length with random bytes."""
+    content = gzip.compress(random.Random(seed).randbytes(length - 200), 0, mtime=0)
+    return content.ljust(length, b"\0")  # which the format allows
+
+
+CONTENT, OTHER = packed(700_000, 1), packed(700_000, 2)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Fault:
     no_ranges: bool = False
     blind: bool = False
     """If-Range is ignored."""
+    mute: bool = False
+    """An answer to a range does not say which version it is of."""
     length: int | None = None
     """Content-Length, whatever is true; negative for none."""
     chunked: bool = False
@@ -53,16 +64,20 @@ class Site:
         self.files: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[dict[str, str]] = []
-        self.validators = True
+        self.validator: str | None = "ETag"
+        """The header that shows which version a file is of: ETag, Last-Modified or none."""
         self.url = ""
 
     def ranges(self) -> list[str | None]:
         """The header Range of each request."""
         return [headers.get("range") for headers in self.requests]
 
-    def etag(self, name: str) -> str:
-        """A strong validator of a file."""
-        return f'"{hashlib.md5(self.files[name]).hexdigest()}"'
+    def version(self, name: str) -> str:
+        """What that header says of a file: a strong ETag, or a time made of its content."""
+        digest = hashlib.md5(self.files[name]).hexdigest()
+        if self.validator == "Last-Modified":
+            return formatdate(int(digest[:7], 16), usegmt=True)
+        return f'"{digest}"'
 
 
 def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
@@ -95,9 +110,9 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def body_of(self, name: str, fault: Fault) -> bytes:
             """Send status and headers of a file that is there; its body."""
-            content, etag = site.files[name], site.etag(name)
+            content, version = site.files[name], site.version(name)
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            current = fault.blind or self.headers.get("If-Range", etag) == etag
+            current = fault.blind or self.headers.get("If-Range", version) == version
             if wanted and current and not fault.no_ranges:
                 first = int(wanted[1])
                 if first >= len(content):
@@ -110,8 +125,8 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
             else:
                 first = 0
                 self.send_response(200)
-            if site.validators:
-                self.send_header("ETag", etag)
+            if site.validator and not (first and fault.mute):
+                self.send_header(site.validator, version)
             return content[first:]
 
         def log_message(self, *arguments: object) -> None:

@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     for name, content in (
         (REVIEWS, CONTENT),
         ("meta_Toys_and_Games.json.gz", OTHER),
-        ("image_features_Toys_and_Games.b", CONTENT[:5000]),
+        ("image_features_Toys_and_Games.b", CONTENT[:16_394]),
     ):
         (path / name).write_bytes(content)
     return path
@@ -70,7 +70,11 @@ def test_files_of_another_file_system_are_copied(folder, home, monkeypatch):
     [found] = fetch(**REVIEWS_OF_TOYS, source=str(folder), reporter=reporter)
     assert found.path.read_bytes() == CONTENT
     assert not found.path.samefile(folder / REVIEWS)
-    assert reporter.lines == [f"copying {REVIEWS} (0.7 MB)", f"checking {REVIEWS} (0.7 MB)"]
+    assert reporter.lines == [
+        f"copying {REVIEWS} (0.7 MB)",
+        f"checking {REVIEWS} (0.7 MB)",
+        f"unpacking {REVIEWS} (0.7 MB) to test it",
+    ]
 
 
 def test_a_link_in_the_folder_is_followed(folder, home):
@@ -179,11 +183,51 @@ def test_two_processes_take_turns(folder, target):
 def test_a_later_download_must_equal_the_first(get, site, target):
     get().unlink()
     site.files[REVIEWS] = OTHER
-    with pytest.raises(UserError, match=rf"remove {REVIEWS}\.sha256"):
-        get()
-    assert files(target.parent) == {f"{REVIEWS}.sha256"}
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"kept: if it is right, remove {REVIEWS}\.sha256"):
+            get()
+        part = target.with_name(f"{REVIEWS}.part")
+        assert part.read_bytes() == OTHER
+        assert len(site.requests) == 2
     target.with_name(f"{REVIEWS}.sha256").unlink()
     assert get().read_bytes() == OTHER
+    assert len(site.requests) == 2
+
+
+def test_a_kept_download_that_is_wrong_gives_way(get, site, target):
+    get().unlink()
+    site.files[REVIEWS] = OTHER
+    with pytest.raises(UserError, match=r"else the \.part"):
+        get()
+    target.with_name(f"{REVIEWS}.part").unlink()
+    site.files[REVIEWS] = CONTENT
+    assert get().read_bytes() == CONTENT
+    assert files(target.parent) == {REVIEWS, f"{REVIEWS}.sha256"}
+
+
+def test_half_a_first_download_is_refused(get, site, target):
+    site.files[REVIEWS] = CONTENT[:350_000]
+    with pytest.raises(UserError, match=r"is cut or damaged: it .*removed"):
+        get()
+    assert files(target.parent) == set()
+    site.files[REVIEWS] = CONTENT
+    assert get().read_bytes() == CONTENT
+
+
+def test_a_published_checksum_overrules_the_record(get, site, target, monkeypatch):
+    get().unlink()
+    site.files[REVIEWS] = OTHER
+    publish(site, monkeypatch, checksum=sha256(OTHER))
+    assert get().read_bytes() == OTHER
+    record = target.with_name(f"{REVIEWS}.sha256").read_text()
+    assert record.split()[0] == hashlib.sha256(OTHER).hexdigest()
+
+
+def test_the_right_file_by_hand_beside_a_wrong_record_is_told_what_to_do(get, target):
+    get()
+    target.write_bytes(OTHER)
+    with pytest.raises(UserError, match=r"is right, remove its \.sha256"):
+        get()
 
 
 def test_what_was_damaged_on_disk_is_found(get, target):

@@ -17,7 +17,7 @@ from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 from mmsr.urls import Url
 
-from .server import CONTENT, OTHER, REVIEWS, Fault, files, publish, running, sha256
+from .server import CONTENT, OTHER, REVIEWS, Fault, files, packed, publish, running, sha256
 
 
 def test_a_file_arrives_whole(get, site, target):
@@ -34,11 +34,13 @@ def test_what_is_there_is_not_fetched_again(get, site):
     assert len(site.requests) == 1
 
 
-def test_a_broken_connection_is_made_again_and_goes_on(get, site, pauses):
+@pytest.mark.parametrize("validator", ["ETag", "Last-Modified"])
+def test_a_broken_connection_is_made_again_and_goes_on(get, site, pauses, validator):
+    site.validator = validator
     site.faults = [Fault(cut=300_000), Fault(cut=1), Fault(cut=200_000)]
     assert get().read_bytes() == CONTENT
     assert site.ranges() == [None, "bytes=300000-", "bytes=300001-", "bytes=500001-"]
-    assert {headers.get("if-range") for headers in site.requests[1:]} == {site.etag(REVIEWS)}
+    assert {headers.get("if-range") for headers in site.requests[1:]} == {site.version(REVIEWS)}
     assert pauses == [1.0, 1.0, 1.0]  # each attempt brought bytes
 
 
@@ -59,32 +61,35 @@ def test_a_server_without_ranges_makes_the_download_start_anew(get, site):
     assert site.ranges() == [None, "bytes=400000-"]
 
 
-@pytest.mark.parametrize("other", [OTHER, OTHER[:500_000], OTHER[:100]], ids=len)
+@pytest.mark.parametrize("other", [OTHER, packed(500_000, 3), packed(250, 4)], ids=len)
 @pytest.mark.parametrize("blind", [False, True])
-def test_a_file_that_changes_meanwhile_is_never_mixed(get, site, other, blind):
+@pytest.mark.parametrize("mute", [False, True])
+@pytest.mark.parametrize("validator", ["ETag", "Last-Modified"])
+def test_a_file_that_changes_meanwhile_is_never_mixed(get, site, other, blind, mute, validator):
+    site.validator = validator
+
     def change() -> None:
         site.files[REVIEWS] = other
 
-    site.faults = [Fault(cut=300_000, then=change), Fault(blind=blind)]
+    site.faults = [Fault(cut=300_000, then=change), Fault(blind=blind, mute=mute)]
     assert get().read_bytes() == other
     assert site.ranges()[1] == "bytes=300000-"
 
 
-def test_without_validator_or_checksum_nothing_is_resumed(get, site):
-    site.validators = False
+@pytest.mark.parametrize("again", [False, True])
+def test_without_validator_or_checksum_nothing_is_resumed(get, site, again):
+    site.validator = None
+    if again:
+        get().unlink()
+        site.requests.clear()
     site.faults = [Fault(cut=300_000), Fault(cut=200_000)]
     assert get().read_bytes() == CONTENT
     assert site.ranges() == [None, None, None]
 
 
-@pytest.mark.parametrize("known", ["published", "first download"])
-def test_a_checksum_makes_resuming_safe_without_validator(get, site, known, target, monkeypatch):
-    site.validators = False
-    if known == "published":
-        publish(site, monkeypatch, checksum=sha256(CONTENT))
-    else:
-        get().unlink()
-    site.requests.clear()
+def test_a_checksum_makes_resuming_safe_without_validator(get, site, monkeypatch):
+    site.validator = None
+    publish(site, monkeypatch, checksum=sha256(CONTENT))
     site.faults = [Fault(cut=300_000)]
     assert get().read_bytes() == CONTENT
     assert site.ranges() == [None, "bytes=300000-"]
@@ -94,7 +99,7 @@ def test_another_length_shows_another_file_without_validator(get, site, monkeypa
     def change() -> None:
         site.files[REVIEWS] = CONTENT
 
-    site.validators = False
+    site.validator = None
     site.files[REVIEWS] = OTHER[:500_000]
     publish(site, monkeypatch, checksum=sha256(CONTENT))
     site.faults = [Fault(cut=300_000, then=change)]
@@ -155,22 +160,35 @@ def test_compressed_data_stay_compressed(get, site):
     assert site.requests[0]["accept-encoding"] == "identity"
 
 
+def test_a_weak_validator_does_not_show_that_a_file_is_the_same(get, site):
+    site.validator = None
+    site.faults = [Fault(cut=300_000, headers={"ETag": 'W/"1"'}), Fault(headers={"ETag": 'W/"1"'})]
+    assert get().read_bytes() == CONTENT
+    assert site.ranges() == [None, None]
+
+
 FAULTS = st.builds(
     Fault,
     cut=st.none() | st.integers(0, 3000),
     status=st.none() | st.sampled_from([500, 503, 429]),
     no_ranges=st.booleans(),
     blind=st.booleans(),
+    mute=st.booleans(),
     chunked=st.booleans(),
 )
 
 
-@given(faults=st.lists(FAULTS, max_size=5), changed=st.integers(0, 5))
+@given(
+    faults=st.lists(FAULTS, max_size=5),
+    changed=st.integers(0, 5),
+    validator=st.sampled_from(["ETag", "Last-Modified"]),
+)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_fails_the_file_arrives_unmixed(tmp_path, site, faults, changed):
+def test_whatever_fails_the_file_arrives_unmixed(tmp_path, site, faults, changed, validator):
     """The file changes before one of the requests; what arrives is one of its two versions."""
     old, new = CONTENT[:3000], OTHER[:3000]
     site.files["a"] = old
+    site.validator = validator
     site.requests.clear()
     pauses: list[float] = []
 
@@ -183,5 +201,5 @@ def test_whatever_fails_the_file_arrives_unmixed(tmp_path, site, faults, changed
     partial = Partial(tmp_path / "a")
     partial.discard()
     file = File("reviews", "a", f"{site.url}/a")
-    Download(Url.parse(file.url), file, partial, sure=False).run(Silent(), Retries(sleep=sleep))
+    Download(Url.parse(file.url), file, partial).run(Silent(), Retries(sleep=sleep))
     assert partial.path.read_bytes() in (old, new)

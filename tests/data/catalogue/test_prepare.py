@@ -70,7 +70,7 @@ def put(home: Path) -> Put:
 def left(home: Path) -> set[str]:
     """Names in the folder of data sets but for locks."""
     folder = home / "datasets"
-    return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
+    return {path.name for path in folder.glob("*") if path.suffix != ".lock"}
 
 
 def test_from_files_to_data_set(put: Put, home: Path) -> None:
@@ -189,14 +189,17 @@ def test_a_wrong_checksum(home: Path, tmp_path: Path) -> None:
     [
         (
             {"reviews": packed(lines(review(), "{"))},
-            r"reviews_Beauty_5.json.gz: line 2 is no object",
+            r"reviews_Beauty_5.json.gz: line 2 is no object .* remove it and its \.sha256",
         ),
         (
             {"reviews": beauty()["reviews"][:-9]},
-            r"reviews_Beauty_5.json.gz: line \d+ cannot be unp",
+            r"reviews_Beauty_5.json.gz is cut or damaged",
         ),
         ({"metadata": packed(b"{'asin': B}")}, r"meta_Beauty.json.gz: line 1 is no object"),
-        ({"images": beauty()["images"][:-1]}, r"image_features_Beauty.b: record 3 is cut"),
+        (
+            {"images": beauty()["images"][:-1]},
+            r"image_features_Beauty.b is cut or damaged: its 49",
+        ),
         ({"images": record(ITEMS[0].encode())}, r"image_features_Beauty.b: only one item has"),
         (
             {"reviews": packed(lines(*[review(f"U{n}", ITEMS[0]) for n in range(5)]))},
@@ -217,11 +220,20 @@ def test_nothing_half_made_stays(
 
 def test_what_a_killed_process_left_is_removed(put: Put, home: Path) -> None:
     put()
-    old = home / "datasets" / ".beauty.tables.draft-killed"
+    old = home / "datasets" / ".beauty+tables.draft-killed"
     old.mkdir(parents=True)
     (old / "interactions.parquet").write_bytes(b"half")
     prepare("beauty")
     assert left(home) == {"beauty"}
+
+
+@pytest.mark.parametrize("name", ["beauty.tables", "beauty.draft-x", "a" * 100])
+def test_any_name_can_be_chosen(name: str, put: Put, home: Path) -> None:
+    put()
+    assert prepare("beauty", name).fresh
+    assert left(home) == {name}
+    with pytest.raises(UserError, match="bad data set name"):
+        prepare("beauty", "beauty+tables")
 
 
 def test_an_interrupt_leaves_nothing(put: Put, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,11 +28,18 @@ def test_a_server_that_asks_for_an_hour_is_given_up(get, site, pauses):
     assert pauses == []
 
 
+def test_a_pause_without_end_is_given_up(get, site, pauses):
+    site.faults = [Fault(status=503, headers={"Retry-After": "9" * 400})]
+    with pytest.raises(UserError, match="asks to wait "):
+        get()
+    assert pauses == []
+
+
 def test_a_mixture_that_no_validator_shows_is_refused(get, site, target, monkeypatch):
     def change() -> None:
         site.files[REVIEWS] = OTHER
 
-    site.validators = False
+    site.validator = None
     publish(site, monkeypatch, checksum=sha256(CONTENT))
     site.faults = [Fault(cut=300_000, then=change)]
     with pytest.raises(UserError, match=r"the catalogue says sha256:.*removed"):

@@ -21,7 +21,23 @@ def test_pauses_double_up_to_the_longest(failures, chance):
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [(None, 0), ("", 0), ("0", 0), (" 17 ", 17), ("-3", 0), ("soon", 0), ("1e3", 0)],
+    [
+        (None, 0),
+        ("", 0),
+        ("0", 0),
+        (" 17 ", 17),
+        ("-3", 0),
+        ("soon", 0),
+        ("1e3", 0),
+        ("9" * 400, 365 * 86_400),
+        ("9" * 9000, 365 * 86_400),
+        ("Mon, 01 Jan 9999 00:00:00 GMT", 365 * 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 365 * 86_400),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("Mon, 01 Jan 0001 00:00:00 -0000", 0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", 0),
+    ],
 )
 def test_seconds_that_a_server_asks_for(header, expected):
     assert wanted_pause(header) == expected

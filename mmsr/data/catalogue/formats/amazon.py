@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmsr.data.catalogue.formats.lines import RawFile
@@ -66,6 +67,7 @@ def read_metadata(
     reporter: Reporter,
     parse: Callable[[str], Any] = json.loads,
     begins_with: re.Pattern[bytes] | None = None,
+    foreign: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Make the table of items from metadata, one object a line.
 
@@ -80,6 +82,8 @@ def read_metadata(
     parse : reads a line.
     begins_with : finds an ASCII id at the beginning of a line, where parsing takes long: a line of
         an item that does not occur is left out unread.
+    foreign : names of fields that only another release has, and its name: releases share names of
+        files.
 
     Raises
     ------
@@ -94,6 +98,8 @@ def read_metadata(
                 yield number, unread, dict
             else:
                 row = raw.object_of(number, line, parse)
+                if wrong := next((name for name in foreign if name in row), None):
+                    raise raw.error(f"line {number} has {wrong!r}: it is of {foreign[wrong]}")
                 yield number, row.get(item), partial(texts, row)
 
     return write_items(folder, raw, METADATA_COLUMNS, rows(), known)

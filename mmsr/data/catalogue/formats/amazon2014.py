@@ -25,6 +25,7 @@ from mmsr.data.catalogue.formats.tables import SECONDS, Tables
 from mmsr.data.progress import Reporter
 
 _ASIN = re.compile(rb"\{'asin': '([0-9A-Za-z]{10})'[,}]")
+_FOREIGN = dict.fromkeys(("category", "imageURL", "imageURLHighRes"), "the release of 2018")
 
 
 def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
@@ -47,7 +48,7 @@ def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
     fields = ("reviewerID", "asin", "unixReviewTime")
     interactions, known = read_reviews(folder, files["reviews"], fields, SECONDS, reporter)
     items = read_metadata(
-        folder, files["metadata"], "asin", _texts, known, reporter, literal, _ASIN
+        folder, files["metadata"], "asin", _texts, known, reporter, literal, _ASIN, _FOREIGN
     )
     vectors = write_vectors(folder, RawFile(files["images"]), known, reporter)
     return Tables(interactions, items, {"image": vectors})

@@ -20,6 +20,7 @@ from mmsr.data.progress import Reporter
 
 _SCRIPT = "getTime"
 """Occurs in fields that hold a web page's script in place of the text, an error of this release."""
+_FOREIGN = {"imUrl": "the release of 2014"}
 
 
 def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
@@ -41,7 +42,9 @@ def read(files: Mapping[str, Path], folder: Path, reporter: Reporter) -> Tables:
     """
     fields = ("reviewerID", "asin", "unixReviewTime")
     interactions, known = read_reviews(folder, files["reviews"], fields, SECONDS, reporter)
-    items = read_metadata(folder, files["metadata"], "asin", _texts, known, reporter)
+    items = read_metadata(
+        folder, files["metadata"], "asin", _texts, known, reporter, foreign=_FOREIGN
+    )
     return Tables(interactions, items)
 
 

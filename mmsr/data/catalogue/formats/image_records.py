@@ -18,7 +18,8 @@ from mmsr.errors import shown
 
 WIDTH = 4096
 _ID = 10
-_RECORD = _ID + 4 * WIDTH
+RECORD = _ID + 4 * WIDTH
+"""Bytes of a record."""
 _ASIN = re.compile(rb"[0-9A-Za-z]{10}")
 _BATCH = 256
 NOT_FINITE = "with numbers that are not finite"
@@ -51,10 +52,10 @@ def write_vectors(folder: Path, raw: RawFile, known: Collection[str], reporter: 
         return f"record {tally.read + 1}"
 
     with writing(path, schema, _BATCH) as add, raw.opened(reporter, place) as (file, advance):
-        while record := file.read(_RECORD):
+        while record := file.read(RECORD):
             asin = record[:_ID]
-            if len(record) < _RECORD:
-                raise raw.error(f"{place()} is cut: it has {len(record):,} of {_RECORD:,} bytes")
+            if len(record) < RECORD:
+                raise raw.error(f"{place()} is cut: it has {len(record):,} of {RECORD:,} bytes")
             if not _ASIN.fullmatch(asin):
                 raise raw.error(f"{place()} begins with {shown(asin)}, which is no id")
             tally.read += 1

@@ -21,7 +21,6 @@ from mmsr.format import data_size
 
 LONGEST = 1 << 24
 """Most bytes of a line; no more of a file is in memory."""
-_REMEDY = "the file is not as published; fetch it again"
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 """What the readers of packed files raise for damage, beside RuntimeError for a password."""
 _UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
@@ -56,7 +55,10 @@ class RawFile:
         ----------
         problem : what is wrong, e.g. ``"line 3 is no JSON object"``.
         """
-        return UserError(f"{self}: {problem}: {_REMEDY}")
+        return UserError(
+            f"{self}: {problem}: the file is not as published; remove it and its .sha256, and "
+            "fetch it again"
+        )
 
     def lines(self, reporter: Reporter) -> Iterator[tuple[int, bytes]]:
         """Lines that are not blank, without their ends, each with its number from 1.

@@ -109,7 +109,10 @@ def writing(
 
     def flush() -> None:
         columns = map(pa.array, zip(*rows, strict=True), schema.types)
-        writer.write_batch(pa.record_batch(list(columns), schema=schema))
+        try:
+            writer.write_batch(pa.record_batch(list(columns), schema=schema))
+        except OSError as error:  # it may rise through the context of the file that is read
+            raise cannot("write", path, error) from None
         rows.clear()
 
     def add(row: tuple[Any, ...]) -> None:

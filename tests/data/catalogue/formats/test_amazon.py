@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from mmsr.data.importers.features import UNUSED
@@ -153,12 +156,40 @@ def test_image_records_of_items_that_occur(tmp_path: Path) -> None:
         ({"metadata": lines("{[]: 1}")}, r"line 1 is no object"),
         ({"metadata": lines("{'a': '\0'}")}, r"line 1 is no object"),
         ({"metadata": lines("{'asin': '" + A)}, r"line 1 is no object"),
+        *(
+            (
+                {"metadata": lines({"asin": A}, {"asin": C, key: []})},
+                rf"metadata.json.gz: line 2 has '{key}': it is of the release of 2018",
+            )
+            for key in ("category", "imageURL", "imageURLHighRes")
+        ),
     ],
 )
 def test_what_no_published_file_holds(changed: dict[str, bytes], said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said) as refused:
         parse("amazon2014", files_2014(tmp_path, **changed), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_full_disk_names_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [f"B{n:09}" for n in range(300)]  # more than a batch
+    content = lines(*[review("U1", item, SECOND) for item in items])
+    files = files_2014(
+        tmp_path,
+        reviews=content,
+        metadata=lines({"asin": items[0]}),
+        images=b"".join(record(item.encode()) for item in items),
+    )
+    write_batch = pyarrow.parquet.ParquetWriter.write_batch
+
+    def full(writer: Any, batch: pa.RecordBatch) -> None:
+        if "vector" in batch.schema.names:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_batch(writer, batch)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_batch", full)
+    with pytest.raises(UserError, match=r"cannot write .*image.parquet: No space left"):
+        parse("amazon2014", files, tmp_path)
 
 
 @pytest.mark.parametrize("role", ["reviews", "metadata", "images"])
@@ -220,6 +251,12 @@ def test_2018(tmp_path: Path) -> None:
     ]
     assert dropped(tables.items) == {"repeated": 1}
     assert not tables.features
+
+
+def test_metadata_of_2014_are_none_of_2018(tmp_path: Path) -> None:
+    files = files_2014(tmp_path, metadata=lines({"asin": A, "imUrl": "http://a/1.jpg"}))
+    with pytest.raises(UserError, match=r"line 1 has 'imUrl': it is of the release of 2014"):
+        parse("amazon2018", files, tmp_path)
 
 
 PICTURES = [
