@@ -2,7 +2,9 @@
 
 A change is recorded in `$MMSR_HOME/changes` before its first step, and the record goes after its
 last one. A step that was done before does nothing, so whoever finds a record carries the change out
-again: the next `mmsr` command does. One process at a time changes a home.
+again: the next `mmsr` command does. One that was
+interrupted before its first step is dropped: meanwhile, somebody may use what it was to change. One
+process at a time changes a home.
 """
 
 from __future__ import annotations
@@ -53,6 +55,10 @@ class Change(BaseModel, ABC):
         """Raise UserError if the change cannot be carried out; nobody else uses what it changes."""
 
     @abstractmethod
+    def is_begun(self) -> bool:
+        """Whether the first step was done: from then on, the change cannot be dropped."""
+
+    @abstractmethod
     def steps(self) -> Sequence[Step]:
         """The steps in their order; the first is done wholly or not at all."""
 
@@ -92,7 +98,7 @@ def carry_out(change: Change) -> list[str]:
                     raise
                 raise _unfinished(change, error) from None
             except StorageLost as error:  # it may have been done all the same
-                raise _unfinished(change, error) from None
+                raise _unfinished(change, error, ", or drops it if nothing was done") from None
         record.unlink()
         return notes
 
@@ -161,5 +167,5 @@ def _only_change() -> Iterator[None]:
         yield
 
 
-def _unfinished(change: Change, error: Exception) -> UserError:
-    return UserError(f"{change.title}: {error}; the next mmsr command goes on with it")
+def _unfinished(change: Change, error: Exception, unless: str = "") -> UserError:
+    return UserError(f"{change.title}: {error}; the next mmsr command goes on with it{unless}")

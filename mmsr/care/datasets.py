@@ -62,6 +62,10 @@ class RemoveDataset(_DatasetChange):
         _check_same(self)
         check_unneeded(self.name, force=self.force)
 
+    def is_begun(self) -> bool:
+        """Whether the folder is out of the way."""
+        return not self._is(self._folder)
+
     def steps(self) -> Sequence[Step]:
         """Move the folder out of the way, remove the test part, remove the folder's files."""
         return [self._move_away, self._remove_test, self._remove_files]
@@ -126,6 +130,10 @@ class RenameDataset(_DatasetChange):
                 f"data set {self.name!r} is needed under this name by {listed(needed)}: remove "
                 "the studies first, or keep the name"
             )
+
+    def is_begun(self) -> bool:
+        """Whether the test part has moved."""
+        return test_file(self.new).exists() or not self._is(self._folder)
 
     def steps(self) -> Sequence[Step]:
         """Move the test part, then the record of its openings, then the data set's folder."""

@@ -23,6 +23,8 @@ _CHANGE: TypeAdapter[_Change] = TypeAdapter(_Change)
 def finish_changes(notice: Callable[[str], None]) -> None:
     """Carry out what is left of interrupted changes; one that fails again stays recorded.
 
+    Those that were interrupted before their first step are dropped.
+
     Nothing is done while another process changes the home: its changes are not interrupted.
 
     Parameters
@@ -39,6 +41,13 @@ def finish_changes(notice: Callable[[str], None]) -> None:
                 notice(f"{record} is damaged: remove it")
                 continue
             try:
+                if not change.is_begun():
+                    record.unlink()
+                    notice(
+                        f"{change.title} was interrupted before anything was done: give the "
+                        "command again"
+                    )
+                    continue
                 notes = go_on(change)
                 record.unlink()
             except (UserError, OSError, StorageLost) as error:

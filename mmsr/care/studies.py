@@ -78,6 +78,10 @@ class _StudyChange(Change):
         if self._is_stored():
             storage_names.check_can_change(self._url, self.name)
 
+    def is_begun(self) -> bool:
+        """Whether the storage has no such study under its name any more."""
+        return not self._is_stored()
+
     def _hold_parts(self, folder: StudyFolder, stack: ExitStack) -> None:
         for path in sorted(folder.path.glob("*/lock")):
             try:

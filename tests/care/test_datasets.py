@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from mmsr.care.changes import carry_out
-from mmsr.care.datasets import RenameDataset, described, removal, renaming
+from mmsr.care.datasets import RemoveDataset, RenameDataset, described, removal, renaming
 from mmsr.care.in_use import listed, studies_of
 from mmsr.care.pending import finish_changes
 from mmsr.data import Dataset, catalog
@@ -107,11 +107,33 @@ def test_a_killed_process_leaves_nothing_half_done(
         except killed:
             notes = []
             finish_changes(notes.append)
-            assert contents(home) == wanted or (contents(home) == before and not notes), n
+            is_dropped = all("before anything was done" in note for note in notes)
+            assert contents(home) == (before if is_dropped else wanted), n
             assert list((home / "changes").glob("*.json")) == []
         else:
             break
     assert n > 5, "there was something to be killed in"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (RemoveDataset, lambda: removal("shop", force=True)),
+        (RenameDataset, lambda: renaming("shop", "toys")),
+    ],
+)
+def test_what_was_not_begun_is_dropped(kind, change, study_home, contents, killed, killed_in):
+    before = contents(study_home)
+    with killed_in(kind, 0, done=False), pytest.raises(killed):
+        carry_out(change())
+    notes = []
+    with FileLock(study_home / "datasets" / ".shop.lock"):  # somebody uses it meanwhile
+        finish_changes(notes.append)
+    assert [note.partition("interrupted ")[2] for note in notes] == [
+        "before anything was done: give the command again"
+    ]
+    assert contents(study_home) == before
+    finish_changes(pytest.fail)
 
 
 def test_a_data_set_that_came_meanwhile_is_left_alone(study_home, killed, killed_in):

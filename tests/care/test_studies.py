@@ -99,7 +99,13 @@ def test_a_renaming_that_was_killed_goes_on(
         carry_out(renaming("small", "large"))
     notes = []
     finish_changes(notes.append)
-    assert notes == ["renaming study 'small' to 'large' was interrupted, and is done now"]
+    title = "renaming study 'small' to 'large' was interrupted"
+    if place == 0 and not done:
+        assert notes == [f"{title} before anything was done: give the command again"]
+        assert names_in(storage) == {"small", "small/finalize-12345678"}
+        carry_out(renaming("small", "large"))
+    else:
+        assert notes == [f"{title}, and is done now"]
     assert names_in(storage) == {"large", "large/finalize-12345678"}
     assert look_up("large").folder.read_record().command == "python small.py --name large"
     assert study_names() == ["large"]
@@ -113,9 +119,27 @@ def test_a_removal_that_was_killed_goes_on(
 ):
     with killed_in(RemoveStudy, place, done=done), pytest.raises(killed):
         carry_out(removal("small"))
-    finish_changes(lambda _: None)
+    notes = []
+    finish_changes(notes.append)
+    if place == 0 and not done:
+        told = "removing study 'small' was interrupted before anything was done"
+        assert notes == [f"{told}: give the command again"]
+        assert study_names() == ["small"]
+        carry_out(removal("small"))
     assert names_in(storage) == set()
     assert list((study_home / "studies").iterdir()) == []
+
+
+def test_what_was_not_begun_is_dropped_while_the_study_runs(study, storage, killed, killed_in):
+    for kind, change in ((RemoveStudy, removal("small")), (RenameStudy, renaming("small", "big"))):
+        with killed_in(kind, 0, done=False), pytest.raises(killed):
+            carry_out(change)
+        notes = []
+        with StudyFolder("small").locked():
+            finish_changes(notes.append)
+        assert notes[0].endswith("before anything was done: give the command again")
+        finish_changes(pytest.fail)
+    assert names_in(storage) == {"small"}
 
 
 def test_nobody_runs_a_study_that_is_half_renamed(
@@ -151,14 +175,19 @@ def test_a_killed_rewriting_of_files_goes_on(
         with killed_at(n), pytest.raises(killed):
             carry_out(renaming("small", "large"))
         finish_changes(lambda _: None)
-        after = contents(copy)
-        left = {name for name in after.keys() - wanted.keys() if not name.endswith(".draft")}
-        is_untouched = "studies/small/study.json" in left
-        assert is_untouched or {name: after[name] for name in wanted} == wanted, n
+        after = {name: data for name, data in contents(copy).items() if ".draft" not in name}
+        # The first two are the names of the lock's holder and of the change's record.
+        assert after == (contents(study_home) if n <= 2 else wanted), n
+        assert list((copy / "changes").glob("*.json")) == []
 
 
-def test_a_storage_that_is_lost_on_the_way_is_asked_again(study, monkeypatch):
-    def lost(*_):
+@pytest.mark.parametrize("done", [False, True])
+def test_a_storage_that_is_lost_on_the_way_is_asked_again(done, study, monkeypatch):
+    rename = storage_names.rename
+
+    def lost(*names):
+        if done:
+            rename(*names)
         raise StorageLost("storage failed: gone")
 
     with monkeypatch.context() as patch:
@@ -166,7 +195,8 @@ def test_a_storage_that_is_lost_on_the_way_is_asked_again(study, monkeypatch):
         with pytest.raises(UserError, match="storage failed: gone; the next mmsr command goes on"):
             carry_out(renaming("small", "large"))
     finish_changes(lambda _: None)
-    assert study_names() == ["large"]
+    assert study_names() == ["large" if done else "small"]
+    finish_changes(pytest.fail)
 
 
 def holders(home):

@@ -98,6 +98,10 @@ def test_the_next_command_finishes_what_was_interrupted(study_home, monkeypatch)
         patch.setattr(RenameDataset, "_move_folder", dying)
         with pytest.raises(KeyboardInterrupt):
             carry_out(renaming("shop", "toys"))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", ["mmsr", "data", "list", "--help"])
+        assert CliRunner().invoke(cli.app, ["data", "list", "--help"]).stderr == ""
+    assert catalog.names() == ["shop"]
     done = CliRunner().invoke(cli.app, ["data", "list"])
     assert "note: renaming data set 'shop' to 'toys' was interrupted" in done.stderr
     assert "toys" in done.stdout
