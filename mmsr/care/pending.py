@@ -10,12 +10,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from mmsr import paths
 from mmsr.care.changes import go_on, unless_busy
 from mmsr.care.datasets import RemoveDataset, RenameDataset
-from mmsr.care.studies import RemoveStudy, RenameStudy
+from mmsr.care.studies import RemoveDamagedStudy, RemoveStudy, RenameStudy
 from mmsr.data.closed import in_trial
 from mmsr.errors import StorageLost, UserError
 
 _Change = Annotated[
-    RemoveDataset | RenameDataset | RemoveStudy | RenameStudy, Field(discriminator="kind")
+    RemoveDataset | RenameDataset | RemoveStudy | RemoveDamagedStudy | RenameStudy,
+    Field(discriminator="kind"),
 ]
 _CHANGE: TypeAdapter[_Change] = TypeAdapter(_Change)
 

@@ -13,7 +13,14 @@ from filelock import FileLock
 from mmsr.care import storage_names
 from mmsr.care.changes import carry_out
 from mmsr.care.pending import finish_changes
-from mmsr.care.studies import RemoveStudy, RenameStudy, described, removal, renaming
+from mmsr.care.studies import (
+    RemoveDamagedStudy,
+    RemoveStudy,
+    RenameStudy,
+    described,
+    removal,
+    renaming,
+)
 from mmsr.errors import StorageLost, UserError
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
@@ -181,6 +188,46 @@ def test_a_killed_rewriting_of_files_goes_on(
         assert list((copy / "changes").glob("*.json")) == []
 
 
+def test_of_a_linked_study_the_link_goes(study, study_home, tmp_path):
+    folder = StudyFolder("small").path
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    note = carry_out(removal("small"))[0]
+    assert note == f"it was a link: its files stay in {tmp_path / 'elsewhere'}"
+    assert list((study_home / "studies").iterdir()) == []
+    assert (tmp_path / "elsewhere" / "study.json").exists()
+
+
+def test_a_damaged_study_can_be_removed(part, study_home, storage):
+    record = StudyFolder("small").path / "study.json"
+    record.write_text("{")
+    (part / "lock").touch()
+    for holder in (StudyFolder("small").locked(), FileLock(part / "lock")):
+        with holder, pytest.raises(UserError, match="is being run"):
+            removal("small")
+    change = removal("small")
+    assert "its study.json is damaged, so its trials stay" in described(change)
+    record.write_text("{{")
+    with pytest.raises(UserError, match="changed meanwhile"):
+        carry_out(change)
+    assert carry_out(removal("small")) == ["its trials stay in the storage"]
+    assert list((study_home / "studies").iterdir()) == []
+    assert "small" in names_in(storage)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("place", range(2))
+def test_a_removal_of_a_damaged_study_that_was_killed_goes_on(
+    place, done, study, study_home, killed, killed_in
+):
+    (StudyFolder("small").path / "study.json").write_text("{")
+    with killed_in(RemoveDamagedStudy, place, done=done), pytest.raises(killed):
+        carry_out(removal("small"))
+    finish_changes(lambda _: None)
+    assert study_names() == (["small"] if place == 0 and not done else [])
+    finish_changes(pytest.fail)
+
+
 @pytest.mark.parametrize("done", [False, True])
 def test_a_storage_that_is_lost_on_the_way_is_asked_again(done, study, monkeypatch):
     rename = storage_names.rename
@@ -235,6 +282,23 @@ def test_a_name_that_is_in_use_is_refused(study, study_home, storage):
     with pytest.raises(UserError, match="unknown study 'smal': did you mean 'small'"):
         removal("smal")
     assert StudyFolder("small").read_record().name == "small"
+
+
+@pytest.mark.parametrize(
+    ("new", "there"),
+    [(name, None) for name in ("study", "finalized", "driver", "tested", "knockouts")]
+    + [("large", f"large{end}") for end in (".json", ".md", ".users.safetensors", ".png", ".html")],
+)
+def test_no_file_of_the_study_is_replaced(new, there, study, study_home, contents):
+    folder = StudyFolder("small").path
+    (folder / "small.json").write_text('{"study": "small"}')
+    if there is not None:
+        (folder / there).write_text("mine")
+    before = contents(study_home)
+    with pytest.raises(UserError, match="choose another name"):
+        carry_out(renaming("small", new))
+    assert contents(study_home) == before
+    assert list((study_home / "changes").glob("*.json")) == []
 
 
 def test_a_part_of_another_program_is_left_alone(study, storage):
