@@ -51,7 +51,10 @@ def test_without_a_terminal_nothing_goes_unasked(words, small, study_home, monke
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert "give --yes" in capsys.readouterr().err
+    assert (
+        "there is no terminal to ask on, so nothing was removed: give --yes"
+        in capsys.readouterr().err
+    )
     assert (catalog.names(), study_names()) == (["shop"], ["small"])
 
 
