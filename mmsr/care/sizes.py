@@ -149,7 +149,7 @@ def used_in_store(home: RemotePath) -> list[Used]:
             kind = _KINDS.get(top, "other")
             name, _, file = rest.partition("/") if top in _KINDS else (top, "", "")
             sizes[kind, name] = sizes.get((kind, name), 0) + (info.size or 0)
-            if top == paths.HELD_OUT and file != RECORD_FILE:
+            if top == paths.HELD_OUT and file not in ("", RECORD_FILE):
                 having_test.add(name)
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
