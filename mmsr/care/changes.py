@@ -2,15 +2,20 @@
 
 A change is recorded in `$MMSR_HOME/changes` before its first step, and the record goes after its
 last one. A step that was done before does nothing, so whoever finds a record carries the change out
-again: the next `mmsr` command does. One process at a time changes a home.
+again: the next `mmsr` command does. One that was
+interrupted before its first step is dropped: meanwhile, somebody may use what it was to change. One
+process at a time changes a home.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 from filelock import FileLock, Timeout
@@ -53,6 +58,10 @@ class Change(BaseModel, ABC):
         """Raise UserError if the change cannot be carried out; nobody else uses what it changes."""
 
     @abstractmethod
+    def is_begun(self) -> bool:
+        """Whether the first step was done: from then on, the change cannot be dropped."""
+
+    @abstractmethod
     def steps(self) -> Sequence[Step]:
         """The steps in their order; the first is done wholly or not at all."""
 
@@ -79,7 +88,7 @@ def carry_out(change: Change) -> list[str]:
         change.check()
         record = paths.changes() / f"{uuid.uuid4().hex}.json"
         try:
-            paths.write_whole(record, change.model_dump_json(indent=1).encode())
+            write_durably(record, change.model_dump_json(indent=1).encode())
         except OSError as error:
             raise cannot("write to", record.parent, error) from None
         notes: list[str] = []
@@ -92,7 +101,7 @@ def carry_out(change: Change) -> list[str]:
                     raise
                 raise _unfinished(change, error) from None
             except StorageLost as error:  # it may have been done all the same
-                raise _unfinished(change, error) from None
+                raise _unfinished(change, error, ", or drops it if nothing was done") from None
         record.unlink()
         return notes
 
@@ -125,6 +134,55 @@ def unless_busy() -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def remove_folder(folder: Path) -> list[str]:
+    """Remove a folder with its files; of a link, only the link.
+
+    Parameters
+    ----------
+    folder : the folder; nothing happens where there is none.
+
+    Returns
+    -------
+    Where files are that stay.
+
+    Raises
+    ------
+    OSError : something of it cannot be removed.
+    """
+    if folder.is_symlink():
+        there = folder.resolve()
+        folder.unlink()
+        return [f"it was a link: its files stay in {there}"]
+    if folder.exists():
+        shutil.rmtree(folder)
+    return []
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file so that it is complete or not there; it is on disk when this returns.
+
+    Parameters
+    ----------
+    path : the file; replaced where it is there.
+    data : its contents.
+
+    Raises
+    ------
+    OSError : it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def check_local(what: str) -> None:
@@ -161,5 +219,5 @@ def _only_change() -> Iterator[None]:
         yield
 
 
-def _unfinished(change: Change, error: Exception) -> UserError:
-    return UserError(f"{change.title}: {error}; the next mmsr command goes on with it")
+def _unfinished(change: Change, error: Exception, unless: str = "") -> UserError:
+    return UserError(f"{change.title}: {error}; the next mmsr command goes on with it{unless}")

@@ -7,14 +7,13 @@ that was opened counts as opened when the same data are imported again. A rename
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from mmsr import paths
-from mmsr.care.changes import Change, Name, Step, check_local
+from mmsr.care.changes import Change, Name, Step, check_local, remove_folder, write_durably
 from mmsr.care.in_use import check_unneeded, listed, only_writer, studies_of
 from mmsr.care.sizes import size_of
 from mmsr.data import catalog
@@ -62,6 +61,10 @@ class RemoveDataset(_DatasetChange):
         _check_same(self)
         check_unneeded(self.name, force=self.force)
 
+    def is_begun(self) -> bool:
+        """Whether the folder is out of the way."""
+        return not self._is(self._folder)
+
     def steps(self) -> Sequence[Step]:
         """Move the folder out of the way, remove the test part, remove the folder's files."""
         return [self._move_away, self._remove_test, self._remove_files]
@@ -88,8 +91,7 @@ class RemoveDataset(_DatasetChange):
         return ()
 
     def _remove_files(self) -> Sequence[str]:
-        shutil.rmtree(self._doomed, ignore_errors=True)
-        return ()
+        return remove_folder(self._doomed)
 
 
 class RenameDataset(_DatasetChange):
@@ -127,6 +129,10 @@ class RenameDataset(_DatasetChange):
                 "the studies first, or keep the name"
             )
 
+    def is_begun(self) -> bool:
+        """Whether the test part has moved."""
+        return test_file(self.new).exists() or not self._is(self._folder)
+
     def steps(self) -> Sequence[Step]:
         """Move the test part, then the record of its openings, then the data set's folder."""
         return [self._move_test, self._move_record, self._move_folder]
@@ -150,7 +156,7 @@ class RenameDataset(_DatasetChange):
         if new.exists():  # of a data set that was removed: both are kept
             before, moved = _lines(new), _lines(old)
             if not before.endswith(moved):
-                paths.write_whole(new, before + moved)
+                write_durably(new, before + moved)
             old.unlink()
         else:
             old.rename(new)
@@ -209,12 +215,15 @@ def described(name: str) -> str:
     ----------
     name : name of the data set.
     """
-    counts = catalog.manifest(name).counts
+    try:
+        counts = catalog.manifest(name).counts
+        what = (
+            f"{counts.users:,} users, {counts.items:,} items, {counts.interactions:,} interactions"
+        )
+    except UserError:
+        what = "its manifest is damaged"
     n_bytes = size_of(paths.datasets() / name) + size_of(test_file(name))
-    told = (
-        f"data set {name}: {counts.users:,} users, {counts.items:,} items, "
-        f"{counts.interactions:,} interactions, {data_size(n_bytes)} with its test part"
-    )
+    told = f"data set {name}: {what}, {data_size(n_bytes)} with its test part"
     needed = studies_of(name)
     return f"{told}; {listed(needed)} cannot be resumed or tested without it" if needed else told
 

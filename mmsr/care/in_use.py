@@ -1,9 +1,11 @@
-"""Who uses a data set: processes that write it, studies that need it."""
+"""Who uses a data set or a study: processes that write it, studies that need it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+from filelock import FileLock, Timeout
 
 from mmsr.data.folders import locked
 from mmsr.data.progress import Silent
@@ -39,6 +41,31 @@ def only_writer(name: str) -> Iterator[None]:
     UserError : another process writes it.
     """
     with locked(name, _Refusing(name)):
+        yield
+
+
+@contextmanager
+def only_runner(folder: StudyFolder) -> Iterator[None]:
+    """Context in which nobody runs a study, or a part of it, from this home.
+
+    Parameters
+    ----------
+    folder : the study's folder, which is there.
+
+    Raises
+    ------
+    UserError : another process does.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        for path in sorted(folder.path.glob("*/lock")):
+            try:
+                stack.enter_context(FileLock(path, blocking=False))
+            except Timeout:
+                raise UserError(
+                    f"study {folder.name!r}: its part {path.parent.name!r} is being run by another "
+                    "process: wait for it or stop it"
+                ) from None
         yield
 
 

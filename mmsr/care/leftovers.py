@@ -4,16 +4,16 @@
 - files of trials that nothing reads any more (`mmsr.care.checkpoints`);
 - cached codes and places of prefixes that fit no data set of the home.
 
-Everything is looked at again under its lock before it goes.
+What a running study, an import, a removal or a computation of codes uses is locked, and left alone.
+Drafts have no lock: they count as abandoned by their age.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from filelock import FileLock, Timeout
 
 from mmsr import paths
 from mmsr.care import checkpoints
-from mmsr.care.changes import unless_busy
+from mmsr.care.changes import remove_folder, unless_busy
 from mmsr.care.in_use import only_writer
-from mmsr.care.sizes import files_in, is_abandoned, size_of, total_of
+from mmsr.care.sizes import files_in, is_abandoned, total_of
 from mmsr.data import Dataset, catalog
 from mmsr.data.folders import IN_WORK
-from mmsr.errors import UserError
+from mmsr.errors import UserError, reason_and_file
+from mmsr.format import data_size
 from mmsr.study.storage.folder import study_names
 
 _IMPORT = re.compile(rf"\.({paths.NAME.pattern}(?:{re.escape(IN_WORK)})?)\.(draft-.*|old)")
@@ -42,9 +43,34 @@ class Leftover:
 
     what: str
     """What it is, in words."""
-    n_bytes: int
-    remove: Callable[[], None]
-    """Removes it; raises UserError if somebody uses it now."""
+    places: Sequence[Path]
+    """The files and folders that it consists of."""
+    clear: Callable[[], object]
+    """Removes them, but for what somebody uses now."""
+    n_bytes: int = field(init=False)
+    """Their size when they were found."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_bytes", total_of(self.places))
+
+    def remove(self) -> None:
+        """Remove it.
+
+        Raises
+        ------
+        UserError : some of it stays, as somebody uses it now or it cannot be removed.
+        """
+        try:
+            self.clear()
+        except OSError as error:
+            raise UserError(f"{self.what}: {reason_and_file(error)}") from None
+        if left := total_of(self.places):
+            raise UserError(f"{self.what}: {data_size(left)} could not be removed")
+
+    @property
+    def gone(self) -> int:
+        """Bytes of it that are gone by now."""
+        return self.n_bytes - total_of(self.places)
 
 
 def leftovers(notice: Callable[[str], None] = lambda _: None) -> list[Leftover]:
@@ -63,7 +89,7 @@ def leftovers(notice: Callable[[str], None] = lambda _: None) -> list[Leftover]:
             continue
         for what, files in left.items():
             remove = partial(checkpoints.remove, name)
-            found.append(Leftover(f"{what} of study {name}", total_of(files), remove))
+            found.append(Leftover(f"{what} of study {name}", files, remove))
     try:
         found += _caches()
     except UserError as error:  # what a damaged data set needs is not known
@@ -84,7 +110,7 @@ def _of_imports() -> Iterator[Leftover]:
     for name, left in sorted(there.items()):
         if not _is_locked(paths.datasets() / f".{name}.lock"):
             what = f"left by an interrupted import of {name}"
-            yield Leftover(what, total_of(left), partial(_tidy, name))
+            yield Leftover(what, left, partial(_tidy, name))
 
 
 def _tidy(name: str) -> None:
@@ -96,14 +122,14 @@ def _of_removals() -> Iterator[Leftover]:
     for path in sorted(paths.studies().glob(".*")):
         if named := _REMOVED.fullmatch(path.name):
             what = f"left by an interrupted removal of study {named[1]}"
-            yield Leftover(what, size_of(path), partial(_remove_folder, path))
+            yield Leftover(what, [path], partial(_remove_folder, path))
 
 
 def _remove_folder(path: Path) -> None:
     with unless_busy() as free:
         if not free:
             raise UserError(f"{path} is being removed by another command: nothing is left to do")
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
 
 
 def _drafts() -> Iterator[Leftover]:
@@ -116,14 +142,14 @@ def _drafts() -> Iterator[Leftover]:
     ]
     stores = [path for path in paths.home().glob(".*.draft-*") if is_abandoned(path)]
     remove = partial(_remove, found, stores)
-    yield Leftover("abandoned drafts", total_of([*found, *stores]), remove)
+    yield Leftover("abandoned drafts", [*found, *stores], remove)
 
 
 def _remove(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     for file in files:
         file.unlink(missing_ok=True)
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
 
 
 def _caches() -> Iterator[Leftover]:
@@ -138,13 +164,9 @@ def _caches() -> Iterator[Leftover]:
     prefixes = [
         path for path in paths.prefixes_cache().glob("*.arrow") if path.name[:32] not in hashes
     ]
-    yield Leftover(
-        "prefixes of data sets that are gone", total_of(prefixes), partial(_remove, prefixes)
-    )
+    yield Leftover("prefixes of data sets that are gone", prefixes, partial(_remove, prefixes))
     codes = _orphaned_codes(datasets)
-    yield Leftover(
-        "codes of data sets that are gone", total_of(codes), partial(_remove_codes, codes)
-    )
+    yield Leftover("codes of data sets that are gone", codes, partial(_remove_codes, codes))
 
 
 def _orphaned_codes(datasets: Sequence[Dataset]) -> list[Path]:

@@ -10,18 +10,21 @@ from pydantic import Field, TypeAdapter, ValidationError
 from mmsr import paths
 from mmsr.care.changes import go_on, unless_busy
 from mmsr.care.datasets import RemoveDataset, RenameDataset
-from mmsr.care.studies import RemoveStudy, RenameStudy
+from mmsr.care.studies import RemoveDamagedStudy, RemoveStudy, RenameStudy
 from mmsr.data.closed import in_trial
 from mmsr.errors import StorageLost, UserError
 
 _Change = Annotated[
-    RemoveDataset | RenameDataset | RemoveStudy | RenameStudy, Field(discriminator="kind")
+    RemoveDataset | RenameDataset | RemoveStudy | RemoveDamagedStudy | RenameStudy,
+    Field(discriminator="kind"),
 ]
 _CHANGE: TypeAdapter[_Change] = TypeAdapter(_Change)
 
 
 def finish_changes(notice: Callable[[str], None]) -> None:
     """Carry out what is left of interrupted changes; one that fails again stays recorded.
+
+    Those that were interrupted before their first step are dropped.
 
     Nothing is done while another process changes the home: its changes are not interrupted.
 
@@ -39,6 +42,13 @@ def finish_changes(notice: Callable[[str], None]) -> None:
                 notice(f"{record} is damaged: remove it")
                 continue
             try:
+                if not change.is_begun():
+                    record.unlink()
+                    notice(
+                        f"{change.title} was interrupted before anything was done: give the "
+                        "command again"
+                    )
+                    continue
                 notes = go_on(change)
                 record.unlink()
             except (UserError, OSError, StorageLost) as error:

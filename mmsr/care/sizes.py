@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsr import paths
+from mmsr.data.folders import RECORD_FILE
 from mmsr.errors import UserError
 from mmsr.format import data_size
 from mmsr.remote import RemotePath
@@ -23,6 +24,8 @@ _KINDS = {
 }
 """Folders of the home that hold a folder or file for each thing, with what that is."""
 
+_RECORD = "record of openings"
+"""What is left in the folder of a test part when the data set is removed."""
 _ABANDONED = 24 * 3600.0
 """Seconds after which a draft that nobody has touched is taken for one of a killed process."""
 
@@ -60,12 +63,14 @@ def files_in(place: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def size_of(place: Path) -> int:
-    """Bytes of a file, or of all files of a folder; 0 where there is none.
+    """Bytes of a file, or of all files of a folder; 0 where there is none, and for a link.
 
     Parameters
     ----------
     place : the file or folder.
     """
+    if place.is_symlink():
+        return 0
     if place.is_file():
         return place.stat().st_size
     total = 0
@@ -135,29 +140,39 @@ def used_in_store(home: RemotePath) -> list[Used]:
     from pyarrow.fs import FileSelector
 
     sizes: dict[tuple[str, str], int] = {}
+    having_test: set[str] = set()
+    part = _KINDS[paths.HELD_OUT]
     try:
         chosen = FileSelector(home.key, allow_not_found=True, recursive=True)
         for info in home.filesystem.get_file_info(chosen):
             top, _, rest = info.path.removeprefix(f"{home.key}/").partition("/")
             kind = _KINDS.get(top, "other")
-            name = rest.partition("/")[0] if top in _KINDS else top
+            name, _, file = rest.partition("/") if top in _KINDS else (top, "", "")
             sizes[kind, name] = sizes.get((kind, name), 0) + (info.size or 0)
+            if top == paths.HELD_OUT and file not in ("", RECORD_FILE):
+                having_test.add(name)
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"cannot list {paths.searched()}: {reason}") from None
-    return _sorted([Used(kind, name, n) for (kind, name), n in sizes.items()])
+    return _sorted(
+        [
+            Used(_RECORD if kind == part and name not in having_test else kind, name, n)
+            for (kind, name), n in sizes.items()
+        ]
+    )
 
 
 def _sorted(found: list[Used]) -> list[Used]:
-    order = [*_KINDS.values(), "other"]
+    order = [*_KINDS.values(), _RECORD, "other"]
     some = [one for one in found if one.n_bytes]
     return sorted(some, key=lambda one: (order.index(one.kind), -one.n_bytes, one.name))
 
 
 def _used(kind: str, place: Path) -> Used:
+    if kind == _KINDS[paths.HELD_OUT] and {one.name for one in files_in(place)} == {RECORD_FILE}:
+        kind = _RECORD
     detail = ", ".join(_parts(place)) if kind == "study" else ""
-    n_bytes = 0 if place.is_symlink() else size_of(place)
-    return Used(kind, place.name, n_bytes, detail)
+    return Used(kind, place.name, size_of(place), detail)
 
 
 def _parts(study: Path) -> Iterator[str]:

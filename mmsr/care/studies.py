@@ -6,19 +6,17 @@ folder is still in place is refused by whoever would run it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from mmsr import paths
 from mmsr.care import experiments, storage_names
-from mmsr.care.changes import Change, Name, Step, check_local
+from mmsr.care.changes import Change, Name, Step, check_local, remove_folder
+from mmsr.care.in_use import only_runner
 from mmsr.care.sizes import size_of
-from mmsr.care.study_files import rewrite
+from mmsr.care.study_files import check_can_rename, hash_of_record, rewrite
 from mmsr.errors import UserError, unknown
 from mmsr.format import data_size, plural
 from mmsr.study.results.finalized import read_final
@@ -56,8 +54,7 @@ class _StudyChange(Change):
             try:
                 for name in self._names:
                     if (folder := StudyFolder(name)).path.exists():
-                        stack.enter_context(folder.locked())
-                        self._hold_parts(folder, stack)
+                        stack.enter_context(only_runner(folder))
                 for name in self._names:
                     for one in sorted({name, *storage_names.uids_in(self._url, name)}):
                         stack.enter_context(claimed(self._url, one))
@@ -78,15 +75,9 @@ class _StudyChange(Change):
         if self._is_stored():
             storage_names.check_can_change(self._url, self.name)
 
-    def _hold_parts(self, folder: StudyFolder, stack: ExitStack) -> None:
-        for path in sorted(folder.path.glob("*/lock")):
-            try:
-                stack.enter_context(FileLock(path, blocking=False))
-            except Timeout:
-                raise UserError(
-                    f"study {folder.name!r}: its part {path.parent.name!r} is being run by another "
-                    "process: wait for it or stop it"
-                ) from None
+    def is_begun(self) -> bool:
+        """Whether the storage has no such study under its name any more."""
+        return not self._is_stored()
 
     def _is_stored(self) -> bool:
         """Whether the storage has the study under its name."""
@@ -128,9 +119,55 @@ class RemoveStudy(_StudyChange):
         return ()
 
     def _remove_files(self) -> Sequence[str]:
-        shutil.rmtree(self._doomed, ignore_errors=True)
+        notes = remove_folder(self._doomed)
         there = tracking_url(None, self.record.tracking)
-        return [f"its runs stay in MLflow ({there}), experiment {self.name!r}"]
+        return [*notes, f"its runs stay in MLflow ({there}), experiment {self.name!r}"]
+
+
+class RemoveDamagedStudy(Change):
+    """Removes the folder of a study whose record is damaged; its trials cannot be found."""
+
+    kind: Literal["remove damaged study"] = "remove damaged study"
+    name: Name
+    record: str
+    """Hash of the damaged record."""
+
+    @property
+    def title(self) -> str:
+        """What is being done."""
+        return f"removing study {self.name!r}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody runs the study, or a part of it, inside this context."""
+        folder = StudyFolder(self.name)
+        with only_runner(folder) if folder.path.exists() else nullcontext():
+            yield
+
+    def check(self) -> None:
+        """Refuse a study whose record changed meanwhile."""
+        if self.is_begun():
+            raise UserError(f"study {self.name!r} was changed meanwhile: give the command again")
+
+    def is_begun(self) -> bool:
+        """Whether the folder is out of the way."""
+        return hash_of_record(self.name) != self.record
+
+    def steps(self) -> Sequence[Step]:
+        """Move the folder out of the way, remove its files."""
+        return [self._move_away, self._remove_files]
+
+    @property
+    def _doomed(self) -> Path:
+        return paths.studies() / f".{self.name}.removed-{self.record[:8]}"
+
+    def _move_away(self) -> Sequence[str]:
+        if not self.is_begun():
+            StudyFolder(self.name).path.rename(self._doomed)
+        return ()
+
+    def _remove_files(self) -> Sequence[str]:
+        return [*remove_folder(self._doomed), "its trials stay in the storage"]
 
 
 class RenameStudy(_StudyChange):
@@ -153,6 +190,7 @@ class RenameStudy(_StudyChange):
         super().check()
         if StudyFolder(self.new).path.exists():
             raise UserError(f"{StudyFolder(self.new).path} is in the way: choose another name")
+        check_can_rename(StudyFolder(self.name), self.new)
         if not self._is_stored():
             raise UserError(f"{self._url} has lost study {self.name!r}: restore it, or remove it")
         storage_names.check_can_rename(self._url, self.name, self.new)
@@ -185,7 +223,7 @@ class RenameStudy(_StudyChange):
         return experiments.rename(self._tracking, self.name, self.new, self.record.uid)
 
 
-def removal(name: str) -> RemoveStudy:
+def removal(name: str) -> RemoveStudy | RemoveDamagedStudy:
     """The removal of a study.
 
     Parameters
@@ -197,7 +235,13 @@ def removal(name: str) -> RemoveStudy:
     UserError : there is no such study, or it is being run.
     """
     check_local(f"removing study {name!r}")
-    change = RemoveStudy(record=_known(name))
+    change: RemoveStudy | RemoveDamagedStudy
+    try:
+        change = RemoveStudy(record=_known(name))
+    except UserError:
+        if (record := hash_of_record(name)) is None:
+            raise
+        change = RemoveDamagedStudy(name=name, record=record)
     with change.held():
         change.check()
     return change
@@ -220,14 +264,20 @@ def renaming(name: str, new: str) -> RenameStudy:
     return RenameStudy(record=_known(name), new=new)
 
 
-def described(change: RemoveStudy) -> str:
+def described(change: RemoveStudy | RemoveDamagedStudy) -> str:
     """What a study is, how large, and what is lost with it, in one line.
 
     Parameters
     ----------
     change : the removal of the study.
     """
-    folder, record = StudyFolder(change.name), change.record
+    folder = StudyFolder(change.name)
+    if isinstance(change, RemoveDamagedStudy):
+        return (
+            f"study {change.name}: its study.json is damaged, so its trials stay in their storage; "
+            f"{data_size(size_of(folder.path))} of checkpoints and records"
+        )
+    record = change.record
     told = (
         f"study {change.name}: {record.objective} on {record.dataset}, trials in "
         f"{storage_url(change.name, record)}, {data_size(size_of(folder.path))} of checkpoints and "

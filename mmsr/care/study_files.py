@@ -5,6 +5,7 @@ Each is replaced as a whole, and one that was rewritten before stays as it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -13,13 +14,51 @@ from pathlib import Path
 from typing import Any
 
 from mmsr import paths
+from mmsr.care.changes import write_durably
+from mmsr.errors import UserError
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.tracking.journal import JOURNAL, pack, unpack
 from mmsr.tracking.refused import REFUSED
 
 _TABLES = (".json", ".md", ".users.safetensors", ".png", ".html")
 """Ends of the files of a reproduced table or figure, which are named after its study."""
+_RECORDS = frozenset(
+    f"{name}.json" for name in ("study", "finalized", "driver", "tested", "knockouts")
+)
+"""Files that every study's folder may hold, whatever the study is called."""
 _STUDY_TAG = "mmsr.study"
+
+
+def hash_of_record(name: str) -> str | None:
+    """Hash of a study's record, damaged or not; None if there is none.
+
+    Parameters
+    ----------
+    name : name of the study.
+    """
+    try:
+        return hashlib.sha256((StudyFolder(name).path / "study.json").read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def check_can_rename(folder: StudyFolder, new: str) -> None:
+    """Refuse a name under which a file of the study's folder would replace another one.
+
+    Parameters
+    ----------
+    folder : the study's folder.
+    new : the name that the study is to have.
+
+    Raises
+    ------
+    UserError : a record has that name, or there is such a file.
+    """
+    if f"{new}.json" in _RECORDS:
+        raise UserError(f"{new}.json is the name of a study's own record: choose another name")
+    for path in (folder.path / f"{new}{end}" for end in _TABLES):
+        if os.path.lexists(path):
+            raise UserError(f"{path} is in the way: move it away, or choose another name")
 
 
 def rewrite(folder: StudyFolder, new: str) -> None:
@@ -71,9 +110,8 @@ def _results(folder: Path) -> Iterator[Path]:
 
 
 def _tables(folder: Path, old: str) -> list[Path]:
-    kept = {"study.json", "finalized.json", "driver.json", "tested.json", "knockouts.json"}
     found = [folder / f"{old}{end}" for end in _TABLES]
-    return [path for path in found if path.name not in kept and path.exists()]
+    return [path for path in found if path.name not in _RECORDS and path.exists()]
 
 
 def _rewrite_json(path: Path, old: str, new: str) -> None:
@@ -83,7 +121,7 @@ def _rewrite_json(path: Path, old: str, new: str) -> None:
         return
     if isinstance(tree, dict) and (changed := _renamed(tree, old, new)) != tree:
         text = json.dumps(changed, indent=1, ensure_ascii=False)
-        paths.write_whole(path, f"{text}\n".encode())
+        write_durably(path, f"{text}\n".encode())
 
 
 def _renamed(tree: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def mmsr(
     Start with `mmsr data demo` and `mmsr study new first --dataset demo`. Everything is kept under
     $MMSR_HOME, by default ~/.mmsr.
     """
-    _finish_changes()
+    if "--help" not in sys.argv:
+        _finish_changes()
 
 
 def _finish_changes() -> None:

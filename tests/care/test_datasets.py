@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 from filelock import FileLock
 
 from mmsr.care.changes import carry_out
-from mmsr.care.datasets import RenameDataset, described, removal, renaming
+from mmsr.care.datasets import RemoveDataset, RenameDataset, described, removal, renaming
 from mmsr.care.in_use import listed, studies_of
 from mmsr.care.pending import finish_changes
 from mmsr.data import Dataset, catalog
@@ -107,11 +108,33 @@ def test_a_killed_process_leaves_nothing_half_done(
         except killed:
             notes = []
             finish_changes(notes.append)
-            assert contents(home) == wanted or (contents(home) == before and not notes), n
+            is_dropped = all("before anything was done" in note for note in notes)
+            assert contents(home) == (before if is_dropped else wanted), n
             assert list((home / "changes").glob("*.json")) == []
         else:
             break
     assert n > 5, "there was something to be killed in"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (RemoveDataset, lambda: removal("shop", force=True)),
+        (RenameDataset, lambda: renaming("shop", "toys")),
+    ],
+)
+def test_what_was_not_begun_is_dropped(kind, change, study_home, contents, killed, killed_in):
+    before = contents(study_home)
+    with killed_in(kind, 0, done=False), pytest.raises(killed):
+        carry_out(change())
+    notes = []
+    with FileLock(study_home / "datasets" / ".shop.lock"):  # somebody uses it meanwhile
+        finish_changes(notes.append)
+    assert [note.partition("interrupted ")[2] for note in notes] == [
+        "before anything was done: give the command again"
+    ]
+    assert contents(study_home) == before
+    finish_changes(pytest.fail)
 
 
 def test_a_data_set_that_came_meanwhile_is_left_alone(study_home, killed, killed_in):
@@ -153,6 +176,45 @@ def raising(error):
     return fail
 
 
+def test_a_link_goes_and_what_it_leads_to_stays(study_home, tmp_path, contents):
+    folder = study_home / "datasets" / "shop"
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    assert carry_out(removal("shop")) == [
+        f"it was a link: its files stay in {tmp_path / 'elsewhere'}"
+    ]
+    assert {path.name for path in folder.parent.iterdir()} <= {".shop.lock"}
+    assert contents(tmp_path / "elsewhere") == before
+
+
+def test_files_that_cannot_be_removed_are_told(study_home, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", raising(PermissionError(13, "not yours")))
+        with pytest.raises(UserError, match=r"not yours; the next mmsr command goes on with it"):
+            carry_out(removal("shop"))
+    finish_changes(lambda _: None)
+    assert {path.name for path in (study_home / "datasets").iterdir()} <= {".shop.lock"}
+
+
+def test_the_record_of_a_change_is_on_disk_before_the_first_step(study_home, monkeypatch):
+    synced, real = set(), os.fsync
+
+    def fsync(file):
+        synced.add(os.fstat(file).st_ino)
+        real(file)
+
+    def first(self):
+        (record,) = (study_home / "changes").glob("*.json")
+        assert {record.stat().st_ino, record.parent.stat().st_ino} <= synced
+        return ()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(RenameDataset, "_move_test", first)
+    carry_out(renaming("shop", "toys"))
+    assert catalog.names() == ["toys"]
+
+
 def test_a_damaged_record_of_a_change_is_told(study_home):
     (study_home / "changes").mkdir()
     (study_home / "changes" / "a.json").write_text('{"kind": "remove data set", "name": "../.."}')
@@ -192,6 +254,13 @@ def test_what_studies_need_is_refused(study, study_home):
         removal("shop", force=True)
     carry_out(removal("shop", force=True))
     assert catalog.names() == []
+
+
+def test_a_damaged_data_set_can_be_removed(study_home):
+    (study_home / "datasets" / "shop" / "manifest.json").write_text("{")
+    assert described("shop").startswith("data set shop: its manifest is damaged, ")
+    carry_out(removal("shop"))
+    assert not (study_home / "datasets" / "shop").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from mmsr.care.leftovers import leftovers
 from mmsr.care.sizes import used, used_in_store
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset
+from mmsr.errors import UserError
 from mmsr.graph.codes import modality_codes
 from mmsr.remote import RemotePath
 from mmsr.study.storage.folder import StudyFolder
@@ -53,6 +54,17 @@ def test_the_sizes_add_up(study, study_home):
     assert sizes["other", "notes"] == 90
     assert {("data set", "shop"), ("test part", "shop"), ("other", "optuna.db")} <= found.keys()
     assert found["study", "small"].detail == "checkpoints 0.5 kB, tracking journal 0.6 kB"
+
+
+def test_a_record_of_openings_is_no_test_part(study_home):
+    write(study_home / "held-out" / "gone" / "openings.jsonl", 30)
+    here, there = used(), used_in_store(RemotePath(f"file://{study_home}"))
+    assert {(one.kind, one.name) for one in here if one.name in ("gone", "shop")} == {
+        ("data set", "shop"),
+        ("test part", "shop"),
+        ("record of openings", "gone"),
+    }
+    assert {(one.kind, one.name) for one in there} == {(one.kind, one.name) for one in here}
 
 
 def test_a_home_that_is_not_there_is_empty(home):
@@ -91,6 +103,23 @@ def test_what_killed_processes_left_can_go(study_home):
     }
     assert files_of(study_home) == kept
     assert free() == {}
+
+
+def test_only_what_is_gone_counts(study_home, tmp_path, monkeypatch):
+    outside = write(tmp_path / "elsewhere" / "w", 70)
+    link = study_home / "studies" / ".linked.removed-0123abcd"
+    left = write(study_home / "studies" / ".gone.removed-0123abcd" / "w", 40)
+    link.symlink_to(outside.parent)
+    (one,) = leftovers(pytest.fail)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_: None)
+        with pytest.raises(UserError, match=r"removal of study gone: 0\.0 kB could not be removed"):
+            one.remove()
+    assert (one.n_bytes, one.gone) == (40, 0)
+    one.remove()
+    assert one.gone == 40
+    assert outside.exists()
+    assert not left.exists()
 
 
 def test_the_last_copy_of_a_data_set_is_no_leftover(study_home):

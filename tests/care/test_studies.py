@@ -13,7 +13,14 @@ from filelock import FileLock
 from mmsr.care import storage_names
 from mmsr.care.changes import carry_out
 from mmsr.care.pending import finish_changes
-from mmsr.care.studies import RemoveStudy, RenameStudy, described, removal, renaming
+from mmsr.care.studies import (
+    RemoveDamagedStudy,
+    RemoveStudy,
+    RenameStudy,
+    described,
+    removal,
+    renaming,
+)
 from mmsr.errors import StorageLost, UserError
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
@@ -99,7 +106,13 @@ def test_a_renaming_that_was_killed_goes_on(
         carry_out(renaming("small", "large"))
     notes = []
     finish_changes(notes.append)
-    assert notes == ["renaming study 'small' to 'large' was interrupted, and is done now"]
+    title = "renaming study 'small' to 'large' was interrupted"
+    if place == 0 and not done:
+        assert notes == [f"{title} before anything was done: give the command again"]
+        assert names_in(storage) == {"small", "small/finalize-12345678"}
+        carry_out(renaming("small", "large"))
+    else:
+        assert notes == [f"{title}, and is done now"]
     assert names_in(storage) == {"large", "large/finalize-12345678"}
     assert look_up("large").folder.read_record().command == "python small.py --name large"
     assert study_names() == ["large"]
@@ -113,9 +126,27 @@ def test_a_removal_that_was_killed_goes_on(
 ):
     with killed_in(RemoveStudy, place, done=done), pytest.raises(killed):
         carry_out(removal("small"))
-    finish_changes(lambda _: None)
+    notes = []
+    finish_changes(notes.append)
+    if place == 0 and not done:
+        told = "removing study 'small' was interrupted before anything was done"
+        assert notes == [f"{told}: give the command again"]
+        assert study_names() == ["small"]
+        carry_out(removal("small"))
     assert names_in(storage) == set()
     assert list((study_home / "studies").iterdir()) == []
+
+
+def test_what_was_not_begun_is_dropped_while_the_study_runs(study, storage, killed, killed_in):
+    for kind, change in ((RemoveStudy, removal("small")), (RenameStudy, renaming("small", "big"))):
+        with killed_in(kind, 0, done=False), pytest.raises(killed):
+            carry_out(change)
+        notes = []
+        with StudyFolder("small").locked():
+            finish_changes(notes.append)
+        assert notes[0].endswith("before anything was done: give the command again")
+        finish_changes(pytest.fail)
+    assert names_in(storage) == {"small"}
 
 
 def test_nobody_runs_a_study_that_is_half_renamed(
@@ -151,14 +182,59 @@ def test_a_killed_rewriting_of_files_goes_on(
         with killed_at(n), pytest.raises(killed):
             carry_out(renaming("small", "large"))
         finish_changes(lambda _: None)
-        after = contents(copy)
-        left = {name for name in after.keys() - wanted.keys() if not name.endswith(".draft")}
-        is_untouched = "studies/small/study.json" in left
-        assert is_untouched or {name: after[name] for name in wanted} == wanted, n
+        after = {name: data for name, data in contents(copy).items() if ".draft" not in name}
+        # The first two are the names of the lock's holder and of the change's record.
+        assert after == (contents(study_home) if n <= 2 else wanted), n
+        assert list((copy / "changes").glob("*.json")) == []
 
 
-def test_a_storage_that_is_lost_on_the_way_is_asked_again(study, monkeypatch):
-    def lost(*_):
+def test_of_a_linked_study_the_link_goes(study, study_home, tmp_path):
+    folder = StudyFolder("small").path
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    note = carry_out(removal("small"))[0]
+    assert note == f"it was a link: its files stay in {tmp_path / 'elsewhere'}"
+    assert list((study_home / "studies").iterdir()) == []
+    assert (tmp_path / "elsewhere" / "study.json").exists()
+
+
+def test_a_damaged_study_can_be_removed(part, study_home, storage):
+    record = StudyFolder("small").path / "study.json"
+    record.write_text("{")
+    (part / "lock").touch()
+    for holder in (StudyFolder("small").locked(), FileLock(part / "lock")):
+        with holder, pytest.raises(UserError, match="is being run"):
+            removal("small")
+    change = removal("small")
+    assert "its study.json is damaged, so its trials stay" in described(change)
+    record.write_text("{{")
+    with pytest.raises(UserError, match="changed meanwhile"):
+        carry_out(change)
+    assert carry_out(removal("small")) == ["its trials stay in the storage"]
+    assert list((study_home / "studies").iterdir()) == []
+    assert "small" in names_in(storage)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("place", range(2))
+def test_a_removal_of_a_damaged_study_that_was_killed_goes_on(
+    place, done, study, study_home, killed, killed_in
+):
+    (StudyFolder("small").path / "study.json").write_text("{")
+    with killed_in(RemoveDamagedStudy, place, done=done), pytest.raises(killed):
+        carry_out(removal("small"))
+    finish_changes(lambda _: None)
+    assert study_names() == (["small"] if place == 0 and not done else [])
+    finish_changes(pytest.fail)
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_storage_that_is_lost_on_the_way_is_asked_again(done, study, monkeypatch):
+    rename = storage_names.rename
+
+    def lost(*names):
+        if done:
+            rename(*names)
         raise StorageLost("storage failed: gone")
 
     with monkeypatch.context() as patch:
@@ -166,7 +242,8 @@ def test_a_storage_that_is_lost_on_the_way_is_asked_again(study, monkeypatch):
         with pytest.raises(UserError, match="storage failed: gone; the next mmsr command goes on"):
             carry_out(renaming("small", "large"))
     finish_changes(lambda _: None)
-    assert study_names() == ["large"]
+    assert study_names() == ["large" if done else "small"]
+    finish_changes(pytest.fail)
 
 
 def holders(home):
@@ -205,6 +282,23 @@ def test_a_name_that_is_in_use_is_refused(study, study_home, storage):
     with pytest.raises(UserError, match="unknown study 'smal': did you mean 'small'"):
         removal("smal")
     assert StudyFolder("small").read_record().name == "small"
+
+
+@pytest.mark.parametrize(
+    ("new", "there"),
+    [(name, None) for name in ("study", "finalized", "driver", "tested", "knockouts")]
+    + [("large", f"large{end}") for end in (".json", ".md", ".users.safetensors", ".png", ".html")],
+)
+def test_no_file_of_the_study_is_replaced(new, there, study, study_home, contents):
+    folder = StudyFolder("small").path
+    (folder / "small.json").write_text('{"study": "small"}')
+    if there is not None:
+        (folder / there).write_text("mine")
+    before = contents(study_home)
+    with pytest.raises(UserError, match="choose another name"):
+        carry_out(renaming("small", new))
+    assert contents(study_home) == before
+    assert list((study_home / "changes").glob("*.json")) == []
 
 
 def test_a_part_of_another_program_is_left_alone(study, storage):

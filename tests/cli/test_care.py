@@ -51,7 +51,10 @@ def test_without_a_terminal_nothing_goes_unasked(words, small, study_home, monke
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert "give --yes" in capsys.readouterr().err
+    assert (
+        "there is no terminal to ask on, so nothing was removed: give --yes"
+        in capsys.readouterr().err
+    )
     assert (catalog.names(), study_names()) == (["shop"], ["small"])
 
 
@@ -98,6 +101,10 @@ def test_the_next_command_finishes_what_was_interrupted(study_home, monkeypatch)
         patch.setattr(RenameDataset, "_move_folder", dying)
         with pytest.raises(KeyboardInterrupt):
             carry_out(renaming("shop", "toys"))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", ["mmsr", "data", "list", "--help"])
+        assert CliRunner().invoke(cli.app, ["data", "list", "--help"]).stderr == ""
+    assert catalog.names() == ["shop"]
     done = CliRunner().invoke(cli.app, ["data", "list"])
     assert "note: renaming data set 'shop' to 'toys' was interrupted" in done.stderr
     assert "toys" in done.stdout

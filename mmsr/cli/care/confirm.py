@@ -28,7 +28,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError("nothing is removed without confirmation, and no terminal: give --yes")
+        raise UserError("there is no terminal to ask on, so nothing was removed: give --yes")
     if not typer.confirm(question):
         Console().print("nothing was removed")
         raise typer.Exit(1)

@@ -63,9 +63,9 @@ def disk(
     for some in left:
         try:
             some.remove()
-            gone += some.n_bytes
         except UserError as error:
             notes.print(f"note: {error}")
+        gone += some.gone
     console.print(f"removed {data_size(gone)}")
 
 

@@ -30,8 +30,9 @@ def remove(
     console = Console(soft_wrap=True)
     for change in removals:
         console.print(described(change))
-    word = "study" if len(removals) == 1 else "studies"
-    confirm(f"Remove {len(removals)} {word}?", yes)
+    one = len(removals) == 1
+    console.print(f"a study that warm-starts from {'it' if one else 'them'} cannot be resumed then")
+    confirm(f"Remove {len(removals)} {'study' if one else 'studies'}?", yes)
     for change in removals:
         notes = carry_out(change)
         console.print(f"removed study {change.name}")
@@ -59,5 +60,6 @@ def rename(
     console.print(f"renamed study {old} to {new}")
     for note in notes:
         console.print(note)
+    console.print(f"a study that warm-starts from it is resumed with --warm-start {new}")
     if (record := StudyFolder(new).read_record()) is not None:
         console.print(f"resume with: {record.command}")
