@@ -108,7 +108,10 @@ def encode_images(
             advance(1)
 
     def opened(row: int) -> Any:
-        return open_image(read_image(given[items[row]]))
+        data = read_image(given[items[row]])
+        if sha256(data).digest() != keys[row]:
+            raise Unreadable("changed meanwhile")
+        return open_image(data)
 
     with reporter.stage("encoding images", len(items)) as advance, pixels_limited():
         found, vectors, failed = _encode(

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mmsr import paths
+from mmsr.data.encoders import run
 from mmsr.data.encoders.images import (
     ImageFile,
     Unreadable,
@@ -148,6 +149,28 @@ def test_an_interrupted_import_encodes_the_remaining_images(shop, tmp_path, monk
     made = shop.make(images=tmp_path / "photos", **COLOURS)
     assert len(shop.encoded()) == 6
     assert len(shop.vectors(made, "image")) == 12
+
+
+def test_a_photo_that_changes_meanwhile_is_not_kept_as_the_one_of_before(
+    shop, tmp_path, monkeypatch
+):
+    for i in range(12):
+        picture(tmp_path / "photos" / f"i{i}.png", (i, 0, 0))
+
+    encode = run._encode
+
+    def changing(*given):
+        picture(tmp_path / "photos" / "i3.png", BLUE)
+        return encode(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_encode", changing)
+        made = shop.make(images=tmp_path / "photos", **COLOURS)
+    assert reasons(made) == {"i3": "changed meanwhile"}
+    for colour in (BLUE, (3, 0, 0)):
+        picture(tmp_path / "photos" / "i3.png", colour)
+        made = shop.make(images=tmp_path / "photos", overwrite=True, **COLOURS)
+        assert shop.vectors(made, "image")["i3"] == [*colour, 1]
 
 
 def test_an_absent_folder_of_images_is_refused(shop, tmp_path):
