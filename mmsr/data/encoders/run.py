@@ -64,9 +64,11 @@ def encode_texts(
     given = {item: text for item, text in enumerate(texts) if text}
     lacks = [Lack(item, "", ABSENT) for item, text in enumerate(texts) if not text]
     if encoder.batch_size is None:
+        items = list(given)
         with reporter.stage("encoding text"):
-            vectors = _checked(encoder, name, list(given.values()))
-        return _finish(list(given), vectors, lacks, dict.fromkeys(given, ""), "text", name)
+            found, vectors, _ = _encode_at_once(given.values(), name, encoder)
+        rows = [items[row] for row in found]
+        return _finish(rows, vectors, lacks, dict.fromkeys(given, ""), "text", name)
     # Texts of one length make the best batches; a batch is the same whatever the cache holds.
     items = sorted(given, key=lambda item: -len(given[item]))
     keys = [sha256(given[item].encode()).digest() for item in items]
@@ -114,12 +116,43 @@ def encode_images(
         return open_image(data)
 
     with reporter.stage("encoding images", len(items)) as advance, pixels_limited():
-        found, vectors, failed = _encode(
-            keys, lambda rows: _together(opened, rows), name, encoder, advance
-        )
+        if encoder.batch_size is None:
+            opened_images = _together(opened, range(len(items)))
+            found, vectors, failed = _encode_at_once(opened_images, name, encoder)
+            advance(len(items))
+        else:
+            found, vectors, failed = _encode(
+                keys, lambda rows: _together(opened, rows), name, encoder, advance
+            )
     lacks += [Lack(items[row], sources[items[row]], reason) for row, reason in failed.items()]
     rows = [items[row] for row in found]
     return _finish(rows, vectors, lacks, sources, "image", name)
+
+
+def _encode_at_once(
+    contents: Iterable[Any], name: str, encoder: Encoder
+) -> tuple[list[int], NDArray[np.float32], dict[int, str]]:
+    """Encode everything in one call, without a cache.
+
+    Parameters
+    ----------
+    contents : each may be an `Unreadable`.
+    name, encoder : the encoder.
+
+    Returns
+    -------
+    rows, vectors, failed : see `_encode`.
+    """
+    inputs: dict[int, Any] = {}
+    failed: dict[int, str] = {}
+    for row, content in enumerate(contents):
+        if isinstance(content, Unreadable):
+            failed[row] = str(content)
+        else:
+            inputs[row] = content
+    if not inputs:
+        return [], np.empty((0, 1), dtype=np.float32), failed
+    return list(inputs), _checked(encoder, name, list(inputs.values())), failed
 
 
 def _encode(
@@ -144,6 +177,8 @@ def _encode(
     vectors : their vectors.
     failed : why others cannot be read, by row.
     """
+    size = encoder.batch_size
+    assert size is not None, "such an encoder's vectors may not be cached"
     rows_of: dict[bytes, list[int]] = {}
     for row, key in enumerate(keys):
         rows_of.setdefault(key, []).append(row)
@@ -151,7 +186,6 @@ def _encode(
     failed: dict[bytes, str] = {}
     with vector_cache(name, encoder.version) as cache:
         known = cache.known(unique)
-        size = encoder.batch_size or len(unique)
         for start in range(0, len(unique), size):
             batch = unique[start : start + size]
             wanted = [key for key in batch if key not in known]

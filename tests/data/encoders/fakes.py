@@ -57,6 +57,18 @@ class Colours(Words):
         return [*np.asarray(image, dtype=np.float64).mean(axis=(0, 1)), 1.0]
 
 
+class AllColours(Colours):
+    """The same, of all images in one call."""
+
+    batch_size = None
+
+
+class Halves(Words):
+    """Batches of no whole number."""
+
+    batch_size = 2.5  # type: ignore[assignment]  # what is refused
+
+
 class Ragged(Words):
     """One row too few."""
 

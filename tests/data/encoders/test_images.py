@@ -112,9 +112,23 @@ def test_what_cannot_be_read_is_listed_and_has_no_vector(shop, tmp_path):
     )
 
 
-def test_none_that_can_be_read_is_an_error(shop, tmp_path):
+@pytest.mark.parametrize("encoder", ["fakes:Colours", "fakes:AllColours"])
+def test_none_that_can_be_read_is_an_error(shop, tmp_path, encoder):
     with pytest.raises(UserError, match=r"none of 12 images gives a vector: .*no such file"):
-        shop.make({"image": [f"{i}.png" for i in range(12)]}, **COLOURS)
+        shop.make({"image": [f"{i}.png" for i in range(12)]}, image_encoder=encoder)
+
+
+def test_vectors_that_depend_on_all_images_are_not_cached(shop, tmp_path):
+    for i in range(9):
+        picture(tmp_path / f"{i}.png", (i % 5, 0, 0))
+    (tmp_path / "9.png").write_bytes(b"no image")
+    images = [f"{i}.png" for i in range(11)] + [None]
+    for overwrite in (False, True):
+        made = shop.make({"image": images}, overwrite=overwrite, image_encoder="fakes:AllColours")
+        assert shop.vectors(made, "image") == {f"i{i}": [i % 5, 0, 0, 1] for i in range(9)}
+        assert reasons(made) == {"i9": "no image", "i10": "no such file", "i11": "nothing given"}
+        assert [len(batch) for batch in shop.batches()] == [9] * (1 + overwrite)
+    assert not paths.vectors_cache().exists()
 
 
 def test_a_changed_photo_is_another_input(shop, tmp_path):

@@ -25,6 +25,8 @@ from mmsr.data.encoders.text import TfIdf
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 
+from .fakes import Words
+
 WORDS = {"text_encoder": "fakes:Words"}
 TITLES = [f"z{'ae' * i} title of {i % 3}" for i in range(12)]
 
@@ -45,6 +47,14 @@ def test_each_text_is_encoded_once_in_batches(shop):
     }
     assert made.dataset.manifest.modalities["text"].source == "fakes:Words (1)"
     assert made.dataset.manifest.modalities["text"].items == 11
+
+
+@pytest.mark.parametrize("size", [None, 4])
+def test_no_text_at_all_is_an_error(size, home):
+    encoder = Words(EncoderOptions())
+    encoder.batch_size = size
+    with pytest.raises(UserError, match="none of 0 texts gives a vector"):
+        encode_texts([None, ""], "fakes:Words", encoder, Silent())
 
 
 def test_a_second_data_set_takes_vectors_from_the_cache(shop):
@@ -141,6 +151,7 @@ def test_texts_without_a_vector_are_listed_and_are_not_zero(shop):
         ({"text_encoder": "fakes:Alike"}, "12 text vectors are equal"),
         ({"text_encoder": "fakes:Nothing"}, "none of 12 texts gives a vector"),
         ({"text_encoder": "fakes:Unversioned"}, "version must be a text"),
+        ({"text_encoder": "fakes:Halves"}, "batch_size a whole number above 0 or None"),
         ({"text_encoder": "fakes:Unmade"}, "cannot be made: KeyError"),
         ({"text_encoder": "fakes:Colours"}, "its modality is 'image', which must be 'text'"),
         ({"text_encoder": "fakes:Missing"}, "cannot be imported: AttributeError"),
