@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zlib
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mmsr.data.encoders.images import (
 from mmsr.errors import UserError
 
 COLOURS = {"image_encoder": "fakes:Colours"}
+MEMORY = Path("/proc/self/mem")
 RED, BLUE = (250, 10, 20), (10, 20, 250)
 
 
@@ -163,6 +165,31 @@ def test_an_interrupted_import_encodes_the_remaining_images(shop, tmp_path, monk
     made = shop.make(images=tmp_path / "photos", **COLOURS)
     assert len(shop.encoded()) == 6
     assert len(shop.vectors(made, "image")) == 12
+
+
+@pytest.mark.skipif(not MEMORY.exists(), reason="needs a file that even root cannot read")
+def test_files_that_cannot_be_read_are_a_missing_modality(shop, tmp_path):
+    photos = tmp_path / "photos"
+    for i in range(3, 12):
+        picture(photos / f"i{i}.png", (i, 0, 0))
+    (photos / "i1.png").symlink_to(MEMORY)
+    os.mkfifo(photos / "i2.png")
+    (photos / "more").mkdir()
+    (photos / "more" / "named.png").symlink_to(MEMORY)
+    (photos / "notes.txt").symlink_to(MEMORY)
+    (photos / os.fsdecode(b"\xff.png")).symlink_to(MEMORY)
+    given = {"items": {"image": ["more/named.png", *[None] * 11]}, "images": photos}
+    made = shop.make(**given, **COLOURS)
+    unread = "Input/output error"
+    assert reasons(made) == {"i0": unread, "i1": unread, "i2": "a pipe"}
+    assert set(shop.vectors(made, "image")) == {f"i{i}" for i in range(3, 12)}
+    (photos / "notes.txt").unlink()
+    (photos / "notes.txt").write_text("of no item")
+    assert not shop.make(**given, **COLOURS).fresh
+    (photos / "i1.png").unlink()
+    picture(photos / "i1.png", (1, 0, 0))
+    with pytest.raises(UserError, match=r"made differently \(images\)"):
+        shop.make(**given, **COLOURS)
 
 
 def test_a_photo_that_changes_meanwhile_is_not_kept_as_the_one_of_before(
