@@ -1,4 +1,4 @@
-"""Encoding the texts and images of items: each content once, in batches, from the cache on."""
+"""Encoding the texts and images of items: in batches, equal ones once, with a cache."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def encode_texts(
             found, vectors, _ = _encode_at_once(given.values(), name, encoder)
         rows = [items[row] for row in found]
         return _finish(rows, vectors, lacks, dict.fromkeys(given, ""), "text", name)
-    # Texts of one length make the best batches; a batch is the same whatever the cache holds.
+    # Texts of one length make the best batches.
     items = sorted(given, key=lambda item: -len(given[item]))
     keys = [sha256(given[item].encode()).digest() for item in items]
     with reporter.stage("encoding text", len(items)) as advance:
@@ -162,7 +162,10 @@ def _encode(
     encoder: Encoder,
     advance: Advance,
 ) -> tuple[list[int], NDArray[np.float32], dict[int, str]]:
-    """Encode what the cache lacks.
+    """Encode the batches of which the cache lacks a part.
+
+    A batch is encoded whole, so that it is the same whatever the cache holds; what the cache has
+    stays as it is.
 
     Parameters
     ----------
@@ -184,16 +187,20 @@ def _encode(
         rows_of.setdefault(key, []).append(row)
     unique = list(rows_of)
     failed: dict[bytes, str] = {}
+
+    def loaded(some: list[bytes]) -> dict[bytes, Any]:
+        return dict(zip(some, load([rows_of[key][0] for key in some]), strict=True))
+
     with vector_cache(name, encoder.version) as cache:
         known = cache.known(unique)
         for start in range(0, len(unique), size):
             batch = unique[start : start + size]
-            wanted = [key for key in batch if key not in known]
-            contents = dict(zip(wanted, load([rows_of[key][0] for key in wanted]), strict=True))
+            contents = loaded([key for key in batch if key not in known])
             bad = {key: str(one) for key, one in contents.items() if isinstance(one, Unreadable)}
-            inputs = {key: one for key, one in contents.items() if key not in bad}
-            if inputs:
-                cache.add(list(inputs), _checked(encoder, name, list(inputs.values())))
+            if len(bad) < len(contents):
+                contents |= loaded([key for key in batch if key in known])
+                inputs = [key for key in batch if not isinstance(contents[key], Unreadable)]
+                cache.add(inputs, _checked(encoder, name, [contents[key] for key in inputs]))
             failed |= bad
             advance(sum(len(rows_of[key]) for key in batch))
         vectors = cache.get([key for key in unique if key not in failed])

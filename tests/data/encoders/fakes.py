@@ -63,6 +63,14 @@ class AllColours(Colours):
     batch_size = None
 
 
+class Mates(Words):
+    """Vectors that depend on the other texts of a batch."""
+
+    def encode(self, batch: Sequence[str]) -> NDArray[np.float32]:
+        shared = np.full((len(batch), 1), sum(map(len, batch)), dtype=np.float32)
+        return np.hstack([super().encode(batch), shared])
+
+
 class Halves(Words):
     """Batches of no whole number."""
 

@@ -148,7 +148,7 @@ def test_a_changed_photo_is_another_input(shop, tmp_path):
         with pytest.raises(UserError, match=rf"made differently \({role}\)"):
             shop.make(name=name, **settings, **COLOURS)
         made = shop.make(name=name, overwrite=True, **settings, **COLOURS)
-        assert shop.encoded() == [[8, 6, "RGB"]]
+        assert shop.encoded() == [[8, 6, "RGB"]] * 3, "its batch"
         assert shop.vectors(made, "image")["i3"] == [*colour, 1]
         assert made.dataset.manifest.provenance.inputs[-1].role == role
         picture(photos[3], (3, 0, 1))

@@ -62,11 +62,30 @@ def test_a_second_data_set_takes_vectors_from_the_cache(shop):
     shop.encoded()
     changed = [*TITLES[:10], "another", TITLES[0]]
     second = shop.make({"title": changed}, name="e", **WORDS)
-    assert shop.encoded() == ["another"]
+    assert shop.encoded() == [TITLES[1], TITLES[0], "another"], "the batch of what is missing"
     assert shop.vectors(second, "text")["i10"] == expected("another")
     again = shop.make({"title": TITLES}, overwrite=True, **WORDS)
     assert shop.encoded() == []
     assert again.dataset.content_hash == first.dataset.content_hash
+
+
+def test_a_batch_is_the_same_whatever_the_cache_holds(shop):
+    mates = {"text_encoder": "fakes:Mates"}
+    first = shop.vectors(shop.make({"title": TITLES}, **mates), "text")
+    assert len({vector[-1] for vector in first.values()}) == 3, "vectors depend on their batch"
+    (file,) = paths.vectors_cache().iterdir()
+    with sqlite3.connect(file) as database:
+        for (key,) in database.execute("select key from vectors").fetchall()[::3]:
+            database.execute("delete from vectors where key = ?", (key,))
+    database.close()
+    again = shop.make({"title": TITLES}, overwrite=True, **mates)
+    assert shop.vectors(again, "text") == first
+    # What the cache has stays as it is, though it is in another batch of a second data set.
+    changed = ["a title that is longer than all of the others are", *TITLES[1:]]
+    second = shop.vectors(shop.make({"title": changed}, name="e", **mates), "text")
+    assert {item: second[item] for item in first if item != "i0"} == {
+        item: vector for item, vector in first.items() if item != "i0"
+    }
 
 
 def test_another_version_has_vectors_of_its_own(shop):
