@@ -193,8 +193,8 @@ def weights_version(name: str, file: str = "") -> str:
     if folder.is_dir():
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            with path.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
             digest.update(f"{content} {path.relative_to(folder).as_posix()}\n".encode())
         return f"files {digest.hexdigest()[:12]}"
     from huggingface_hub import try_to_load_from_cache
