@@ -3,8 +3,8 @@
 Each round assigns the points under a capacity of n/C for each centre, then moves the centres to the
 means. The assignment is a transport problem. Its dual variables are prices of the centres: a centre
 that too many points want gets dearer until demand meets capacity. They are approximated by Sinkhorn
-iterations at falling temperatures (Cuturi 2013), and what is left over is settled greedily, so that
-the sizes are exact. Time and memory are O(n · C) a round.
+iterations at falling temperatures (Cuturi 2013). At these prices the points then choose in turn, so
+that the sizes are exact. Time and memory are O(n · C) a round, however many points are equal.
 
 Shapes: n points, C centres.
 """
@@ -117,13 +117,12 @@ def _soft_sizes(
 def fill(costs_nC: Costs) -> NDArray[np.int64]:
     """Assign points to centres so that sizes differ by at most one.
 
-    Points ask for their cheapest centre that has room. A centre that is asked by more than it has
-    room for takes those to whom the next centre would cost most more, and is full. So each pass
-    fills a centre or is the last.
+    One pass over the points, those first to whom the second cheapest centre would cost most more:
+    each gets the cheapest centre that has room.
 
     Parameters
     ----------
-    costs_nC : what each centre costs each point, prices included; overwritten.
+    costs_nC : what each centre costs each point, prices included.
 
     Returns
     -------
@@ -133,19 +132,14 @@ def fill(costs_nC: Costs) -> NDArray[np.int64]:
     demand = np.bincount(costs_nC.argmin(axis=1), minlength=n_centres)
     room = np.full(n_centres, n // n_centres)
     room[np.argsort(-demand, kind="stable")[: n % n_centres]] += 1
-    assigned, left = np.full(n, -1, dtype=np.int64), np.arange(n)
-    while len(left):
-        costs_nC[:, room == 0] = np.inf
-        wanted = costs_nC.argmin(axis=1)
-        order = np.lexsort((-_regret(costs_nC), wanted))  # ties: the earlier point first
-        asked = wanted[order]
-        place = np.arange(len(order)) - np.searchsorted(asked, asked)  # in the centre's queue
-        taken = order[place < room[asked]]
-        assigned[left[taken]] = wanted[taken]
-        room -= np.bincount(wanted[taken], minlength=n_centres)
-        kept = np.ones(len(left), dtype=np.bool_)
-        kept[taken] = False
-        left, costs_nC = left[kept], costs_nC[kept]
+    assigned = np.empty(n, dtype=np.int64)
+    closed_C = np.zeros(n_centres, dtype=np.float32)  # infinite where there is no room
+    for point in np.argsort(-_regret(costs_nC), kind="stable"):
+        centre = int((costs_nC[point] + closed_C).argmin())
+        assigned[point] = centre
+        room[centre] -= 1
+        if not room[centre]:
+            closed_C[centre] = np.inf
     return assigned
 
 

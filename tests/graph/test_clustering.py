@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import get_args
 
 import numpy as np
@@ -159,9 +160,20 @@ def test_the_assignment_is_nearly_the_cheapest(n, n_centres):
     places = np.repeat(np.arange(n_centres), sizes)  # a column for each place at a centre
     rows, columns = linear_sum_assignment(costs[:, places])
     least = costs[rows, places[columns]].sum()
-    nearest_first = fill(costs.copy())
+    nearest_first = fill(costs)
     assert least * (1 - 1e-5) <= costs[np.arange(n), found].sum() <= 1.05 * least
     assert costs[np.arange(n), found].sum() <= costs[np.arange(n), nearest_first].sum()
+
+
+def test_equal_points_take_no_longer():
+    """Nearly all want the same centre, then the same second one, and so on."""
+    n, n_centres = 20_000, 500
+    costs = np.random.default_rng(0).random((n, n_centres), dtype=np.float32)
+    costs[: int(0.9 * n)] = costs[0]
+    start = time.process_time()
+    sizes = np.bincount(fill(costs), minlength=n_centres)
+    assert time.process_time() - start < 10, "the time of a pass over the costs"
+    assert (sizes == n // n_centres).all()
 
 
 def test_balanced_codes_share_the_fitted_items_evenly():

@@ -17,6 +17,15 @@ from numpy.typing import NDArray
 from mmsr.errors import UserError, shown
 
 Modality = Literal["text", "image"]
+_HUB_FILES = (
+    "config.json",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+"""Files of a model on the hub, at least one of which is in the cache once it was loaded."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +176,14 @@ def versions(*packages: str) -> str:
     return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
-def weights_version(name: str) -> str:
+def weights_version(name: str, file: str = "") -> str:
     """What tells the weights of a model apart from others under the same name.
 
     Parameters
     ----------
-    name : a folder, or a model's name on the Hugging Face hub.
+    name : a folder, or a model's name on the Hugging Face hub, perhaps with `@` and a revision.
+    file : file of the weights on the hub, if it is not one of the usual; one that ends in
+        `.safetensors` may be in its place.
 
     Returns
     -------
@@ -182,14 +193,19 @@ def weights_version(name: str) -> str:
     if folder.is_dir():
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            with path.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
             digest.update(f"{content} {path.relative_to(folder).as_posix()}\n".encode())
         return f"files {digest.hexdigest()[:12]}"
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name, "config.json")
-    return f"commit {Path(found).parent.name[:12]}" if isinstance(found, str) else name
+    repository, _, revision = name.partition("@")
+    own = (file, str(Path(file).with_suffix(".safetensors"))) if file else ()
+    for one in (*own, *_HUB_FILES):
+        found = try_to_load_from_cache(repository, one, revision=revision or None)
+        if isinstance(found, str):
+            return f"commit {Path(found).parent.name[:12]}"
+    return name
 
 
 def quiet_transformers() -> None:

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from mmsr import paths
-from mmsr.data.encoders.images import LARGEST
+from mmsr.data.encoders.images import LARGEST, Unreadable, open_image, pixels_limited
 from mmsr.data.folders import cannot
 from mmsr.data.progress import Reporter
 
@@ -35,7 +35,7 @@ _BUSY = (429, 500, 502, 503, 504)
 
 
 def fetch_images(urls: Iterable[str], reporter: Reporter) -> dict[str, Path | str]:
-    """Fetch images that are not in the cache yet.
+    """Fetch images that are not in the cache yet; only what can be read as an image enters it.
 
     Parameters
     ----------
@@ -58,6 +58,7 @@ def fetch_images(urls: Iterable[str], reporter: Reporter) -> dict[str, Path | st
     fetcher = _Fetcher()
     with (
         reporter.stage("fetching images", len(wanted)) as advance,
+        pixels_limited(),
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         try:
@@ -84,7 +85,7 @@ class _Fetcher:
         self._silent: Counter[str] = Counter()
 
     def fetch(self, url: str, path: Path) -> str | None:
-        """Fetch a URL into a file; why it could not be fetched.
+        """Fetch an image into a file; why it could not be fetched.
 
         Raises
         ------
@@ -108,6 +109,10 @@ class _Fetcher:
         self._silent[host] = 0
         if isinstance(data, str):
             return data
+        try:
+            open_image(data)
+        except Unreadable as error:
+            return str(error)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             paths.write_whole(path, data)

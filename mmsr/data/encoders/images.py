@@ -111,11 +111,13 @@ def read_image(image: ImageFile) -> bytes:
 
     Raises
     ------
-    Unreadable : it is not there, or too large.
+    Unreadable : it is not there, is a pipe, or is too large.
     """
     if image.path is None:
         raise Unreadable(image.problem)
     try:
+        if image.path.is_fifo():  # opening it would wait for a writer
+            raise Unreadable("a pipe")
         with image.path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except FileNotFoundError:

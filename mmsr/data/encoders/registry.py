@@ -77,7 +77,8 @@ def make_encoder(name: str, modality: Modality, options: EncoderOptions) -> Enco
             EncoderOptions(argument, options.device, options.width, options.seed)
         )
         size = encoder.batch_size
-        stated = isinstance(encoder.version, str) and (size is None or int(size) > 0)
+        sized = size is None or (isinstance(size, int) and size > 0)
+        stated = isinstance(encoder.version, str) and sized
     except UserError:
         raise
     except Exception as error:  # whatever the class of a user raises
@@ -85,7 +86,7 @@ def make_encoder(name: str, modality: Modality, options: EncoderOptions) -> Enco
         raise UserError(f"{modality} encoder {shown(name)} cannot be made: {reason}") from error
     if not stated:
         raise UserError(
-            f"{modality} encoder {shown(name)}: version must be a text, and batch_size a number "
-            "above 0 or None"
+            f"{modality} encoder {shown(name)}: version must be a text, and batch_size a whole "
+            "number above 0 or None"
         )
     return encoder

@@ -1,4 +1,4 @@
-"""Encoding the texts and images of items: each content once, in batches, from the cache on."""
+"""Encoding the texts and images of items: in batches, equal ones once, with a cache."""
 
 from __future__ import annotations
 
@@ -64,10 +64,12 @@ def encode_texts(
     given = {item: text for item, text in enumerate(texts) if text}
     lacks = [Lack(item, "", ABSENT) for item, text in enumerate(texts) if not text]
     if encoder.batch_size is None:
+        items = list(given)
         with reporter.stage("encoding text"):
-            vectors = _checked(encoder, name, list(given.values()))
-        return _finish(list(given), vectors, lacks, dict.fromkeys(given, ""), "text", name)
-    # Texts of one length make the best batches; a batch is the same whatever the cache holds.
+            found, vectors, _ = _encode_at_once(given.values(), name, encoder)
+        rows = [items[row] for row in found]
+        return _finish(rows, vectors, lacks, dict.fromkeys(given, ""), "text", name)
+    # Texts of one length make the best batches.
     items = sorted(given, key=lambda item: -len(given[item]))
     keys = [sha256(given[item].encode()).digest() for item in items]
     with reporter.stage("encoding text", len(items)) as advance:
@@ -108,15 +110,49 @@ def encode_images(
             advance(1)
 
     def opened(row: int) -> Any:
-        return open_image(read_image(given[items[row]]))
+        data = read_image(given[items[row]])
+        if sha256(data).digest() != keys[row]:
+            raise Unreadable("changed meanwhile")
+        return open_image(data)
 
     with reporter.stage("encoding images", len(items)) as advance, pixels_limited():
-        found, vectors, failed = _encode(
-            keys, lambda rows: _together(opened, rows), name, encoder, advance
-        )
+        if encoder.batch_size is None:
+            opened_images = _together(opened, range(len(items)))
+            found, vectors, failed = _encode_at_once(opened_images, name, encoder)
+            advance(len(items))
+        else:
+            found, vectors, failed = _encode(
+                keys, lambda rows: _together(opened, rows), name, encoder, advance
+            )
     lacks += [Lack(items[row], sources[items[row]], reason) for row, reason in failed.items()]
     rows = [items[row] for row in found]
     return _finish(rows, vectors, lacks, sources, "image", name)
+
+
+def _encode_at_once(
+    contents: Iterable[Any], name: str, encoder: Encoder
+) -> tuple[list[int], NDArray[np.float32], dict[int, str]]:
+    """Encode everything in one call, without a cache.
+
+    Parameters
+    ----------
+    contents : each may be an `Unreadable`.
+    name, encoder : the encoder.
+
+    Returns
+    -------
+    rows, vectors, failed : see `_encode`.
+    """
+    inputs: dict[int, Any] = {}
+    failed: dict[int, str] = {}
+    for row, content in enumerate(contents):
+        if isinstance(content, Unreadable):
+            failed[row] = str(content)
+        else:
+            inputs[row] = content
+    if not inputs:
+        return [], np.empty((0, 1), dtype=np.float32), failed
+    return list(inputs), _checked(encoder, name, list(inputs.values())), failed
 
 
 def _encode(
@@ -126,7 +162,10 @@ def _encode(
     encoder: Encoder,
     advance: Advance,
 ) -> tuple[list[int], NDArray[np.float32], dict[int, str]]:
-    """Encode what the cache lacks.
+    """Encode the batches of which the cache lacks a part.
+
+    A batch is encoded whole, so that it is the same whatever the cache holds; what the cache has
+    stays as it is.
 
     Parameters
     ----------
@@ -141,22 +180,27 @@ def _encode(
     vectors : their vectors.
     failed : why others cannot be read, by row.
     """
+    size = encoder.batch_size
+    assert size is not None, "such an encoder's vectors may not be cached"
     rows_of: dict[bytes, list[int]] = {}
     for row, key in enumerate(keys):
         rows_of.setdefault(key, []).append(row)
     unique = list(rows_of)
     failed: dict[bytes, str] = {}
+
+    def loaded(some: list[bytes]) -> dict[bytes, Any]:
+        return dict(zip(some, load([rows_of[key][0] for key in some]), strict=True))
+
     with vector_cache(name, encoder.version) as cache:
         known = cache.known(unique)
-        size = encoder.batch_size or len(unique)
         for start in range(0, len(unique), size):
             batch = unique[start : start + size]
-            wanted = [key for key in batch if key not in known]
-            contents = dict(zip(wanted, load([rows_of[key][0] for key in wanted]), strict=True))
+            contents = loaded([key for key in batch if key not in known])
             bad = {key: str(one) for key, one in contents.items() if isinstance(one, Unreadable)}
-            inputs = {key: one for key, one in contents.items() if key not in bad}
-            if inputs:
-                cache.add(list(inputs), _checked(encoder, name, list(inputs.values())))
+            if len(bad) < len(contents):
+                contents |= loaded([key for key in batch if key in known])
+                inputs = [key for key in batch if not isinstance(contents[key], Unreadable)]
+                cache.add(inputs, _checked(encoder, name, [contents[key] for key in inputs]))
             failed |= bad
             advance(sum(len(rows_of[key]) for key in batch))
         vectors = cache.get([key for key in unique if key not in failed])

@@ -141,7 +141,8 @@ class Timm(_Network):
             network = timm.create_model(name, pretrained=True, num_classes=0)
             config = timm.data.resolve_model_data_config(network)
             transform = timm.data.create_transform(**config, is_training=False)
-        version = _version(name, "timm")
+        hub = network.pretrained_cfg
+        version = _version(name, "timm", hub.get("hf_hub_id"), hub.get("hf_hub_filename"))
         super().__init__(network.eval().to(device), transform, device, version)
 
 
@@ -174,11 +175,21 @@ class OpenClip(_Network):
                 model, weights or None, device=device
             )
         network.eval()
-        version = _version(name, "open-clip-torch")
+        hub = open_clip.get_pretrained_cfg(model, weights).get("hf_hub", "") if weights else ""
+        version = _version(name, "open-clip-torch", *hub.rpartition("/")[::2])
         super().__init__(network.encode_image, transform, device, version)
 
 
-def _version(name: str, package: str) -> str:
-    """Version of a package, and of the weights where they are those of a folder."""
-    _, local, folder = name.partition("local-dir:")
-    return f"{weights_version(folder)}, {versions(package)}" if local else versions(package)
+def _version(name: str, package: str, hub: str | None, file: str | None) -> str:
+    """Version of a package, and of the weights where they come from a folder or the hub.
+
+    Parameters
+    ----------
+    name : the argument of the encoder; may itself be a place of weights.
+    package : what runs the network.
+    hub, file : where the package finds the weights of this name on the hub.
+    """
+    place, colon, at = name.partition(":")
+    if colon and place in ("local-dir", "hf-hub", "hf_hub"):
+        return f"{weights_version(at)}, {versions(package)}"
+    return f"{weights_version(hub, file or '')}, {versions(package)}" if hub else versions(package)

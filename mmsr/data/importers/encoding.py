@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsr.data.encoders.base import Encoder, EncoderOptions
-from mmsr.data.encoders.images import ImageFile, files_by_id, is_url, locate
+from mmsr.data.encoders.images import (
+    ImageFile,
+    Unreadable,
+    files_by_id,
+    is_url,
+    locate,
+    read_image,
+)
 from mmsr.data.encoders.registry import encoder_class, make_encoder
 from mmsr.data.encoders.run import Encoded, encode_images, encode_texts
 from mmsr.data.importers.features import check_varied
@@ -19,7 +26,6 @@ from mmsr.data.importers.readers.tables import column_names, read_table
 from mmsr.data.importers.sources import Sources, Table
 from mmsr.data.manifest import ITEM_IMAGES, ImportSettings, InputFile
 from mmsr.data.progress import Reporter
-from mmsr.data.storage import file_sha256
 from mmsr.errors import UserError
 
 DEFAULT_TEXT = ImportSettings().text_encoder
@@ -92,40 +98,48 @@ def hash_images(
 ) -> tuple[InputFile, ...]:
     """Describe all image files that items may have as one input, with a hash of their contents.
 
+    A file that cannot be read counts with the reason: its item lacks the modality.
+
     Parameters
     ----------
     sources : the tables, and the folder of images.
     settings : whether images are encoded.
-    reporter : shows the progress in bytes.
+    reporter : shows the progress in files.
 
     Raises
     ------
-    UserError : a file, or the table of items, cannot be read.
+    UserError : the folder, or the table of items, cannot be read.
     """
     if settings.image_encoder is None:
         return ()
     files: dict[str, Path] = {}
     base = _base(sources)
     if sources.images is not None:
-        found = (path for path in sources.images.rglob("*") if path.is_file())
-        files |= {path.relative_to(base).as_posix(): path for path in found}
+        files |= {path.name: path for path in files_by_id(sources.images).values()}
     if sources.items is not None and _has_image_column(sources, settings):
         for name in _named_images(sources.items, settings):
             path = base / name
             with suppress(OSError, ValueError):  # a name that no file can have
                 if not is_url(name) and path.is_file():
                     files[name] = path
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    digest = hashlib.sha256()
-    with reporter.stage("hashing images", sum(sizes.values())) as advance:
+    digest, size = hashlib.sha256(), 0
+    with reporter.stage("hashing images", len(files)) as advance:
         for name in sorted(files):
-            digest.update(f"{file_sha256(files[name], advance)} {name}\n".encode())
+            try:
+                data = read_image(ImageFile(name, files[name]))
+            except Unreadable as error:
+                content = str(error)
+            else:
+                content = hashlib.sha256(data).hexdigest()
+                size += len(data)
+            digest.update(f"{content} {name}\n".encode(errors="surrogatepass"))
+            advance(1)
     return (
         InputFile(
             role=ITEM_IMAGES if sources.images is None else "images",
             path=str(base.absolute()),
             sha256=digest.hexdigest(),
-            bytes=sum(sizes.values()),
+            bytes=size,
         ),
     )
 

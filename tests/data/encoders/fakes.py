@@ -57,6 +57,26 @@ class Colours(Words):
         return [*np.asarray(image, dtype=np.float64).mean(axis=(0, 1)), 1.0]
 
 
+class AllColours(Colours):
+    """The same, of all images in one call."""
+
+    batch_size = None
+
+
+class Mates(Words):
+    """Vectors that depend on the other texts of a batch."""
+
+    def encode(self, batch: Sequence[str]) -> NDArray[np.float32]:
+        shared = np.full((len(batch), 1), sum(map(len, batch)), dtype=np.float32)
+        return np.hstack([super().encode(batch), shared])
+
+
+class Halves(Words):
+    """Batches of no whole number."""
+
+    batch_size = 2.5  # type: ignore[assignment]  # what is refused
+
+
 class Ragged(Words):
     """One row too few."""
 

@@ -58,7 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, headers={"Location": "file:///etc/hostname"})
         elif kind == "dropped":
             self.connection.close()
-        elif kind == "page":
+        elif kind == "broken" and count < 2:
+            self.answer(200, data[: len(data) // 2])
+        elif kind == "page" or (kind == "late" and count < 2):
             self.answer(200, b"<html>not found</html>")
         elif kind == "large":
             self.answer(200, bytes(200_000))
@@ -124,7 +126,18 @@ def test_images_are_fetched_once_and_what_fails_is_listed(shop, server):
     assert again.dataset.content_hash == made.dataset.content_hash
     new = server.asked - before
     assert not {"/ok/1", "/busy/2", "/moved/4", "/cut/5"} & new.keys()
-    assert new["/gone"] == 1, "what failed is tried again"
+    assert new["/gone"] == new["/page"] == 1, "what failed is tried again"
+    assert len([path for path in paths.images_cache().rglob("*") if path.is_file()]) == 4
+
+
+def test_a_page_in_place_of_an_image_is_not_kept(shop, server):
+    urls = [server.url(f"/{kind}") for kind in ("late/1", "broken/2", "ok/3", "ok/4")]
+    items = {"image": [*urls, *[None] * 8]}
+    made = shop.make(items, image_encoder="fakes:Colours")
+    assert set(shop.vectors(made, "image")) == {"i2", "i3"}
+    made = shop.make(items, overwrite=True, image_encoder="fakes:Colours")
+    assert shop.vectors(made, "image")["i0"] == [1, 0, 0, 1]
+    assert shop.vectors(made, "image")["i1"] == [2, 0, 0, 1]
 
 
 def test_a_silent_host_is_soon_left_alone(home, server, monkeypatch):

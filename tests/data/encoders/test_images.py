@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mmsr import paths
+from mmsr.data.encoders import run
 from mmsr.data.encoders.images import (
     ImageFile,
     Unreadable,
@@ -23,6 +25,7 @@ from mmsr.data.encoders.images import (
 from mmsr.errors import UserError
 
 COLOURS = {"image_encoder": "fakes:Colours"}
+MEMORY = Path("/proc/self/mem")
 RED, BLUE = (250, 10, 20), (10, 20, 250)
 
 
@@ -111,9 +114,23 @@ def test_what_cannot_be_read_is_listed_and_has_no_vector(shop, tmp_path):
     )
 
 
-def test_none_that_can_be_read_is_an_error(shop, tmp_path):
+@pytest.mark.parametrize("encoder", ["fakes:Colours", "fakes:AllColours"])
+def test_none_that_can_be_read_is_an_error(shop, tmp_path, encoder):
     with pytest.raises(UserError, match=r"none of 12 images gives a vector: .*no such file"):
-        shop.make({"image": [f"{i}.png" for i in range(12)]}, **COLOURS)
+        shop.make({"image": [f"{i}.png" for i in range(12)]}, image_encoder=encoder)
+
+
+def test_vectors_that_depend_on_all_images_are_not_cached(shop, tmp_path):
+    for i in range(9):
+        picture(tmp_path / f"{i}.png", (i % 5, 0, 0))
+    (tmp_path / "9.png").write_bytes(b"no image")
+    images = [f"{i}.png" for i in range(11)] + [None]
+    for overwrite in (False, True):
+        made = shop.make({"image": images}, overwrite=overwrite, image_encoder="fakes:AllColours")
+        assert shop.vectors(made, "image") == {f"i{i}": [i % 5, 0, 0, 1] for i in range(9)}
+        assert reasons(made) == {"i9": "no image", "i10": "no such file", "i11": "nothing given"}
+        assert [len(batch) for batch in shop.batches()] == [9] * (1 + overwrite)
+    assert not paths.vectors_cache().exists()
 
 
 def test_a_changed_photo_is_another_input(shop, tmp_path):
@@ -131,7 +148,7 @@ def test_a_changed_photo_is_another_input(shop, tmp_path):
         with pytest.raises(UserError, match=rf"made differently \({role}\)"):
             shop.make(name=name, **settings, **COLOURS)
         made = shop.make(name=name, overwrite=True, **settings, **COLOURS)
-        assert shop.encoded() == [[8, 6, "RGB"]]
+        assert shop.encoded() == [[8, 6, "RGB"]] * 3, "its batch"
         assert shop.vectors(made, "image")["i3"] == [*colour, 1]
         assert made.dataset.manifest.provenance.inputs[-1].role == role
         picture(photos[3], (3, 0, 1))
@@ -148,6 +165,53 @@ def test_an_interrupted_import_encodes_the_remaining_images(shop, tmp_path, monk
     made = shop.make(images=tmp_path / "photos", **COLOURS)
     assert len(shop.encoded()) == 6
     assert len(shop.vectors(made, "image")) == 12
+
+
+@pytest.mark.skipif(not MEMORY.exists(), reason="needs a file that even root cannot read")
+def test_files_that_cannot_be_read_are_a_missing_modality(shop, tmp_path):
+    photos = tmp_path / "photos"
+    for i in range(3, 12):
+        picture(photos / f"i{i}.png", (i, 0, 0))
+    (photos / "i1.png").symlink_to(MEMORY)
+    os.mkfifo(photos / "i2.png")
+    (photos / "more").mkdir()
+    (photos / "more" / "named.png").symlink_to(MEMORY)
+    (photos / "notes.txt").symlink_to(MEMORY)
+    (photos / os.fsdecode(b"\xff.png")).symlink_to(MEMORY)
+    given = {"items": {"image": ["more/named.png", *[None] * 11]}, "images": photos}
+    made = shop.make(**given, **COLOURS)
+    unread = "Input/output error"
+    assert reasons(made) == {"i0": unread, "i1": unread, "i2": "a pipe"}
+    assert set(shop.vectors(made, "image")) == {f"i{i}" for i in range(3, 12)}
+    (photos / "notes.txt").unlink()
+    (photos / "notes.txt").write_text("of no item")
+    assert not shop.make(**given, **COLOURS).fresh
+    (photos / "i1.png").unlink()
+    picture(photos / "i1.png", (1, 0, 0))
+    with pytest.raises(UserError, match=r"made differently \(images\)"):
+        shop.make(**given, **COLOURS)
+
+
+def test_a_photo_that_changes_meanwhile_is_not_kept_as_the_one_of_before(
+    shop, tmp_path, monkeypatch
+):
+    for i in range(12):
+        picture(tmp_path / "photos" / f"i{i}.png", (i, 0, 0))
+
+    encode = run._encode
+
+    def changing(*given):
+        picture(tmp_path / "photos" / "i3.png", BLUE)
+        return encode(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_encode", changing)
+        made = shop.make(images=tmp_path / "photos", **COLOURS)
+    assert reasons(made) == {"i3": "changed meanwhile"}
+    for colour in (BLUE, (3, 0, 0)):
+        picture(tmp_path / "photos" / "i3.png", colour)
+        made = shop.make(images=tmp_path / "photos", overwrite=True, **COLOURS)
+        assert shop.vectors(made, "image")["i3"] == [*colour, 1]
 
 
 def test_an_absent_folder_of_images_is_refused(shop, tmp_path):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
 from mmsr.config import plugins
+from mmsr.data.encoders import vision
 from mmsr.data.encoders.base import EncoderOptions
 from mmsr.data.encoders.registry import ENCODERS, GROUP, encoder_class, make_encoder
 from mmsr.errors import UserError
@@ -101,3 +102,48 @@ def test_a_device_that_is_none_is_refused():
     assert torch_device("auto").split(":")[0] in ("cpu", "cuda", "mps")
     with pytest.raises(UserError, match=r"--device 'gpu' cannot be used: .*give auto, cpu"):
         torch_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "file"),
+    [
+        ("timm:resnet18", "timm/resnet18", "model.safetensors"),
+        ("timm:hf-hub:shop/net@v2", "shop/net", "config.json"),
+        ("open-clip:ViT/shop", "shop/clip", "own.safetensors"),
+        ("open-clip:hf-hub:shop/clip", "shop/clip", "open_clip_config.json"),
+    ],
+)
+def test_the_commit_of_weights_from_the_hub_is_in_the_version(name, repository, file, monkeypatch):
+    import torch
+
+    network = torch.nn.Identity()
+    network.pretrained_cfg = {"hf_hub_id": "timm/resnet18"} if name == "timm:resnet18" else {}
+    network.encode_image = network.forward
+    fakes = {
+        "timm": {
+            "create_model": lambda *_, **__: network,
+            "data": SimpleNamespace(
+                resolve_model_data_config=lambda _: {}, create_transform=lambda **_: None
+            ),
+        },
+        "open_clip": {
+            "create_model_from_pretrained": lambda *_, **__: (network, None),
+            "get_pretrained_cfg": lambda *_: {"hf_hub": "shop/clip/own.bin"},
+        },
+    }
+    commit = ""
+
+    def cached(repo_id: str, filename: str, revision: str | None = None) -> str | None:
+        assert (revision == "v2") is ("@v2" in name)
+        known = (repo_id, filename) == (repository, file)
+        return f"/hub/models/snapshots/{commit}/{filename}" if known else None
+
+    fakes["huggingface_hub"] = {"try_to_load_from_cache": cached}
+    for module, members in fakes.items():
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+        vars(sys.modules[module]).update(members)
+    monkeypatch.setattr(vision, "versions", lambda package: f"{package} 1.0")
+    for commit in ("0123456789abcdef", "fedcba9876543210"):
+        version = make_encoder(name, "image", EncoderOptions(device="cpu")).version
+        assert version.startswith(f"commit {commit[:12]}, ")
+        assert version.endswith(" 1.0, cpu")

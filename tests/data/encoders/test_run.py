@@ -25,6 +25,8 @@ from mmsr.data.encoders.text import TfIdf
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 
+from .fakes import Words
+
 WORDS = {"text_encoder": "fakes:Words"}
 TITLES = [f"z{'ae' * i} title of {i % 3}" for i in range(12)]
 
@@ -47,16 +49,43 @@ def test_each_text_is_encoded_once_in_batches(shop):
     assert made.dataset.manifest.modalities["text"].items == 11
 
 
+@pytest.mark.parametrize("size", [None, 4])
+def test_no_text_at_all_is_an_error(size, home):
+    encoder = Words(EncoderOptions())
+    encoder.batch_size = size
+    with pytest.raises(UserError, match="none of 0 texts gives a vector"):
+        encode_texts([None, ""], "fakes:Words", encoder, Silent())
+
+
 def test_a_second_data_set_takes_vectors_from_the_cache(shop):
     first = shop.make({"title": TITLES}, **WORDS)
     shop.encoded()
     changed = [*TITLES[:10], "another", TITLES[0]]
     second = shop.make({"title": changed}, name="e", **WORDS)
-    assert shop.encoded() == ["another"]
+    assert shop.encoded() == [TITLES[1], TITLES[0], "another"], "the batch of what is missing"
     assert shop.vectors(second, "text")["i10"] == expected("another")
     again = shop.make({"title": TITLES}, overwrite=True, **WORDS)
     assert shop.encoded() == []
     assert again.dataset.content_hash == first.dataset.content_hash
+
+
+def test_a_batch_is_the_same_whatever_the_cache_holds(shop):
+    mates = {"text_encoder": "fakes:Mates"}
+    first = shop.vectors(shop.make({"title": TITLES}, **mates), "text")
+    assert len({vector[-1] for vector in first.values()}) == 3, "vectors depend on their batch"
+    (file,) = paths.vectors_cache().iterdir()
+    with sqlite3.connect(file) as database:
+        for (key,) in database.execute("select key from vectors").fetchall()[::3]:
+            database.execute("delete from vectors where key = ?", (key,))
+    database.close()
+    again = shop.make({"title": TITLES}, overwrite=True, **mates)
+    assert shop.vectors(again, "text") == first
+    # What the cache has stays as it is, though it is in another batch of a second data set.
+    changed = ["a title that is longer than all of the others are", *TITLES[1:]]
+    second = shop.vectors(shop.make({"title": changed}, name="e", **mates), "text")
+    assert {item: second[item] for item in first if item != "i0"} == {
+        item: vector for item, vector in first.items() if item != "i0"
+    }
 
 
 def test_another_version_has_vectors_of_its_own(shop):
@@ -141,6 +170,7 @@ def test_texts_without_a_vector_are_listed_and_are_not_zero(shop):
         ({"text_encoder": "fakes:Alike"}, "12 text vectors are equal"),
         ({"text_encoder": "fakes:Nothing"}, "none of 12 texts gives a vector"),
         ({"text_encoder": "fakes:Unversioned"}, "version must be a text"),
+        ({"text_encoder": "fakes:Halves"}, "batch_size a whole number above 0 or None"),
         ({"text_encoder": "fakes:Unmade"}, "cannot be made: KeyError"),
         ({"text_encoder": "fakes:Colours"}, "its modality is 'image', which must be 'text'"),
         ({"text_encoder": "fakes:Missing"}, "cannot be imported: AttributeError"),
