@@ -246,8 +246,10 @@ def test_its_space_holds_its_authors_settings(name):
         assert varied or f"model.{key}" in _NOT_VARIED[name], key
 
 
-_NOT_VARIED = {"mmsr": {"model.position_embedding", "model.type_embedding"}}
-"""Knobs of ablations."""
+_NOT_VARIED = {
+    "mmsr": {"model.position_embedding", "model.type_embedding", "model.cold_items"},
+}
+"""Knobs of ablations, and of one protocol."""
 
 
 @every_model

@@ -111,7 +111,7 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(folder, target, monkeypat
         def stage(self, title, total=None):
             yield refuse
 
-    with pytest.raises(UserError, match=rf"cannot copy {REVIEWS} to .*No space left on device"):
+    with pytest.raises(UserError, match=rf"^cannot copy {REVIEWS} to .*that you can write to"):
         fetch(**REVIEWS_OF_TOYS, source=str(folder), reporter=Full())
     assert files(target.parent) == set()
 
@@ -207,7 +207,7 @@ def test_a_kept_download_that_is_wrong_gives_way(get, site, target):
 
 def test_half_a_first_download_is_refused(get, site, target):
     site.files[REVIEWS] = CONTENT[:350_000]
-    with pytest.raises(UserError, match=r"is cut or damaged: it .*removed"):
+    with pytest.raises(UserError, match=r"\.gz\.part is cut or .*it was removed"):
         get()
     assert files(target.parent) == set()
     site.files[REVIEWS] = CONTENT

@@ -143,7 +143,7 @@ def test_a_file_that_cannot_grow_is_one_error_and_goes_on_later(get, site, targe
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))
     try:
-        with pytest.raises(UserError, match=rf"cannot write .*{REVIEWS}\.part: File too large"):
+        with pytest.raises(UserError, match=rf"^cannot write .*{REVIEWS}\.part: .*write to"):
             get()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

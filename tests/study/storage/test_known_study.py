@@ -67,7 +67,7 @@ def test_a_study_of_an_older_version_with_trials_left_was_interrupted(study):
 def test_a_record_of_another_study_is_not_taken_for_this_ones(plan, study):
     record = plan.folder.read_record()
     plan.folder.write_record(record.model_copy(update={"uid": "f" * 32}))
-    with pytest.raises(UserError, match="belongs to another study 'small' than the one that is in"):
+    with pytest.raises(UserError, match="belongs to another study 'small' than the one that is"):
         look_up("small")
     assert look_up("small", plan.storage).name == "small", "it was asked for by its storage"
 
