@@ -187,6 +187,8 @@ class Definition(BaseModel):
         words += [_changed(key, then[key], now.config[key]) for key in changed]
         if not words:
             return None
+        if len(words) > _NAMED:  # a long message loses its middle, and the remedy must not be in it
+            words[_NAMED - 1 :] = [f"{len(words) - _NAMED + 1} more keys differ"]
         sets = " ".join(_set(key, then[key]) for key in (*freed, *changed))
         return f"{'; '.join(words)} ({sets} resumes it)"
 
@@ -224,6 +226,8 @@ def _defaults(model: Any = None) -> dict[str, Any]:
 
 
 _NAME = "model.aggregator.name"
+_NAMED = 2
+"""Most differences that are named one by one, beside the settings that undo them all."""
 _MODEL, _LOSS = "model.name", "training.loss.name"
 _ADDED = [
     (aggregator, f"model.aggregator.{key}", value)
