@@ -132,18 +132,34 @@ def recalled(text: str) -> Path:
     return next((place for place in moved if place.exists()), path)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, durably: bool = False) -> None:
     """Write a file so that it is complete or not there; the folder must exist.
 
     Parameters
     ----------
     path : the file; replaced where it is there.
     data : its contents.
+    durably : whether it is on disk when this returns.
 
     Raises
     ------
     OSError : it cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    draft.write_bytes(data)
+    with draft.open("wb") as file:
+        file.write(data)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     draft.replace(path)
+    if durably:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk; OSError if that fails."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

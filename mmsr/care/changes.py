@@ -9,7 +9,6 @@ process at a time changes a home.
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
@@ -88,7 +87,7 @@ def carry_out(change: Change) -> list[str]:
         change.check()
         record = paths.changes() / f"{uuid.uuid4().hex}.json"
         try:
-            write_durably(record, change.model_dump_json(indent=1).encode())
+            paths.write_whole(record, change.model_dump_json(indent=1).encode(), durably=True)
         except OSError as error:
             raise cannot("write to", record.parent, error) from None
         notes: list[str] = []
@@ -158,31 +157,6 @@ def remove_folder(folder: Path) -> list[str]:
     if folder.exists():
         shutil.rmtree(folder)
     return []
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it is complete or not there; it is on disk when this returns.
-
-    Parameters
-    ----------
-    path : the file; replaced where it is there.
-    data : its contents.
-
-    Raises
-    ------
-    OSError : it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def check_local(what: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmsr import paths
-from mmsr.care.changes import Change, Name, Step, check_local, remove_folder, write_durably
+from mmsr.care.changes import Change, Name, Step, check_local, remove_folder
 from mmsr.care.in_use import check_unneeded, listed, only_writer, studies_of
 from mmsr.care.sizes import size_of
 from mmsr.data import catalog
@@ -156,7 +156,7 @@ class RenameDataset(_DatasetChange):
         if new.exists():  # of a data set that was removed: both are kept
             before, moved = _lines(new), _lines(old)
             if not before.endswith(moved):
-                write_durably(new, before + moved)
+                paths.write_whole(new, before + moved, durably=True)
             old.unlink()
         else:
             old.rename(new)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mmsr import paths
-from mmsr.care.changes import write_durably
 from mmsr.errors import UserError
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.tracking.journal import JOURNAL, pack, unpack
@@ -121,7 +120,7 @@ def _rewrite_json(path: Path, old: str, new: str) -> None:
         return
     if isinstance(tree, dict) and (changed := _renamed(tree, old, new)) != tree:
         text = json.dumps(changed, indent=1, ensure_ascii=False)
-        write_durably(path, f"{text}\n".encode())
+        paths.write_whole(path, f"{text}\n".encode(), durably=True)
 
 
 def _renamed(tree: dict[str, Any], old: str, new: str) -> dict[str, Any]:

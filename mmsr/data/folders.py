@@ -214,7 +214,7 @@ def append_line(path: Path, line: str) -> None:
         file.write(f"{line}\n".encode())
         file.flush()
         os.fsync(file.fileno())
-    _sync(path.parent)
+    paths.sync_folder(path.parent)
 
 
 def cannot(action: str, path: Path, error: OSError) -> UserError:
@@ -241,16 +241,7 @@ def _copy(old: Path, new: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     partial.replace(new)
-    _sync(new.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Put the names in a folder on disk."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    paths.sync_folder(new.parent)
 
 
 def _backup(folder: Path, name: str) -> Path:
