@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmsr.cli.data.options import Overwrite, Protocol, show_prepared
+from mmsr.cli.data.options import Core, Overwrite, Protocol, show_prepared
 from mmsr.errors import UserError
 
 
@@ -64,10 +64,7 @@ def import_(
             "of interactions.",
         ),
     ] = None,
-    core: Annotated[
-        int,
-        typer.Option(metavar="N", help="Keep users and items with this many interactions or more."),
-    ] = 5,
+    core: Core = 5,
     text_from: Annotated[
         str | None,
         typer.Option(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the data set if the name exists.")
 ]
+Core = Annotated[
+    int, typer.Option(metavar="N", help="Keep users and items with this many interactions or more.")
+]
 Protocol = Annotated[
     str,
     typer.Option(

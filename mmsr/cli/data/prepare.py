@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmsr.cli.data.options import Overwrite, Protocol, show_prepared
+from mmsr.cli.data.options import Core, Overwrite, Protocol, show_prepared
 from mmsr.cli.options import known_public
 
 
@@ -25,10 +25,7 @@ def prepare(
         ),
     ] = None,
     protocol: Protocol = "ratio",
-    core: Annotated[
-        int,
-        typer.Option(metavar="N", help="Keep users and items with this many interactions or more."),
-    ] = 5,
+    core: Core = 5,
     source: Annotated[
         Path | None,
         typer.Option(
