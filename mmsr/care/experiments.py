@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
 from mmsr.tracking import check_tracking
-from mmsr.tracking.databases import connect_arguments, recorded, sqlite_file
+from mmsr.tracking.databases import recorded, sqlite_file
 from mmsr.tracking.mlflow import KEY_TAG
 from mmsr.tracking.mlflow_place import (
     artifacts_here,
     artifacts_of,
     for_mlflow,
+    move_artifacts,
     prepare_environment,
 )
 from mmsr.urls import Url
@@ -110,26 +111,12 @@ def _is_of(client: MlflowClient, experiment: str, uid: str) -> bool:
 
 
 def _move_files(uri: Url, client: MlflowClient, name: str, new: str) -> None:
-    """Move the files of an experiment of the home's own store, and let the store name them anew.
-
-    MLflow records their whole paths, and has no call to change them.
-    """
-    from sqlalchemy import create_engine, text
-
+    """Move the files of an experiment of the home's own store, and let the store name them anew."""
     experiment = client.get_experiment_by_name(new)
     old, there = artifacts_of(name), artifacts_of(new)
     if experiment is None or recorded(uri) == str(uri):
         return
-    engine = create_engine(uri.reveal(), connect_args=connect_arguments(uri))
-    with engine.begin() as connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            moved = text(
-                f"UPDATE {table} SET {column} = :new || substr({column}, :n) "
-                f"WHERE experiment_id = :id AND substr({column} || '/', 1, :n) = :old || '/'"
-            )
-            values = {"old": old.as_uri(), "new": there.as_uri(), "n": len(old.as_uri()) + 1}
-            connection.execute(moved, {**values, "id": int(experiment.experiment_id)})
-    engine.dispose()
+    move_artifacts(uri, old.as_uri(), there.as_uri(), int(experiment.experiment_id))
     _move(old, there)
 
 

@@ -59,21 +59,35 @@ def artifacts_here(uri: Url, experiment: str, there: str) -> None:
     experiment : name of an experiment.
     there : where its files are, as MLflow says.
     """
-    from sqlalchemy import create_engine, text
-
     here = artifacts_of(experiment)
     old, new = (place.removesuffix(f"/{experiment}") for place in (there, here.as_uri()))
     ours = recorded(uri) != str(uri) and there.endswith(f"/mlartifacts/{experiment}")
     if old == new or not ours or (_path(there).exists() and not here.exists()):
         return
+    move_artifacts(uri, old, new)
+
+
+def move_artifacts(uri: Url, old: str, new: str, experiment: int | None = None) -> None:
+    """Let a store in a database name files in another folder; the files stay where they are.
+
+    Parameters
+    ----------
+    uri : tracking URI of the store.
+    old, new : the folders, as URIs.
+    experiment : id of the experiment whose files they are; None stands for all.
+    """
+    from sqlalchemy import create_engine, text
+
     engine = create_engine(uri.reveal(), connect_args=connect_arguments(uri))
     with engine.begin() as connection:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             moved = text(
                 f"UPDATE {table} SET {column} = :new || substr({column}, :n) "
-                f"WHERE substr({column}, 1, :n) = :old || '/'"
+                f"WHERE substr({column} || '/', 1, :n) = :old || '/' "
+                "AND (:id IS NULL OR experiment_id = :id)"
             )
-            connection.execute(moved, {"old": old, "new": new, "n": len(old) + 1})
+            values = {"old": old, "new": new, "n": len(old) + 1, "id": experiment}
+            connection.execute(moved, values)
     engine.dispose()
 
 
