@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,16 @@ from mmsr import paths
 from mmsr.data.catalogue.entries import Entry, File, entry
 from mmsr.data.catalogue.files import Differs, checked, recorded, verified
 from mmsr.data.catalogue.formats.registry import FORMATS
-from mmsr.data.catalogue.formats.tables import Table, Tables
+from mmsr.data.catalogue.formats.tables import Table
 from mmsr.data.folders import IN_WORK, cannot, check_name, locked
+from mmsr.data.importers.foreign.staging import naming
 from mmsr.data.importers.prepare import Prepared, unchanged
 from mmsr.data.importers.prepare import prepare as import_sources
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.importers.sources import Sources
 from mmsr.data.manifest import ImportSettings, InputFile
 from mmsr.data.mirror import publish
-from mmsr.data.progress import Advance, Reporter, Silent
+from mmsr.data.progress import Reporter, Silent
 from mmsr.data.splits import PROTOCOLS
 from mmsr.errors import UserError, unknown
 
@@ -80,9 +81,17 @@ def prepare(
             entry=wanted.name,
             inputs=inputs,
         )
-        names = _Names(tables, reporter)
-        with names.in_errors():
-            made = import_sources(name, sources, settings, overwrite=overwrite, reporter=names)
+        names = {str(one.path): str(one.raw) for one in tables.all()}
+
+        def published(message: str) -> str:
+            for table, raw in names.items():
+                message = message.replace(table, raw)
+            return message
+
+        with naming(published, reporter) as naming_reporter:
+            made = import_sources(
+                name, sources, settings, overwrite=overwrite, reporter=naming_reporter
+            )
     rows = tuple(map(_whole, tables.all(), made.rows))
     return replace(made, rows=rows)
 
@@ -157,32 +166,3 @@ def _whole(table: Table, imported: RowCount) -> RowCount:
         {rule: parsed.dropped.get(rule, 0) + imported.dropped.get(rule, 0) for rule in rules},
         imported.kept,
     )
-
-
-class _Names:
-    """A reporter that names published files in place of the tables made from them."""
-
-    def __init__(self, tables: Tables, reporter: Reporter) -> None:
-        self._names: Mapping[str, str] = {str(one.path): str(one.raw) for one in tables.all()}
-        self._reporter = reporter
-
-    def stage(self, title: str, total: int | None = None) -> AbstractContextManager[Advance]:
-        """Show a stage."""
-        return self._reporter.stage(title, total)
-
-    def note(self, message: str) -> None:
-        """Show a message."""
-        self._reporter.note(self._named(message))
-
-    @contextmanager
-    def in_errors(self) -> Iterator[None]:
-        """Context whose errors name the published files."""
-        try:
-            yield
-        except UserError as error:
-            raise UserError(self._named(str(error))) from None
-
-    def _named(self, message: str) -> str:
-        for table, raw in self._names.items():
-            message = message.replace(table, raw)
-        return message

@@ -6,12 +6,11 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmsr.data.importers.foreign.base import COUNTED, Foreign, hashed, with_names
+from mmsr.data.importers.foreign.base import COUNTED, OneFile, hashed, with_names
 from mmsr.data.importers.readers.delimited import read_header
 from mmsr.data.importers.readers.formats import check_format
 from mmsr.data.importers.readers.pieces import read_pieces
@@ -43,7 +42,7 @@ _QUOTED = r'^"(?:[^"]|"")*"$'
 
 
 @dataclass(frozen=True)
-class Atomic(Foreign):
+class Atomic(OneFile):
     """A file with a header such as `user_id:token`, `item_id:token`, `timestamp:float`.
 
     Names come without their types, fields without quotes around the whole of them. A name that the
@@ -56,13 +55,7 @@ class Atomic(Foreign):
     vectors : of features, the column of type `float_seq` that holds them.
     """
 
-    path: Path
     vectors: str | None = None
-
-    @property
-    def shown(self) -> str:
-        """The path."""
-        return str(self.path)
 
     @property
     def label(self) -> str:
@@ -113,11 +106,6 @@ class Atomic(Foreign):
     def column_names(self) -> list[str]:
         """Names without types, and mmsr's names for them."""
         return [*self.columns, *{*self._renamed(()).values()} - {*self.columns}]
-
-    @property
-    def size(self) -> int:
-        """Size of the file in bytes."""
-        return self.path.stat().st_size
 
     def fingerprint(self, advance: Advance) -> str:
         """SHA-256 of the file."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,6 +91,33 @@ class Foreign(ABC):
         -------
         file and line, or file and row; and how rows are counted, empty for lines.
         """
+
+
+@dataclass(frozen=True)
+class OneFile(Foreign):
+    """A foreign table that is one file.
+
+    Attributes
+    ----------
+    path : the file.
+    """
+
+    path: Path
+
+    @property
+    def shown(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def label(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return self.path.stat().st_size
 
 
 def combined(kind: str, hashes: Iterable[str]) -> str:

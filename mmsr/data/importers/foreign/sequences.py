@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from mmsr.data.importers.foreign.base import PIECE, Foreign, hashed
+from mmsr.data.importers.foreign.base import PIECE, OneFile, hashed
 from mmsr.data.importers.readers.formats import check_format, open_text
 from mmsr.data.importers.readers.tables import explained
 from mmsr.data.progress import Advance
@@ -22,7 +21,7 @@ _BLANKS = re.compile(r"[ \t]+")
 
 
 @dataclass(frozen=True)
-class Sequences(Foreign):
+class Sequences(OneFile):
     """Lines such as `user item item item`, the words separated by blanks or tabs.
 
     The timestamps are positions: 0, 1, 2 and so on for each user. A user may have several lines,
@@ -33,18 +32,6 @@ class Sequences(Foreign):
     path : text in UTF-8, perhaps in a `.gz` file.
     """
 
-    path: Path
-
-    @property
-    def shown(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def label(self) -> str:
-        """The file's name."""
-        return self.path.name
-
     def check(self) -> None:
         """Check that it is a text that can be opened."""
         check_format(self.path, ".tsv")
@@ -52,11 +39,6 @@ class Sequences(Foreign):
     def column_names(self) -> list[str]:
         """The columns of interactions."""
         return ["user_id", "item_id", "timestamp"]
-
-    @property
-    def size(self) -> int:
-        """Size of the file in bytes."""
-        return self.path.stat().st_size
 
     def fingerprint(self, advance: Advance) -> str:
         """SHA-256 of the file."""

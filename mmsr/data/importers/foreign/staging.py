@@ -29,7 +29,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Staged:
+class AsFiles:
     """The tables of an import as files, and what they were made of.
 
     Attributes
@@ -55,7 +55,7 @@ class Staged:
 
 
 @contextmanager
-def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> Iterator[Staged]:
+def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> Iterator[AsFiles]:
     """Context in which every table is a file of a known format.
 
     Foreign tables are written to a folder that is removed at the end. An error that names such a
@@ -73,7 +73,7 @@ def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> It
     """
     tables = sources.by_role()
     if not any(isinstance(table, Foreign) for table in tables.values()):
-        yield Staged(sources.files(tables), {}, reporter)
+        yield AsFiles(sources.files(tables), {}, reporter)
         return
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
@@ -86,7 +86,7 @@ def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> It
                     _write(path, table, _wanted(role, settings))
                 origins[path] = table
                 tables[role] = path
-        yield Staged(sources.files(tables), origins, reporter)
+        yield AsFiles(sources.files(tables), origins, reporter)
 
 
 @contextmanager
