@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -26,6 +27,17 @@ class Seconds(NamedTuple):
     wall: float
     cpu: float
     """Processor time of the whole process."""
+
+
+def add_environments(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the folder of `environment`."""
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=common.ROOT / "build" / "baselines",
+        metavar="FOLDER",
+        help="where the libraries are installed, and found again",
+    )
 
 
 def environment(library: str, folder: Path) -> Path:

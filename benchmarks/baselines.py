@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import common
 import pandas as pd
 import torch
-from baseline_runs import OTHERS, VERSIONS, Other, Seconds, environment
+from baseline_runs import OTHERS, VERSIONS, Other, Seconds, add_environments, environment
 
 from mmsr.config import Config
 from mmsr.data import Dataset
@@ -211,13 +211,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--share", type=float, default=0.05, help="share of their epoch that is timed; 1 is all"
     )
-    result.add_argument(
-        "--environments",
-        type=Path,
-        default=common.ROOT / "build" / "baselines",
-        metavar="FOLDER",
-        help="where the libraries are installed, and found again",
-    )
+    add_environments(result)
     return result
 
 

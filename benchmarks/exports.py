@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import common
 import numpy as np
-from baseline_runs import OTHERS, VERSIONS, environment
+from baseline_runs import OTHERS, VERSIONS, add_environments, environment
 
 from mmsr.data import (
     PROTOCOLS,
@@ -101,13 +101,7 @@ def differences(ours: object, theirs: object) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = common.parser(__doc__.splitlines()[0])
-    result.add_argument(
-        "--environments",
-        type=Path,
-        default=common.ROOT / "build" / "baselines",
-        metavar="FOLDER",
-        help="where the libraries are installed, and found again",
-    )
+    add_environments(result)
     return result
 
 
