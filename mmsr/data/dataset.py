@@ -17,12 +17,10 @@ from mmsr.data.closed import refuse_held_out
 from mmsr.data.manifest import Manifest
 from mmsr.data.mapped import mapped_prefixes
 from mmsr.data.splits import (
-    COLD_ITEMS,
     Prefixes,
     alternating,
     items_before,
-    prefixes_between,
-    unknown_targets,
+    targets_between,
 )
 from mmsr.data.storage import column, features_hash, read_arrow
 from mmsr.errors import UserError, unknown
@@ -218,19 +216,9 @@ class Dataset:
 
     @cached_property
     def in_training(self) -> NDArray[np.bool_]:
-        """Which items occur in the training part, bool `[n_items]`; see `known_items`."""
-        return self.known_items("train")
-
-    def known_items(self, part: Part) -> NDArray[np.bool_]:
-        """Which items occur in a part, bool `[n_items]`; first items of histories count.
-
-        Parameters
-        ----------
-        part : as in `interactions`.
-        """
+        """Which items occur in the training part, bool `[n_items]`; first items count."""
         items, offsets = flat(self.table)
-        ends = self._lengths - self._n_valid if part == "train" else self._lengths
-        return items_before(items, offsets, ends, self.n_items)
+        return items_before(items, offsets, self._lengths - self._n_valid, self.n_items)
 
     def _prefixes(self, part: str) -> Prefixes:
         """Examples of a part, mapped from the cache, so that all processes of a node share them."""
@@ -240,10 +228,7 @@ class Dataset:
             bound = self._lengths - self._n_valid
             first = bound if part == "valid" else np.zeros_like(bound)
             last = bound if part == "train" else self._lengths
-            prefixes = prefixes_between(items, offsets, first, last)
-            if part == "valid" and self.protocol == COLD_ITEMS:
-                return unknown_targets(prefixes, self.in_training)
-            return prefixes
+            return targets_between(self.protocol, items, offsets, first, last)
 
         return mapped_prefixes(items, f"{self.content_hash[:32]}-{part}", make)
 

@@ -28,7 +28,7 @@ from mmsr.data.folders import (
 from mmsr.data.mirror import published_test
 from mmsr.data.openings import RecordedOpening, record
 from mmsr.data.progress import Silent
-from mmsr.data.splits import COLD_ITEMS, Prefixes, prefixes_between, unknown_targets
+from mmsr.data.splits import COLD_ITEMS, Prefixes, targets_between
 from mmsr.data.storage import content_hash, joined, read_arrow, without_moments
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
@@ -66,10 +66,8 @@ def open_test(
     seen, starts = flat(seen_table)
     n_seen = np.diff(starts)
     items = joined(seen, starts, test, ends)
-    prefixes = prefixes_between(items, starts + ends, n_seen, n_seen + np.diff(ends))
-    if dataset.protocol == COLD_ITEMS:
-        return unknown_targets(prefixes, dataset.known_items("development"))
-    return prefixes
+    n_all = n_seen + np.diff(ends)
+    return targets_between(dataset.protocol, items, starts + ends, n_seen, n_all)
 
 
 def open_test_table(

@@ -15,11 +15,8 @@ from mmsr.data.dataset import Dataset, flat
 from mmsr.data.held_out import open_test_table
 from mmsr.data.splits import (
     BY_MOMENT,
-    COLD_ITEMS,
     Prefixes,
-    items_before,
-    prefixes_between,
-    unknown_targets,
+    targets_between,
 )
 from mmsr.data.storage import column, joined, moments_of
 from mmsr.errors import UserError
@@ -95,11 +92,7 @@ class ExportedHistories:
         ends = (lengths - self.n_test - self.n_valid, lengths - self.n_test, lengths)
         place = PARTS.index(part)
         first = ends[place - 1] if place else np.zeros_like(lengths)
-        prefixes = prefixes_between(self.items, self.offsets, first, ends[place])
-        if place and self.dataset.protocol == COLD_ITEMS:
-            known = items_before(self.items, self.offsets, first, self.dataset.n_items)
-            return unknown_targets(prefixes, known)
-        return prefixes
+        return targets_between(self.dataset.protocol, self.items, self.offsets, first, ends[place])
 
     def rows(self) -> Iterator[slice]:
         """Consecutive chunks of the interactions."""

@@ -6,7 +6,6 @@ from mmsr.data.splits.prefixes import (
     alternating,
     items_before,
     prefixes_between,
-    unknown_targets,
 )
 from mmsr.data.splits.protocols import (
     BY_MOMENT,
@@ -19,6 +18,7 @@ from mmsr.data.splits.protocols import (
     split_leave_one_out,
     split_ratio,
     split_temporal,
+    targets_between,
 )
 
 __all__ = [
@@ -37,5 +37,5 @@ __all__ = [
     "split_leave_one_out",
     "split_ratio",
     "split_temporal",
-    "unknown_targets",
+    "targets_between",
 ]

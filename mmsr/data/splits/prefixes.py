@@ -145,14 +145,3 @@ def items_before(
     known = np.zeros(n_items, dtype=bool)
     known[items[alternating(ends, np.diff(offsets) - ends)]] = True
     return known
-
-
-def unknown_targets(prefixes: Prefixes, known: NDArray[np.bool_]) -> Prefixes:
-    """The examples whose target is an item that is not known.
-
-    Parameters
-    ----------
-    prefixes : the examples.
-    known : bool [n_items], which items are.
-    """
-    return prefixes.select(np.flatnonzero(~known[prefixes.target_items()]))

@@ -48,7 +48,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr.data.splits.prefixes import items_before, prefixes_between, unknown_targets
+from mmsr.data.splits.prefixes import Prefixes, items_before, prefixes_between
 from mmsr.errors import UserError
 
 TEST_SHARE = 0.2
@@ -192,13 +192,35 @@ def split_cold_items(histories: Histories, test_from: float | None = None) -> Sp
     split = split_temporal(histories, test_from)
     seen = histories.lengths - split.n_test
     trained = seen - split.n_valid
-    n_items = int(histories.items.max(initial=-1)) + 1
-    counts = []
-    for first, last in ((trained, seen), (seen, histories.lengths)):
-        part = prefixes_between(histories.items, histories.offsets, first, last)
-        known = items_before(histories.items, histories.offsets, first, n_items)
-        counts.append(len(unknown_targets(part, known)))
-    return replace(split, targets=(counts[0], counts[1]))
+    valid, test = (
+        len(targets_between(COLD_ITEMS, histories.items, histories.offsets, first, last))
+        for first, last in ((trained, seen), (seen, histories.lengths))
+    )
+    return replace(split, targets=(valid, test))
+
+
+def targets_between(
+    protocol: str,
+    items: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> Prefixes:
+    """Examples whose targets are those of a part, as a protocol has them.
+
+    With `cold-items`, only items that do not occur before the part are targets. Before training no
+    item occurs, so that all of its items are.
+
+    Parameters
+    ----------
+    protocol : a name in `PROTOCOLS`.
+    items, offsets, first, last : as for `prefixes_between`.
+    """
+    prefixes = prefixes_between(items, offsets, first, last)
+    if protocol != COLD_ITEMS:
+        return prefixes
+    known = items_before(items, offsets, first, int(items.max(initial=-1)) + 1)
+    return prefixes.select(np.flatnonzero(~known[prefixes.target_items()]))
 
 
 def _moment(times: NDArray[np.int64 | np.float64]) -> float:
