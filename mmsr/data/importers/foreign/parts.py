@@ -16,6 +16,7 @@ import pyarrow as pa
 from mmsr.data.importers.foreign.base import COUNTED, Foreign, hashed, with_names
 from mmsr.data.importers.readers.formats import DELIMITERS, FORMATS, check_format
 from mmsr.data.importers.readers.pieces import read_pieces
+from mmsr.data.importers.readers.plain import common
 from mmsr.data.importers.readers.rows import line_of
 from mmsr.data.importers.readers.tables import column_names, listed
 from mmsr.data.progress import Advance
@@ -152,7 +153,7 @@ class Parts(Foreign):
                 kinds = dict(zip(schema.names, schema.types, strict=True))
             for name, kind in kinds.items():
                 try:
-                    found[name] = common(found.get(name, kind), kind)
+                    found[name] = common(found.get(name, kind), kind, mixed=False)
                 except TypeError:
                     raise UserError(
                         f"{path}: {name} is {kind}, but in {seen[name]} it is {found[name]}: write "
@@ -160,31 +161,6 @@ class Parts(Foreign):
                     ) from None
                 seen.setdefault(name, path)
         return found
-
-
-def common(ours: pa.DataType, theirs: pa.DataType) -> pa.DataType:
-    """The type that can hold the values of two columns, unchanged.
-
-    Parameters
-    ----------
-    ours, theirs : types as `plain` makes them.
-
-    Raises
-    ------
-    TypeError : there is none.
-    """
-    if ours == theirs or pa.types.is_null(theirs):
-        return ours
-    if pa.types.is_null(ours):
-        return theirs
-    if pa.types.is_large_list(ours) and pa.types.is_large_list(theirs):
-        pair = ours.value_type, theirs.value_type
-        if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in pair):
-            return pa.large_list(pa.float64())
-        return pa.large_list(common(*pair))
-    if pa.types.is_integer(ours) and pa.types.is_integer(theirs):
-        return pa.int64()
-    raise TypeError(f"{ours} and {theirs}")
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str, path: Path) -> pa.ChunkedArray:
