@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from mmsr.cli import app
 from mmsr.data import ImportSettings, Sources, prepare
 from mmsr.data.importers.foreign.arrays import Arrays
 from mmsr.data.importers.foreign.given import table_of
@@ -141,6 +144,44 @@ def test_nothing_to_sort(in_process: None, home: Path, tmp_path: Path) -> None:
 def test_what_is_read_on_this_machine_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.npz: a cluster reads CSV, TSV, JSONL and Parquet"):
         distributed(Arrays(tmp_path / "a.npz"))
+
+
+def test_the_command(
+    in_process: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[str] = []
+
+    @contextmanager
+    def join(address: str) -> Iterator[None]:
+        joined.append(address)
+        yield
+        joined.append("left")
+
+    monkeypatch.setattr("mmsr.study.workers.cluster.ray_cluster", join)
+    monkeypatch.setattr("mmsr.study.workers.cluster.check_address", joined.append)
+    words = ["data", "import", "d", "--interactions", written(tmp_path, "csv"), "--address"]
+    done = CliRunner().invoke(app.app, [*words, "10.0.0.7:6379"])
+    assert done.exit_code == 0, done.output
+    assert joined == ["10.0.0.7:6379", "10.0.0.7:6379", "left"]
+    assert "*.csv: 900 rows read" in done.output
+
+
+@pytest.mark.parametrize(
+    ("interactions", "address", "said"),
+    [
+        ("rows.csv", "127.0.0.1:1", "nothing answers there"),
+        ("rows.csv", "nowhere", "give auto, HOST:PORT or ray://HOST:PORT"),
+        ("s3://bucket/rows.csv", "auto", "the interactions are in an object store"),
+        ("rows.inter", "auto", "a cluster reads CSV, TSV, JSONL and Parquet"),
+    ],
+)
+def test_the_command_refuses(
+    interactions: str, address: str, said: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data", "import", "d", "--interactions", interactions, "--address", address]
+    done = CliRunner().invoke(app.app, words)
+    assert isinstance(done.exception, UserError)
+    assert said in str(done.exception)
 
 
 @pytest.mark.slow
