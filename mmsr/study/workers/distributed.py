@@ -103,6 +103,10 @@ class Distributed(Parts):
         return n_rows, Ordered(users, items, replace(times, values=moments), user_ids, item_ids)
 
 
+class _Refused(Exception):
+    """What a node has to say as a UserError, which would join the lines that Ray Data adds."""
+
+
 @dataclass(frozen=True)
 class _Rows(Rows):
     """Rows of several files; an error names the file and its line or row."""
@@ -145,12 +149,12 @@ def _explained(shown: str) -> Iterator[None]:
     context.enable_progress_bars, context.execution_options.preserve_order = False, True
     try:
         yield
-    except RayError as error:
+    except (RayError, _Refused) as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
+        while cause is not None and not isinstance(cause, _Refused):
             cause = getattr(cause, "cause", None) or cause.__cause__
         if cause is not None:
-            raise UserError(str(cause.args[0])) from None
+            raise UserError(str(cause.args[0]).partition("\n")[0]) from None
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(
             f"{shown}: the cluster cannot read or sort it: {reason[:200]}; all nodes must see the "
@@ -166,19 +170,26 @@ def _read(table: Parts, given: Mapping[str, tuple[str, pa.DataType]]) -> Dataset
 
     kinds = dict(given.values())
 
+    def rows_of(number: int) -> Iterator[pa.Table]:
+        start = 0
+        for piece in table.part(table.files[number], kinds):
+            columns = {name: piece.column(own) for name, (own, _) in given.items()}
+            end = start + piece.num_rows
+            columns["file"] = pa.array(np.full(piece.num_rows, number, dtype=np.int32))
+            yield pa.table(columns | {"row": pa.array(np.arange(start, end))})
+            start = end
+
     def read(batch: pa.Table) -> Iterator[pa.Table]:
-        for number in batch.column("file").to_pylist():
-            start = 0
-            for piece in table.part(table.files[number], kinds):
-                columns = {name: piece.column(own) for name, (own, _) in given.items()}
-                end = start + piece.num_rows
-                columns["file"] = pa.array(np.full(piece.num_rows, number, dtype=np.int32))
-                yield pa.table(columns | {"row": pa.array(np.arange(start, end))})
-                start = end
+        try:
+            for number in batch.column("file").to_pylist():
+                yield from rows_of(number)
+        except UserError as error:
+            raise _Refused(str(error)) from None
 
     files = [{"file": number} for number in range(len(table.files))]
     named = ray.data.from_items(files, override_num_blocks=len(files))
-    return named.map_batches(read, batch_size=1, batch_format="pyarrow").materialize()
+    data: Dataset = named.map_batches(read, batch_size=1, batch_format="pyarrow").materialize()
+    return data
 
 
 def _count_rows(data: Dataset, n_files: int) -> list[int]:
@@ -213,8 +224,9 @@ def _sorted(
 def _batches(data: Dataset) -> Iterator[pa.Table]:
     """The rows of a data set in order, as they lie in blocks; none for an empty block."""
     for batch in data.iter_batches(batch_size=None, batch_format="pyarrow"):
-        if batch.num_rows:
-            yield batch
+        table = cast(pa.Table, batch)
+        if table.num_rows:
+            yield table
 
 
 def _by_time(
