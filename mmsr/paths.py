@@ -97,6 +97,11 @@ def images_cache() -> Path:
     return home() / "cache" / "images"
 
 
+def imports() -> Path:
+    """Folder of what imports need only while they run, one sub-folder each."""
+    return home() / "imports"
+
+
 def studies() -> Path:
     """Folder of the studies' state (Ray results, locks, journals), one sub-folder each."""
     return home() / "studies"

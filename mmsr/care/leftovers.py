@@ -26,12 +26,12 @@ from mmsr.care.changes import remove_folder, unless_busy
 from mmsr.care.in_use import only_writer
 from mmsr.care.sizes import files_in, is_abandoned, total_of
 from mmsr.data import Dataset, catalog
-from mmsr.data.folders import IN_WORK
+from mmsr.data.importers import scratch
 from mmsr.errors import UserError, reason_and_file
 from mmsr.format import data_size
 from mmsr.study.storage.folder import study_names
 
-_IMPORT = re.compile(rf"\.({paths.NAME.pattern}(?:{re.escape(IN_WORK)})?)\.(draft-.*|old)")
+_IMPORT = re.compile(rf"\.({paths.NAME.pattern})\.(draft-.*|old)")
 _REMOVED = re.compile(rf"\.({paths.NAME.pattern})\.removed-[0-9a-f]{{8}}")
 _DRAFT = re.compile(r"\..*\.draft|.*\.partial|tracking\.(refused\.)?draft")
 """Names of files that are written first, and renamed when they are complete."""
@@ -98,7 +98,7 @@ def leftovers(notice: Callable[[str], None] = lambda _: None) -> list[Leftover]:
 
 
 def _of_imports() -> Iterator[Leftover]:
-    """Drafts of data sets, replaced data sets, and test parts that wait for one."""
+    """Drafts, replaced data sets, test parts that wait for one, and temporary files."""
     there: dict[str, list[Path]] = {}
     for path in paths.datasets().glob(".*"):
         if named := _IMPORT.fullmatch(path.name):
@@ -111,6 +111,8 @@ def _of_imports() -> Iterator[Leftover]:
         if not _is_locked(paths.datasets() / f".{name}.lock"):
             what = f"left by an interrupted import of {name}"
             yield Leftover(what, left, partial(_tidy, name))
+
+    yield Leftover("files of interrupted imports", scratch.abandoned(), scratch.tidy)
 
 
 def _tidy(name: str) -> None:

@@ -21,6 +21,7 @@ _KINDS = {
     "studies": "study",
     "cache": "cache",
     "downloads": "download",
+    "imports": "files of an import",
 }
 """Folders of the home that hold a folder or file for each thing, with what that is."""
 

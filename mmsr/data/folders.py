@@ -29,8 +29,6 @@ from mmsr.provenance import now
 
 RECORD_FILE = "openings.jsonl"
 """File beside the test part with its record: see `mmsr.data.held_out`."""
-IN_WORK = "+tables"
-"""Ends the name under which tables are made that become a data set; no data set can have it."""
 
 
 class SetApart(BaseModel):
@@ -73,7 +71,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
 
     Parameters
     ----------
-    name : name of the data set; with `IN_WORK`, the place beside it where its tables are made.
+    name : name of the data set.
     reporter : gets a note if there is another process to wait for.
 
     Yields
@@ -84,7 +82,7 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
     ------
     UserError : a bad name, or the folder of data sets cannot be written.
     """
-    check_name(name.removesuffix(IN_WORK))
+    check_name(name)
     folder = paths.datasets()
     try:
         folder.mkdir(parents=True, exist_ok=True)

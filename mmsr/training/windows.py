@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr.data.splits import PADDING, Prefixes
+from mmsr.data.splits.prefixes import padded
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,8 @@ class Windows:
         """
         ends = self.ends[rows]
         begins = np.maximum(self.begins[rows], ends - longest)
-        columns = np.arange((ends - begins).max(initial=0))
-        places = begins[:, None] + columns
-        histories = self.items.take(places, mode="clip").astype(np.int64)
+        histories, places = padded(self.items, begins, ends)
         targets = self.items.take(places + 1, mode="clip").astype(np.int64)
-        behind = places >= ends[:, None]
-        histories[behind] = PADDING
-        targets[behind | (places + 1 < self.firsts[rows][:, None])] = PADDING
+        is_target = (histories != PADDING) & (places + 1 >= self.firsts[rows][:, None])
+        targets[~is_target] = PADDING
         return histories, targets

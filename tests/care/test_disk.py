@@ -18,6 +18,7 @@ from mmsr.care.leftovers import leftovers
 from mmsr.care.sizes import used, used_in_store
 from mmsr.config import GraphConfig
 from mmsr.data import Dataset
+from mmsr.data.importers.scratch import scratch
 from mmsr.errors import UserError
 from mmsr.graph.codes import modality_codes
 from mmsr.remote import RemotePath
@@ -127,14 +128,29 @@ def test_the_last_copy_of_a_data_set_is_no_leftover(study_home):
     assert free() == {}
 
 
-@pytest.mark.parametrize("name", ["shop", "shop+tables"])
-def test_what_an_import_holds_is_left_alone(study_home, name):
-    draft = write(study_home / "datasets" / f".{name}.draft-abc" / "items.arrow")
-    with FileLock(study_home / "datasets" / f".{name}.lock"):
+def test_what_an_import_holds_is_left_alone(study_home):
+    draft = write(study_home / "datasets" / ".shop.draft-abc" / "items.arrow")
+    with FileLock(study_home / "datasets" / ".shop.lock"):
         assert free() == {}
     assert draft.exists()
-    assert list(free()) == [f"left by an interrupted import of {name}"]
+    assert list(free()) == ["left by an interrupted import of shop"]
     assert not draft.exists()
+
+
+def test_temporary_files_of_imports_are_listed_and_go_when_their_process_is_gone(study_home):
+    killed = write(study_home / "imports" / "0123abcd" / "rows.parquet", 50)
+    (study_home / "imports" / "0123abcd.lock").touch()
+    with scratch() as folder:  # which removes what is left, so that it is put there once more
+        assert not killed.exists()
+        write(folder / "rows.arrow", 40)
+        write(killed, 50)
+        (study_home / "imports" / "0123abcd.lock").touch()
+        sizes = {(one.kind, one.name): one.n_bytes for one in used()}
+        assert sizes["files of an import", folder.name] == 40
+        assert sizes["files of an import", "0123abcd"] == 50
+        assert free() == {"files of interrupted imports": 50}
+        assert (folder / "rows.arrow").exists()
+    assert not (study_home / "imports").exists()
 
 
 def test_caches_of_data_sets_that_are_gone_can_go(study_home):

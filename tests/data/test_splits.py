@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmsr.data.splits import (
     PROTOCOLS,
     Histories,
     Prefixes,
+    moments,
     prefixes_between,
     split_leave_one_out,
     split_ratio,
@@ -106,6 +108,54 @@ def test_temporal_gives_test_as_much_as_whole_moments_allow(times: list[list[int
     shares = {m: np.mean(everything >= m) for m in everything.tolist()}
     fitting = [moment for moment, share in shares.items() if share <= 0.2]
     assert chosen == (min(fitting) if fitting else max(shares))
+
+
+numbers = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
+fractions = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([-0.0, 0.0, 1.5])
+
+
+@given(
+    values=st.one_of(*(st.lists(kind, min_size=1, max_size=40) for kind in (numbers, fractions))),
+    share=st.floats(0, 0.99),
+    data=st.data(),
+)
+def test_moments_are_those_of_sorted_copies(values, share, data):
+    kind = np.float64 if any(isinstance(value, float) for value in values) else np.int64
+    times = np.array(values, dtype=kind)
+    before = data.draw(st.none() | st.sampled_from(values))
+    span = data.draw(st.sampled_from([1, 2, 7, 1 << 20]))
+    counted = sorted(time for time in times.tolist() if before is None or time < before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moments, "_SPAN", span)
+        if counted:
+            chosen = counted[len(counted) - 1 - int(share * len(counted))]
+            expected = min((time for time in counted if time > chosen), default=chosen)
+            assert moments.moment_leaving(times, share, before) == expected
+        if before is not None:
+            assert moments.several_before(times, before) == (len(set(counted)) > 1)
+        ends = data.draw(st.sets(st.integers(1, len(values))))
+        offsets = np.array(sorted({0, len(values), *ends}))
+        found = moments.count_from(times, offsets, values[0])
+    assert found.tolist() == [
+        sum(time >= values[0] for time in times[start:end].tolist())
+        for start, end in pairwise(offsets)
+    ]
+
+
+def test_a_split_by_time_copies_no_moments(tmp_path, monkeypatch):
+    monkeypatch.setattr(moments, "_SPAN", 1 << 12)
+    n_users, length = 20_000, 50
+    path = tmp_path / "times.raw"
+    rng = np.random.default_rng(1)
+    rng.integers(1 << 31, size=(n_users, length)).tofile(path)
+    times = np.memmap(path, np.int64, "r+", shape=(n_users * length,))
+    histories = Histories(np.zeros(0, np.int32), np.arange(n_users + 1) * length, times)
+    tracemalloc.start()
+    split = split_temporal(histories)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert split.n_test.sum() <= 0.2 * len(times)
+    assert peak < times.nbytes / 2
 
 
 def test_temporal_with_a_given_moment() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmsr.cli.data.options import Core, Overwrite, Protocol, show_prepared
 from mmsr.errors import UserError
+from mmsr.urls import is_uri
+
+if TYPE_CHECKING:
+    from mmsr.data import Sources
 
 
 def import_(
@@ -119,6 +124,14 @@ def import_(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of `tfidf`.")] = 2023,
     overwrite: Overwrite = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Ray cluster, e.g. `auto`, whose nodes read and sort the interactions where they "
+            "are larger than this disk; all must see the files. Default: this machine alone.",
+        ),
+    ] = None,
 ) -> None:
     """Import a data set from tables: CSV, TSV, JSONL (each also .gz) or Parquet.
 
@@ -177,7 +190,15 @@ def import_(
     named = _pairs("--columns", [part for text in columns or () for part in text.split(",")])
     ImportSettings.checked(**chosen)  # before anything is fetched
     given = Given(interactions, items, _pairs("--features", features or ()), from_, format_)
-    with opened(given, ConsoleReporter()) as (sources, laid_out, reporter):
+    if address is not None and interactions is not None and is_uri(interactions):
+        raise UserError(
+            "--address: the interactions are in an object store, from which this machine would "
+            "fetch them: give files that all nodes see, or leave --address out"
+        )
+    with ExitStack() as stack:
+        sources, laid_out, reporter = stack.enter_context(opened(given, ConsoleReporter()))
+        if address is not None:
+            sources = stack.enter_context(_on_cluster(sources, address))
         settings = ImportSettings.checked(**chosen, columns=laid_out | named)
         prepared = prepare(
             name,
@@ -188,6 +209,18 @@ def import_(
             device=device,
         )
     show_prepared(prepared, "imported")
+
+
+@contextmanager
+def _on_cluster(sources: Sources, address: str) -> Iterator[Sources]:
+    """Context in which the nodes of a cluster read and sort the interactions."""
+    from mmsr.study.workers.cluster import check_address, ray_cluster
+    from mmsr.study.workers.distributed import distributed
+
+    interactions = distributed(sources.interactions)
+    check_address(address)
+    with ray_cluster(address):
+        yield replace(sources, interactions=interactions)
 
 
 def _names(text: str) -> tuple[str, ...]:

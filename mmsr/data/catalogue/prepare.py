@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +10,12 @@ from mmsr.data.catalogue.entries import Entry, File, entry
 from mmsr.data.catalogue.files import Differs, checked, recorded, verified
 from mmsr.data.catalogue.formats.registry import FORMATS
 from mmsr.data.catalogue.formats.tables import Table
-from mmsr.data.folders import IN_WORK, cannot, check_name, locked
+from mmsr.data.folders import cannot, check_name, locked
 from mmsr.data.importers.foreign.staging import naming
 from mmsr.data.importers.prepare import Prepared, unchanged
 from mmsr.data.importers.prepare import prepare as import_sources
 from mmsr.data.importers.readers.rows import RowCount
+from mmsr.data.importers.scratch import scratch
 from mmsr.data.importers.sources import Sources
 from mmsr.data.manifest import ImportSettings, InputFile
 from mmsr.data.mirror import publish
@@ -37,8 +35,8 @@ def prepare(
 ) -> Prepared:
     """Make a data set of the published files of a public one.
 
-    The files are parsed into neutral tables in a temporary folder beside the data sets, which are
-    then imported as tables of a user are. Nothing is done if the data set was made from the same
+    The files are parsed into neutral tables in a temporary folder, which are then imported as
+    tables of a user are. Nothing is done if the data set was made from the same
     files and settings before.
 
     Parameters
@@ -71,7 +69,7 @@ def prepare(
             if dataset := unchanged(name, inputs, settings):
                 publish(target)
                 return Prepared(dataset, fresh=False)
-    with _workplace(wanted, reporter) as folder:
+    with scratch() as folder:
         paths_by_role = {role: path for role, (_, path) in files.items()}
         tables = FORMATS[wanted.format](paths_by_role, folder, reporter)
         sources = Sources(
@@ -138,22 +136,6 @@ def _input(
             raise UserError(f"{error}: give the published file") from None
     place = paths.recorded(path.absolute())
     return InputFile(role=file.role, path=place, sha256=digest, bytes=path.stat().st_size), path
-
-
-@contextmanager
-def _workplace(wanted: Entry, reporter: Reporter) -> Iterator[Path]:
-    """Context with an empty folder beside the data sets, for one process at a time.
-
-    What a process has left there that was killed, the next one removes: see `locked`.
-    """
-    name = f"{wanted.name}{IN_WORK}"
-    with locked(name, reporter) as target:
-        try:
-            folder = tempfile.TemporaryDirectory(prefix=f".{name}.draft-", dir=target.parent)
-        except OSError as error:
-            raise cannot("write to", target.parent, error) from None
-        with folder as place:
-            yield Path(place)
 
 
 def _whole(table: Table, imported: RowCount) -> RowCount:

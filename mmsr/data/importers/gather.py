@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmsr.data.dataset import FeatureTable
 from mmsr.data.encoders.lacks import Lack
@@ -15,6 +13,7 @@ from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.readers.rows import RowCount
+from mmsr.data.importers.scratch import scratch
 from mmsr.data.importers.sources import Files
 from mmsr.data.manifest import Coverage, ImportSettings
 from mmsr.data.progress import Reporter
@@ -56,7 +55,7 @@ class Gathered:
 
 
 def gather(
-    sources: Files, settings: ImportSettings, encoders: Encoders, space: Path, reporter: Reporter
+    sources: Files, settings: ImportSettings, encoders: Encoders, reporter: Reporter
 ) -> Gathered:
     """Read and check all tables, encode texts and images, and split the histories.
 
@@ -65,22 +64,19 @@ def gather(
     sources : the tables.
     settings : every other choice of the import.
     encoders : loaded by `Encoders.load`.
-    space : folder for what does not fit in memory; nothing stays in it.
     reporter : shows the stages of the work.
 
     Raises
     ------
     UserError : bad input, or a part has no target.
     """
-    # Where the files are on NFS, those that are still mapped go when they are let go of.
-    files = TemporaryDirectory(dir=space, ignore_cleanup_errors=True)
-    with reporter.stage("reading interactions"), files as scratch:
+    with reporter.stage("reading interactions"), scratch() as folder:
         kept = read_interactions(
             sources.interactions,
             settings.core,
             settings.columns,
             moments=settings.protocol in BY_MOMENT,
-            scratch=Scratch(Path(scratch)),
+            scratch=Scratch(folder),
         )
     test_from = None
     if settings.test_from is not None:

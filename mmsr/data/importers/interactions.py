@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmsr.data.importers.bounded.filters import k_core, keep, once
-from mmsr.data.importers.bounded.ordering import order_interactions
+from mmsr.data.importers.bounded.ordering import Orderable, Ordered, order_interactions
 from mmsr.data.importers.bounded.positions import Positions, check_moments
 from mmsr.data.importers.bounded.scratch import MEMORY, Scratch
 from mmsr.data.importers.readers.batches import stage_table
@@ -49,7 +49,7 @@ class Interactions:
 
 
 def read_interactions(
-    path: Path,
+    source: Path | Orderable,
     core: int,
     columns: Mapping[str, str],
     *,
@@ -64,7 +64,7 @@ def read_interactions(
 
     Parameters
     ----------
-    path : table of user_id, item_id and timestamp.
+    source : table of user_id, item_id and timestamp.
     core : fewest interactions of a user or item that is kept.
     columns : column names in the file by mmsr's names.
     moments : whether timestamps must be moments that can be compared between users.
@@ -75,17 +75,14 @@ def read_interactions(
     UserError : the table cannot be used, nothing is left, a history is shorter than two, or
         timestamps are positions where moments are needed; or there is no space for it.
     """
-    staged = stage_table(path, ("user_id", "item_id", "timestamp"), columns, scratch)
-    n_rows = staged.n_rows
-    rows = order_interactions(staged, Rows(path), scratch)
-    del staged
+    n_rows, rows = _ordered(source, columns, scratch)
     n_users, n_items = len(rows.user_ids), len(rows.item_ids)
     rows = once(rows)
     n_once = len(rows.users)
     stays, of_users, of_items = k_core(rows, core)
     if not stays.any():
         raise UserError(
-            f"{path}: nothing is left of {n_once} interactions once users and items have "
+            f"{source}: nothing is left of {n_once} interactions once users and items have "
             f"{core} or more each: lower --core, or give more interactions"
         )
     positions = Positions.of(rows.users, rows.times) if moments else None
@@ -93,12 +90,13 @@ def read_interactions(
     if histories.lengths.min() < 2:
         short = histories.lengths < 2
         raise UserError(
-            f"{path}: {short.sum()} of {len(short)} users have a history shorter than two, e.g. "
+            f"{source}: {short.sum()} of {len(short)} users have a history shorter than two, e.g. "
             f"{user_ids[int(short.argmax())].as_py()!r}: use --core 2 or more, or leave them out"
         )
     if positions is not None:
-        check_moments(positions, path)
+        check_moments(positions, source)
     n_kept = len(histories.items)
+    name = source.name if isinstance(source, Path) else source.label
     repeated, outside = n_rows - n_once, n_once - n_kept
     dropped = {"repeated": repeated, f"outside the {core}-core": outside}
     return Interactions(
@@ -110,5 +108,15 @@ def read_interactions(
         core_users=n_users - len(user_ids),
         core_items=n_items - len(item_ids),
         core_interactions=outside,
-        count=RowCount(path.name, n_rows, dropped, n_kept),
+        count=RowCount(name, n_rows, dropped, n_kept),
     )
+
+
+def _ordered(
+    source: Path | Orderable, columns: Mapping[str, str], scratch: Scratch
+) -> tuple[int, Ordered]:
+    """Number of rows, and the interactions by user and time."""
+    if not isinstance(source, Path):
+        return source.order(columns, scratch)
+    staged = stage_table(source, ("user_id", "item_id", "timestamp"), columns, scratch)
+    return staged.n_rows, order_interactions(staged, Rows(source), scratch)

@@ -102,7 +102,7 @@ def prepare(
             return Prepared(dataset, fresh=False)
         encoders = Encoders.load(sources, settings, device)
         with replacing(target) as draft, staged(sources, settings, reporter) as ready:
-            made_of = gather(ready.files, settings, encoders, draft, ready.reporter)
+            made_of = gather(ready.files, settings, encoders, ready.reporter)
             unencoded = _note_lacks(made_of, draft, reporter)
             provenance = _provenance(sources, inputs, settings, made_of, unencoded)
             _write(draft, name, made_of, settings, provenance, reporter)

@@ -1,4 +1,8 @@
-"""Folders for files that an import needs only while it runs, under `$MMSR_HOME`."""
+"""Folders for files that an import needs only while it runs, under `$MMSR_HOME/imports`.
+
+Copies of remote files, foreign and published tables on their way to the importers, and what does
+not fit in memory lie there. Each folder in use has a lock beside it.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,16 @@ from mmsr.data.folders import cannot
 def scratch() -> Iterator[Path]:
     """Context with an empty folder that is removed at its end.
 
-    What killed processes have left is removed first: each folder in use has a lock beside it.
+    What killed processes have left is removed first.
 
     Raises
     ------
     UserError : the home cannot be written.
     """
-    parent = paths.home() / "imports"
+    parent = paths.imports()
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _tidy(parent)
+        tidy()
         folder = parent / uuid.uuid4().hex[:8]
         lock = FileLock(_lock(folder))
         lock.acquire()  # before there is a folder, so that nobody takes it for abandoned
@@ -37,25 +41,43 @@ def scratch() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
-        _lock(folder).unlink(missing_ok=True)
-        with suppress(OSError):  # others may be in it
-            parent.rmdir()
+        _remove(folder, lock)
+
+
+def abandoned() -> list[Path]:
+    """The folders that killed processes have left."""
+    return [folder for folder, _ in _abandoned()]
+
+
+def tidy() -> None:
+    """Remove the folders that killed processes have left."""
+    for folder, lock in _abandoned():
+        _remove(folder, lock)
 
 
 def _lock(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _tidy(parent: Path) -> None:
-    """Remove the folders whose process is gone."""
-    for path in parent.glob("*.lock"):
+def _abandoned() -> Iterator[tuple[Path, FileLock]]:
+    """The folders whose process is gone, each with its lock, which is held until the next."""
+    for path in sorted(paths.imports().glob("*.lock")):
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except (Timeout, OSError):  # in use, or not for this user to write
             continue
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        lock.release()
-        path.unlink(missing_ok=True)
+        try:
+            yield path.with_suffix(""), lock
+        finally:
+            lock.release()
+
+
+def _remove(folder: Path, lock: FileLock) -> None:
+    """Remove a folder and then its lock, which is held."""
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+    if not folder.exists():  # on NFS, files that are still mapped stay until the next import
+        _lock(folder).unlink(missing_ok=True)
+    with suppress(OSError):  # others may be in it
+        folder.parent.rmdir()

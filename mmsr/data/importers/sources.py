@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmsr.data.importers.bounded.ordering import Orderable
 from mmsr.data.importers.foreign.base import Foreign
 from mmsr.data.importers.items import METADATA_COLUMNS
 from mmsr.data.importers.readers.formats import check_format
@@ -64,7 +65,7 @@ class Sources:
 
         Parameters
         ----------
-        tables : the file for each role.
+        tables : the file for each role; of interactions, perhaps what sorts them.
 
         Raises
         ------
@@ -72,16 +73,23 @@ class Sources:
         """
         paths = {}
         for role, path in tables.items():
-            if isinstance(path, Foreign):
+            if isinstance(path, Path):
+                paths[role] = path
+            elif not isinstance(path, Orderable) or role != "interactions":
                 raise TypeError(f"{role} is no file")
-            paths[role] = path
+        interactions = tables["interactions"]
         features = {name: paths[f"features/{name}"] for name in self.features}
-        return Files(paths["interactions"], paths.get("items"), features, self)
+        return Files(
+            interactions if isinstance(interactions, Orderable) else paths["interactions"],
+            paths.get("items"),
+            features,
+            self,
+        )
 
 
 @dataclass(frozen=True)
 class Files:
-    """The tables that a data set is made from, each a file of a known format.
+    """The tables that a data set is made from: files of known formats, or sorted elsewhere.
 
     Attributes
     ----------
@@ -89,7 +97,7 @@ class Files:
     origin : the tables as they were given.
     """
 
-    interactions: Path
+    interactions: Path | Orderable
     items: Path | None
     features: Mapping[str, Path]
     origin: Sources

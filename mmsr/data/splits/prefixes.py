@@ -66,10 +66,7 @@ class Prefixes:
         """
         ends = self.targets[rows]
         begins = np.maximum(self.starts[rows], ends - max_history)
-        lengths = ends - begins
-        columns = np.arange(lengths.max(initial=0))
-        histories = self.items.take(begins[:, None] + columns, mode="clip").astype(np.int64)
-        histories[columns >= lengths[:, None]] = PADDING
+        histories, _ = padded(self.items, begins, ends)
         return histories, self.items[ends].astype(np.int64)
 
     def seen(
@@ -92,6 +89,27 @@ class Prefixes:
     def select(self, rows: NDArray[np.int64]) -> Prefixes:
         """Select the examples of indices `rows`, int64 `[m]`; the flat array is shared."""
         return Prefixes(self.items, self.starts[rows], self.targets[rows], self.users[rows])
+
+
+def padded(
+    items: NDArray[np.int32], begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Gather stretches of flat histories as one matrix.
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories.
+    begins, ends : int64 [B], positions in `items`: a stretch is ``items[begins:ends]``.
+
+    Returns
+    -------
+    stretches : int64 [B, L], padded with -1 on the right; L is the longest.
+    places : int64 [B, L], position of each in `items`, running on where a stretch has ended.
+    """
+    places = begins[:, None] + np.arange((ends - begins).max(initial=0))
+    stretches = items.take(places, mode="clip").astype(np.int64)
+    stretches[places >= ends[:, None]] = PADDING
+    return stretches, places
 
 
 def prefixes_between(

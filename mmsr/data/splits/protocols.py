@@ -48,6 +48,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsr.data.splits.moments import count_from, moment_leaving, several_before
 from mmsr.data.splits.prefixes import Prefixes, items_before, prefixes_between
 from mmsr.errors import UserError
 
@@ -162,16 +163,16 @@ def split_temporal(histories: Histories, test_from: float | None = None) -> Spli
     ------
     UserError : there are fewer than two moments before test.
     """
-    test_from = _moment(histories.times) if test_from is None else test_from
-    before = histories.times[histories.times < test_from]
-    if len(before) == 0 or before.min() == before.max():
+    times, offsets = histories.times, histories.offsets
+    test_from = moment_leaving(times, TEST_SHARE) if test_from is None else test_from
+    if not several_before(times, test_from):
         raise UserError(
             "a split by time needs two moments or more before test begins, to train and to "
             "validate: give later interactions or --test-from, or choose another protocol"
         )
-    valid_from = _moment(before)
-    late = np.add.reduceat(histories.times >= test_from, histories.offsets[:-1], dtype=np.int64)
-    later = np.add.reduceat(histories.times >= valid_from, histories.offsets[:-1], dtype=np.int64)
+    valid_from = moment_leaving(times, TEST_SHARE, before=test_from)
+    late = count_from(times, offsets, test_from)
+    later = count_from(times, offsets, valid_from)
     return Split(later - late, late, valid_from, test_from)
 
 
@@ -221,15 +222,6 @@ def targets_between(
         return prefixes
     known = items_before(items, offsets, first, int(items.max(initial=-1)) + 1)
     return prefixes.select(np.flatnonzero(~known[prefixes.target_items()]))
-
-
-def _moment(times: NDArray[np.int64 | np.float64]) -> float:
-    """Earliest moment that leaves at most the test share of `times` at or after it."""
-    place = len(times) - 1 - int(TEST_SHARE * len(times))
-    last_before = np.partition(times, place)[place]
-    later = times[times > last_before]
-    moment: float = (later.min() if len(later) else last_before).item()
-    return moment
 
 
 PROTOCOLS: dict[str, Callable[[Histories, float | None], Split]] = {

@@ -149,11 +149,14 @@ class BM3(CollaborativeRecommender):
         loss = _distance(self.head(users_BD), self._target(items_BD)) + _distance(
             self.head(items_BD), self._target(users_BD)
         )
-        return loss + self.auxiliary_loss(users_BD, targets_B)
+        return loss + self._auxiliary(vectors, targets_B)
 
     def auxiliary_loss(self, users_ND: Tensor, targets_N: Tensor) -> Tensor:
         """Alignment and regularisation; see `Recommender.auxiliary_loss`."""
         vectors, _ = self.vectors()
+        return self._auxiliary(vectors, targets_N)
+
+    def _auxiliary(self, vectors: Propagated, targets_N: Tensor) -> Tensor:
         lengths = torch.linalg.norm(vectors.users) + torch.linalg.norm(vectors.items)
         loss: Tensor = self.settings.regularisation * lengths / self.n_items
         if not self.settings.alignment:

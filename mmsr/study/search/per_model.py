@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 
+from mmsr.study.search.forwarding import ForwardingSampler
 from mmsr.study.search.study_view import StudyView
 from mmsr.study.storage.outside import model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import optuna
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial
 
 
-class PerModelSampler(BaseSampler):
+class PerModelSampler(ForwardingSampler):
     """Proposes the settings of each model's trials by the model's own sampler.
 
     Parameters
@@ -31,50 +29,15 @@ class PerModelSampler(BaseSampler):
         self._samplers = dict(samplers)
         self._other = RandomSampler(seed=0)  # for trials from outside, which are refused then
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Forward to the model's sampler, with the model's trials."""
-        return self._of(trial).infer_relative_search_space(own_trials(study, trial), trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Forward to the model's sampler, with the model's trials."""
-        return self._of(trial).sample_relative(own_trials(study, trial), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Forward to the model's sampler, with the model's trials."""
-        own = own_trials(study, trial)
-        return self._of(trial).sample_independent(own, trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Forward to the model's sampler."""
-        self._of(trial).before_trial(own_trials(study, trial), trial)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Forward to the model's sampler."""
-        self._of(trial).after_trial(own_trials(study, trial), trial, state, values)
+    def asked(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+        """The sampler of the trial's model, and the model's trials."""
+        sampler = self._samplers.get(model_of(trial) or "", self._other)
+        return sampler, own_trials(study, trial)
 
     def reseed_rng(self) -> None:
         """Forward to all samplers."""
         for sampler in self._samplers.values():
             sampler.reseed_rng()
-
-    def _of(self, trial: FrozenTrial) -> BaseSampler:
-        return self._samplers.get(model_of(trial) or "", self._other)
 
 
 class PerModelPruner(BasePruner):

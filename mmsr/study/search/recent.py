@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from mmsr.inner_names import all_trials
+from mmsr.study.search.forwarding import ForwardingSampler
 from mmsr.study.search.study_view import StudyView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import optuna
-    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
     from mmsr.study.search.study_view import States
@@ -25,7 +23,7 @@ BEST, NEWEST = 25, 300
 """TPE never counts more than 25 trials as good; of the others, a sample is enough."""
 
 
-class BestAndNewest(BaseSampler):
+class BestAndNewest(ForwardingSampler):
     """Wraps a sampler: shows it the `BEST` and the `NEWEST` trials of a study with one objective.
 
     With all trials of a long study, each proposal would take longer: a tenth of a second and more
@@ -39,42 +37,9 @@ class BestAndNewest(BaseSampler):
     def __init__(self, sampler: BaseSampler) -> None:
         self._sampler = sampler
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Forward to the wrapped sampler, with fewer trials."""
-        return self._sampler.infer_relative_search_space(_shown(study), trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Forward to the wrapped sampler, with fewer trials."""
-        return self._sampler.sample_relative(_shown(study), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Forward to the wrapped sampler, with fewer trials."""
-        shown = _shown(study)
-        return self._sampler.sample_independent(shown, trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Forward to the wrapped sampler."""
-        self._sampler.before_trial(study, trial)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Forward to the wrapped sampler."""
-        self._sampler.after_trial(study, trial, state, values)
+    def asked(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+        """The wrapped sampler, and fewer trials."""
+        return self._sampler, _shown(study)
 
     def reseed_rng(self) -> None:
         """Forward to the wrapped sampler."""

@@ -31,6 +31,7 @@ def prepare_environment() -> None:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_DATA_LOG_LEVEL": "CRITICAL",  # an import itself reports what goes wrong
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # the study itself reports workers that died
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",

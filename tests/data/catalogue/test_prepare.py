@@ -220,11 +220,13 @@ def test_nothing_half_made_stays(
 
 def test_what_a_killed_process_left_is_removed(put: Put, home: Path) -> None:
     put()
-    old = home / "datasets" / ".beauty+tables.draft-killed"
+    old = home / "imports" / "0123abcd"
     old.mkdir(parents=True)
     (old / "interactions.parquet").write_bytes(b"half")
+    old.with_suffix(".lock").touch()
     prepare("beauty")
     assert left(home) == {"beauty"}
+    assert not (home / "imports").exists()
 
 
 @pytest.mark.parametrize("name", ["beauty.tables", "beauty.draft-x", "a" * 100])
@@ -241,12 +243,14 @@ def test_an_interrupt_leaves_nothing(put: Put, home: Path, monkeypatch: pytest.M
 
     def interrupted(files: Any, folder: Path, reporter: Any) -> Any:
         amazon2014.read(files, folder, reporter)
+        assert folder.parent == home / "imports"
         raise KeyboardInterrupt
 
     monkeypatch.setitem(FORMATS, "amazon2014", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("beauty")
     assert left(home) == set()
+    assert not (home / "imports").exists()
 
 
 def of_2023(folder: Path, *roles: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsr.data.importers.scratch import scratch
+from mmsr.data.importers.scratch import abandoned, scratch
 from mmsr.errors import UserError
 
 
@@ -52,3 +52,15 @@ def test_a_home_that_cannot_be_written_is_an_error(home: Path) -> None:
     home.write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write to .*imports"), scratch():
         pass
+
+
+def test_what_cannot_be_removed_yet_goes_with_the_next_import(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, scratch() as folder:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as on NFS, while files are mapped
+    assert folder.exists()
+    assert abandoned() == [folder]
+    with scratch():
+        assert not folder.exists()
+    assert not (home / "imports").exists()

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch_geometric.nn import LGConv
 
+from mmsr.models.base import Propagated
+
 from .common import (
     EXACT,
     GRAPH,
@@ -125,3 +127,16 @@ def test_before_the_predictor_a_batch_is_compared() -> None:
     expected = bm3(GRAPH, bm3_weights(model), 3)
     torch.testing.assert_close(tuple(read), expected, **EXACT)
     torch.testing.assert_close(tuple(scored), expected, **EXACT)
+
+
+def test_a_step_with_its_own_loss_propagates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("bm3", **KNOBS, layers=2)
+    propagate, calls = model.propagate, []
+
+    def counted(losing: bool) -> Propagated:
+        calls.append(losing)
+        return propagate(losing)
+
+    monkeypatch.setattr(model, "propagate", counted)
+    model.own_loss(USERS, TARGETS).backward()
+    assert calls == [True]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmsr.data.importers.bounded.duck import connected
-from mmsr.data.importers.bounded.parts import parts
+from mmsr.data.importers.bounded.parts import Column, parts
 from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.bounded.staged import Staged
 from mmsr.data.importers.columns import as_ids, check_ids, text_of_ids
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _IDS = ("user_id", "item_id")
-_Write = Callable[[pa.Array], pa.Array]
+Write = Callable[[pa.Array], pa.Array]
 _NUMBER = """
 CREATE TABLE {name} AS
 SELECT id, first, (row_number() OVER (ORDER BY id) - 1)::INTEGER AS number
@@ -58,6 +58,24 @@ class Ordered:
         return replace(self, users=self.users[:n], items=self.items[:n], times=times)
 
 
+@runtime_checkable
+class Orderable(Protocol):
+    """A table of interactions that is read and sorted elsewhere; as a text, its name in errors."""
+
+    @property
+    def label(self) -> str:
+        """Its name in counts of rows."""
+
+    def order(self, columns: Mapping[str, str], scratch: Scratch) -> tuple[int, Ordered]:
+        """Number of rows that were read, and the interactions as `order_interactions` sorts them.
+
+        Parameters
+        ----------
+        columns : column names in the table by mmsr's names.
+        scratch : space for what does not fit in memory.
+        """
+
+
 def order_interactions(staged: Staged, rows: Rows, scratch: Scratch) -> Ordered:
     """Check the columns of a table of interactions, and sort it.
 
@@ -88,8 +106,9 @@ def order_interactions(staged: Staged, rows: Rows, scratch: Scratch) -> Ordered:
 
 def _by_duckdb(staged: Staged, rows: Rows, scratch: Scratch) -> Ordered:
     with connected(scratch) as database:
-        writes = {name: _number(database, staged, name, rows) for name in _IDS}
+        numbered = {name: number_ids(database, staged.column(name), name, rows) for name in _IDS}
         times = as_times(staged.column("timestamp"), rows, scratch)
+        writes = [write for write, _ in numbered.values()]
         database.register("rows", _rows(staged, writes, times.values))
         dtype = times.values.dtype
         found = database.sql(_SORT).to_arrow_reader(scratch.limits.batch_rows)
@@ -102,19 +121,29 @@ def _by_duckdb(staged: Staged, rows: Rows, scratch: Scratch) -> Ordered:
             users,
             items,
             replace(times, values=moments),
-            _ids(database, "user_id"),
-            _ids(database, "item_id"),
+            *(ids for _, ids in numbered.values()),
         )
 
 
-def _number(database: DuckDBPyConnection, staged: Staged, name: str, rows: Rows) -> _Write:
+def number_ids(
+    database: DuckDBPyConnection, column: Column, name: str, rows: Rows
+) -> tuple[Write, pa.Array]:
     """Make a table of a column's ids, each with its first row and its place in their order.
+
+    Parameters
+    ----------
+    database : gets the table, under the name of the column.
+    column, name, rows : as for `as_ids`.
 
     Returns
     -------
-    Function that writes a part of the column as text.
+    write : writes a part of the column as text.
+    ids : the ids in their order.
+
+    Raises
+    ------
+    UserError : see `as_ids`.
     """
-    column = staged.column(name)
     write = text_of_ids(column, name, rows)
     schema = pa.schema([("id", pa.large_string()), ("row", pa.int64())])
 
@@ -128,11 +157,11 @@ def _number(database: DuckDBPyConnection, staged: Staged, name: str, rows: Rows)
     database.unregister("texts")
     found = database.sql(f"SELECT id, first FROM {name}").to_arrow_reader()
     check_ids(((batch["id"], batch["first"].to_numpy()) for batch in found), name, rows)
-    return write
+    return write, _ids(database, name)
 
 
 def _rows(
-    staged: Staged, writes: Mapping[str, _Write], times: NDArray[np.int64 | np.float64]
+    staged: Staged, writes: Sequence[Write], times: NDArray[np.int64 | np.float64]
 ) -> pa.RecordBatchReader:
     """All rows, their ids as texts."""
     schema = pa.schema(
@@ -147,9 +176,7 @@ def _rows(
         columns = (parts(staged.column(name)) for name in _IDS)
         for (start, users), (_, items) in zip(*columns, strict=True):
             span = slice(start, start + len(users))
-            texts = [
-                write(part) for write, part in zip(writes.values(), (users, items), strict=True)
-            ]
+            texts = [write(part) for write, part in zip(writes, (users, items), strict=True)]
             numbers = np.arange(span.start, span.stop)
             yield pa.record_batch([*texts, times[span], numbers], schema=schema)
 

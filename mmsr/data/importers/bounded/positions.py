@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +60,13 @@ class Positions:
         return self.users > 1 and self.numbered >= NEARLY_ALL * self.users
 
 
-def check_moments(found: Positions, source: Path) -> None:
+def check_moments(found: Positions, source: object) -> None:
     """Check that moments can be compared between users, which the protocol `temporal` needs.
 
     Parameters
     ----------
     found : how many users have positions for timestamps.
-    source : their table, for the error.
+    source : their table, whose text names it in the error.
 
     Raises
     ------

@@ -21,8 +21,7 @@ class Limits:
 
     Attributes
     ----------
-    block_bytes : text that is read at once; longer lines are still read as a whole, and of CSV
-        and TSV pyarrow reads some 32 blocks ahead.
+    block_bytes : text that is read at once; longer lines of JSON are still read as a whole.
     batch_rows : rows of a Parquet file or of a result that are read at once.
     memory_bytes : a table or an array above this lies in files.
     duckdb_memory : for sorting and for numbering ids, as DuckDB writes it.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmsr.data.folders import cannot
 from mmsr.data.importers.bounded.scratch import Scratch
-from mmsr.data.importers.readers.plain import plain
+from mmsr.data.importers.readers.plain import common, plain
 from mmsr.errors import UserError
 
 
@@ -61,9 +61,15 @@ class Staged:
                 self._refused.setdefault(name, error)
                 continue
             kind = columns[name].type
-            self._types[name] = _common(name, self._types.get(name, kind), kind)
+            before = self._types.get(name, kind)
+            try:
+                self._types[name] = common(before, kind, mixed=True)
+            except TypeError:
+                changed = f"JSON parse error: Column(/{name}) changed from {before} to {kind}"
+                raise pa.ArrowInvalid(changed) from None
         self.n_rows += table.num_rows
-        block = pa.table(columns)
+        # A block without any of the columns still has rows.
+        block = pa.table(columns or {"": pa.nulls(table.num_rows)})
         self._blocks.append(block)
         self._n_bytes += block.nbytes
         if self._scratch.is_large(self._n_bytes):
@@ -96,6 +102,19 @@ class Staged:
         given = self._given[name]
         return StagedColumn(self, given, self._types[given])
 
+    def tables(self) -> Iterator[pa.Table]:
+        """All rows, a block at a time, under the names given to `finish`.
+
+        A column that no block has is of type null. There is one table at least.
+        """
+        kinds = {given: self._types.get(given, pa.null()) for given in self._given.values()}
+        names = self._given.items()
+        if not self._blocks:
+            yield pa.table({name: pa.array([], kinds[given]) for name, given in names})
+        for block in self._blocks:
+            columns = {name: _column(block, given, kinds[given]) for name, given in names}
+            yield pa.table({name: pa.chunked_array(chunks) for name, chunks in columns.items()})
+
     def blocks_of(self, given: str, kind: pa.DataType) -> Iterator[pa.Array]:
         """The blocks of a column, all of one type.
 
@@ -105,12 +124,7 @@ class Staged:
         kind : the type.
         """
         for block in self._blocks:
-            table = block if isinstance(block, pa.Table) else _read(block, given)
-            if given not in table.column_names:
-                yield pa.nulls(table.num_rows, kind)
-                continue
-            for chunk in table.column(given).chunks:
-                yield chunk if chunk.type == kind else chunk.cast(kind, safe=False)
+            yield from _column(block, given, kind)
 
     def _spilled(self, block: pa.Table | Path) -> Path:
         if isinstance(block, Path):
@@ -145,6 +159,15 @@ class StagedColumn:
         return self.table.blocks_of(self.given, self.type)
 
 
+def _column(block: pa.Table | Path, name: str, kind: pa.DataType) -> list[pa.Array]:
+    """The chunks of a column of a block; nulls where the block lacks it."""
+    table = block if isinstance(block, pa.Table) else _read(block, name)
+    if name not in table.column_names:
+        return [pa.nulls(table.num_rows, kind)]
+    chunks = table.column(name).chunks
+    return [chunk if chunk.type == kind else chunk.cast(kind, safe=False) for chunk in chunks]
+
+
 def _read(path: Path, name: str) -> pa.Table:
     """One column of a block; where the block lacks it, another, which says how many rows it has."""
     with pa.OSFile(str(path), "rb") as source:
@@ -152,15 +175,3 @@ def _read(path: Path, name: str) -> pa.Table:
         place = names.index(name) if name in names else 0
         options = pa.ipc.IpcReadOptions(included_fields=[place])
         return pa.ipc.open_file(source, options=options).read_all()
-
-
-def _common(name: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """Type for the values of two blocks, as pyarrow finds it within one."""
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    number = (pa.types.is_integer, pa.types.is_floating)
-    if all(any(is_kind(kind) for is_kind in number) for kind in (one, other)):
-        return pa.float64()
-    raise pa.ArrowInvalid(f"JSON parse error: Column(/{name}) changed from {one} to {other}")

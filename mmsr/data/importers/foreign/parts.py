@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
@@ -16,6 +16,7 @@ import pyarrow as pa
 from mmsr.data.importers.foreign.base import COUNTED, Foreign, hashed, with_names
 from mmsr.data.importers.readers.formats import DELIMITERS, FORMATS, check_format
 from mmsr.data.importers.readers.pieces import read_pieces
+from mmsr.data.importers.readers.plain import common
 from mmsr.data.importers.readers.rows import line_of
 from mmsr.data.importers.readers.tables import column_names, listed
 from mmsr.data.progress import Advance
@@ -43,6 +44,9 @@ class Parts(Foreign):
     base: Path | None = None
     _rows: list[int] = field(default_factory=list, compare=False)
     """Rows of the files that have been read."""
+
+    def __str__(self) -> str:
+        return self.pattern
 
     @property
     def shown(self) -> str:
@@ -94,17 +98,40 @@ class Parts(Foreign):
     def pieces(self, wanted: Collection[str]) -> Iterator[pa.Table]:
         """Yield the rows of one file after the other."""
         self._rows.clear()
-        kinds, names = self._kinds(wanted), self.column_names()
+        kinds, names = self.kinds(wanted), self.column_names()
         for path in self.files:
             self._rows.append(0)
-            for piece in self._read(path, wanted):
+            for piece in self.part(path, kinds):
                 self._rows[-1] += piece.num_rows
-                columns = {
-                    name: _cast(piece.column(name), kind, name, path)
-                    for name, kind in kinds.items()
-                    if name in wanted
-                }
+                columns = {name: piece.column(name) for name in kinds}
                 yield with_names(columns, names, piece.num_rows)
+
+    def part(self, path: Path, kinds: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
+        """Yield the rows of one file.
+
+        Parameters
+        ----------
+        path : one of the files.
+        kinds : types of the columns to read, by name, as `kinds` finds them.
+
+        Raises
+        ------
+        UserError : it cannot be read; the message names it.
+        """
+        for piece in self._read(path, kinds):
+            table = piece.select([])
+            for name, kind in kinds.items():
+                table = table.append_column(name, _cast(piece.column(name), kind, name, path))
+            yield table
+
+    def note_rows(self, counts: Iterable[int]) -> None:
+        """Note how many rows the files have, so that `place` can name one.
+
+        Parameters
+        ----------
+        counts : rows of each file.
+        """
+        self._rows[:] = counts
 
     def place(self, row: int) -> tuple[str, str]:
         """Name the file of a row, and its line or row."""
@@ -140,8 +167,17 @@ class Parts(Foreign):
                     piece = piece.append_column(name, value)
             yield piece
 
-    def _kinds(self, wanted: Collection[str]) -> dict[str, pa.DataType]:
-        """Type of each column that is read, which all files' columns can be cast to."""
+    def kinds(self, wanted: Collection[str]) -> dict[str, pa.DataType]:
+        """Type of each column that is read, which all files' columns can be cast to.
+
+        Parameters
+        ----------
+        wanted : names of the columns that are of use.
+
+        Raises
+        ------
+        UserError : there is none, or a file cannot be read.
+        """
         found: dict[str, pa.DataType] = {}
         seen: dict[str, Path] = {}
         for path in self.files:
@@ -152,39 +188,14 @@ class Parts(Foreign):
                 kinds = dict(zip(schema.names, schema.types, strict=True))
             for name, kind in kinds.items():
                 try:
-                    found[name] = common(found.get(name, kind), kind)
+                    found[name] = common(found.get(name, kind), kind, mixed=False)
                 except TypeError:
                     raise UserError(
                         f"{path}: {name} is {kind}, but in {seen[name]} it is {found[name]}: write "
                         "it in one way in all files"
                     ) from None
                 seen.setdefault(name, path)
-        return found
-
-
-def common(ours: pa.DataType, theirs: pa.DataType) -> pa.DataType:
-    """The type that can hold the values of two columns, unchanged.
-
-    Parameters
-    ----------
-    ours, theirs : types as `plain` makes them.
-
-    Raises
-    ------
-    TypeError : there is none.
-    """
-    if ours == theirs or pa.types.is_null(theirs):
-        return ours
-    if pa.types.is_null(ours):
-        return theirs
-    if pa.types.is_large_list(ours) and pa.types.is_large_list(theirs):
-        pair = ours.value_type, theirs.value_type
-        if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in pair):
-            return pa.large_list(pa.float64())
-        return pa.large_list(common(*pair))
-    if pa.types.is_integer(ours) and pa.types.is_integer(theirs):
-        return pa.int64()
-    raise TypeError(f"{ours} and {theirs}")
+        return {name: kind for name, kind in found.items() if name in wanted}
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str, path: Path) -> pa.ChunkedArray:

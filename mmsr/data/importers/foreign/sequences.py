@@ -6,9 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
-import numpy as np
 import pyarrow as pa
 
 from mmsr.data.importers.foreign.base import PIECE, OneFile, hashed
@@ -63,11 +61,11 @@ class Sequences(OneFile):
 
     def place(self, row: int) -> tuple[str, str]:
         """Name the line of an interaction."""
-        numbers, counts = zip(
-            *((line, len(items)) for line, _, items in self._lines()), strict=True
-        )
-        line = numbers[int(np.searchsorted(list(accumulate(counts)), row, side="right"))]
-        return f"{self.path}: line {line}", ""
+        for line, _, items in self._lines():
+            row -= len(items)
+            if row < 0:
+                return f"{self.path}: line {line}", ""
+        raise IndexError(row)
 
     def _lines(self) -> Iterator[tuple[int, str, list[str]]]:
         """Number, user and items of each line that is not blank."""

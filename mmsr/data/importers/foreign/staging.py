@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mmsr.data.folders import cannot
+from mmsr.data.importers.bounded.ordering import Orderable
 from mmsr.data.importers.foreign.base import COUNTED, Foreign
 from mmsr.data.importers.items import METADATA_COLUMNS
 from mmsr.data.importers.readers.rows import RowCount
@@ -56,7 +57,7 @@ class AsFiles:
 
 @contextmanager
 def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> Iterator[AsFiles]:
-    """Context in which every table is a file of a known format.
+    """Context in which every table is a file of a known format, or sorted elsewhere.
 
     Foreign tables are written to a folder that is removed at the end. An error that names such a
     file names the foreign table instead, and where a row stands in it.
@@ -72,20 +73,24 @@ def staged(sources: Sources, settings: ImportSettings, reporter: Reporter) -> It
     UserError : a table cannot be read.
     """
     tables = sources.by_role()
-    if not any(isinstance(table, Foreign) for table in tables.values()):
+    to_write = {
+        role: table
+        for role, table in tables.items()
+        if isinstance(table, Foreign) and not isinstance(table, Orderable)
+    }
+    if not to_write:
         yield AsFiles(sources.files(tables), {}, reporter)
         return
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
         origins: dict[Path, Foreign] = {}
         reporter = stack.enter_context(naming(lambda text: _with_origins(text, origins), reporter))
-        for role, table in tables.items():
-            if isinstance(table, Foreign):
-                path = folder / f"{role.replace('/', '-')}.parquet"
-                with reporter.stage(f"reading {table.label}"):
-                    _write(path, table, _wanted(role, settings))
-                origins[path] = table
-                tables[role] = path
+        for role, table in to_write.items():
+            path = folder / f"{role.replace('/', '-')}.parquet"
+            with reporter.stage(f"reading {table.label}"):
+                _write(path, table, _wanted(role, settings))
+            origins[path] = table
+            tables[role] = path
         yield AsFiles(sources.files(tables), origins, reporter)
 
 

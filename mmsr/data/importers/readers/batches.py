@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.bounded.staged import Staged
-from mmsr.data.importers.readers.delimited import check_count, csv_options, read_header
+from mmsr.data.importers.readers.blocks import delimited_blocks, parquet_blocks
+from mmsr.data.importers.readers.delimited import read_header
 from mmsr.data.importers.readers.formats import JSON, PARQUET, check_format
-from mmsr.data.importers.readers.json_lines import read_json_batches
+from mmsr.data.importers.readers.json_lines import stage_json_lines
 from mmsr.data.importers.readers.tables import choose, empty, explained
 
 
@@ -52,14 +51,7 @@ def _stage_json(
 ) -> dict[str, str]:
     """Stage all columns that may be wanted: only the last block tells which names there are."""
     wanted = {name for mine in required for name in (mine, columns.get(mine, mine))}
-    names: list[str] = []
-    for found, table in read_json_batches(path, wanted, size):
-        for name in found:
-            names += [name] * (found.count(name) - names.count(name))
-        if table.num_rows:
-            staged.add(
-                table.select([name for name in found if name in wanted and found.count(name) == 1])
-            )
+    names = stage_json_lines(path, wanted, staged, size)
     return choose(path, names, required, (), columns)
 
 
@@ -78,42 +70,11 @@ def _stage_typed(
     chosen = choose(path, names, required, (), columns)
     given = list(chosen.values())
     if ending in PARQUET:
-        batches = _read_parquet(path, given, scratch.limits.batch_rows)
+        blocks = parquet_blocks(path, given, scratch.limits.batch_rows)
     else:
-        batches = _read_delimited(path, ending, given, scratch.limits.block_bytes)
+        blocks = delimited_blocks(path, ending, given, scratch.limits.block_bytes)
     mine = {name: own for own, name in chosen.items()}
-    for batch in batches:
-        if batch.num_rows:
-            table = pa.Table.from_batches([batch])
+    for table in blocks:
+        if table.num_rows:
             staged.add(table.rename_columns([mine[name] for name in table.column_names]))
     return {name: name for name in chosen}
-
-
-def _read_delimited(
-    path: Path, ending: str, chosen: list[str], block: int
-) -> Iterator[pa.RecordBatch]:
-    n_rows, options = csv_options(path, ending, chosen, block)
-    n_read = 0
-    try:
-        with pa.csv.open_csv(path, **options) as reader:
-            for batch in reader:
-                n_read += batch.num_rows
-                yield batch
-    except pa.ArrowInvalid as error:  # rows of a block mean nothing to a user
-        raise pa.ArrowInvalid(re.sub(r"Row #\d+: ", "", str(error), count=1)) from None
-    check_count(path, n_rows, n_read)
-
-
-def _read_parquet(path: Path, chosen: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """Read columns, and check at the end that texts were UTF-8: Parquet does not say."""
-    refused: pa.ArrowInvalid | None = None
-    with pa.parquet.ParquetFile(path, buffer_size=1 << 20) as file:
-        for batch in file.iter_batches(rows, columns=chosen):
-            try:
-                batch.validate(full=True)
-            except pa.ArrowInvalid as error:
-                refused = refused or error
-            else:
-                yield batch
-    if refused is not None:
-        raise refused

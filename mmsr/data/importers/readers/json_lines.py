@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from mmsr.data.importers.readers.formats import BOM, open_bytes, open_text
+from mmsr.data.importers.bounded.scratch import MEMORY
+from mmsr.data.importers.bounded.staged import Staged
+from mmsr.data.importers.readers.formats import BOM, JSON, open_bytes
+from mmsr.data.importers.readers.rows import line_of
 from mmsr.errors import UserError
 
 _BLOCK = 1 << 24
@@ -47,15 +50,13 @@ def read_json_lines(path: Path, wanted: Collection[str]) -> tuple[list[str], pa.
     UserError : a line is no JSON object, or holds several.
     pyarrow.ArrowException : the file is not readable in another way.
     """
-    n_lines, first = _check_lines(path)
-    names, table = _read_either(path, lambda: open_text(path), wanted, first)
-    _check_count(path, table.num_rows, n_lines)
-    return names, table
+    staged = Staged(path, MEMORY)
+    names = stage_json_lines(path, wanted, staged, _BLOCK)
+    staged.finish({name: name for name in names if name in wanted and names.count(name) == 1})
+    return names, pa.concat_tables(staged.tables())
 
 
-def read_json_batches(
-    path: Path, wanted: Collection[str], size: int
-) -> Iterator[tuple[list[str], pa.Table]]:
+def stage_json_lines(path: Path, wanted: Collection[str], staged: Staged, size: int) -> list[str]:
     """Read a table of JSON lines as `read_json_lines`, in blocks of lines.
 
     A block may lack columns that others have, and have columns of other types.
@@ -63,21 +64,51 @@ def read_json_batches(
     Parameters
     ----------
     path, wanted : as for `read_json_lines`.
+    staged : gets the columns that are wanted, those left out whose names stand there twice.
     size : bytes of a block; where a line is longer, more.
+
+    Returns
+    -------
+    Names of all columns.
 
     Raises
     ------
-    UserError, pyarrow.ArrowException : as `read_json_lines`, perhaps after some blocks.
+    UserError, pyarrow.ArrowException : as `read_json_lines`.
     """
     n_lines, first = _check_lines(path)
-    n_rows = 0
+    names: list[str] = []
     for block in _blocks_of_lines(path, size):
-        names, table = _read_either(
-            pa.BufferReader(block), partial(_as_text, block), wanted, first, max(size, len(block))
+        try:
+            found, table = _read_either(block, wanted, first)
+        except pa.ArrowInvalid as error:
+            raise pa.ArrowInvalid(_with_line(str(error), path, staged.n_rows)) from None
+        for name in found:
+            names += [name] * (found.count(name) - names.count(name))
+        if table.num_rows:
+            once = [name for name in found if name in wanted and found.count(name) == 1]
+            staged.add(table.select(once))
+    if staged.n_rows != n_lines:
+        raise UserError(
+            f"{path} has {staged.n_rows:,} rows on {n_lines:,} lines: write one JSON object per "
+            "line"
         )
-        n_rows += table.num_rows
-        yield names, table
-    _check_count(path, n_rows, n_lines)
+    return names
+
+
+def _with_line(reason: str, path: Path, before: int) -> str:
+    """Say the line, as an editor counts, where pyarrow says the row of a block.
+
+    Parameters
+    ----------
+    reason : what pyarrow says.
+    path : the file.
+    before : rows of the file before the block.
+    """
+    row = re.search(r" in row (\d+)$", reason)
+    if row is None:
+        return reason
+    line = line_of(path, before + int(row[1]), JSON[0])
+    return reason[: row.start()] + (f", line {line}" if line else "")
 
 
 def _blocks_of_lines(path: Path, size: int) -> Iterator[bytes]:
@@ -103,33 +134,20 @@ def _as_text(block: bytes) -> TextIO:
     return io.TextIOWrapper(io.BytesIO(block), encoding="utf-8-sig", newline="")
 
 
-def _check_count(path: Path, n_rows: int, n_lines: int) -> None:
-    if n_rows != n_lines:
-        raise UserError(
-            f"{path} has {n_rows:,} rows on {n_lines:,} lines: write one JSON object per line"
-        )
-
-
-def _read_either(
-    source: Path | pa.BufferReader,
-    open_lines: Callable[[], TextIO],
-    wanted: Collection[str],
-    first: bytes,
-    block: int = _BLOCK,
-) -> tuple[list[str], pa.Table]:
+def _read_either(block: bytes, wanted: Collection[str], first: bytes) -> tuple[list[str], pa.Table]:
     """Read all columns or, where that fails, those alone that are wanted."""
     try:
-        table = _read(source, wanted, first, min(block, _LARGEST))
+        table = _read(block, wanted, first)
         return table.column_names, table
     except pa.ArrowInvalid as error:
         try:
-            with open_lines() as lines:
+            with _as_text(block) as lines:
                 names, kept = _project(lines, wanted)
         except ValueError:  # no JSON, or not UTF-8: pyarrow says where
             raise error from None
         if kept is None:
             raise
-    return names, _read(pa.BufferReader(kept), wanted, first, min(max(len(kept), _BLOCK), _LARGEST))
+    return names, _read(kept, wanted, first)
 
 
 def _check_lines(path: Path) -> tuple[int, bytes]:
@@ -183,9 +201,7 @@ def _check_line(path: Path, number: int, text: bytes) -> None:
             )
 
 
-def _read(
-    source: Path | pa.BufferReader, wanted: Collection[str], first: bytes, block: int
-) -> pa.Table:
+def _read(block: bytes, wanted: Collection[str], first: bytes) -> pa.Table:
     """Read all columns, texts as text; the first line says which are."""
     types = {}
     try:
@@ -195,7 +211,7 @@ def _read(
     for name, value in row.items() if isinstance(row, dict) else ():
         if isinstance(value, str):
             types[name] = pa.large_string()
-    table = _parse(source, types, block)
+    table = _parse(block, types)
     dated = {
         name: _without_moments(table.schema.field(name).type)
         for name in wanted
@@ -203,21 +219,18 @@ def _read(
     }
     again = {name: kind for name, kind in dated.items() if kind != table.schema.field(name).type}
     if again:
-        if isinstance(source, pa.BufferReader):
-            source.seek(0)
-        table = _parse(source, types | again, block)
+        table = _parse(block, types | again)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in wanted:
             column.validate(full=True)  # pyarrow's reader lets bytes pass that are not UTF-8
     return table
 
 
-def _parse(
-    source: Path | pa.BufferReader, types: Mapping[str, pa.DataType], block: int
-) -> pa.Table:
+def _parse(block: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
+    # As one block of pyarrow's: it can crash where values are of other kinds in its next block.
     return pa.json.read_json(
-        source,
-        read_options=pa.json.ReadOptions(block_size=block),
+        pa.BufferReader(block),
+        read_options=pa.json.ReadOptions(block_size=min(len(block) + 1, _LARGEST)),
         parse_options=pa.json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())) if types else None
         ),

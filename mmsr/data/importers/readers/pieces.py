@@ -8,18 +8,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from mmsr.data.importers.readers.delimited import read_delimited, read_header
+from mmsr.data.importers.bounded.scratch import Scratch
+from mmsr.data.importers.bounded.staged import Staged
+from mmsr.data.importers.readers.blocks import delimited_blocks, parquet_blocks
+from mmsr.data.importers.readers.delimited import read_header
 from mmsr.data.importers.readers.formats import JSON, PARQUET, check_format
-from mmsr.data.importers.readers.json_lines import read_json_lines
+from mmsr.data.importers.readers.json_lines import stage_json_lines
 from mmsr.data.importers.readers.plain import plain
 from mmsr.data.importers.readers.tables import explained
+from mmsr.data.importers.scratch import scratch
 from mmsr.errors import UserError
 
 _PIECE = 1 << 17
 
 
 def read_pieces(path: Path, wanted: Collection[str], ending: str = "") -> Iterator[pa.Table]:
-    """Read those of the wanted columns that a file has; Parquet comes a piece at a time.
+    """Read those of the wanted columns that a file has, in pieces that fit in memory.
+
+    JSON lines are first written to a temporary folder: only the last one tells the columns' types.
 
     Parameters
     ----------
@@ -46,17 +52,21 @@ def read_pieces(path: Path, wanted: Collection[str], ending: str = "") -> Iterat
 
 def _pieces(path: Path, ending: str, wanted: Collection[str]) -> Iterator[pa.Table]:
     if ending in PARQUET:
-        with pa.parquet.ParquetFile(path) as file:
-            chosen = _chosen(path, file.schema_arrow.names, wanted)
-            yield file.schema_arrow.empty_table().select(chosen)  # there may be no rows at all
-            for batch in file.iter_batches(_PIECE, columns=chosen):
-                batch.validate(full=True)
-                yield pa.table(batch)
+        schema = pa.parquet.read_schema(path)
+        chosen = _chosen(path, schema.names, wanted)
+        yield schema.empty_table().select(chosen)  # there may be no rows at all
+        yield from parquet_blocks(path, chosen, _PIECE)
     elif ending in JSON:
-        table = read_json_lines(path, wanted)[1]
-        yield table.select(_chosen(path, table.column_names, wanted))
+        with scratch() as folder:
+            space = Scratch(folder)
+            staged = Staged(path, space)
+            names = stage_json_lines(path, wanted, staged, space.limits.block_bytes)
+            staged.finish({name: name for name in _chosen(path, names, wanted)})
+            yield from staged.tables()
     else:
-        yield read_delimited(path, ending, _chosen(path, read_header(path, ending), wanted))
+        chosen = _chosen(path, read_header(path, ending), wanted)
+        yield pa.table({name: pa.array([], pa.large_string()) for name in chosen})
+        yield from delimited_blocks(path, ending, chosen, Scratch().limits.block_bytes)
 
 
 def _chosen(path: Path, names: list[str], wanted: Collection[str]) -> list[str]:

@@ -53,6 +53,33 @@ def plain(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
     return pa.chunked_array(chunks) if chunks else column
 
 
+def common(ours: pa.DataType, theirs: pa.DataType, *, mixed: bool) -> pa.DataType:
+    """The type that can hold the values of two columns.
+
+    Parameters
+    ----------
+    ours, theirs : types as `plain` makes them.
+    mixed : whether whole numbers may become fractions where the others are such. Within lists they
+        may in any case.
+
+    Raises
+    ------
+    TypeError : there is none.
+    """
+    if ours == theirs or pa.types.is_null(theirs):
+        return ours
+    if pa.types.is_null(ours):
+        return theirs
+    if pa.types.is_large_list(ours) and pa.types.is_large_list(theirs):
+        return pa.large_list(common(ours.value_type, theirs.value_type, mixed=True))
+    if pa.types.is_integer(ours) and pa.types.is_integer(theirs):
+        return pa.int64()
+    numbers = (pa.types.is_integer, pa.types.is_floating)
+    if mixed and all(any(is_kind(kind) for is_kind in numbers) for kind in (ours, theirs)):
+        return pa.float64()
+    raise TypeError(f"{ours} and {theirs}")
+
+
 def _plain(array: pa.Array) -> pa.Array:
     kind = array.type
     if isinstance(array, pa.ExtensionArray):

@@ -19,10 +19,9 @@ from mmsr.data.importers.readers.delimited import read_delimited, read_header
 from mmsr.data.importers.readers.formats import DELIMITERS, JSON, PARQUET, UNQUOTED, check_format
 from mmsr.data.importers.readers.json_lines import read_json_lines
 from mmsr.data.importers.readers.plain import plain
-from mmsr.data.importers.readers.rows import line_of, line_of_other_width
+from mmsr.data.importers.readers.rows import line_of_other_width
 from mmsr.errors import UserError
 
-_BLOCK = 1 << 24
 _DAMAGE = (pa.ArrowException, csv.Error, zlib.error, EOFError, LookupError, ValueError, MemoryError)
 """What the readers raise for damaged files, beside OSError."""
 _MOST, _LONGEST = 12, 30
@@ -240,11 +239,7 @@ def _damaged(path: Path, ending: str, error: Exception) -> UserError:
 
 
 def _with_line(reason: str, path: Path, ending: str) -> str:
-    """Say lines, as an editor counts them, where pyarrow says rows of a block, or nothing."""
-    if row := re.search(r" in row (\d+)$", reason):
-        whole = path.stat().st_size < _BLOCK and path.suffix.lower() != ".gz"
-        line = line_of(path, int(row[1]), ending) if whole else None
-        return reason[: row.start()] + (f", line {line}" if line else "")
+    """Say the line, as an editor counts, where rows have other widths."""
     if ": Expected " in reason and (line := line_of_other_width(path, ending)):
         return f"{reason}; line {line}"
     return reason

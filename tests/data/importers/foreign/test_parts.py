@@ -16,7 +16,7 @@ import pytest
 
 from mmsr.data import ImportSettings, Sources, prepare
 from mmsr.data.importers.foreign.given import table_of
-from mmsr.data.importers.foreign.parts import common
+from mmsr.data.importers.readers.plain import common
 from mmsr.errors import UserError
 
 LARGE = pa.array([2**63], pa.uint64())
@@ -171,8 +171,19 @@ def test_no_type_holds_texts_and_numbers() -> None:
     texts, numbers = pa.large_string(), pa.int64()
     for pair in ((texts, numbers), (numbers, texts), (pa.float32(), pa.float64())):
         with pytest.raises(TypeError):
-            common(*pair)
+            common(*pair, mixed=False)
         with pytest.raises(TypeError):
-            common(*(pa.large_list(kind) if kind == texts else kind for kind in pair))
-    assert common(pa.null(), texts) == common(texts, pa.null()) == texts
-    assert common(pa.int8(), pa.uint32()) == numbers
+            common(*(pa.large_list(kind) if kind == texts else kind for kind in pair), mixed=False)
+    assert common(pa.null(), texts, mixed=False) == common(texts, pa.null(), mixed=True) == texts
+    assert common(pa.int8(), pa.uint32(), mixed=False) == numbers
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_whole_numbers_become_fractions_in_lists_and_where_they_may(mixed: bool) -> None:
+    pair = pa.int64(), pa.float64()
+    assert common(*map(pa.large_list, pair), mixed=mixed) == pa.large_list(pa.float64())
+    if mixed:
+        assert common(*pair, mixed=True) == pa.float64()
+    else:
+        with pytest.raises(TypeError, match="int64 and double"):
+            common(*pair, mixed=False)
