@@ -35,7 +35,14 @@ def provenance() -> ResultOrigin:
 
 def command_line() -> str:
     """This process's command line, with the program's name but not its folder."""
+    if is_interactive():
+        return "in a notebook or an interactive session"
     return shlex.join(map(hidden_word, [Path(sys.argv[0]).name, *sys.argv[1:]]))
+
+
+def is_interactive() -> bool:
+    """Whether this is a notebook or an interactive session, whose command line says nothing."""
+    return not hasattr(sys.modules["__main__"], "__file__") and sys.argv[:1] != ["-c"]
 
 
 def now() -> str:

@@ -193,6 +193,8 @@ def _series(values: Sequence[Any]) -> pd.Series[Any]:
         return pd.Series(values, dtype="Int64" if missing else "int64")
     if there and all(_is(value, Real) for value in there):
         return pd.Series(values, dtype="float64")
+    if there and all(isinstance(value, str) for value in there):
+        return pd.Series(values)  # pandas 3 has a type for texts
     return pd.Series(values, dtype="object")
 
 

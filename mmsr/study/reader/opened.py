@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError, reason_of
+from mmsr.numbers import is_whole
 from mmsr.study.reader.best import BestTrial
 from mmsr.study.reader.facts import as_html, as_text
 from mmsr.study.reader.frames import (
@@ -97,7 +98,7 @@ class OpenedStudy:
         ----------
         top : how many trials; None shows all.
         """
-        if top is not None and (not isinstance(top, int) or top < 1):
+        if top is not None and (not is_whole(top) or top < 1):
             raise UserError(f"top={top!r}: give a whole number from 1, or None for all trials")
         known = self._now()
         objective = known.definition.objective

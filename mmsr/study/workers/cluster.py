@@ -22,6 +22,7 @@ from mmsr.urls import hidden_word
 
 _REACH_SECONDS = 5.0
 _NODES_SECONDS = 5.0
+_LOGGERS = ("ray", "ray.tune", "ray.train")
 _MANY_NODES = 1000
 """Used in place of no limit, which an autoscaler writes as -1."""
 
@@ -63,7 +64,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     prepare_environment()
     if is_connected():
         _check_same(address)
-        with _quiet():
+        with _quiet(*_LOGGERS):
             yield
         return
     local_ray.check_token_file()
@@ -73,11 +74,12 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if address is None:
-                local_ray.start(cores())
-            else:
-                _join(address)
-        with _quiet():
+            with _quiet("ray.widgets"):  # which notebooks lack, and nothing here uses
+                if address is None:
+                    local_ray.start(cores())
+                else:
+                    _join(address)
+        with _quiet(*_LOGGERS):
             yield
     finally:
         ray.shutdown()
@@ -91,9 +93,9 @@ def is_connected() -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray logs nothing inside this context: the study itself reports what goes wrong."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train")]
+def _quiet(*names: str) -> Iterator[None]:
+    """These loggers say nothing inside this context: the study itself reports what goes wrong."""
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
