@@ -75,6 +75,12 @@ def declared(name: str, **changes: Any) -> Study:
     return Study(dataset="shop", name=name, space=space, **given)
 
 
+@pytest.fixture
+def declare() -> Callable[..., Study]:
+    """Declares a study of four trials, one of which fails."""
+    return declared
+
+
 @pytest.fixture(scope="session")
 def finished(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A finished study `small` in a home of its own, and the result of its run; to be read only."""

@@ -48,9 +48,7 @@ def row(number, state="finished", value=0.5, model=None, **params):
 def test_a_column_has_the_narrowest_type(values, kind):
     column = frame_of({"a": values})["a"]
     assert column.dtype == kind
-    assert [value for value in column if value is not None and value == value] == [
-        value for value in values if value is not None
-    ]
+    assert column.dropna().tolist() == [value for value in values if value is not None]
 
 
 def test_texts_stay_texts():

@@ -98,25 +98,25 @@ def test_a_notebook_shows_an_error_in_one_line():
     assert UserError("give a name")._render_traceback_() == ["UserError: give a name"]
 
 
-def test_a_dry_run_has_a_method_of_its_own(runs, study_home, monkeypatch, capsys):
+def test_a_dry_run_has_a_method_of_its_own(declare, study_home, monkeypatch):
     with pytest.raises(UserError, match=r"call the study's dry_run\(\)"):
-        Study(dataset="shop").run(Options(dry_run=True))
+        declare("dry").run(Options(dry_run=True))
     shown = []
     monkeypatch.setattr("mmsr.study.views.dry_run.show_plan", shown.append)
-    assert Study(dataset="shop", name="dry").dry_run() is None
+    assert declare("dry").dry_run() is None
     assert [plan.name for plan in shown] == ["dry"]
     with pytest.raises(SystemExit) as stop:
-        Study(dataset="shop", name="dry").main(["--dry-run"])
+        declare("dry").main(["--dry-run"])
     assert (stop.value.code, len(shown)) == (0, 2)
 
 
-def test_the_command_still_exits_with_a_code(runs, capsys):
+def test_the_command_still_exits_with_a_code(runs, declare, capsys):
     runs("coded")
-    study = Study(dataset="shop", name="coded", trainer="nothing")
-    with pytest.raises(SystemExit) as stop:
-        study.main([])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("error: ")
+    for changes, code in (({}, 0), ({"trials": 0}, 2)):
+        with pytest.raises(SystemExit) as stop:
+            declare("coded", **changes).main([])
+        assert stop.value.code == code
+    assert capsys.readouterr().err.startswith("error: trials=0: give")
 
 
 @pytest.fixture
@@ -149,10 +149,10 @@ def test_another_cluster_than_that_of_before_is_refused():
 
 
 @pytest.mark.usefixtures("connected")
-def test_more_cpus_than_this_machine_has_are_for_the_connected_ray_to_refuse(study_home):
+def test_more_cpus_than_this_machine_has_are_for_the_connected_ray_to_refuse(declare, study_home):
     from mmsr.study.planning.make_plan import make_plan
 
-    wide = Study(dataset="shop", resources={"cpu": 10_000})
+    wide = declare("wide", resources={"cpu": 1000})
     assert make_plan(wide, Options()).address is None
 
 
