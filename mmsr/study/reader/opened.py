@@ -110,7 +110,8 @@ class OpenedStudy:
     def trials(self) -> pd.DataFrame:
         """All trials by number: state, score, settings, all metrics of the best epoch, error.
 
-        `score` is the first objective; see `mmsr.study.reader.frames` for the other columns.
+        `score` is the first objective, `seconds` the time that the trial trained. Settings have their
+        dotted config keys as names of columns.
         """
         known = self._now()
         objective, running = known.definition.objective, known.folder.is_running()
