@@ -110,8 +110,8 @@ class OpenedStudy:
     def trials(self) -> pd.DataFrame:
         """All trials by number: state, score, settings, all metrics of the best epoch, error.
 
-        `score` is the first objective, `seconds` the time that the trial trained. Settings have their
-        dotted config keys as names of columns.
+        `score` is the first objective, `seconds` the time that the trial trained. The columns of
+        settings are named by their dotted config keys.
         """
         known = self._now()
         objective, running = known.definition.objective, known.folder.is_running()

@@ -22,7 +22,9 @@ from mmsr.urls import hidden_word
 
 _REACH_SECONDS = 5.0
 _NODES_SECONDS = 5.0
-_LOGGERS = ("ray", "ray.tune", "ray.train")
+_WIDGETS = "ray.widgets"
+"""Logger that says, when Ray is imported in a notebook, which widgets it lacks; none are used."""
+_LOGGERS = ("ray", "ray.tune", "ray.train", _WIDGETS)
 _MANY_NODES = 1000
 """Used in place of no limit, which an autoscaler writes as -1."""
 
@@ -68,17 +70,16 @@ def ray_cluster(address: str | None) -> Iterator[None]:
             yield
         return
     local_ray.check_token_file()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet(_WIDGETS):
         warnings.simplefilter("ignore")
         import ray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _quiet("ray.widgets"):  # which notebooks lack, and nothing here uses
-                if address is None:
-                    local_ray.start(cores())
-                else:
-                    _join(address)
+            if address is None:
+                local_ray.start(cores())
+            else:
+                _join(address)
         with _quiet(*_LOGGERS):
             yield
     finally:
