@@ -36,6 +36,10 @@ class UserError(ValueError):
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
+    def _render_traceback_(self, *_: object) -> list[str]:
+        """What IPython and notebooks show in place of a traceback: the message says it all."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class StorageLost(RuntimeError):
     """The storage failed while a study was running."""

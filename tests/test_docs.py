@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import pkgutil
 import re
 import shlex
@@ -33,6 +34,7 @@ from mmsr.study.planning.make_plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.ipynb"))
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "cluster/README.md", "mlflow/README.md", *PAGES)
 FENCE = re.compile(r"^([ ]*)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- compiled, not run -->"
@@ -149,7 +151,7 @@ def script_problem(words: list[str], written: set[str]) -> str | None:
         unknown = [w for w in arguments if w.startswith("--") and f'"{w}"' not in source]
         return f"{words[at]} has no option {unknown[0]}" if unknown else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Study, "run", lambda study, options: 0)
+        patch.setattr("mmsr.study.main.execute", lambda study, options: 0)
         with pytest.raises(SystemExit) as stop:
             load(path).study.main(arguments)
     return f"{shlex.join(words)} is refused" if stop.value.code else None
@@ -323,7 +325,8 @@ def test_the_navigation_has_every_page_once():
         for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
             yield from files(part)
 
-    assert sorted(files(yaml.safe_load(text_of("mkdocs.yml"))["nav"])) == PAGES
+    made = [name.replace(".ipynb", ".md") for name in NOTEBOOKS]
+    assert sorted(files(yaml.safe_load(text_of("mkdocs.yml"))["nav"])) == sorted([*PAGES, *made])
 
 
 def test_the_architecture_names_every_room():
@@ -376,7 +379,7 @@ def test_python_blocks(name, documented_home, tmp_path, monkeypatch):
         if not run:
             continue
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Study, "run", lambda study, options=None: 0)
+            patch.setattr(Study, "run", lambda study, options=None: None)
             exec(compiled, namespace)
         if isinstance(study := namespace.pop("study", None), Study):
             make_plan(study, Options())
@@ -434,6 +437,24 @@ def test_shown_output_is_that_of_the_code():
     assert len(shown) >= 40
     assert [x for x in shown if not any(pattern.search(x) for pattern in known)] == []
     assert not any(pattern.search("the shop is closed: come again") for pattern in known)
+
+
+def test_a_notebook_becomes_a_page():
+    page = load(ROOT / "docs" / "notebook_pages.py").as_markdown
+    code = {"cell_type": "code", "source": ["import mmsr\n", "mmsr.studies()"]}
+    text = {"cell_type": "markdown", "source": ["# A title\n", "\n", "Words."]}
+    assert page({"cells": [text, code]}, "a.ipynb") == (
+        "# A title\n\nThis page is a notebook: [a.ipynb](a.ipynb).\n\nWords.\n\n"
+        "```python\nimport mmsr\nmmsr.studies()\n```\n"
+    )
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_name_commands_that_exist(name):
+    cells = json.loads(text_of(name))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    for code in inline(text):
+        assert not code.startswith("mmsr ") or problem(" ".join(code.split())) is None
 
 
 def test_docstrings_are_rewritten_for_the_api_pages():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from functools import partial
 from typing import Annotated
 
@@ -72,7 +71,7 @@ def list_() -> None:
         table.add_column(column, justify="right" if column == "best, %" else "left")
     lines, notes = study_lines(names)
     for line in lines:
-        table.add_row(*astuple(line))
+        table.add_row(*line.cells)
     console.print(table)
     for note in notes:
         Console(stderr=True).print(f"note: {note}", soft_wrap=True)

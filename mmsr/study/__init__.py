@@ -1,5 +1,7 @@
 """Studies: declared in a short Python file, run on Ray, stored by Optuna, recorded in MLflow."""
 
+import warnings
+
 from mmsr.config.mmsr_defaults import AUTHORS_SETTINGS, DEFAULT_SPACE, KNOWN_SETTINGS
 from mmsr.config.models import ALL_MODELS
 from mmsr.dimensions.kinds import Choice, Float, Int
@@ -37,3 +39,6 @@ __all__ = [
     "Study",
     "Tpe",
 ]
+
+# Optuna loads tqdm, which says in every notebook that it has no widgets; nothing here uses them.
+warnings.filterwarnings("ignore", message="IProgress not found")

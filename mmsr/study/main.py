@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mmsr.config import parse_settings
 from mmsr.console import tolerant_output
 from mmsr.errors import UserError
-from mmsr.study.driver.exit_codes import OK, exit_code
+from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK, as_user_errors, exit_code
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import PRUNERS, SAMPLERS
 from mmsr.urls import hidden_words
+
+if TYPE_CHECKING:
+    from mmsr.study.planning.plan import Plan
+    from mmsr.study.reader.result import StudyResult
 
 
 class Study(Declaration):
@@ -61,36 +65,93 @@ class Study(Declaration):
             options = _parse(arguments)
             if prepare is not None:
                 prepare()
-            return self.run(options)
+            return execute(self, options)
 
         tolerant_output()
         code = exit_code(run)
         sys.stdout.flush()
         sys.exit(code)
 
-    def run(self, options: Options | None = None) -> int:
-        """Run the study, or show what would run; returns the exit code.
+    def run(self, options: Options | None = None) -> StudyResult:
+        """Run the study, or resume it, from a script or a notebook.
+
+        What the command prints is printed; in a notebook, the table of trials is a live HTML table.
+        If this process is connected to Ray, the trials run there, and Ray is left running; else Ray
+        is started for the study and stopped with it. Ctrl-C, or a notebook's stop button, stops the
+        study in good order, and the result says so; a second one raises KeyboardInterrupt.
 
         Parameters
         ----------
-        options : what the command line can change, e.g. `Options(trials=10, dry_run=True)`; None
-            runs the study as declared.
+        options : what the command line can change, e.g. `Options(trials=10)`; None runs the study
+            as declared.
+
+        Returns
+        -------
+        The trials as a data frame, the best config, where everything is, what failed, and how the
+        run ended.
 
         Raises
         ------
-        UserError : bad input; nothing was scheduled.
+        UserError : bad input, and nothing was scheduled; or the storage or a disk failed, and the
+            same call resumes the study.
+        """
+        from mmsr.study.planning.make_plan import make_plan
+        from mmsr.study.reader.result import result_of
+
+        if options is not None and options.dry_run:
+            raise UserError("dry_run=True: call the study's dry_run(), since run() runs it")
+        with as_user_errors():
+            plan = make_plan(self, options or Options())
+            code = _run(plan)
+            return result_of(plan, interrupted=code == INTERRUPTED, failed=code == FAILED)
+
+    def dry_run(self, options: Options | None = None) -> None:
+        """Check everything and show what would run, as `--dry-run` does; nothing is run.
+
+        Parameters
+        ----------
+        options : as in `run`.
+
+        Raises
+        ------
+        UserError : bad input.
         """
         from mmsr.study.planning.make_plan import make_plan
 
-        plan = make_plan(self, options or Options())
-        if options is not None and options.dry_run:
-            from mmsr.study.views.dry_run import show_plan
+        with as_user_errors():
+            _show(make_plan(self, options or Options()))
 
-            show_plan(plan)
-            return OK
-        from mmsr.study.driver.run import run_plan
 
-        return run_plan(plan)
+def execute(study: Study, options: Options) -> int:
+    """Run a study as its command does, or show what would run; returns the exit code.
+
+    Parameters
+    ----------
+    study, options : the study, and its command line.
+
+    Raises
+    ------
+    UserError : bad input; nothing was scheduled.
+    """
+    from mmsr.study.planning.make_plan import make_plan
+
+    plan = make_plan(study, options)
+    if options.dry_run:
+        _show(plan)
+        return OK
+    return _run(plan)
+
+
+def _show(plan: Plan) -> None:
+    from mmsr.study.views.dry_run import show_plan
+
+    show_plan(plan)
+
+
+def _run(plan: Plan) -> int:
+    from mmsr.study.driver.run import run_plan
+
+    return run_plan(plan)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -185,7 +185,9 @@ def use(study: Study, urls: list[str], uri: str) -> str:
             assert result.exit_code == 0, result.output
             exported += result.output
     # Nothing is left to run, so no Ray is started.
-    assert study.run(Options(storage=urls[-1], tracking_uri=uri)) == 0
+    result = study.run(Options(storage=urls[-1], tracking_uri=uri))
+    assert result.ended == "finished"
+    exported += repr(result) + result._repr_html_()
     return exported
 
 

@@ -1,9 +1,10 @@
-"""Exit codes of a study's command, and the error that leads to each."""
+"""Exit codes of a study's command, the error that leads to each, and how Python callers get it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mmsr.errors import StorageLost, UserError, one_line, reason_and_file
 
@@ -20,15 +21,30 @@ def exit_code(run: Callable[[], int]) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT
-    except StorageLost as error:
-        told = one_line(f"{error}; once it is back, the same command resumes the study")
-        sys.stderr.write(f"error: {told}\n")
-        return FAILED
-    except OSError as error:
-        hint = "once that is fixed, the same command resumes the study"
-        told = one_line(f"{reason_and_file(error)}; {hint}")
-        sys.stderr.write(f"error: {told}\n")
+    except (StorageLost, OSError) as error:
+        sys.stderr.write(f"error: {_told(error, 'command')}\n")
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command resumes it\n")
         return INTERRUPTED
+
+
+@contextmanager
+def as_user_errors() -> Iterator[None]:
+    """Raise what stops a study as UserError, inside this context: for callers from Python.
+
+    Raises
+    ------
+    UserError : bad input; or the storage or a disk failed, with that error as its cause.
+    """
+    try:
+        yield
+    except (StorageLost, OSError) as error:
+        raise UserError(_told(error, "call")) from error
+
+
+def _told(error: StorageLost | OSError, same: str) -> str:
+    if isinstance(error, StorageLost):
+        return one_line(f"{error}; once it is back, the same {same} resumes the study")
+    hint = f"once that is fixed, the same {same} resumes the study"
+    return one_line(f"{reason_and_file(error)}; {hint}")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from mmsr.provenance import is_interactive
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import directions
 from mmsr.study.search.per_model import PerModelPruner, PerModelSampler
@@ -56,9 +57,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
             objective=", ".join(plan.definition.objectives),
             storage=recorded(plan.storage),
             tracking=recorded(plan.tracking),
-            command=shlex.join(
-                hidden_word(word) for word in (os.path.basename(sys.executable), *sys.argv)
-            ),
+            command=_command(plan),
             directory=_directory(),
             resources=resources_of(plan),
         )
@@ -95,6 +94,13 @@ def resources_of(plan: Plan) -> dict[str, float] | None:
         return before.resources if before is not None else None
     given = plan.resources
     return {"cpu": given.cpu, "gpu": given.gpu, "memory_gb": given.memory / GB}
+
+
+def _command(plan: Plan) -> str:
+    """What resumes the study: the command, or in a notebook and the like the call from Python."""
+    if is_interactive():
+        return f"Study(…, name={plan.name!r}).run()"
+    return shlex.join(hidden_word(word) for word in (os.path.basename(sys.executable), *sys.argv))
 
 
 def _directory() -> str | None:

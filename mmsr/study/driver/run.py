@@ -170,7 +170,7 @@ class Driver:
             with watched_head(lost, FAILED), self._display:
                 n_trials = self._plan.trials - self._already
                 ended = partial(self._reporting.ended, self._study)
-                _tune(self._plan, ledger, n_trials, meter.used_up, ended)
+                _tune(self._plan, ledger, n_trials, self._every_turn(meter), ended)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -192,6 +192,15 @@ class Driver:
             set_ending(self._study, state, error)
             reporter.close(state, error, tags)
         return ledger
+
+    def _every_turn(self, meter: Meter) -> Callable[[], str | None]:
+        """What Tune's loop calls at every turn: it refreshes the table, and asks for the budget."""
+
+        def turn() -> str | None:
+            self._display.refresh()
+            return meter.used_up()
+
+        return turn
 
     def _open_ledger(self, reporter: TrackingReporter, meter: Meter) -> Ledger:
         """The ledger, with the trials queued again that earlier drivers left unfinished."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import Callback, Stopper
+from ray.tune import Callback, ProgressReporter, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -69,6 +69,7 @@ def make_tuner(
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             callbacks=[StudyCallback(ledger, lost, ended)],
+            progress_reporter=NoReporter(),
             verbose=0,
         ),
     )
@@ -210,6 +211,17 @@ class StopWhenAsked(_StaysHere, Stopper):
             if (reason := self._used_up()) is not None:
                 self._ledger.stop(reason)
         return self._ledger.stop_reason is not None
+
+
+class NoReporter(ProgressReporter):
+    """Reports nothing. In a notebook, Tune's own reporter clears the cell's output at its start."""
+
+    def should_report(self, trials: Any, done: bool = False) -> bool:
+        """Never."""
+        return False
+
+    def report(self, trials: Any, done: bool, *sys_info: str) -> None:
+        """Nothing to do."""
 
 
 class StudyCallback(_StaysHere, Callback):

@@ -11,6 +11,7 @@ from mmsr.study.planning.plan import Plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import spent_hours
 from mmsr.study.storage.progress import Settings, failed
+from mmsr.study.workers.cluster import is_connected
 from mmsr.tracking.databases import is_place, recalled
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ class Found:
         plan : the study that was looked for.
         """
         if self.study is None:
-            return (
-                f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}, "
-                f"{plan.resources} each; starting Ray"
-            )
+            what = f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}"
+            ray = "using the Ray of this process" if is_connected() else "starting Ray"
+            return f"{what}, {plan.resources} each; {ray}"
         if self.nothing_to_do is not None:
             done = f"{self.over} of {plan.trials} trials done"
             return f"study {plan.name}: {done}, {self.nothing_to_do}"

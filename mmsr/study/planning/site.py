@@ -11,7 +11,7 @@ from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
 from mmsr.remote import check_remote
 from mmsr.study.storage.database import default_storage
-from mmsr.study.workers.cluster import check_address, check_this_machine
+from mmsr.study.workers.cluster import check_address, check_this_machine, is_connected
 from mmsr.study.workers.resources import Resources
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database
@@ -56,7 +56,8 @@ def find_site(
     storage : URL of Optuna's database; None takes `$MMSR_STORAGE`, else SQLite in `$MMSR_HOME`.
     tracking : URI of the tracking server; None takes `$MLFLOW_TRACKING_URI`, else SQLite in
         `$MMSR_HOME`.
-    address : Ray cluster to join; None takes `$RAY_ADDRESS`, else Ray on this machine.
+    address : Ray cluster to join; None takes `$RAY_ADDRESS`, else the Ray that this process is
+        connected to, else Ray on this machine.
 
     Raises
     ------
@@ -69,7 +70,8 @@ def find_site(
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
         address = None
-        check_this_machine(resources)
+        if not is_connected():  # else trials run on that Ray, whose nodes are asked later
+            check_this_machine(resources)
     else:
         check_address(address)
     home = str(paths.remote() or paths.home())

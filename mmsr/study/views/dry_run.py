@@ -24,7 +24,13 @@ from mmsr.study.views.tables import (
     facts,
     settings_text,
 )
-from mmsr.study.workers.cluster import Capacity, check_resources, cores, ray_cluster
+from mmsr.study.workers.cluster import (
+    Capacity,
+    check_resources,
+    cores,
+    is_connected,
+    ray_cluster,
+)
 from mmsr.study.workers.resources import GB, Node
 
 
@@ -214,7 +220,8 @@ def _at_once(plan: Plan) -> int:
 def _on_cores(plan: Plan) -> bool:
     """Whether the cores of this machine alone decide how many trials fit."""
     wanted = plan.resources
-    return plan.address is None and not (wanted.gpu or wanted.memory or wanted.auto)
+    asked = wanted.gpu or wanted.memory or wanted.auto
+    return plan.address is None and not asked and not is_connected()
 
 
 def _memory(plan: Plan, measured: Measured) -> str:

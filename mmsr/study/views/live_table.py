@@ -1,4 +1,4 @@
-"""The screen of a running study: a live table on a terminal, plain lines elsewhere."""
+"""The screen of a running study: a live table on terminals and in notebooks, else plain lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from rich.text import Text
 from mmsr.console import Console
 from mmsr.errors import printable
 from mmsr.format import percent, seconds
+from mmsr.study.views.notebook_table import Cells, NotebookTable, as_html
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 
+_HEAD = ("trial", "state", "epoch", "now", "best", "time")
 _FRAME = 9
 """Lines of the screen for the table's head and foot, and for notes."""
+_MOST_IN_NOTEBOOK = 15
+"""Rows of the table in a notebook, which has no screen to fill."""
 _KEPT = 200
 """Ended trials to keep, more than a screen holds; a study may have thousands."""
 
@@ -76,17 +80,24 @@ class Display:
         self._rows: dict[int, _Row] = {}
         self._failed = 0
         self._begun = time.monotonic()
-        self._live = Live(
-            console=console,
-            get_renderable=self._render,
-            refresh_per_second=4,
-            transient=True,
-            redirect_stdout=True,
-            redirect_stderr=True,
-        )
+        self._ended = False
+        self._live: Live | NotebookTable | None = None
+        if console.is_jupyter:
+            self._live = NotebookTable(
+                lambda: as_html(self._cells(), coloured=_HEAD.index("state"))
+            )
+        elif console.is_terminal:
+            self._live = Live(
+                console=console,
+                get_renderable=self._render,
+                refresh_per_second=4,
+                transient=True,
+                redirect_stdout=True,
+                redirect_stderr=True,
+            )
 
     def __enter__(self) -> Display:
-        if self._console.is_terminal:
+        if self._live is not None:
             self._live.start()
         return self
 
@@ -96,8 +107,14 @@ class Display:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        if self._console.is_terminal:
+        self._ended = True
+        if self._live is not None:
             self._live.stop()
+
+    def refresh(self) -> None:
+        """Bring a notebook's table up to date; that of a terminal does so by itself."""
+        if isinstance(self._live, NotebookTable):
+            self._live.refresh()
 
     def note(self, message: str) -> None:
         """Print a message beside the table."""
@@ -136,7 +153,7 @@ class Display:
             self._best = row.best if record else self._best
         else:
             record = False
-        if not self._console.is_terminal or ending.state is RunState.FAILED:
+        if self._live is None or ending.state is RunState.FAILED:
             self._console.print(self._line(row, ending, record), soft_wrap=True)
 
     def _line(self, row: _Row, ending: Ending, record: bool) -> Text:
@@ -154,33 +171,49 @@ class Display:
         return text
 
     def _render(self) -> RenderableType:
+        cells = self._cells()
         table = Table(expand=False)
-        for name in ("trial", "state", "epoch", "now", "best", "time"):
+        for name in cells.head:
             left = name == "state"
             table.add_column(name, justify="left" if left else "right", min_width=8)
-        for row in self._shown():
-            style = STYLES.get(row.state, "dim")
-            mark = " ★" if row.best is not None and row.best == self._best else ""
-            table.add_row(
+        for (name, state, *figures), style in zip(cells.rows, cells.styles, strict=True):
+            table.add_row(name, Text(state, style=style), *figures)
+        return Group(table, Text(cells.foot, style="dim"))
+
+    def _cells(self) -> Cells:
+        shown = self._shown()
+        rows = [
+            (
                 self._name_of(row.proposal),
-                Text(row.state, style=style),
+                row.state,
                 f"{row.epoch}/{row.proposal.config.training.epochs}",
                 percent(row.value),
-                percent(row.best) + mark,
+                percent(row.best)
+                + (" ★" if row.best is not None and row.best == self._best else ""),
                 seconds(row.seconds or time.monotonic() - row.started),
             )
+            for row in shown
+        ]
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = seconds(time.monotonic() - self._begun)
         foot = (
             f"{self._done} of {self._total} trials{failed} · best {self._objective} "
-            f"{percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
+            f"{percent(self._best) or '–'} % · {elapsed}{self._how_to_stop()}"
         )
-        return Group(table, Text(foot, style="dim"))
+        return Cells(_HEAD, rows, [STYLES.get(row.state, "dim") for row in shown], foot)
+
+    def _how_to_stop(self) -> str:
+        if self._ended:
+            return ""
+        what = "the stop button" if isinstance(self._live, NotebookTable) else "Ctrl-C"
+        return f" · {what} stops, resumable"
 
     def _shown(self) -> list[_Row]:
         """The running trials and the newest of the others, as many as the screen holds."""
         everything = list(self._rows.values())
         room = max(4, self._console.height - _FRAME)
+        if isinstance(self._live, NotebookTable):
+            room = _MOST_IN_NOTEBOOK
         newest = sorted(
             everything, key=lambda row: (row.state == "running", row.proposal.number), reverse=True
         )[:room]

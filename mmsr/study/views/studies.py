@@ -23,8 +23,23 @@ class StudyLine:
     dataset: str = ""
     objective: str = ""
     state: str = ""
-    trials: str = ""
-    best: str = ""
+    over: int | None = None
+    """Number of its trials that are done; None where it cannot be read."""
+    wanted: int | None = None
+    """Number of trials that it is to run."""
+    best: float | None = None
+    """First objective of the best finished trial, in [0, 1]."""
+
+    @property
+    def trials(self) -> str:
+        """How many of its trials are done, in words."""
+        return "" if self.over is None else f"{self.over} of {self.wanted}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows of it; the best value is in percent."""
+        found = (self.name, self.dataset, self.objective, self.state, self.trials)
+        return (*found, percent(self.best))
 
 
 def study_lines(names: Sequence[str]) -> tuple[list[StudyLine], list[str]]:
@@ -71,6 +86,7 @@ def _line(line: StudyLine, found: Overview) -> StudyLine:
     return replace(
         line,
         state="running" if StudyFolder(line.name).is_running() else state,
-        trials=f"{extent.over} of {extent.wanted}",
-        best=percent(found.best),
+        over=extent.over,
+        wanted=extent.wanted,
+        best=found.best,
     )

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ from mmsr.urls import hidden_word
 
 _REACH_SECONDS = 5.0
 _NODES_SECONDS = 5.0
+_WIDGETS = "ray.widgets"
+"""Logger that says, when Ray is imported in a notebook, which widgets it lacks; none are used."""
+_LOGGERS = ("ray", "ray.tune", "ray.train", _WIDGETS)
 _MANY_NODES = 1000
 """Used in place of no limit, which an autoscaler writes as -1."""
 
@@ -44,7 +48,10 @@ def prepare_environment() -> None:
 
 @contextmanager
 def ray_cluster(address: str | None) -> Iterator[None]:
-    """Be connected to Ray inside this context: to a cluster, or to a local one started for it.
+    """Be connected to Ray inside this context.
+
+    If this process is already connected, that Ray is used and left as it is. Else a cluster is
+    joined, or Ray is started on this machine, and left or stopped at the end.
 
     Parameters
     ----------
@@ -52,21 +59,21 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     Raises
     ------
-    UserError : this process is already connected to Ray, the cluster cannot be joined,
+    UserError : this process is connected to another cluster, the cluster cannot be joined,
         `$RAY_AUTH_TOKEN_PATH` holds no token, or there is no folder for the session of Ray on this
         machine.
     OSError : Ray on this machine did not start.
     """
     prepare_environment()
+    if is_connected():
+        _check_same(address)
+        with _quiet(*_LOGGERS):
+            yield
+        return
     local_ray.check_token_file()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet(_WIDGETS):
         warnings.simplefilter("ignore")
         import ray
-    if ray.is_initialized():
-        raise UserError(
-            "this process is already connected to Ray, and a study needs a connection of its own: "
-            "call ray.shutdown() first, or run the study in another process"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,12 +81,54 @@ def ray_cluster(address: str | None) -> Iterator[None]:
                 local_ray.start(cores())
             else:
                 _join(address)
-        for name in ("ray", "ray.tune", "ray.train"):  # the study itself reports what goes wrong
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield
+        with _quiet(*_LOGGERS):
+            yield
     finally:
         ray.shutdown()
         local_ray.forget()
+
+
+def is_connected() -> bool:
+    """Whether this process is connected to Ray; Ray is not imported to find out."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """These loggers say nothing inside this context: the study itself reports what goes wrong."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _check_same(address: str | None) -> None:
+    """Refuse an `address` that names another cluster than this process is connected to."""
+    import ray
+
+    if address in (None, "auto") or str(address).startswith("ray://"):
+        return
+    here = ray.get_runtime_context().gcs_address
+    if _numeric(str(address)) != _numeric(here):
+        raise UserError(
+            f"this process is connected to Ray at {here}, not at {hidden_word(str(address))}: "
+            "leave the address out (and RAY_ADDRESS unset), or call ray.shutdown() first"
+        )
+
+
+def _numeric(address: str) -> str:
+    """The address HOST:PORT with the IP address of the host, where that can be found."""
+    host, _, port = address.rpartition(":")
+    try:
+        return f"{socket.gethostbyname(host)}:{port}"
+    except OSError:
+        return address
 
 
 def _join(address: str) -> None:

@@ -1,13 +1,15 @@
-"""The live table of a study with more trials than a screen holds."""
+"""The live table of a study with more trials than a screen holds, and that of a notebook."""
 
 from __future__ import annotations
 
 import io
+import sys
 
 from mmsr.config import Config
 from mmsr.console import Console
+from mmsr.study.views import notebook_table
 from mmsr.study.views.live_table import _KEPT, Display
-from mmsr.study.workers.messages import Ending, Proposal
+from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 
 
@@ -35,3 +37,65 @@ def test_the_running_and_the_newest_trials_are_kept():
         console.print(display._render())
     shown = [int(line.split()[1]) for line in capture.get().splitlines() if "100 " in line]
     assert shown == [0, *range(100, _KEPT + 100)]
+
+
+class FakeIPython:
+    """What a notebook has loaded: it keeps what it is to show."""
+
+    def __init__(self) -> None:
+        self.pages: list[str] = []
+
+    def display(self, page: str, *, display_id: bool) -> FakeIPython:
+        assert display_id, "else it cannot be updated"
+        self.pages = [page]
+        return self
+
+    def update(self, page: str) -> None:
+        self.pages.append(page)
+
+    @staticmethod
+    def HTML(text: str) -> str:
+        return text
+
+
+def test_a_notebook_has_one_table_that_is_updated_in_place(monkeypatch):
+    shown = FakeIPython()
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    monkeypatch.setattr(notebook_table, "_LEAST_SECONDS", 0)
+    console = Console(file=io.StringIO())
+    console.is_jupyter = True
+    objective = "valid/mrr@20"
+    evil = "<script>"
+    display = Display(
+        console, objective, total=30, done=0, best=None, name_of=lambda one: f"{evil}{one.number}"
+    )
+    with display:
+        assert "0 of 30 trials" in shown.pages[-1]
+        assert "the stop button stops, resumable" in shown.pages[-1]
+        for number in range(30):
+            display.started(proposal(number), str(number))
+            metrics = {objective: number / 100}
+            report = Report(
+                epoch=1, metrics=metrics, best_epoch=1, best_metrics=metrics, finished=True
+            )
+            display.reported(proposal(number), report)
+            display.ended(proposal(number), Ending(RunState.FINISHED, report, seconds=1.0))
+        display.refresh()
+    last = shown.pages[-1]
+    assert "30 of 30 trials" in last
+    assert "29.000 ★" in last
+    assert "stops, resumable" not in last
+    assert last.count("<tr>") == 16, "the head and the newest trials"
+    assert evil not in last
+    assert "&lt;script&gt;29" in last
+
+
+def test_a_notebook_is_not_flooded(monkeypatch):
+    shown = FakeIPython()
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    table = notebook_table.NotebookTable(lambda: "a table")
+    table.start()
+    for _ in range(1000):
+        table.refresh()
+    table.stop()
+    assert len(shown.pages) < 100
