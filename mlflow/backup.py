@@ -159,7 +159,8 @@ def copy(source: Place, target: Place) -> tuple[int, int]:
 
 def run(url: URL, program: str, *arguments: str) -> None:
     """Run a program of PostgreSQL on a database; its password is not among the arguments."""
-    shown = url.set(drivername="postgresql", password=None).render_as_string()
+    place = (url.host, url.port, url.database, url.query)
+    shown = URL.create("postgresql", url.username, None, *place).render_as_string()
     environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
     if shutil.which(program) is None:
         raise Refused(f"there is no {program}: install PostgreSQL's client programs")

@@ -117,7 +117,7 @@ def basic_header(user: tuple[str, str]) -> str:
 def tracking_server(
     postgres_server: Any, s3: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SimpleNamespace]:
-    """A running server with one user who is no admin; `server` of it, `user`, `s3`, `database`."""
+    """A running server with one user who is no admin; and what it stores."""
     pytest.importorskip("flask_wtf", reason="needs `pip install 'mmsr[server]'`")
     import boto3
 
@@ -131,7 +131,13 @@ def tracking_server(
             created = {"username": USER[0], "password": USER[1]}
             server.ask("/api/2.0/mlflow/users/create", created, user=ADMIN)
             yield SimpleNamespace(
-                server=server, user=USER, admin=ADMIN, store=store, bucket=BUCKET, url=database.url
+                server=server,
+                user=USER,
+                admin=ADMIN,
+                store=store,
+                bucket=BUCKET,
+                url=database.url,
+                new_database=database.new_database,
             )
         finally:
             server.kill()
