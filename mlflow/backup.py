@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Back up the tracking server's database and artifacts, or restore them.
 
     python mlflow/backup.py save FOLDER      while the server runs

@@ -30,15 +30,14 @@ case $database in
   postgres://* | postgresql://*) database=postgresql+psycopg://${database#*://} ;;
 esac
 
-case $host in
-  localhost | 127.*.*.* | ::1) auth=${MLFLOW_AUTH:-off} ;;
-  0.0.0.0 | ::)
-    [ -n "${MLFLOW_NAMES:-}" ] ||
-      refuse "MLFLOW_HOST=$host needs MLFLOW_NAMES: the names by which clients reach the server"
-    auth=${MLFLOW_AUTH:-on}
-    ;;
-  *) auth=${MLFLOW_AUTH:-on} ;;
-esac
+if [[ $host =~ ^(localhost|127(\.[0-9]+){3}|::1)$ ]]; then
+  auth=${MLFLOW_AUTH:-off}
+else
+  auth=${MLFLOW_AUTH:-on}
+fi
+if [[ $host =~ ^(0\.0\.0\.0|::)$ ]] && [ -z "${MLFLOW_NAMES:-}" ]; then
+  refuse "MLFLOW_HOST=$host needs MLFLOW_NAMES: the names by which clients reach the server"
+fi
 
 # MLflow compares whole Host and Origin headers, with the port; without the second, browsers that
 # come by another name than localhost could only read.
