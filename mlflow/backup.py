@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Back up the tracking server's database and artifacts, or restore them.
 
-    python mlflow/backup.py save FOLDER      while the server runs
-    python mlflow/backup.py restore FOLDER   into an empty database and an empty artifact store
+    mlflow/backup.py save FOLDER      while the server runs
+    mlflow/backup.py restore FOLDER   into an empty database and an empty artifact store
 
 The places are those of `serve.sh`, by the same variables: `MLFLOW_DATABASE` (PostgreSQL) and
 `MLFLOW_ARTIFACTS` (a folder or a bucket, with `MLFLOW_S3_ENDPOINT_URL`). Where `MMSR_STORAGE` names

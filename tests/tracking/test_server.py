@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import urllib.error
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mmsr.tracking import RunState, check_tracking
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
 from mmsr.tracking.mlflow import MlflowSink
 from mmsr.tracking.mlflow_place import study_page
+from mmsr.tracking.sink import Blocked
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +148,26 @@ def test_only_its_own_names_are_answered(tracking_server, basic):
     connection.request("GET", path, headers={**user, "Host": "elsewhere.example.org"})
     assert connection.getresponse().status == 403
     connection.close()
+
+
+def test_others_may_read_and_are_let_in_to_write(asked, tracking_server):
+    """As the admin does it by the calls of docs/tracking_server.md."""
+    server, admin, bob = tracking_server.server, tracking_server.admin, ("bob", "of-bob-0123456789")
+    created = {"username": bob[0], "password": bob[1]}
+    server.ask("/api/2.0/mlflow/users/create", created, user=admin)
+    found = server.ask(f"/api/2.0/mlflow/runs/get?run_id={asked[2]}", user=bob)["run"]
+    assert found["info"]["run_name"] == ATTACK
+    sink, runs = MlflowSink(f"http://{bob[0]}:{bob[1]}@{server.host}", ATTACK, "uid"), {}
+    events = [RunOpened(key="b", time=1, name="of bob")]
+    with pytest.raises(Blocked, match="Permission denied"):
+        sink.deliver(events, runs)
+    granted = {"username": bob[0], "resource_type": "experiment", "permission": "EDIT"}
+    granted["resource_id"] = found["info"]["experiment_id"]
+    server.ask("/api/3.0/mlflow/users/permissions/grant", granted, user=admin)
+    sink.deliver(events, runs)
+    assert runs
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        server.ask("/api/2.0/mlflow/users/create", created, user=bob)
 
 
 @pytest.mark.parametrize("up", ["..", "%2e%2e", "%2E.", "..%2f..", "%252e%252e"])
