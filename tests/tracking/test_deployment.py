@@ -193,7 +193,8 @@ def test_no_password_has_a_default():
 def test_only_mlflow_is_published_and_on_loopback():
     assert {name for name, one in SERVICES.items() if "ports" in one} == {"tracking"}
     (port,) = SERVICES["tracking"]["ports"]
-    assert port.startswith("${MLFLOW_BIND:-127.0.0.1}:")
+    number = SERVICES["tracking"]["environment"]["MLFLOW_PORT"]
+    assert port == f"${{MLFLOW_BIND:-127.0.0.1}}:{number}:{number}", "names go with the port"
 
 
 def test_the_containers_commands_get_what_they_ask_for():

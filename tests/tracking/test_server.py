@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import subprocess
+import sys
 import urllib.error
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from mmsr.errors import UserError
 from mmsr.tracking import RunState, check_tracking
@@ -18,6 +23,7 @@ from mmsr.tracking.sink import Blocked
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 ATTACK = "<script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>toys"
 CALLS = {
@@ -168,6 +174,16 @@ def test_others_may_read_and_are_let_in_to_write(asked, tracking_server):
     assert runs
     with pytest.raises(urllib.error.HTTPError, match="403"):
         server.ask("/api/2.0/mlflow/users/create", created, user=bob)
+
+
+def test_the_container_s_health_check(tracking_server):
+    service = yaml.safe_load((ROOT / "mlflow" / "compose.yaml").read_text())["services"]["tracking"]
+    kind, program, *words = service["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "python")
+    for port, healthy in ((urlsplit(tracking_server.server.uri).port, True), (9, False)):
+        environment = {**os.environ, "MLFLOW_PORT": str(port)}
+        done = subprocess.run([sys.executable, *words], env=environment, capture_output=True)
+        assert (done.returncode == 0) == healthy
 
 
 @pytest.mark.parametrize("up", ["..", "%2e%2e", "%2E.", "..%2f..", "%252e%252e"])
