@@ -58,3 +58,13 @@ def test_folders_of_data_sets(umask: int, tmp_path: Path) -> None:
     with replacing(tmp_path / "shop"):
         pass
     assert oct((tmp_path / "shop").stat().st_mode & 0o777) == oct(0o777 & ~umask)
+
+
+def test_no_module_forgets_it() -> None:
+    """These make files that only their owner can read."""
+    root = Path(__file__).resolve().parent.parent
+    sources = {path: path.read_text() for path in (root / "mmsr").rglob("*.py")}
+    makes = [path for path, text in sources.items() if "save_file(" in text]
+    assert makes
+    assert [path for path in makes if "shared_as_usual(" not in sources[path]] == []
+    assert [path for path, text in sources.items() if "mkstemp" in text] == []

@@ -124,14 +124,22 @@ def tracking_server(
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     store = boto3.client("s3", endpoint_url=s3, region_name="us-east-1", **keys)
     store.create_bucket(Bucket=BUCKET)
+    started = []
+
+    def start(name: str, url: str) -> TrackingServer:
+        server = TrackingServer(tmp_path_factory.mktemp(name), url, s3)
+        started.append(server)
+        server.start()
+        server.ask(
+            "/api/2.0/mlflow/users/create", {"username": USER[0], "password": USER[1]}, user=ADMIN
+        )
+        return server
+
     with postgres_server() as database:
-        server = TrackingServer(tmp_path_factory.mktemp("tracking"), database.url, s3)
         try:
-            server.start()
-            created = {"username": USER[0], "password": USER[1]}
-            server.ask("/api/2.0/mlflow/users/create", created, user=ADMIN)
             yield SimpleNamespace(
-                server=server,
+                server=start("tracking", database.url),
+                another=lambda name: start(name, database.new_database(name)),
                 user=USER,
                 admin=ADMIN,
                 store=store,
@@ -140,7 +148,8 @@ def tracking_server(
                 new_database=database.new_database,
             )
         finally:
-            server.kill()
+            for server in started:
+                server.kill()
 
 
 @pytest.fixture(scope="session")
