@@ -53,8 +53,9 @@ case $auth in
       refuse "passwords need \`pip install 'mmsr[server]'\` in the environment of the server"
     if [ -z "${MLFLOW_AUTH_CONFIG_PATH:-}" ]; then
       export MLFLOW_AUTH_CONFIG_PATH=$PWD/mlflow-auth.ini
-      [ -e "$MLFLOW_AUTH_CONFIG_PATH" ] || [ -n "${MLFLOW_AUTH_ADMIN_PASSWORD:-}" ] ||
-        refuse "the first start needs MLFLOW_AUTH_ADMIN_PASSWORD: the password of the user admin"
+      password=${MLFLOW_AUTH_ADMIN_PASSWORD:-}
+      [ -e "$MLFLOW_AUTH_CONFIG_PATH" ] || [ ${#password} -ge 12 ] ||
+        refuse "the first start needs MLFLOW_AUTH_ADMIN_PASSWORD, 12 characters or more, for admin"
       # Users are in the same database, so one backup has both. One worker keeps the passwords that
       # it has checked for a while, since each check takes a tenth of a second, by design.
       (
@@ -88,4 +89,4 @@ export MLFLOW_BACKEND_STORE_URI=$database
 exec mlflow server --host "$host" --port "$port" \
   --artifacts-destination "${MLFLOW_ARTIFACTS:-$PWD/mlartifacts}" \
   --allowed-hosts "$hosts" --cors-allowed-origins "$origins" \
-  --workers 1 "${app[@]}"
+  --workers 1 ${app[@]+"${app[@]}"}
