@@ -164,4 +164,5 @@ def as_user(tracking_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -
     for name, value in zip(("USERNAME", "PASSWORD"), tracking_server.user, strict=True):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     return str(tracking_server.server.uri)

@@ -206,6 +206,25 @@ def test_paths_of_artifacts_lead_nowhere_else(asked, tracking_server, basic, up)
         assert re.match(r"artifacts/\d+/[0-9a-f]{32}/artifacts/", one["Key"])
 
 
+def test_files_of_an_experiment_in_a_bucket_go_straight_there(
+    tracking_server, as_user, bucket, monkeypatch, tmp_path
+):
+    """As where the server does not pass them through: clients have the credentials then."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"])
+    MlflowClient(as_user).create_experiment("direct", artifact_location=bucket)
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    upload = Upload(key="a", time=2, folder=str(tmp_path), names=["best.safetensors"])
+    runs = {}
+    MlflowSink(as_user, "direct", "uid").deliver(
+        [RunOpened(key="a", time=1, name="a"), upload], runs
+    )
+    name, _, folder = bucket.removeprefix("s3://").partition("/")
+    key = f"{folder}/{runs['a']}/artifacts/best.safetensors"
+    assert tracking_server.store.get_object(Bucket=name, Key=key)["Body"].read() == b"weights"
+
+
 def test_texts_stay_texts_in_every_page(asked, tracking_server):
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
