@@ -37,6 +37,11 @@ def backup(tmp_path):
     return run
 
 
+def plain(url):
+    """The URL as psycopg is given it."""
+    return url.replace("+psycopg", "")
+
+
 def contents(uri):
     """All experiments and runs of a store, with their whole history."""
     from mlflow import MlflowClient
@@ -83,11 +88,17 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
         ],
         {},
     )
-    places = tracking_server.server.places
+    import psycopg
+
+    studies = tracking_server.new_database("studies")
+    with psycopg.connect(plain(studies), autocommit=True) as connection:
+        connection.execute("CREATE TABLE trials (number int)")
+        connection.execute("INSERT INTO trials VALUES (7)")
+    places = {**tracking_server.server.places, "MMSR_STORAGE": studies}
     folder = tmp_path / "backup"
     code, said, err = backup("save", folder, **places)
     assert (code, err) == (0, "")
-    assert said.startswith(f"{folder}: mlflow, ")
+    assert said.startswith(f"{folder}: mlflow, optuna, ")
     assert folder.stat().st_mode & 0o077 == 0
     assert backup("save", folder, **places)[0] == 2, "nothing is overwritten"
 
@@ -97,8 +108,14 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
     restored = tracking_server.new_database("restored")
     other = {**places, "MLFLOW_ARTIFACTS": "s3://elsewhere/artifacts", "MLFLOW_DATABASE": restored}
     tracking_server.store.create_bucket(Bucket="elsewhere")
+    code, _, err = backup("restore", folder, **{**other, "MMSR_STORAGE": ""})
+    assert code == 2
+    assert "holds the database optuna: set MMSR_STORAGE" in err
+    other["MMSR_STORAGE"] = tracking_server.new_database("studies_restored")
     code, said, err = backup("restore", folder, **other)
     assert (code, err) == (0, "")
+    with psycopg.connect(plain(other["MMSR_STORAGE"])) as connection:
+        assert connection.execute("SELECT number FROM trials").fetchall() == [(7,)]
 
     before = contents(tracking_server.url)
     names = {(experiment, run["info"]["run_name"]) for (experiment, _), (run, _) in before.items()}
