@@ -8,7 +8,7 @@ MMSR_HOME ?= $(CURDIR)/.mmsr
 export MMSR_HOME
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
-CHECKED := mmsr tests studies benchmarks
+CHECKED := mmsr tests studies benchmarks mlflow
 
 .PHONY: help demo test lint docs format clean
 .NOTPARALLEL:

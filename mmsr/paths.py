@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmsr.remote import RemotePath
@@ -159,6 +161,29 @@ def write_whole(path: Path, data: bytes, *, durably: bool = False) -> None:
     draft.replace(path)
     if durably:
         sync_folder(path.parent)
+
+
+@contextmanager
+def shared_as_usual(*files: Path) -> Iterator[None]:
+    """Context in which files are written that others may read as far as the umask lets them.
+
+    Some libraries, such as safetensors, make every file its owner's alone, and nobody else could
+    use the caches of a shared home.
+
+    Parameters
+    ----------
+    files : what the block writes; their folder must exist.
+
+    Raises
+    ------
+    OSError : they cannot be written.
+    """
+    for file in files:
+        file.touch()
+    modes = [file.stat().st_mode for file in files]
+    yield
+    for file, mode in zip(files, modes, strict=True):
+        file.chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:

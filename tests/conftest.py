@@ -6,18 +6,22 @@ import base64
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -395,3 +399,92 @@ def guarded_mlflow(
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class PostgresServer:
+    """A PostgreSQL server of a test's own, which can be killed and started again.
+
+    Parameters
+    ----------
+    folder : an empty folder for it.
+    binaries : the folder of its programs.
+    """
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        # The server refuses to run as root.
+        self._user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._user:
+            shutil.chown(folder, "postgres")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._folder, self._binaries = folder, binaries
+        self._data = folder / "data"
+        self._options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self.url = f"postgresql+psycopg://mmsr@127.0.0.1:{port}/postgres"
+        self._run("initdb", "-D", str(self._data), "-U", "mmsr", "-A", "trust")
+
+    def start(self) -> None:
+        """Start it, for the first time or after it was killed."""
+        log = self._folder / "log"
+        command = ("pg_ctl", "-D", str(self._data), "-w", "-t", "300", "-l", str(log))
+        try:
+            self._run(*command, "-o", self._options, "start")
+        except subprocess.CalledProcessError:
+            pytest.fail(log.read_text()[-2000:])
+
+    def new_database(self, name: str) -> str:
+        """Make an empty database of this name; returns its URL."""
+        import psycopg
+
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]  # a literal
+        return self.url.removesuffix("postgres") + name
+
+    def kill(self) -> None:
+        """End all of it without warning, as when its machine goes down."""
+        server = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=60)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._user, str(self._binaries / program), *arguments]
+        # No pipes: the server would keep them open.
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, check=True, stdout=quiet, stderr=quiet)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Callable[[], AbstractContextManager[PostgresServer]]:
+    """Starts PostgreSQL servers; each is stopped with its block."""
+    return _postgres
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server."""
+    with _postgres() as server:
+        yield server
+
+
+@contextmanager
+def _postgres() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("PostgreSQL's server is not installed")
+    # Not among pytest's own folders, which no other user can enter.
+    with TemporaryDirectory(prefix="mmsr-pg-") as folder:
+        server = PostgresServer(Path(folder), programs[-1].parent)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,13 +120,13 @@ def replacing(target: Path) -> Iterator[Path]:
             f"{target} is in the way and is no data set: move it, or choose another name"
         )
     try:
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.draft-", dir=target.parent))
+        draft = target.with_name(f".{target.name}.draft-{uuid.uuid4().hex}")
+        draft.mkdir()  # its mode is the data set's
     except OSError as error:
         raise cannot("write to", target.parent, error) from None
     old = _backup(target.parent, target.name)
     try:
         yield draft
-        draft.chmod(0o755)
         if target.exists():
             target.rename(old)
         draft.rename(target)

@@ -150,7 +150,8 @@ def _write(path: Path, codes: ModalityCodes) -> None:
     # Not the process id: processes on different machines may have the same one.
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     try:
-        save_file({"links": codes.links, "centres": codes.centres}, partial)
+        with paths.shared_as_usual(partial):
+            save_file({"links": codes.links, "centres": codes.centres}, partial)
         partial.replace(path)
     except SafetensorError as error:
         raise system_error(error) from None

@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.finalize.training import Epoch
+from mmsr.paths import shared_as_usual
 from mmsr.training import EpochResult, read_checkpoint_state, train
 from mmsr.training.checkpoint import AVERAGE, BEST, MODEL, OPTIMIZER, STATE
 
@@ -150,7 +151,8 @@ def _keep(result: EpochResult, folder: Path) -> None:
     weights = {name: one.detach().contiguous() for name, one in result.model.state_dict().items()}
     path = folder / EPOCHS.replace("*", f"{result.epoch:05d}")
     path.unlink(missing_ok=True)  # it may be a link to a checkpoint's
-    save_file(weights, path)
+    with shared_as_usual(path):
+        save_file(weights, path)
 
 
 def epoch_of(path: Path) -> int:

@@ -85,27 +85,38 @@ class Journal:
         return len(self._places)
 
     def append(self, event: Event) -> int:
-        """Write one `event`, which is on the disk when this returns; returns its number."""
+        """Write one `event`, which is on the disk when this returns; returns its number.
+
+        Raises
+        ------
+        OSError : it cannot be written, e.g. since the disk is full. Later events can be, once that
+            is mended, and those before it are undamaged.
+        """
         data = EVENT.dump_json(event)
         with self._lock:
             if self._unsure:  # a write failed: was the event written all the same?
                 self._scan()
             self._unsure = True
-            number = self.last + 1
-            with self._path.open("ab+") as file:  # each time, since an editor replaces the file
-                known = _identity(os.fstat(file.fileno())) == self._seen or not self._seen
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(end - 1, 0))
-                torn = file.read(1) not in (b"\n", b"")
-                file.write(b"\n" * torn + pack(number, data))
-                file.flush()
-                os.fsync(file.fileno())
-                now = _identity(os.fstat(file.fileno()))
-            self._places.append(end + torn)
-            if known:
-                self._seen = now
+            try:
+                self._write(data)
+            except OSError as error:  # of an open file, it does not name the file
+                raise OSError(error.errno, error.strerror, str(self._path)) from None
             self._unsure = False
-            return number
+            return self.last
+
+    def _write(self, data: bytes) -> None:
+        with self._path.open("ab+") as file:  # each time, since an editor replaces the file
+            known = _identity(os.fstat(file.fileno())) == self._seen or not self._seen
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 1, 0))
+            torn = file.read(1) not in (b"\n", b"")
+            file.write(b"\n" * torn + pack(self.last + 1, data))
+            file.flush()
+            os.fsync(file.fileno())
+            now = _identity(os.fstat(file.fileno()))
+        self._places.append(end + torn)
+        if known:
+            self._seen = now
 
     def read(self, after: int, limit: int) -> Batch:
         """Read the events that follow a number.

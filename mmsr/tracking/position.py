@@ -107,7 +107,7 @@ class PositionFile:
     def _write_count(self) -> None:
         """Overwrite the file in place, which is quicker than to replace it for each event."""
         count = packed(self._now.model_copy(update={"runs": {}}))
-        file = os.open(self._folder / COUNT, os.O_WRONLY | os.O_CREAT, 0o644)
+        file = os.open(self._folder / COUNT, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             os.pwrite(file, count, 0)
             os.ftruncate(file, len(count))

@@ -94,9 +94,9 @@ class JournalTracker:
         """
         if (key, step) in self._steps:
             return
-        self._steps.add((key, step))
         values = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
         self._note(Metrics(key=key, time=_now(), step=step, values=values))
+        self._steps.add((key, step))
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
         """Set tags of the run `key`."""
@@ -165,6 +165,8 @@ class JournalTracker:
                 self._say_away(error)
                 if self._closing.is_set():
                     self._failed += 1
+                    if self._failed >= _ATTEMPTS:
+                        return
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 self._news.set()
                 if self._closing.is_set():

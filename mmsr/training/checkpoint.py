@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from mmsr.config import Config
 from mmsr.data import Dataset, Part
 from mmsr.errors import UserError, reason_of, shown, system_error
+from mmsr.paths import shared_as_usual
 
 STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
 OPTIMIZER, AVERAGE = "optimizer.safetensors", "average.safetensors"
@@ -79,11 +80,12 @@ def write_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_file(_contiguous(model.state_dict()), partial / MODEL)
-        save_file(_contiguous(best), partial / BEST)
-        save_file(_optimizer_tensors(optimizer), partial / OPTIMIZER)
+        tensors = {MODEL: model.state_dict(), BEST: best, OPTIMIZER: _optimizer_tensors(optimizer)}
         if average is not None:
-            save_file(_contiguous(average), partial / AVERAGE)
+            tensors[AVERAGE] = average
+        with shared_as_usual(*(partial / name for name in tensors)):
+            for name, named in tensors.items():
+                save_file(_contiguous(named), partial / name)
         (partial / STATE).write_text(state.model_dump_json(indent=2), encoding="utf-8")
         if folder.exists():
             folder.rename(_set_aside(folder))
@@ -106,11 +108,9 @@ def check_place(folder: Path) -> None:
     ------
     UserError : it is a file, or holds other files.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise UserError(f"{str(folder)!r} is a file: name a folder for the checkpoint")
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+    strange = sorted(path.name for path in folder.glob("*") if path.name not in _FILES)
     if strange:
         raise UserError(
             f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new "

@@ -136,7 +136,8 @@ start_servers() {
     -o "-c listen_addresses=10.77.0.254 -c unix_socket_directories=$data" start >/dev/null
   local name
   for name in optuna mlflow; do psql -q -h 10.77.0.254 -U postgres -c "create database $name"; done
-  MLFLOW_HOST=10.77.0.254 MLFLOW_ARTIFACTS=$SHARED/mlartifacts \
+  # Only these hosts are in its network.
+  MLFLOW_AUTH=off MLFLOW_HOST=10.77.0.254 MLFLOW_ARTIFACTS=$SHARED/mlartifacts \
     MLFLOW_DATABASE=postgresql://postgres@10.77.0.254/mlflow mlflow/serve.sh >~/mlflow.log 2>&1 &
   wait_for_page http://10.77.0.254:5000/health $! ~/mlflow.log
   say "PostgreSQL and MLflow answer"

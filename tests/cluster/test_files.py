@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -254,33 +253,6 @@ def test_setting_up_again_takes_the_new_settings_and_adds_nothing(node, tmp_path
     assert not any(line.startswith("MMSR_STORAGE") for line in told)
     assert lines == "1"
     assert (tmp_path / "home" / ".mmsr-profile").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(
-    ("host", "allowed"),
-    [
-        ("localhost:5000", True),
-        ("10.0.0.9:5000", True),
-        ("tracking.example.org:5000", True),  # as the clients of mlflow/README.md come
-        ("tracking.example.org", True),  # behind a proxy
-        ("elsewhere.example.org:5000", False),
-    ],
-)
-def test_the_tracking_server_answers_to_its_names_alone(tmp_path, host, allowed):
-    from mlflow.server.security_utils import is_allowed_host_header, should_block_cors_request
-
-    (tmp_path / "mlflow").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / "mlflow").chmod(0o755)
-    names = {"MLFLOW_HOST": "10.0.0.9", "MLFLOW_NAMES": "tracking.example.org,tracking"}
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), **names}
-    words = subprocess.run(
-        [ROOT / "mlflow" / "serve.sh"], env=environment, check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    option = dict(pairwise(words))
-    assert is_allowed_host_header(option["--allowed-hosts"].split(","), host) == allowed
-    origins = option["--cors-allowed-origins"].split(",")
-    for scheme in ("http", "https"):
-        assert should_block_cors_request(f"{scheme}://{host}", "POST", origins) != allowed
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,22 @@ class Server:
 @pytest.fixture
 def server():
     return Server()
+
+
+@pytest.fixture
+def full_after():
+    """Context in which no file can grow beyond so many bytes, as on a disk that is full."""
+
+    @contextmanager
+    def limited(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture
@@ -569,3 +587,31 @@ def test_a_journal_of_many_threads_has_whole_lines(tmp_path):
     assert [e.step for _, e in batch.events if e.key == "2"] == list(range(100))
     assert [number for number, _ in journal.read(390, 7).events] == list(range(391, 398))
     assert Journal(tmp_path / "journal").last == 400
+
+
+def test_a_full_disk_is_told_with_the_file_and_corrupts_nothing(
+    server, tracker_of, tmp_path, full_after
+):
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a")
+    path = tmp_path / "tracking.jsonl"
+    step = 0
+
+    def log_on():
+        nonlocal step
+        while True:
+            step += 1
+            tracker.log("a", step, {"valid/mrr@20": 0.25})
+
+    with full_after(path.stat().st_size + 500), pytest.raises(OSError, match="too large") as told:
+        log_on()
+    assert told.value.filename == str(path)
+    assert step > 1
+    assert path.stat().st_size > 500
+    for again in range(1, step + 2):  # as after a resumption: what is on record is not repeated
+        tracker.log("a", again, {"valid/mrr@20": 0.25})
+    assert tracker.close(10) == Unshipped()
+    assert [at for _, at, _ in server.metrics] == list(range(1, step + 2))
+    later = Journal(path)
+    assert later.last == step + 2
+    assert [number for number, _ in later.all()] == list(range(1, step + 3))

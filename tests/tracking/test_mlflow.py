@@ -145,7 +145,15 @@ def test_an_experiment_that_is_gone_is_made_again(store, home, empty_store, runs
     assert set(runs_of()[0]) == {"a"}
 
 
-def test_a_store_that_was_removed_gets_everything_again(store, home, tmp_path, runs_of):
+def test_a_store_that_was_removed_gets_everything_again(
+    store, home, tmp_path, runs_of, empty_store, monkeypatch
+):
+    def copied(_):  # to make its tables anew takes seconds
+        if not (home / "mlflow.db").exists():
+            shutil.copy(empty_store, home / "mlflow.db")
+
+    monkeypatch.setattr("mmsr.tracking.mlflow.make_store", copied)
+
     def sent():
         return JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mmsr.errors import UserError
+from mmsr.paths import shared_as_usual
 
 Ranks = NDArray[np.int64]
 
@@ -49,7 +50,8 @@ class KeptRanks:
         draft = path.with_suffix(".draft")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            save_file({"ranks": ranks.astype(np.int32)}, draft)
+            with shared_as_usual(draft):
+                save_file({"ranks": ranks.astype(np.int32)}, draft)
             draft.replace(path)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
