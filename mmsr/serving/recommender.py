@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ from mmsr.serving.options import Options, Read, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
 
-if TYPE_CHECKING:
-    from mmsr.data import Dataset
-
 
 class Recommender:
     """A trained model that recommends items by their ids.
@@ -35,7 +32,6 @@ class Recommender:
     catalogue : the items that it scores.
     origin : where the model comes from, in words.
     users : the data set's users; None where they are not known.
-    dataset : the data set, to show what codes hold; None where it is not at hand.
     device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
 
     Raises
@@ -58,7 +54,6 @@ class Recommender:
         *,
         origin: str,
         users: Users | None = None,
-        dataset: Dataset | None = None,
         device: str = "auto",
     ) -> None:
         if len(catalogue) != model.n_items:
@@ -69,8 +64,8 @@ class Recommender:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.config, self.catalogue, self.origin = config, catalogue, origin
-        self.users, self.dataset = users, dataset
-        self.ranker = Ranker(self.model, config, catalogue.trained)
+        self.users = users
+        self.ranker = Ranker(self.model, config, catalogue.counts)
 
     def __repr__(self) -> str:
         return f"Recommender({self.origin}; {len(self.catalogue):,} items)"

@@ -142,14 +142,13 @@ def of_checkpoint(folder: Path, device: str = "auto", origin: str | None = None)
         )
     part = "train + validation" if state.part == "development" else "the training part"
     _, items = dataset.interactions(state.part)
-    trained = np.bincount(items, minlength=dataset.n_items) > 0
+    counts = np.bincount(items, minlength=dataset.n_items)
     return Recommender(
         load_best_model(folder, config, dataset),
         config,
-        Catalogue.of(dataset, trained),
+        Catalogue.of(dataset, counts),
         origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",
         users=Users.of(dataset),
-        dataset=dataset,
         device=device,
     )
 
