@@ -153,7 +153,8 @@ def read_histories(
 ) -> Read:
     """Read histories of item ids; see `flattened` and `read_items`."""
     ids, lengths = flattened(histories)
-    return read_items(catalogue.find(ids), lengths, options, ids)
+    name_of = "the history".format if len(lengths) == 1 else "history {}".format
+    return read_items(catalogue.find(ids), lengths, options, ids, name_of)
 
 
 def read_users(

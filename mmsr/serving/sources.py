@@ -180,8 +180,8 @@ def _of_refit(
         )
     row = next(row for row in rows(finals.study) if row.number == chosen.trial)
     origin = (
-        f"refit of trial {figures.trial} of study {known.name} on train + validation, seed "
-        f"{chosen.seed} of {plural(len(finished), 'seed')}"
+        f"refit of trial {figures.trial} of study {known.name} on train + validation, with seed "
+        f"{chosen.seed}, one of {plural(len(finished), 'refit')}"
     )
     return of_checkpoint(checkpoint_of(finals, row), device, origin)
 

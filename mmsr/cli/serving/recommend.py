@@ -49,8 +49,8 @@ def recommend(
         str | None,
         typer.Option(
             metavar="WHAT",
-            help="Items of the history: `kept`, `masked` (not recommended), or `read_masked` (those "
-            "that the model reads are not). Default: training.seen of the model's config.",
+            help="Items of the history: `kept`, `masked` (not recommended), or `read_masked` (not "
+            "those that the model reads). Default: training.seen of the model's config.",
         ),
     ] = None,
     new: Annotated[

@@ -64,7 +64,7 @@ def show_recommendations(
         table.add_row(str(rank), item, title, f"{score:.3f}", ", ".join(notes))
     console.print(table)
     for line in remarks(recommender, options):
-        console.print(line, style="dim")
+        console.print(line, style="dim", soft_wrap=True)
 
 
 def show_counts(
@@ -96,7 +96,7 @@ def show_counts(
     if counts.unknown:
         console.print(f"skipped: {counts.unknown:,} unknown users, or items of histories")
     for line in remarks(recommender, options):
-        console.print(line, style="dim")
+        console.print(line, style="dim", soft_wrap=True)
 
 
 def remarks(recommender: Recommender, options: Options) -> list[str]:
@@ -110,9 +110,7 @@ def remarks(recommender: Recommender, options: Options) -> list[str]:
         elif isinstance(model, MmsrConfig) and model.cold_items == "codes":
             how = f"{are} scored by their codes, where they have some (model.cold_items=codes)"
         else:
-            how = (
-                f"{are} scored by vectors that no history has trained; --new masked leaves them out"
-            )
+            how = f"{are} scored by vectors that were never trained; --new masked leaves them out"
         lines.append(f"{plural(n_new, 'new item')} of the catalogue {how}")
     return lines
 
