@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmsr.evaluation.ranking import scoring
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.explanation import Explanation, explain
 from mmsr.serving.options import Options, Read, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
@@ -133,6 +135,23 @@ class Recommender:
         frame = self._frame("user_id", ids, self.ranker.rank(read.histories, wanted))
         frame.attrs = {"unknown_users": read.unknown, "empty_histories": read.empty}
         return frame
+
+    def explain(self, history: Sequence[str], *, top: int = 10, **options: Any) -> Explanation:
+        """Say what recommendations for one history rest on.
+
+        Parameters
+        ----------
+        history : item ids, oldest first.
+        top, options : as in `recommend`.
+
+        Raises
+        ------
+        UserError : as in `recommend`.
+        """
+        wanted = Options(top=top, **options)
+        self.check_reads_histories()
+        read = read_histories([history], self.catalogue, replace(wanted, empty="refused"))
+        return explain(self.ranker, self.catalogue, read.histories, wanted)
 
     def user_vectors(self, histories: Iterable[Sequence[str]]) -> NDArray[np.float32]:
         """Vectors of histories, float32 `[n, D]`; scores are their products with `item_vectors`.

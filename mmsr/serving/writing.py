@@ -101,7 +101,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
     ------
     UserError : it cannot be written.
     """
-    draft = path.with_name(f".{path.name[:100]}.{os.getpid()}.draft")
+    draft = path.with_name(f".{path.stem[:100]}.{os.getpid()}.draft{path.suffix}")
     try:
         if path.is_dir():
             raise UserError(f"{shown(str(path))} is a folder: name a file")

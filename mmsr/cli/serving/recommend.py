@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from mmsr.console import Console
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
+    from mmsr.serving.options import Options
     from mmsr.serving.recommender import Recommender
 
 
@@ -75,6 +77,18 @@ def recommend(
             help="Histories without a known item: `refused`, or `skipped` and counted.",
         ),
     ] = "refused",
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show what the recommendations for a history rest on: effects of its items, and "
+            "what attention read.",
+        ),
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the explanation: a .png or .svg file to write."),
+    ] = None,
     trial: Trial = None,
     refit: Refit = None,
     seed: Seed = None,
@@ -94,11 +108,12 @@ def recommend(
     Examples: `mmsr recommend demo --history item-0001,item-0002`,
     `mmsr recommend demo --all-users -o top.parquet`.
     """
-    wishes = {"top": top, "seen": seen, "new": new, "unknown": unknown, "empty": empty}
     _check(history, users, all_users, output, force)
+    _check_explanation(history, explain, picture, force)
     from mmsr.serving.options import Options
 
-    options = Options(**wishes)  # type: ignore[arg-type]  # it checks them
+    wishes: dict[str, Any] = {"seen": seen, "new": new, "unknown": unknown, "empty": empty}
+    options = Options(top=top, **wishes)
     from mmsr.serving.sources import load
 
     console = Console()
@@ -106,7 +121,7 @@ def recommend(
         name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
     )
     if history is not None:
-        _show_one(recommender, history, wishes, console)
+        _show_one(recommender, history, options, console, explain=explain, picture=picture)
         return
     if output is None:  # never so: it has been checked
         return
@@ -147,12 +162,44 @@ def _check(
         raise UserError(f"{output} exists: name another file, or replace it with --force")
 
 
+def _check_explanation(
+    history: str | None, explain: bool, picture: Path | None, force: bool
+) -> None:
+    if history is None and (explain or picture is not None):
+        raise UserError("--explain and --picture are for one history: give it with --history")
+    if picture is None:
+        return
+    if picture.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--picture {str(picture)!r}: name a file that ends in .png or .svg")
+    if picture.exists() and not force:
+        raise UserError(f"{picture} exists: name another file, or replace it with --force")
+
+
 def _show_one(
-    recommender: Recommender, history: str, wishes: dict[str, Any], console: Console
+    recommender: Recommender,
+    history: str,
+    options: Options,
+    console: Console,
+    *,
+    explain: bool,
+    picture: Path | None,
 ) -> None:
     from mmsr.cli.views.recommend import show_recommendations
-    from mmsr.serving.options import Options
 
     ids = [one.strip() for one in history.split(",") if one.strip()]
-    found = recommender.recommend([ids], **wishes)
-    show_recommendations(recommender, ids, found, Options(**wishes), console)
+    found = recommender.recommend([ids], **asdict(options))
+    show_recommendations(recommender, ids, found, options, console)
+    if found.empty or not (explain or picture is not None):
+        return
+    from mmsr.cli.views.explanation import show_explanation
+
+    explanation = recommender.explain(ids, **asdict(options))
+    if explain:
+        show_explanation(recommender, explanation, console)
+    if picture is not None:
+        from mmsr.serving.picture import draw
+        from mmsr.serving.writing import replacing_file
+
+        with replacing_file(picture) as draft:
+            draw(explanation, recommender.catalogue, recommender.origin, draft)
+        console.print(f"wrote {picture}", soft_wrap=True)
