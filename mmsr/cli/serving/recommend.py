@@ -106,7 +106,7 @@ def recommend(
     `model.cold_items=codes`; else by vectors that no history has trained.
 
     Examples: `mmsr recommend demo --history item-0001,item-0002`,
-    `mmsr recommend demo --all-users -o top.parquet`.
+    `mmsr recommend demo -o top.parquet --all-users`.
     """
     _check(history, users, all_users, output, force)
     _check_explanation(history, explain, picture, force)
