@@ -1,21 +1,23 @@
 """Hyperparameter studies for multi-modal sequential recommendation.
 
-`open_study`, `studies` and `datasets` read what is there. They load what they need when they are
-called, so `import mmsr` takes no time.
+`open_study`, `studies` and `datasets` read what is there; `load` loads a trained model. All import
+what they need when they are called, so `import mmsr` takes no time.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmsr.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmsr.serving.recommender import Recommender
     from mmsr.study.reader.opened import OpenedStudy
 
-__all__ = ["__version__", "datasets", "open_study", "studies"]
+__all__ = ["__version__", "datasets", "load", "open_study", "studies"]
 
 
 def open_study(name: str, storage: str | None = None) -> OpenedStudy:
@@ -69,3 +71,16 @@ def datasets() -> pd.DataFrame:
     from mmsr.study.reader.listing import datasets_frame
 
     return datasets_frame()
+
+
+def load(source: str | Path, **options: Any) -> Recommender:
+    """Load a trained model, to recommend with.
+
+    Parameters
+    ----------
+    source : name of a study, folder of a checkpoint, or folder of an exported model.
+    options : as for `mmsr.serving.sources.load`.
+    """
+    from mmsr.serving import sources
+
+    return sources.load(source, **options)

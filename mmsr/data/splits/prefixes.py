@@ -78,13 +78,7 @@ class Prefixes:
         -------
         Places in `rows` and items, both int64 `[S]`, one pair for each interaction.
         """
-        lengths = self.targets[rows] - self.starts[rows]
-        if latest is not None:
-            lengths = np.minimum(lengths, latest)
-        starts = self.targets[rows] - lengths
-        owners = np.repeat(np.arange(len(rows)), lengths)
-        within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
-        return owners, self.items[starts[owners] + within].astype(np.int64)
+        return seen_before(self.items, self.starts[rows], self.targets[rows], latest)
 
     def select(self, rows: NDArray[np.int64]) -> Prefixes:
         """Select the examples of indices `rows`, int64 `[m]`; the flat array is shared."""
@@ -110,6 +104,33 @@ def padded(
     stretches = items.take(places, mode="clip").astype(np.int64)
     stretches[places >= ends[:, None]] = PADDING
     return stretches, places
+
+
+def seen_before(
+    items: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    latest: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the items of parts of flat histories.
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories.
+    starts, ends : int64 [B], where each part starts and ends in `items`.
+    latest : most items of each part, the latest ones; None takes all.
+
+    Returns
+    -------
+    Number of the part and item, both int64 `[S]`, one pair for each interaction.
+    """
+    lengths = ends - starts
+    if latest is not None:
+        lengths = np.minimum(lengths, latest)
+    starts = ends - lengths
+    owners = np.repeat(np.arange(len(ends)), lengths)
+    within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
+    return owners, items[starts[owners] + within].astype(np.int64)
 
 
 def prefixes_between(
