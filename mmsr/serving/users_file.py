@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmsr.data.importers.readers.batches import read_batches
+from mmsr.data.importers.readers.pieces import read_pieces
 from mmsr.data.importers.readers.plain import plain
 from mmsr.data.importers.readers.tables import column_names, empty
 from mmsr.errors import UserError
@@ -89,7 +89,7 @@ class UsersFile:
             recommender.check_reads_histories()
         wanted = [name for name in (HISTORY, USER) if name in self.names]
         first = 0
-        for whole in read_batches(self.path, self.names, wanted, rows=ROWS):
+        for whole in read_pieces(self.path, wanted):
             for start in range(0, whole.num_rows, ROWS):
                 table = whole.slice(start, ROWS)
                 places = range(first, first + table.num_rows)
