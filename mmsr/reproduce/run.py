@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.format import plural
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import (
     beside_kept,
@@ -131,7 +132,7 @@ class _Table:
                 known,
                 new,
                 who="mmsr reproduce",
-                why=f"study {known.name}: {len(new)} runs",
+                why=f"study {known.name}: {plural(len(new), 'run')}",
                 record=lambda opening: note_opening(known.folder, opening),
                 device=self._device,
                 look=self._look(known),

@@ -94,7 +94,7 @@ def test_dry_run_shows_rows_seeds_and_budget(mmsr, selection):
 
 
 def test_dry_run_of_models_shows_what_each_gets(mmsr, monkeypatch):
-    monkeypatch.setattr("mmsr.study.views.dry_run.expect", lambda plan, console: {})
+    monkeypatch.setattr("mmsr.study.views.dry_run.expect", lambda plan, console, left: {})
     code, out, _ = mmsr(
         *("table2", *SHOP, "--rows", "sasrec,gru4rec", "--trials", "3", "--epochs", "5"),
         "--dry-run",

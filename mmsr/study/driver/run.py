@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mmsr.console import Console
+from mmsr.format import plural
 from mmsr.provenance import code_version
 from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
@@ -182,7 +183,9 @@ class Driver:
                     add_exhausted(self._study, names or ())
                 else:
                     set_exhausted(self._study, over)
-                self._display.note(f"every setting of the space has been run: {over} trials")
+                self._display.note(
+                    f"every setting of the space has been run: {plural(over, 'trial')}"
+                )
         finally:
             ledger.release()
             meter.close()

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from mmsr.console import Console
 from mmsr.errors import printable
-from mmsr.format import percent, seconds
+from mmsr.format import percent, plural, seconds
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
@@ -172,7 +172,7 @@ class Display:
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = seconds(time.monotonic() - self._begun)
         foot = (
-            f"{self._done} of {self._total} trials{failed} · best {self._objective} "
+            f"{self._done} of {plural(self._total, 'trial')}{failed} · best {self._objective} "
             f"{percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
         )
         return Group(table, Text(foot, style="dim"))

@@ -105,6 +105,15 @@ def test_a_wider_space_takes_them_as_they_are(small_study, other):
     assert {told.settings["model.width"] for told in plan.warm.informing} == {8}
 
 
+def test_a_setting_that_is_fixed_otherwise_is_named(small_study, other):
+    reason = warm_plan(dataclasses.replace(small_study, epochs=5)).warm.reason
+    assert "has training.epochs=3, and this study fixes 5" in reason
+    base = {**small_study.base, "training.batch_size": 16}
+    reason = warm_plan(dataclasses.replace(small_study, epochs=5, base=base)).warm.reason
+    assert "and this study fixes" in reason
+    assert reason.endswith("; it differs in 1 other key too")
+
+
 def test_what_the_space_does_not_have_is_left_out(small_study, other):
     rates = sorted(t.params["training.learning_rate"] for t in other.trials)
     space = {**small_study.space, "training.learning_rate": Float(rates[1], 0.1, log=True)}
