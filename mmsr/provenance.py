@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import mmsr
+from mmsr.notices import OPTION
 from mmsr.urls import hidden_word
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
@@ -35,7 +36,22 @@ def provenance() -> ResultOrigin:
 
 def command_line() -> str:
     """This process's command line, with the program's name but not its folder."""
-    return shlex.join(map(hidden_word, [Path(sys.argv[0]).name, *sys.argv[1:]]))
+    program, *arguments = words()
+    return shlex.join(map(hidden_word, [Path(program).name, *arguments]))
+
+
+def words() -> list[str]:
+    """The words of this process's command line, as they may be stored once each is hidden.
+
+    The receiver of notices is left out: all of its URL may be a secret.
+    """
+    given, kept = iter(sys.argv), list[str]()
+    for word in given:
+        if word == OPTION:
+            next(given, None)
+        elif not word.startswith(f"{OPTION}="):
+            kept.append(word)
+    return kept
 
 
 def now() -> str:

@@ -22,7 +22,9 @@ FLOORS = {
     "format": 0,
     "inner_names": 0,
     "masking": 0,
+    "notices": 0,
     "numbers": 0,
+    "pace": 0,
     "paths": 0,
     "provenance": 0,
     "remote": 0,
@@ -37,6 +39,7 @@ FLOORS = {
     "care": 7,
     "finalize": 7,
     "robustness": 7,
+    "ui": 7,
     "reproduce": 8,
     "cli": 9,
 }

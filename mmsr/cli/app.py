@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmsr import __version__, paths
-from mmsr.cli import best_config, model, reproduce, robustness, study, train
+from mmsr.cli import best_config, model, reproduce, robustness, study, train, ui
 from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
@@ -30,6 +30,7 @@ app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)
+app.command("ui")(ui.ui)
 app.command("disk")(disk)
 app.command("doctor")(doctor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from mmsr.config import parse_settings
@@ -80,17 +81,22 @@ class Study(Declaration):
         ------
         UserError : bad input; nothing was scheduled.
         """
+        from mmsr.notices import Receiver
         from mmsr.study.planning.make_plan import make_plan
 
-        plan = make_plan(self, options or Options())
-        if options is not None and options.dry_run:
+        options = options or Options()
+        receiver = Receiver.named(options.notify)
+        plan = make_plan(self, options)
+        if options.dry_run:
             from mmsr.study.views.dry_run import show_plan
 
             show_plan(plan)
             return OK
+        from mmsr.study.driver.notices import about_study, notified
         from mmsr.study.driver.run import run_plan
 
-        return run_plan(plan)
+        about = partial(about_study, plan.name, plan.storage, plan.tracking)
+        return notified(receiver, f"study {plan.name}", about, lambda: run_plan(plan))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,6 +132,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
     add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
     add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
+    add("--notify", metavar="URL", help="send a notice there when the study ends, fails or waits")
     add("--resume", action="store_true", help="resume a study, which must exist")
     add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -150,6 +157,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         address=given.address,
         storage=given.storage,
         tracking_uri=given.tracking_uri,
+        notify=given.notify,
         resume=given.resume,
         dry_run=given.dry_run,
         settings=parse_settings(given.set),

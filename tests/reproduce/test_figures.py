@@ -107,7 +107,7 @@ def test_the_panels_of_figure_4_show_all_of_their_curves(tmp_path, monkeypatch):
     subsets = (("image",), ("text",))
     sweep = Sweep(subsets, RATES, MASK_SEEDS, "mrr@20")
     users = np.repeat(np.arange(5), 2)
-    curves = run_sweep(sweep, lambda mask: [np.full(10, 2)] * MASK_SEEDS, users)
+    curves = run_sweep(sweep, lambda mask: [np.full(10, 2)], users)
     row = FigureRow(
         label="x", settings={}, trials=(0,), mean={}, std={}, curves=curves.model_dump(mode="json")
     )

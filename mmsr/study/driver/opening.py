@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from mmsr.provenance import words
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import directions
 from mmsr.study.search.per_model import PerModelPruner, PerModelSampler
@@ -56,9 +57,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
             objective=", ".join(plan.definition.objectives),
             storage=recorded(plan.storage),
             tracking=recorded(plan.tracking),
-            command=shlex.join(
-                hidden_word(word) for word in (os.path.basename(sys.executable), *sys.argv)
-            ),
+            command=shlex.join(map(hidden_word, (os.path.basename(sys.executable), *words()))),
             directory=_directory(),
             resources=resources_of(plan),
         )

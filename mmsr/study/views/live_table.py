@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -15,12 +15,15 @@ from rich.text import Text
 from mmsr.console import Console
 from mmsr.errors import printable
 from mmsr.format import percent, plural, seconds
+from mmsr.pace import Position, Seldom, said_left
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 
 _FRAME = 9
 """Lines of the screen for the table's head and foot, and for notes."""
+PIPED_SECONDS = 60.0
+"""How often piped output gets a line about the running trials."""
 _KEPT = 200
 """Ended trials to keep, more than a screen holds; a study may have thousands."""
 
@@ -34,6 +37,8 @@ class _Row:
     best: float | None = None
     started: float = field(default_factory=time.monotonic)
     seconds: float | None = None
+    position: Position | None = None
+    """Where the trial is in its running epoch, if it has told."""
 
 
 def name_by_number(proposal: Proposal) -> str:
@@ -76,6 +81,7 @@ class Display:
         self._rows: dict[int, _Row] = {}
         self._failed = 0
         self._begun = time.monotonic()
+        self._before, self._lines = done, Seldom(PIPED_SECONDS)
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -112,9 +118,38 @@ class Display:
     def reported(self, proposal: Proposal, report: Report) -> None:
         """Update the row of a trial after an epoch."""
         row = self._rows[proposal.number]
-        row.epoch = report.epoch
+        row.epoch, row.position = report.epoch, None
         row.value = report.metrics.get(self._objective)
         row.best = report.best_metrics.get(self._objective)
+
+    def progressed(self, positions: Mapping[int, Position]) -> None:
+        """Note where trials are in their epochs; piped output gets a line now and then.
+
+        Parameters
+        ----------
+        positions : those that are new, by number of the trial.
+        """
+        for number, position in positions.items():
+            if (row := self._rows.get(number)) is not None and position.epoch > row.epoch:
+                row.position = position
+        if not self._console.is_terminal and self._lines.due():
+            self._console.print(self._where(), style="dim", soft_wrap=True)
+
+    def _where(self) -> str:
+        """One line about the running trials and the study."""
+        told = [
+            f"trial {self._name_of(row.proposal)}: {_epoch(row)}{said_left(_left(row))}"
+            for row in list(self._rows.values())
+            if row.state == "running"
+        ]
+        whole = f"{self._done} of {plural(self._total, 'trial')} done"
+        return "; ".join([f"{whole}{said_left(self._study_left())}", *told])
+
+    def _study_left(self) -> float | None:
+        """Seconds until all trials are done, by those that this driver has seen end."""
+        if not (here := self._done - self._before):
+            return None
+        return (time.monotonic() - self._begun) / here * (self._total - self._done)
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
         """Print why a trial's worker died; the trial resumes on another."""
@@ -155,7 +190,7 @@ class Display:
 
     def _render(self) -> RenderableType:
         table = Table(expand=False)
-        for name in ("trial", "state", "epoch", "now", "best", "time"):
+        for name in ("trial", "state", "epoch", "now", "best", "time", "left"):
             left = name == "state"
             table.add_column(name, justify="left" if left else "right", min_width=8)
         for row in self._shown():
@@ -164,13 +199,14 @@ class Display:
             table.add_row(
                 self._name_of(row.proposal),
                 Text(row.state, style=style),
-                f"{row.epoch}/{row.proposal.config.training.epochs}",
+                _epoch(row),
                 percent(row.value),
                 percent(row.best) + mark,
                 seconds(row.seconds or time.monotonic() - row.started),
+                seconds(_left(row)),
             )
         failed = f", {self._failed} failed" if self._failed else ""
-        elapsed = seconds(time.monotonic() - self._begun)
+        elapsed = seconds(time.monotonic() - self._begun) + said_left(self._study_left())
         foot = (
             f"{self._done} of {plural(self._total, 'trial')}{failed} · best {self._objective} "
             f"{percent(self._best) or '–'} % · {elapsed} · Ctrl-C stops, resumable"
@@ -185,3 +221,16 @@ class Display:
             everything, key=lambda row: (row.state == "running", row.proposal.number), reverse=True
         )[:room]
         return sorted(newest, key=lambda row: row.proposal.number)
+
+
+def _epoch(row: _Row) -> str:
+    """The epochs that are done, of how many, and percent of the running one."""
+    told = f"{row.epoch}/{row.proposal.config.training.epochs}"
+    if row.state == "running" and row.position is not None:
+        told += f" {100 * row.position.share:.0f} %"
+    return told
+
+
+def _left(row: _Row) -> float | None:
+    """Seconds until the trial ends at the latest, where it has told."""
+    return row.position.left if row.state == "running" and row.position is not None else None

@@ -105,9 +105,7 @@ def test_a_wider_space_takes_them_as_they_are(small_study, other):
     assert {told.settings["model.width"] for told in plan.warm.informing} == {8}
 
 
-def test_a_setting_that_is_fixed_otherwise_is_named(small_study, other):
-    reason = warm_plan(dataclasses.replace(small_study, epochs=5)).warm.reason
-    assert "has training.epochs=3, and this study fixes 5" in reason
+def test_further_settings_that_are_fixed_otherwise_are_counted(small_study, other):
     base = {**small_study.base, "training.batch_size": 16}
     reason = warm_plan(dataclasses.replace(small_study, epochs=5, base=base)).warm.reason
     assert "and this study fixes" in reason
@@ -131,10 +129,10 @@ def test_what_the_space_does_not_have_is_left_out(small_study, other):
     [
         ({"objective": "valid/hr@5"}, "other objective"),
         ({"trainer": "json:loads"}, "other trainer: mmsr.training:train"),
-        ({"epochs": 5}, "in a setting that this study fixes"),
+        ({"epochs": 5}, "has training.epochs=3, and this study fixes 5"),
         (
             {"base": {"model.width": 16, "training.batch_size": 32}},
-            "in a setting that this study fixes",
+            "has model.width=8, and this study fixes 16",
         ),
     ],
 )
