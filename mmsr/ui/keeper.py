@@ -15,6 +15,7 @@ import threading
 
 def main() -> None:
     """Run the command of the arguments, then end the process group."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the command gets it, too, and ends in order
     threading.Thread(target=_end_with_parent, daemon=True).start()
     subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, check=False)
     _end()

@@ -71,12 +71,21 @@ class Server:
     def stop(self) -> None:
         """End it with all of its processes."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GRACE)
-                if number is signal.SIGKILL:
-                    return
+            deadline = time.monotonic() + _GRACE
+            there = self._signal(number)
+            while there and time.monotonic() < deadline:
+                time.sleep(0.05)
+                there = self._signal(0)
+            if not there:
+                return
+
+    def _signal(self, number: int) -> bool:
+        """Send a signal to its process group; returns whether there is one."""
+        self.process.poll()  # else it stays there as a zombie
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+            return True
+        return False
 
     def _last_words(self) -> str:
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]

@@ -138,7 +138,7 @@ class Display:
     def _where(self) -> str:
         """One line about the running trials and the study."""
         told = [
-            f"trial {self._name_of(row.proposal)}: {_epoch(row)}{said_left(_left(row))}"
+            f"trial {self._name_of(row.proposal)}: {_place(row)}"
             for row in list(self._rows.values())
             if row.state == "running"
         ]
@@ -229,6 +229,14 @@ def _epoch(row: _Row) -> str:
     if row.state == "running" and row.position is not None:
         told += f" {100 * row.position.share:.0f} %"
     return told
+
+
+def _place(row: _Row) -> str:
+    """Where a running trial is, in words."""
+    epochs = row.proposal.config.training.epochs
+    if row.position is None:
+        return f"{row.epoch} of {plural(epochs, 'epoch')} done"
+    return f"epoch {row.position.epoch} of {epochs}, {row.position}"
 
 
 def _left(row: _Row) -> float | None:
