@@ -14,7 +14,11 @@ import pytest
 from mmsr.ui import servers
 from mmsr.ui.servers import ServerDied, free_port, running, watch
 
-SERVER = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
+SERVER = """
+import sys
+from http.server import SimpleHTTPRequestHandler, test
+test(SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
+"""
 WITH_CHILD = f"""
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {SERVER!r}, sys.argv[1]])
@@ -68,6 +72,13 @@ def test_a_server_that_is_killed_is_noticed_and_leaves_nothing(which):
         with pytest.raises(ServerDied, match="b has ended"):
             watch(list(started.values()))
     assert gone(leader)
+
+
+def test_loopback_is_reached_past_a_proxy(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with running({"a": command(SERVER, free_port())}) as started:
+        started["a"].wait("/")
 
 
 def test_a_server_that_does_not_start_says_why(monkeypatch):
