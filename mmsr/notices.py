@@ -60,8 +60,8 @@ class Receiver:
         user = None
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        place = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")
-        return cls(shown, urlunsplit(place), user)
+        netloc = parts.netloc.rpartition("@")[2]
+        return cls(shown, urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), user)
 
     def send(self, notice: Mapping[str, Any]) -> str | None:
         """Send a notice, once; returns why it did not arrive, in words, or None if it did.
