@@ -128,9 +128,7 @@ def _fitted(text: str, most: int) -> str:
     """A message of at most `most` characters that begins and ends as `text` does."""
     for width in _WORDS:
         if len(text) > most:
-            text = re.sub(
-                rf"\S{{{width + 1},}}", lambda word, n=width: _shortened(word[0], n), text
-            )
+            text = " ".join(_shortened(word, width) for word in text.split(" "))
         if len(text) > most:
             text = _LIST.sub(_first_of, text)
     room = 2 * most // 3

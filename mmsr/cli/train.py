@@ -182,7 +182,9 @@ def _save(result: EpochResult, folder: Path) -> None:
 def _progress_line(p: Progress, pace: Pace) -> str:
     loss = f", loss {p.loss:.4f}" if p.loss is not None else ""
     doing = "training" if p.stage == "train" else "ranking the validation targets"
-    return f"epoch {p.epoch}: {doing}{loss}, {pace.at(p.epoch, p.stage, p.done, p.total)} at most"
+    position = pace.at(p.epoch, p.stage, p.done, p.total)
+    at_most = "" if position.left is None else " at most"
+    return f"epoch {p.epoch}: {doing}{loss}, {position}{at_most}"
 
 
 def _epoch_line(result: EpochResult) -> Text:
