@@ -90,7 +90,9 @@ class Receiver:
             reason = error.reason
             if isinstance(reason, TimeoutError):
                 return f"it does not answer within {_SECONDS:.0f} seconds"
-            return os.strerror(reason.errno) if _has_number(reason) else "it cannot be reached"
+            number = reason.errno if isinstance(reason, OSError) else None
+            # A name that is not found has a number of its own, below 0.
+            return os.strerror(number) if number and number > 0 else "it cannot be reached"
         except (OSError, HTTPException, ValueError):  # their texts may repeat the URL
             return "it cannot be reached"
 
@@ -100,7 +102,3 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow none."""
-
-
-def _has_number(reason: object) -> bool:
-    return isinstance(reason, OSError) and isinstance(reason.errno, int) and reason.errno > 0

@@ -85,7 +85,6 @@ def test_a_study_needs_no_test_file_and_says_what_it_did(finished):
     assert len([line for line in lines if line.startswith("[")]) == 5
     assert "leaderboard" in finished.out
     assert "mmsr ui small" in finished.out
-    assert "/runs?workflowType=machine_learning" in finished.out
     assert "mmsr best-config export small" in finished.out
 
 
