@@ -146,10 +146,15 @@ class Display:
         return "; ".join([f"{whole}{said_left(self._study_left())}", *told])
 
     def _study_left(self) -> float | None:
-        """Seconds until all trials are done, by those that this driver has seen end."""
-        if not (here := self._done - self._before):
+        """Seconds until all trials are done: by the last ones, else by those that have ended."""
+        wanted, here = self._total - self._done, self._done - self._before
+        running = [row for row in list(self._rows.values()) if row.state == "running"]
+        lefts = [left for row in running if (left := _left(row)) is not None]
+        if 0 < wanted == len(running) == len(lefts):
+            return max(lefts)
+        if wanted < 1 or not here:
             return None
-        return (time.monotonic() - self._begun) / here * (self._total - self._done)
+        return (time.monotonic() - self._begun) / here * wanted
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
         """Print why a trial's worker died; the trial resumes on another."""

@@ -72,5 +72,5 @@ def test_piped_output_gets_a_line_about_running_trials_now_and_then(monkeypatch)
     display.progressed({0: Position(1, 0.45, 75.0)})
     assert text.getvalue().splitlines() == [
         "0 of 1 trial done; trial 0: 0 of 100 epochs done",
-        "0 of 1 trial done; trial 0: epoch 1 of 100, 45 %, 75 s left",
+        "0 of 1 trial done, 75 s left; trial 0: epoch 1 of 100, 45 %, 75 s left",
     ]
