@@ -71,14 +71,14 @@ def _serve(known: KnownStudy | None, storage: Url, tracking: Url, port: int | No
     from mmsr.ui.servers import (
         ServerDied,
         dashboard_server,
-        free_port,
         mlflow_server,
         running,
+        two_ports,
         watch,
     )
 
     console = Console(soft_wrap=True)
-    first, second = (free_port(), free_port()) if port is None else (port, port + 1)
+    first, second = two_ports(port)
     wanted = {"optuna-dashboard": (second, *dashboard_server(storage, second))}
     if tracking.kind != "server":
         make_store(tracking)

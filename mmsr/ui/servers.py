@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmsr.errors import one_line, printable
+from mmsr.errors import UserError, one_line, printable, reason_of
 from mmsr.ui.dashboard import STORAGE
 from mmsr.urls import Url
 
@@ -122,12 +122,31 @@ def dashboard_server(storage: Url, port: int) -> tuple[list[str], dict[str, str]
     return command, {STORAGE: storage.reveal()}
 
 
-def free_port() -> int:
-    """A port on loopback that nothing listens on now."""
-    with socket.socket() as free:
-        free.bind((_LOOPBACK, 0))
-        port: int = free.getsockname()[1]
-        return port
+def two_ports(first: int | None = None) -> tuple[int, int]:
+    """Two ports on loopback that nothing listens on now.
+
+    Parameters
+    ----------
+    first : the one that is wanted; the other is the next one then. None takes any two.
+
+    Raises
+    ------
+    UserError : one that is wanted is taken.
+    """
+    with ExitStack() as stack:
+        found = []
+        for wanted in (0, 0) if first is None else (first, first + 1):
+            free = stack.enter_context(socket.socket())
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                free.bind((_LOOPBACK, wanted))
+            except OSError as error:
+                raise UserError(
+                    f"--port {first}: port {wanted} cannot be used ({reason_of(error)}): give "
+                    "another, or leave --port out"
+                ) from None
+            found.append(int(free.getsockname()[1]))
+        return found[0], found[1]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ import time
 import psutil
 import pytest
 
+from mmsr.errors import UserError
 from mmsr.ui import servers
-from mmsr.ui.servers import ServerDied, free_port, running, watch
+from mmsr.ui.servers import ServerDied, running, two_ports, watch
 
 SERVER = """
 import sys
@@ -52,7 +54,8 @@ def gone(leader: int) -> bool:
 
 
 def test_servers_answer_and_are_gone_afterwards_with_their_children():
-    wanted = {"a": command(SERVER, free_port()), "b": command(WITH_CHILD, free_port())}
+    first, second = two_ports()
+    wanted = {"a": command(SERVER, first), "b": command(WITH_CHILD, second)}
     with running(wanted) as started:
         for server in started.values():
             server.wait("/")
@@ -64,7 +67,7 @@ def test_servers_answer_and_are_gone_afterwards_with_their_children():
 
 @pytest.mark.parametrize("which", ["keeper", "server", "child"])
 def test_a_server_that_is_killed_is_noticed_and_leaves_nothing(which):
-    with running({"b": command(WITH_CHILD, free_port())}) as started:
+    with running({"b": command(WITH_CHILD, two_ports()[0])}) as started:
         started["b"].wait("/")
         leader = started["b"].process.pid
         kept = sorted(group_of(leader), key=lambda process: process.create_time())
@@ -77,7 +80,7 @@ def test_a_server_that_is_killed_is_noticed_and_leaves_nothing(which):
 def test_loopback_is_reached_past_a_proxy(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    with running({"a": command(SERVER, free_port())}) as started:
+    with running({"a": command(SERVER, two_ports()[0])}) as started:
         started["a"].wait("/")
 
 
@@ -89,6 +92,15 @@ def test_a_server_that_does_not_start_says_why(monkeypatch):
     silent = {"a": command("import time; time.sleep(60)", 1)}
     with running(silent) as started, pytest.raises(ServerDied, match="a does not answer"):
         started["a"].wait("/")
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} cannot be used .* leave --port out"):
+            two_ports(port - 1)
+    first, second = two_ports()
+    assert first != second
 
 
 def test_servers_end_with_a_parent_that_is_killed(tmp_path):
