@@ -1,8 +1,9 @@
 """Errors that a user can fix, with messages that say how.
 
 An error is one line of at most `LONGEST` characters, whatever was given: `UserError` sees to that,
-so no message needs to. A message shows a value by `shown`, which cannot fail. Both hide the secrets
-of URLs, before they shorten anything.
+so no message needs to. It shortens what was given, i.e. long words such as paths, and lists; the
+beginning of a message and its last part, which says what to do, stay. A message shows a value by
+`shown`, which cannot fail. Both hide the secrets of URLs, before they shorten anything.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ LONGEST = 300 - len("error: ")
 """Most characters of an error, so that the line on the terminal has 300."""
 _GIVEN, _KNOWN = 80, 120
 """Most characters of one given value, and of a list of allowed ones."""
+_WORDS = (80, 56, 40, 28)
+"""Most characters of a word, e.g. a path, in a message that is too long: the first that will do."""
+_LIST = re.compile(r"(?:[^\s,;:]+, ){4,}(?:(?:and|or) )?[^\s,;:]+")
+_PARTS = re.compile(r"[;:.] |, (?=or )|[–—] ")
+"""Ends of the parts of a message."""
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line and paragraph breaks, changes of direction, halves of characters."""
 
@@ -30,7 +36,7 @@ class UserError(ValueError):
 
     Parameters
     ----------
-    message : what is said, on one line; where it is too long, its middle is left out.
+    message : what is said, on one line; where it is too long, what was given is shortened.
     """
 
     def __init__(self, message: str) -> None:
@@ -74,10 +80,11 @@ def one_line(text: str) -> str:
 
     Parameters
     ----------
-    text : breaks of lines become blanks; of a longer text, the middle is left out.
+    text : breaks of lines become blanks; of a longer text, long words and lists are shortened, and
+        if that is not enough, what stands before its last part is.
     """
     lines = (line.strip() for line in text.replace("\r", "\n").split("\n"))
-    return _shortened(printable(masked(" ".join(filter(None, lines)))), LONGEST)
+    return _fitted(printable(masked(" ".join(filter(None, lines)))), LONGEST)
 
 
 def printable(text: str) -> str:
@@ -119,6 +126,28 @@ def _shortened(text: str, most: int) -> str:
         return text
     tail = (most - 1) // 2
     return f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def _fitted(text: str, most: int) -> str:
+    """A message of at most `most` characters that begins and ends as `text` does."""
+    for width in _WORDS:
+        if len(text) > most:
+            text = " ".join(_shortened(word, width) for word in text.split(" "))
+        if len(text) > most:
+            text = _LIST.sub(_first_of, text)
+    room = 2 * most // 3
+    ends = (found.end() for found in _PARTS.finditer(text, max(0, len(text) - room)))
+    if len(text) <= most or (start := next(ends, None)) is None:
+        return _shortened(text, most)
+    rest = text[start:]
+    kept = text[: most - len(rest) - 2]
+    return f"{kept.rpartition(' ')[0] or kept}… {rest}"
+
+
+def _first_of(found: re.Match[str]) -> str:
+    """The first two of a list of words, and how many there are."""
+    words = found[0].split(", ")
+    return f"{', '.join(words[:2])}, … ({len(words)} in all)"
 
 
 def _listed(names: list[str]) -> str:

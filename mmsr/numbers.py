@@ -60,3 +60,14 @@ def has_unwritable(tree: Any) -> bool:
     if isinstance(tree, (list, tuple)):
         return any(map(has_unwritable, tree))
     return isinstance(tree, int) and tree.bit_length() > _WRITABLE_BITS
+
+
+def alike(first: Any, second: Any) -> bool:
+    """Whether two values are equal, up to the rounding of real numbers.
+
+    >>> alike(3 * 0.1, 0.3), alike(0.3, 0.30001), alike(None, 0.0)
+    (True, False, False)
+    """
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=1e-12)
+    return bool(first == second)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypedDict
 
+from mmsr.notices import OPTION
 from mmsr.urls import hidden_word
 from mmsr.version import __version__
 
@@ -37,7 +38,22 @@ def command_line() -> str:
     """This process's command line, with the program's name but not its folder."""
     if is_interactive():
         return "in a notebook or an interactive session"
-    return shlex.join(map(hidden_word, [Path(sys.argv[0]).name, *sys.argv[1:]]))
+    program, *arguments = words()
+    return shlex.join(map(hidden_word, [Path(program).name, *arguments]))
+
+
+def words() -> list[str]:
+    """The words of this process's command line, as they may be stored once each is hidden.
+
+    The receiver of notices is left out: all of its URL may be a secret.
+    """
+    given, kept = iter(sys.argv), list[str]()
+    for word in given:
+        if word == OPTION:
+            next(given, None)
+        elif not word.startswith(f"{OPTION}="):
+            kept.append(word)
+    return kept
 
 
 def is_interactive() -> bool:

@@ -109,6 +109,36 @@ def test_long_lists_are_shortened_and_short_ones_are_whole():
     assert len(str(unknown("way", "x", ["n" * 1000]))) < 200
 
 
+PATH = f"/home/{'f' * 30}/{'g' * 30}/datasets/toys"
+REMEDY = "give the same settings, or choose another --name for a new study"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        f"{PATH} and {PATH} are both there, and {PATH}, too",
+        f"columns {', '.join(f'column_{n}' for n in range(60))} are missing",
+        "one thing and another " * 30,
+        "1; 2: 3. " * 60,
+        PATH * 20,
+    ],
+    ids=["paths", "a list", "much text", "many parts", "a long path"],
+)
+def test_the_beginning_and_what_to_do_stay_whatever_was_given(given):
+    line = str(UserError(f"study 'toys' is another one: {given}; {REMEDY}"))
+    assert len(f"error: {line}") <= 300
+    assert line.startswith("study 'toys' is another one: ")
+    assert line.endswith((f"; {REMEDY}", f"… {REMEDY}"))
+    assert str(UserError(line)) == line
+
+
+def test_lists_are_shortened_before_short_paths():
+    names = ", ".join(f"column_{n}" for n in range(60))
+    assert str(UserError(f"/data/{'x' * 50}.csv lacks {names}; give --columns")) == (
+        f"/data/{'x' * 50}.csv lacks column_0, column_1, … (60 in all); give --columns"
+    )
+
+
 class Unprintable:
     def __repr__(self):
         raise RuntimeError("no")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmsr import paths
-from mmsr.cli import best_config, model, reproduce, robustness, study, train
+from mmsr.cli import best_config, model, reproduce, robustness, study, train, ui
 from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
@@ -35,6 +35,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)
 app.command("recommend")(recommend)
 app.command("embed")(embed)
+app.command("ui")(ui.ui)
 app.command("disk")(disk)
 app.command("doctor")(doctor)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsr.cli.options import Address, DryRun, StudyName, StudyStorage, StudyTracking
+from mmsr.cli.options import Address, DryRun, Notify, StudyName, StudyStorage, StudyTracking
 from mmsr.console import Console
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def finalize(
             "and recorded in MLflow as `mmsr robustness` does.",
         ),
     ] = False,
+    notify: Notify = None,
     dry_run: DryRun = False,
     storage: StudyStorage = None,
     tracking_uri: StudyTracking = None,
@@ -77,12 +79,16 @@ def finalize(
     the runs. Once they have finished, test is opened; that is recorded before test is read. Later
     calls show the same result.
     """
+    from mmsr.finalize.reporting import about_test
     from mmsr.finalize.request import make_final_plan
     from mmsr.finalize.view import show_record, show_request
+    from mmsr.notices import Receiver
     from mmsr.study.driver.exit_codes import exit_code
+    from mmsr.study.driver.notices import notified
     from mmsr.study.results.finalized import read_final
     from mmsr.study.storage.known_study import look_up
 
+    receiver = Receiver.named(notify)
     known = look_up(name, storage, tracking_uri)
     given = {kind: value for kind, value in (("cpu", cpus), ("gpu", gpus)) if value is not None}
     record = known.folder.read_record()
@@ -118,7 +124,8 @@ def finalize(
             report_test(look, console)
         return done.code
 
-    if code := exit_code(all_of_it):
+    about = partial(about_test, known)
+    if code := exit_code(lambda: notified(receiver, f"finalizing {name}", about, all_of_it)):
         raise typer.Exit(code)
 
 

@@ -67,6 +67,15 @@ Device = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, show what would run, run nothing.")
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        "--notify",
+        metavar="URL",
+        help="Send a notice there when it ends, fails or waits. Default: $MMSR_NOTIFY.",
+        show_default=False,
+    ),
+]
 StudyStorage = Annotated[
     str | None,
     typer.Option(

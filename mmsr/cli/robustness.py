@@ -84,13 +84,13 @@ def robustness(
         metric=subject.metric,
         others=subject.dataset.modalities,
     )
+    from mmsr.pace import progress_line
     from mmsr.robustness.run import measure, write
     from mmsr.robustness.view import show_results
 
     folder = output or subject.output
     console = Console()
-    with console.status("loading", spinner="line") as status:
-        tell = status.update if console.is_terminal else lambda message: None
+    with progress_line(console, "loading") as tell:
         results = measure(subject, sweep, folder, device=device, progress=tell)
         files = write(results, folder)
     show_results(results, console)

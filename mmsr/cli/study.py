@@ -15,7 +15,7 @@ from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
 from mmsr.console import Console
-from mmsr.format import percent, seconds
+from mmsr.format import percent, plural, seconds
 
 app = typer.Typer(
     cls=Studies,
@@ -96,7 +96,7 @@ def status(
     running = known.folder.is_running()
     state = "running" if running else "finished" if progress.is_over else "stopped"
     console.print(
-        f"study {name}: {state}, {progress.over} of {progress.wanted} trials done; "
+        f"study {name}: {state}, {progress.over} of {plural(progress.wanted, 'trial')} done; "
         f"{summary(found, running=running)}"
     )
     if progress.used_up is not None:
@@ -126,7 +126,10 @@ def status(
         )
     console.print(table)
     if (left := len(found) - last) > 0:
-        console.print(f"{left} older trials are not shown; --last {len(found)} shows all")
+        are = "is" if left == 1 else "are"
+        console.print(
+            f"{plural(left, 'older trial')} {are} not shown; --last {len(found)} shows all"
+        )
     for number in known.overview.outside[-last:]:
         reason = known.reason_outside(number)
         console.print(

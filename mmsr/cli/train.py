@@ -14,6 +14,7 @@ from mmsr.cli.options import ConfigFile, Device, Settings, known_datasets
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.console import Console
 from mmsr.errors import UserError, reason_of
+from mmsr.pace import Pace, progress_line
 
 if TYPE_CHECKING:
     from mmsr.training import CheckpointState, EpochResult, Progress
@@ -110,13 +111,14 @@ def _run(
         _say_where(console, check_resumable(resume, config, data, "train"), resume)
     result = None
     try:
-        with console.status("preparing", spinner="line") as status:
+        pace = Pace(config.training.epochs)
+        with progress_line(console, "preparing") as tell:
             for result in train(
                 config,
                 data,
                 device=device,
                 resume=resume,
-                progress=lambda p: status.update(_progress_line(p)),
+                progress=lambda p: tell(_progress_line(p, pace)),
             ):
                 console.print(_epoch_line(result))
                 if checkpoint:
@@ -177,11 +179,12 @@ def _save(result: EpochResult, folder: Path) -> None:
         ) from None
 
 
-def _progress_line(p: Progress) -> str:
-    share = 100 * p.done / p.total
+def _progress_line(p: Progress, pace: Pace) -> str:
     loss = f", loss {p.loss:.4f}" if p.loss is not None else ""
     doing = "training" if p.stage == "train" else "ranking the validation targets"
-    return f"epoch {p.epoch}: {doing}, {share:3.0f} %{loss}"
+    position = pace.at(p.epoch, p.stage, p.done, p.total)
+    at_most = "" if position.left is None else " at most"
+    return f"epoch {p.epoch}: {doing}{loss}, {position}{at_most}"
 
 
 def _epoch_line(result: EpochResult) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mmsr.dimensions.base import as_stored, is_plain, is_same, problem_of_when, under
@@ -156,7 +157,7 @@ class Float:
     def suggest(self, trial: Trial, key: str) -> float:
         """Ask Optuna for a value."""
         value = trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log)
-        return min(max(value, self.low), self.high)
+        return self._as_written(min(max(value, self.low), self.high))
 
     def contains(self, value: Any) -> bool:
         """Whether `value` may be proposed."""
@@ -176,7 +177,15 @@ class Float:
     def values(self) -> Iterator[float]:
         """All values in order, of a dimension with steps."""
         for place in range(self.size() or 0):
-            yield min(self.low + place * (self.step or 0.0), self.high)
+            yield self._as_written(min(self.low + place * (self.step or 0.0), self.high))
+
+    def _as_written(self, value: float) -> float:
+        """`value` as people count steps: 0.3, where 3 * 0.1 is 0.30000000000000004."""
+        if not self.step:
+            return value
+        low, step = Decimal(repr(float(self.low))), Decimal(repr(float(self.step)))
+        exact = float(low + round((value - self.low) / self.step) * step)
+        return exact if math.isclose(value, exact, abs_tol=1e-12 * self.step) else value
 
     def stored(self, value: Any) -> float:
         """`value` as Optuna stores it."""

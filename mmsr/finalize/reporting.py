@@ -12,7 +12,7 @@ from typing import Any
 from mmsr.finalize import DONE
 from mmsr.finalize.request import DEVELOPMENT, Chosen, FinalPlan
 from mmsr.study.driver.reporting import data_of, tags_of, upload_model
-from mmsr.study.results.finalized import ConfigFigures, FinalRecord
+from mmsr.study.results.finalized import ConfigFigures, FinalRecord, read_final
 from mmsr.study.storage.known_study import (
     SHIP_SECONDS,
     STUDY,
@@ -192,3 +192,17 @@ def _metrics(config: ConfigFigures) -> dict[str, float]:
             "optimism/luck": config.optimism.luck,
         }
     return found
+
+
+def about_test(known: KnownStudy) -> dict[str, Any]:
+    """What a notice says of a finalized study: the best config and its test figures.
+
+    Parameters
+    ----------
+    known : the study.
+    """
+    told: dict[str, Any] = {"study": known.name, "dataset": known.definition.dataset}
+    if (result := read_final(known.folder.finalized).result) is not None:
+        best = result.best
+        told["test"] = {"trial": best.trial, "mean": best.mean, "seeds": list(result.seeds)}
+    return told

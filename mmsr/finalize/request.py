@@ -241,10 +241,11 @@ def _unfinished(known: KnownStudy, progress: Extent) -> str:
     else:
         where = f" (in {record.directory})" if record.directory else ""
         way = f"finish it with `{record.command}`{where}"
+    wanted, are = plural(progress.wanted, "trial"), "is" if progress.wanted == 1 else "are"
     return (
-        f"study {known.name!r} is not finished: {progress.over} of {progress.wanted} trials are "
-        f"done, so its best may change, and test is best opened once: {way}, or give --force to "
-        "finalize it as it is"
+        f"study {known.name!r} is not finished: {progress.over} of {wanted} {are} done, so its "
+        f"best may change, and test is best opened once: {way}, or give --force to finalize it as "
+        "it is"
     )
 
 

@@ -10,6 +10,7 @@ from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.reporting import FinalsReporter, report_results
 from mmsr.finalize.request import DEVELOPMENT, FinalPlan
 from mmsr.finalize.view import cost, markdown
+from mmsr.pace import progress_line
 from mmsr.study.driver.exit_codes import FAILED, OK
 from mmsr.study.driver.reporting import Reporting
 from mmsr.study.driver.run import run_plan
@@ -104,7 +105,7 @@ def finalize(
         ]
         if not refits:
             return Finalized(FAILED, before)
-        with console.status("test", spinner="line") as status:
+        with progress_line(console, "test") as tell:
             opened = rank_on_test(
                 finals,
                 refits,
@@ -112,10 +113,10 @@ def finalize(
                 why=f"study {known.name}: trials {', '.join(str(c.number) for c in plan.chosen)}",
                 record=lambda opening: _note_opening(known, before, opening),
                 device=device,
-                progress=status.update,
+                progress=tell,
                 look=look,
             )
-            result = collect(plan, runs, status.update)
+            result = collect(plan, runs, tell)
         record = final_record(known).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.finalize import DONE
-from mmsr.training import EpochResult, train
+from mmsr.training import EpochResult, Progress, train
 
 
 @dataclass(frozen=True)
@@ -33,28 +33,40 @@ class Epoch:
 
 
 def refit(
-    config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
+    config: Config,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train on train + validation for all epochs of the config.
 
     Parameters
     ----------
-    config, dataset, device, resume : as for `mmsr.training.train`.
+    config, dataset, device, resume, progress : as for `mmsr.training.train`.
     """
-    for result in train(config, dataset, part="development", device=device, resume=resume):
+    for result in train(
+        config, dataset, part="development", device=device, resume=resume, progress=progress
+    ):
         yield _counted(result, config)
 
 
 def reseed(
-    config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
+    config: Config,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train as a trial does: on the training part, with the best epoch chosen on validation.
 
     Parameters
     ----------
-    config, dataset, device, resume : as for `mmsr.training.train`.
+    config, dataset, device, resume, progress : as for `mmsr.training.train`.
     """
-    for result in train(config, dataset, device=device, resume=resume):
+    for result in train(config, dataset, device=device, resume=resume, progress=progress):
         yield _counted(result, config)
 
 

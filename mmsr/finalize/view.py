@@ -9,9 +9,10 @@ from rich.table import Table
 from mmsr.console import Console
 from mmsr.finalize.request import FinalPlan
 from mmsr.format import markdown_table, percent, plural, seconds
+from mmsr.study.planning.existing import foresee
 from mmsr.study.results.comparison import LEVEL, Comparison
 from mmsr.study.results.finalized import FinalRecord, FinalResult, Optimism
-from mmsr.study.views.dry_run import what, where
+from mmsr.study.views.dry_run import show_outlook, what, where
 from mmsr.study.views.tables import SHOWN, facts, settings_text
 
 Lines = list[list[str]]
@@ -29,8 +30,10 @@ def show_request(plan: FinalPlan, console: Console) -> None:
     ------
     UserError : no node of the cluster can run a trial.
     """
+    found = foresee(plan, plan.only or ())
+    over, wanted = plan.trials_over, plural(plan.trials_wanted, "trial")
     told = {
-        "study": f"{plan.study.name}: {plan.trials_over} of {plan.trials_wanted} trials done",
+        "study": f"{plan.study.name}: {over} of {wanted} done",
         **{name: text for name, text in what(plan).items() if name != "study"},
         "runs": cost(plan),
         **where(plan),
@@ -38,10 +41,10 @@ def show_request(plan: FinalPlan, console: Console) -> None:
     console.print(facts(told))
     for one in plan.chosen:
         console.print(
-            f"trial {one.number}, {one.epochs} epochs: {settings_text(one.row.settings)}",
+            f"trial {one.number}, {plural(one.epochs, 'epoch')}: {settings_text(one.row.settings)}",
             soft_wrap=True,
         )
-    console.print("dry run: nothing was scheduled")
+    show_outlook(plan, found, console)
 
 
 def cost(plan: FinalPlan) -> str:
@@ -198,7 +201,8 @@ def notes(record: FinalRecord) -> list[str]:
         ]
     if result.trials is not None and result.trials[0] < result.trials[1]:
         over, wanted = result.trials
-        lines.append(f"the study was not finished: {over} of {wanted} trials were done")
+        were = "was" if wanted == 1 else "were"
+        lines.append(f"the study was not finished: {over} of {plural(wanted, 'trial')} {were} done")
     times = plural(len(record.opened), "time")
     first = f", first {record.opened[0].at}" if record.opened else ""
     lines.append(f"test opened {times} for this study{first}")

@@ -9,6 +9,7 @@ from rich.table import Table
 from mmsr.console import Console
 from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Curves
+from mmsr.format import plural
 from mmsr.reproduce.results import Figure
 from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_page
 from mmsr.robustness.results import label
@@ -90,10 +91,10 @@ def curves_of(stored: dict[str, object] | None) -> Curves | None:
 
 
 def _heading(figure: Figure) -> str:
-    seeds = "1 seed" if len(figure.seeds) == 1 else f"{len(figure.seeds)} seeds"
     return (
         f"{figure.figure} ({figure.title}) on {figure.dataset}: {figure.part} "
-        f"{figure.metric.upper()}, {seeds}, at most {figure.epochs} epochs"
+        f"{figure.metric.upper()}, {plural(len(figure.seeds), 'seed')}, at most "
+        f"{plural(figure.epochs, 'epoch')}"
     )
 
 
@@ -113,14 +114,15 @@ def _draw_curves(figure: Figure, png: Path, page: Path) -> None:
             draw_curve(panel, curve, f"{name} ({curve.area:.2f})", colour)
             dash = _DASHES[position % len(_DASHES)]
             traces += traces_of(curve, f"{name}, {label(subset)}", colour, dash)
-        finish(panel, figure.metric, first.way)
         panel.set_title(f"without {label(subset)}", fontsize=10)
-        if position:
-            panel.set_ylabel("")
+    for panel in panels:  # only once all are drawn: they share their vertical axis
+        finish(panel, figure.metric, first.way)
+        panel.label_outer()
     canvas.suptitle(f"{_heading(figure)} (in brackets: relative area)", fontsize=10)
-    canvas.text(0.01, -0.03, f"band: {first.band}", fontsize=5.5)
+    footnote = f"band: {first.band}"
+    canvas.text(0.01, -0.03, footnote, fontsize=5.5)
     canvas.savefig(png, bbox_inches="tight")
-    write_page(traces, _heading(figure), figure.metric, first.way, page)
+    write_page(traces, _heading(figure), figure.metric, first.way, page, footnote)
 
 
 def _draw_grid(figure: Figure, png: Path, page: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.pace import Steps, progress_line
 from mmsr.provenance import provenance
 from mmsr.reproduce.collect import trials_of
 from mmsr.reproduce.request import Request, name_of
@@ -68,8 +69,7 @@ def reproduce_figure(request: Request, console: Console, folder: Path | None) ->
     }
     if not any(found.values()):
         return FAILED
-    with console.status("measuring", spinner="line") as status:
-        tell = status.update if console.is_terminal else lambda message: None
+    with progress_line(console, "measuring") as tell:
         measured = tuple(
             _measure(request, known, row, found[row.label], tell)
             for row in request.rows
@@ -124,13 +124,14 @@ def _curves(
             subject = of_trial(known, trial, trial.config, "a seed's")
             models.append(ranked(subject, subject.output, valid))
 
+    steps = Steps()
     metric = known.definition.objective.removeprefix("valid/")
     sweep = Sweep(parse_subsets(None, dataset.modalities), parse_rates(RATES), MASK_SEEDS, metric)
     return run_sweep(
         sweep,
         lambda mask: [rank(mask) for rank in models],
         valid.users,
-        lambda done, total: progress(f"point {done + 1} of {total}"),
+        lambda done, total: progress(f"point {done + 1} of {total}: {steps.at(done, total)}"),
     )
 
 

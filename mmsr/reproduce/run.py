@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.format import plural
+from mmsr.pace import progress_line
 from mmsr.reproduce.collect import Trials, failed_run, finished_run, make_results, trials_of
 from mmsr.reproduce.kept import (
     beside_kept,
@@ -78,8 +81,8 @@ def reproduce(
     if left.folder.read_record() is not None:
         study = check_existing(left, database.open_storage(left.storage))
         if study is not None:
-            with console.status("test", spinner="line"):
-                table.add(left.as_known(study))
+            with progress_line(console, "test") as tell:
+                table.add(left.as_known(study), progress=tell)
     written = table.write()
     return FAILED if code == OK and table.has_lost else code, *written
 
@@ -99,13 +102,20 @@ class _Table:
         """Whether models of finished runs are missing whose results are in no file."""
         return any(key not in self.runs for key in self._lost)
 
-    def add(self, known: KnownStudy, *, running: bool = False) -> None:
+    def add(
+        self,
+        known: KnownStudy,
+        *,
+        running: bool = False,
+        progress: Callable[[str], None] = lambda message: None,
+    ) -> None:
         """Rank test with the models of complete rows, and write the files if there is a new run.
 
         Parameters
         ----------
         known : the study.
         running : whether this process is running it, and holds its lock.
+        progress : called with messages for the user.
         """
         trials = trials_of(self._request, rows(known.study))
         complete = [
@@ -131,13 +141,14 @@ class _Table:
                 known,
                 new,
                 who="mmsr reproduce",
-                why=f"study {known.name}: {len(new)} runs",
+                why=f"study {known.name}: {plural(len(new), 'run')}",
                 record=lambda opening: note_opening(known.folder, opening),
                 device=self._device,
                 look=self._look(known),
                 then=measure_lines(known) if self._request.lacks_lines else None,
                 weights=self._request.weights or REFIT,
                 locked=running,
+                progress=progress,
             )
         found = {}
         for key, trial in finished.items():

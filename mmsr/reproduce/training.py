@@ -16,6 +16,7 @@ those of the chosen one.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -29,7 +30,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.finalize.training import Epoch
 from mmsr.paths import shared_as_usual
-from mmsr.training import EpochResult, read_checkpoint_state, train
+from mmsr.training import EpochResult, Progress, read_checkpoint_state, train
 from mmsr.training.checkpoint import AVERAGE, BEST, MODEL, OPTIMIZER, STATE
 
 REFIT, REFIT_STATE = "refit.safetensors", "refit.json"
@@ -38,44 +39,65 @@ _TO_RESUME = (MODEL, OPTIMIZER, AVERAGE)
 
 
 def train_and_refit(
-    config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
+    config: Config,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Choose the number of epochs on validation, then train on train + validation for as many.
 
     Parameters
     ----------
-    config, dataset, device, resume : as for `mmsr.training.train`.
+    config, dataset, device, resume, progress : as for `mmsr.training.train`.
     """
-    return _two_stages(config, dataset, device, resume, keep=False)
+    return _two_stages(config, dataset, device, resume, progress, keep=False)
 
 
 def train_and_keep_epochs(
-    config: Config, dataset: Dataset, *, device: str = "auto", resume: Path | None = None
+    config: Config,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    resume: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """As `train_and_refit`, but stage 2 adds the patience to its epochs and keeps all models.
 
     Parameters
     ----------
-    config, dataset, device, resume : as for `mmsr.training.train`.
+    config, dataset, device, resume, progress : as for `mmsr.training.train`.
     """
-    return _two_stages(config, dataset, device, resume, keep=True)
+    return _two_stages(config, dataset, device, resume, progress, keep=True)
 
 
 def _two_stages(
-    config: Config, dataset: Dataset, device: str, resume: Path | None, *, keep: bool
+    config: Config,
+    dataset: Dataset,
+    device: str,
+    resume: Path | None,
+    progress: Callable[[Progress], None] | None,
+    *,
+    keep: bool,
 ) -> Iterator[Epoch]:
     with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
         chosen, kept = Path(scratch) / "chosen", Path(scratch) / "epochs"
-        yield from _choose(config, dataset, device, resume, chosen)
-        yield from _refit(config, dataset, device, resume, chosen, kept if keep else None)
+        yield from _choose(config, dataset, device, resume, progress, chosen)
+        yield from _refit(config, dataset, device, resume, progress, chosen, kept if keep else None)
 
 
 def _choose(
-    config: Config, dataset: Dataset, device: str, resume: Path | None, chosen: Path
+    config: Config,
+    dataset: Dataset,
+    device: str,
+    resume: Path | None,
+    progress: Callable[[Progress], None] | None,
+    chosen: Path,
 ) -> Iterator[Epoch]:
     """Stage 1; its best model and its state are left in the folder `chosen`."""
     if resume is None or not (resume / REFIT_STATE).exists():
-        for result in train(config, dataset, device=device, resume=resume):
+        for result in train(config, dataset, device=device, resume=resume, progress=progress):
             if result.finished:
                 result.save_checkpoint(chosen)
             yield Epoch(
@@ -95,6 +117,7 @@ def _refit(
     dataset: Dataset,
     device: str,
     resume: Path | None,
+    progress: Callable[[Progress], None] | None,
     chosen: Path,
     kept: Path | None,
 ) -> Iterator[Epoch]:
@@ -109,12 +132,18 @@ def _refit(
         if kept is not None:
             _copy(resume, kept, {path.name: path.name for path in resume.glob(EPOCHS)})
     select_by = config.training.select_by
+
+    def counted_on(there: Progress) -> None:
+        if progress is not None:
+            progress(dataclasses.replace(there, epoch=state.epoch + there.epoch))
+
     for result in train(
         config.replace({"training.epochs": epochs}),
         dataset,
         part="development",
         device=device,
         resume=before,
+        progress=counted_on,
     ):
         if kept is not None:
             _keep(result, kept)

@@ -12,8 +12,9 @@ from mmsr.reproduce.appendix import comparisons, origin
 from mmsr.reproduce.request import Request
 from mmsr.reproduce.results import Results, RowFigures
 from mmsr.reproduce.tables import published
+from mmsr.study.planning.existing import Found, foresee
 from mmsr.study.results.comparison import COMPARED, LEAST_SEEDS, LEVEL
-from mmsr.study.views.dry_run import what, where
+from mmsr.study.views.dry_run import show_outlook, what, where
 from mmsr.study.views.tables import facts
 
 _PUBLISHED = ("hr@5", "mrr@5")
@@ -61,10 +62,11 @@ def show_request(
 
     Raises
     ------
-    UserError : no node of the cluster can run a trial.
+    UserError : no node of the cluster can run a trial, or the name belongs to another study.
     """
-    plan = request.plan
-    told = what(plan) | {
+    plan = request.without(done).plan
+    found = foresee(plan, plan.only or ()) if plan.trials else None
+    told = what(plan, found) | {
         "rows": f"{len(request.rows)} of {request.table.name} ({request.table.title}), each with "
         f"seeds {', '.join(map(str, request.seeds))}",
         "best epoch": "chosen on validation, where the figure is drawn; test stays closed"
@@ -88,7 +90,9 @@ def show_request(
         figures = [f"{column.percent[row.label][m]:.2f}" for m in _PUBLISHED] if column else []
         table.add_row(row.label, keys, *figures)
     console.print(table)
-    console.print("dry run: nothing was scheduled")
+    if found is None:
+        console.print(f"study {plan.name}: nothing to do, the files have all runs", soft_wrap=True)
+    show_outlook(plan, found or Found(None), console)
 
 
 def notes(results: Results) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmsr.config import Config
 from mmsr.console import Console
 from mmsr.evaluation.sweep import Mask, Ranks, Sweep, summarise
+from mmsr.format import plural
 from mmsr.provenance import provenance
 from mmsr.robustness.record import record_robustness
 from mmsr.robustness.request import RATES, parse_rates, parse_subsets
@@ -94,7 +95,7 @@ class TestLook:
             refits = len(next(iter(ranks.values())))
             found[trial] = Results(
                 name=self.known.name,
-                origin=f"{refits} refits of trial {trial}",
+                origin=f"{plural(refits, 'refit')} of trial {trial}",
                 part="test",
                 trial=trial,
                 dataset=definition.dataset,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """The palette of Okabe and Ito, which colour-blind readers can distinguish."""
+_FOOTNOTE = 110
+"""Most characters of a footnote's line on a page."""
 _RATE: dict[Way, str] = {
     "item": "items that lack the modality, %",
     "access": "readings of items that lack the modality, %",
@@ -42,7 +46,7 @@ def draw_png(results: Results, path: Path) -> None:
         draw_curve(axes, curve, _legend(curve), colour)
     finish(axes, results.curves.metric, results.curves.way)
     axes.set_title(title(results), fontsize=10, loc="left")
-    figure.text(0.01, -0.03, f"{results.origin}; band: {results.curves.band}", fontsize=5.5)
+    figure.text(0.01, -0.03, _footnote(results), fontsize=5.5)
     figure.savefig(path, bbox_inches="tight")
 
 
@@ -93,7 +97,7 @@ def draw_html(results: Results, path: Path) -> None:
     for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
         traces += traces_of(curve, _legend(curve), colour)
     curves = results.curves
-    write_page(traces, title(results), curves.metric, curves.way, path)
+    write_page(traces, title(results), curves.metric, curves.way, path, _footnote(results))
 
 
 def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list[dict[str, Any]]:
@@ -115,6 +119,7 @@ def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list
         "type": "scatter",
         "x": [*rates, *reversed(rates)],
         "y": [*high, *reversed(low)],
+        "mode": "lines",  # the default adds markers where there are few points
         "fill": "toself",
         "fillcolor": f"rgba({red},{green},{blue},0.13)",
         "line": {"width": 0},
@@ -138,7 +143,7 @@ def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list
 
 
 def write_page(
-    traces: list[dict[str, Any]], heading: str, metric: str, way: Way, path: Path
+    traces: list[dict[str, Any]], heading: str, metric: str, way: Way, path: Path, footnote: str
 ) -> None:
     """Write traces as a page that needs no network.
 
@@ -149,19 +154,41 @@ def write_page(
     metric : metric on the vertical axis.
     way : how modalities went missing.
     path : the file to write.
+    footnote : what is needed to read the curves.
     """
     import plotly.graph_objects as go
 
+    lines = textwrap.wrap(footnote, _FOOTNOTE)
     figure = go.Figure(
         data=traces,
         layout={
             "title": {"text": heading},
             "template": "plotly_white",
+            "margin": {"b": 90 + 14 * len(lines)},
+            "annotations": [
+                {
+                    "text": "<br>".join(map(html.escape, lines)),
+                    "x": 0,
+                    "y": 0,
+                    "xref": "paper",
+                    "yref": "paper",
+                    "xanchor": "left",
+                    "yanchor": "top",
+                    "yshift": -55,  # below the title of the axis
+                    "align": "left",
+                    "showarrow": False,
+                    "font": {"size": 10, "color": "#666666"},
+                }
+            ],
             "xaxis": {"title": {"text": _RATE[way]}},
             "yaxis": {"title": {"text": f"{metric.upper()}, %"}, "rangemode": "tozero"},
         },
     )
     figure.write_html(path, include_plotlyjs=True)
+
+
+def _footnote(results: Results) -> str:
+    return f"{results.origin}; band: {results.curves.band}"
 
 
 def _legend(curve: Curve) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Sweep, run_sweep
+from mmsr.pace import Steps
 from mmsr.provenance import provenance
 from mmsr.robustness.plots import draw_html, draw_png
 from mmsr.robustness.results import NAME, Results
@@ -44,8 +45,10 @@ def measure(
     valid = subject.dataset.valid()
     rank = ranked(subject, folder, valid, device=device)
 
+    steps = Steps()
+
     def tell(done: int, total: int) -> None:
-        progress(f"point {done + 1} of {total}")
+        progress(f"point {done + 1} of {total}: {steps.at(done, total)}")
 
     curves = run_sweep(sweep, lambda mask: [rank(mask)], valid.users, tell)
     return Results(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from mmsr.config import parse_settings
@@ -16,6 +17,7 @@ from mmsr.study.search import PRUNERS, SAMPLERS
 from mmsr.urls import hidden_words
 
 if TYPE_CHECKING:
+    from mmsr.notices import Receiver
     from mmsr.study.planning.plan import Plan
     from mmsr.study.reader.result import StudyResult
 
@@ -95,14 +97,18 @@ class Study(Declaration):
         UserError : bad input, and nothing was scheduled; or the storage or a disk failed, and the
             same call resumes the study.
         """
+        from mmsr.notices import Receiver
         from mmsr.study.planning.make_plan import make_plan
         from mmsr.study.reader.result import result_of
 
-        if options is not None and options.dry_run:
+        options = options or Options()
+
+        if options.dry_run:
             raise UserError("dry_run=True: call the study's dry_run(), since run() runs it")
         with as_user_errors():
-            plan = make_plan(self, options or Options())
-            code = _run(plan)
+            receiver = Receiver.named(options.notify)
+            plan = make_plan(self, options)
+            code = _run(plan, receiver)
             return result_of(plan, interrupted=code == INTERRUPTED, failed=code == FAILED)
 
     def dry_run(self, options: Options | None = None) -> None:
@@ -116,10 +122,13 @@ class Study(Declaration):
         ------
         UserError : bad input.
         """
+        from mmsr.notices import Receiver
         from mmsr.study.planning.make_plan import make_plan
 
+        options = options or Options()
         with as_user_errors():
-            _show(make_plan(self, options or Options()))
+            Receiver.named(options.notify)
+            _show(make_plan(self, options))
 
 
 def execute(study: Study, options: Options) -> int:
@@ -133,13 +142,15 @@ def execute(study: Study, options: Options) -> int:
     ------
     UserError : bad input; nothing was scheduled.
     """
+    from mmsr.notices import Receiver
     from mmsr.study.planning.make_plan import make_plan
 
+    receiver = Receiver.named(options.notify)
     plan = make_plan(study, options)
     if options.dry_run:
         _show(plan)
         return OK
-    return _run(plan)
+    return _run(plan, receiver)
 
 
 def _show(plan: Plan) -> None:
@@ -148,10 +159,12 @@ def _show(plan: Plan) -> None:
     show_plan(plan)
 
 
-def _run(plan: Plan) -> int:
+def _run(plan: Plan, receiver: Receiver | None) -> int:
+    from mmsr.study.driver.notices import about_study, notified
     from mmsr.study.driver.run import run_plan
 
-    return run_plan(plan)
+    about = partial(about_study, plan.name, plan.storage, plan.tracking)
+    return notified(receiver, f"study {plan.name}", about, lambda: run_plan(plan))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -187,6 +200,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add("--address", help="Ray cluster to join, e.g. auto; default: Ray on this machine")
     add("--storage", metavar="URL", help="Optuna's database; default: $MMSR_STORAGE, or SQLite")
     add("--tracking-uri", metavar="URI", help="MLflow; default: SQLite in $MMSR_HOME")
+    add("--notify", metavar="URL", help="send a notice there when the study ends, fails or waits")
     add("--resume", action="store_true", help="resume a study, which must exist")
     add("--dry-run", action="store_true", help="check everything, show what would run, run nothing")
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -211,6 +225,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         address=given.address,
         storage=given.storage,
         tracking_uri=given.tracking_uri,
+        notify=given.notify,
         resume=given.resume,
         dry_run=given.dry_run,
         settings=parse_settings(given.set),

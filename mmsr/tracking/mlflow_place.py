@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -145,19 +147,7 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     The path below the server's address; None where there is no such experiment, or the place
     cannot be reached.
     """
-    prepare_environment()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    file = sqlite_file(uri)
-    if file is not None and not _has_content(file):
-        return None  # MLflow would make the file
-    try:
-        found = MlflowClient(for_mlflow(uri).reveal()).get_experiment_by_name(experiment)
-    except (MlflowException, SQLAlchemyError, OSError):
-        return None
-    if found is None:
+    if (number := _experiment_id(uri, experiment)) is None:
         return None
     query = {
         "workflowType": "machine_learning",
@@ -167,7 +157,38 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
         "orderByAsc": "false",
         "compareRunsMode": "CHART",
     }
-    return f"#/experiments/{found.experiment_id}/runs?{urlencode(query)}"
+    return f"#/experiments/{number}/runs?{urlencode(query)}"
+
+
+def compare_page(uri: str | Url, experiment: str, runs: Sequence[str]) -> str | None:
+    """Path of the page that compares runs, as `study_page` returns it.
+
+    Parameters
+    ----------
+    uri, experiment : as in `study_page`.
+    runs : ids of the runs.
+    """
+    if (number := _experiment_id(uri, experiment)) is None:
+        return None
+    query = {"runs": json.dumps(list(runs)), "experiments": json.dumps([number])}
+    return f"#/compare-runs?{urlencode(query)}"
+
+
+def _experiment_id(uri: str | Url, name: str) -> str | None:
+    """Id of an experiment; None where there is none, or the place cannot be reached."""
+    prepare_environment()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    file = sqlite_file(uri)
+    if file is not None and not _has_content(file):
+        return None  # MLflow would make the file
+    try:
+        found = MlflowClient(for_mlflow(uri).reveal()).get_experiment_by_name(name)
+    except (MlflowException, SQLAlchemyError, OSError):
+        return None
+    return None if found is None else str(found.experiment_id)
 
 
 def _path(uri: str) -> Path:

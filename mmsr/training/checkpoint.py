@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from mmsr.config import Config
 from mmsr.data import Dataset, Part
 from mmsr.errors import UserError, reason_of, shown, system_error
+from mmsr.numbers import alike
 from mmsr.paths import shared_as_usual
 
 STATE, MODEL, BEST = "state.json", "model.safetensors", "best.safetensors"
@@ -110,8 +111,7 @@ def check_place(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{str(folder)!r} is a file: name a folder for the checkpoint")
-    strange = sorted(path.name for path in folder.glob("*") if path.name not in _FILES)
-    if strange:
+    if strange := sorted(path.name for path in folder.glob("*") if path.name not in _FILES):
         raise UserError(
             f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new "
             "folder for it"
@@ -188,7 +188,7 @@ def check_resumable(folder: Path, config: Config, dataset: Dataset, part: str) -
     state = read_checkpoint_state(folder)
     theirs = Config.from_stored(state.config, source=str(folder / STATE)).flat()
     for key, ours in config.flat().items():
-        if (other := theirs.get(key)) != ours:
+        if not alike(other := theirs.get(key), ours):
             raise UserError(
                 f"checkpoint {str(folder)!r} was made with {key}={shown(other)}, not {ours!r}: "
                 "resume with the same config, or start afresh in another folder"

@@ -102,7 +102,8 @@ def train(
         validation targets together for `config.training.epochs` epochs, without validation.
     device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
     resume : checkpoint folder to continue from. A finished run yields nothing more.
-    progress : called every 20 training batches and after every chunk of ranked prefixes.
+    progress : called as an epoch begins, every 20 training batches, and after every chunk of ranked
+        prefixes.
 
     Raises
     ------
@@ -202,6 +203,7 @@ class Run:
         batches = bucketed_batches(lengths, settings.batch_size, np.random.default_rng(seeds))
         self.model.train()
         total, seen = torch.zeros((), device=self.device), 0
+        progress(Progress(self.epoch, "train", 0, len(batches)))
         for number, rows in enumerate(batches, start=1):
             n_targets = self.examples.n_targets(rows)
             total += self.step(rows) * n_targets

@@ -93,8 +93,23 @@ def test_dry_run_shows_rows_seeds_and_budget(mmsr, selection):
     assert "nothing was scheduled" in out
 
 
+def test_a_dry_run_refuses_what_a_run_would(mmsr, study_home, opened_study):
+    from mmsr.reproduce.request import make_request
+    from mmsr.study.planning.declaration import Options
+
+    request = make_request("table3", "shop", n_seeds=1, options=Options(epochs=5))
+    opened_study(request.plan)
+    wanted = ("table3", *SHOP, "--rows", "gcn,hgat", "--seeds", "1", "--dry-run")
+    code, _, err = mmsr(*wanted, "--epochs", "6")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "training.epochs was 5 and is 6" in err
+    code, out, _ = mmsr(*wanted, "--epochs", "5")
+    assert code == 0
+    assert "study table3-shop exists: resuming, 0 of 2 trials done" in out
+
+
 def test_dry_run_of_models_shows_what_each_gets(mmsr, monkeypatch):
-    monkeypatch.setattr("mmsr.study.views.dry_run.expect", lambda plan, console: {})
+    monkeypatch.setattr("mmsr.study.views.dry_run.expect", lambda plan, console, left: {})
     code, out, _ = mmsr(
         *("table2", *SHOP, "--rows", "sasrec,gru4rec", "--trials", "3", "--epochs", "5"),
         "--dry-run",

@@ -14,6 +14,7 @@ import pytest
 from mmsr.config import AGGREGATOR_NAMES
 from mmsr.errors import UserError
 from mmsr.evaluation.sweep import Sweep, run_sweep
+from mmsr.reproduce import draw
 from mmsr.reproduce.draw import write
 from mmsr.reproduce.figures import MASK_SEEDS
 from mmsr.reproduce.request import make_request
@@ -87,12 +88,31 @@ def test_curves_are_drawn_with_a_flat_line_for_a_model_without_modalities(tmp_pa
     figure = drawn("fig4", [row("adaptive", 9), row("ID only", 0)])
     numbers, picture, page = write(figure, tmp_path / "new")
     assert picture.read_bytes()[1:4] == b"PNG"
-    assert "adaptive, image + text" in page.read_text()
+    text = page.read_text()
+    assert "adaptive, image + text" in text
+    assert "bootstrap resamples" in text, "what the picture's footnote says"
+    assert text.count('"mode":"lines",') == 6, "a band has no markers of its own"
     found = Figure.model_validate_json(numbers.read_text())
     assert found == figure
     areas = [curve["area"] for row in found.rows for curve in row.curves["curves"]]
     assert areas[3:] == [1.0] * 3
     assert max(areas[:3]) < 0.6
+
+
+def test_the_panels_of_figure_4_show_all_of_their_curves(tmp_path, monkeypatch):
+    """They share an axis, so the first one must not fix it before the others are drawn."""
+    calls = []
+    monkeypatch.setattr(draw, "draw_curve", lambda *_: calls.append("curve"))
+    monkeypatch.setattr(draw, "finish", lambda *_: calls.append("axes"))
+    subsets = (("image",), ("text",))
+    sweep = Sweep(subsets, RATES, MASK_SEEDS, "mrr@20")
+    users = np.repeat(np.arange(5), 2)
+    curves = run_sweep(sweep, lambda mask: [np.full(10, 2)], users)
+    row = FigureRow(
+        label="x", settings={}, trials=(0,), mean={}, std={}, curves=curves.model_dump(mode="json")
+    )
+    write(drawn("fig4", [row]), tmp_path)
+    assert calls == ["curve", "curve", "axes", "axes"]
 
 
 def test_a_grid_with_holes_is_drawn(tmp_path):

@@ -130,6 +130,7 @@ def test_development_part_takes_validation_in_and_has_no_validation(shop: Datase
     assert [r.epoch for r in results] == [1, 2]
     assert not any(name.startswith("valid/") for r in results for name in r.metrics)
     n_batches = -(-len(shop.development()) // config.training.batch_size)
+    assert seen[0] == Progress(1, "train", 0, n_batches)
     assert seen[-1] == Progress(2, "train", n_batches, n_batches, results[-1].metrics["train/loss"])
     assert len(shop.development()) == len(shop.train()) + len(shop.valid())
 

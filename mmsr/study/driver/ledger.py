@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 import optuna
 from optuna.trial import TrialState
 
+from mmsr.format import plural
 from mmsr.remote import AnyPath
 from mmsr.study.driver.proposals import Exhausted, Proposals
 from mmsr.study.driver.running_trial import RunningTrial
@@ -226,7 +227,11 @@ class Ledger:
         """Fail the trial `runner_id`, which the runner gave up, unless its ending is recorded."""
         if (entry := self._live.get(runner_id)) is not None:
             deaths = entry.deaths
-            error = f"worker died {len(deaths)} times: {deaths[-1]}" if deaths else "no result"
+            error = (
+                f"worker died {plural(len(deaths), 'time')}: {deaths[-1]}"
+                if deaths
+                else "no result"
+            )
             self.fail(runner_id, Failure(error=error, traceback="\n".join(deaths)))
 
     def release(self) -> int:
@@ -272,8 +277,9 @@ class Ledger:
 
     def _fail_for_time(self, runner_id: str) -> None:
         epochs = report.epoch if (report := self._live[runner_id].report) else 0
-        hours = f"{self.rules.time_limit / 3600:.3g} hours"
-        error = f"time limit: {hours} were used up after epoch {epochs}"
+        hours = f"{self.rules.time_limit / 3600:.3g}"
+        were = "hour was" if hours == "1" else "hours were"
+        error = f"time limit: {hours} {were} used up after epoch {epochs}"
         self.fail(runner_id, Failure(error=error, traceback=""))
 
     def _has_finished(self) -> bool:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from mmsr.provenance import is_interactive
+from mmsr.provenance import is_interactive, words
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import directions
 from mmsr.study.search.per_model import PerModelPruner, PerModelSampler
@@ -100,7 +100,7 @@ def _command(plan: Plan) -> str:
     """What resumes the study: the command, or in a notebook and the like the call from Python."""
     if is_interactive():
         return f"Study(…, name={plan.name!r}).run()"
-    return shlex.join(hidden_word(word) for word in (os.path.basename(sys.executable), *sys.argv))
+    return shlex.join(map(hidden_word, (os.path.basename(sys.executable), *words())))
 
 
 def _directory() -> str | None:

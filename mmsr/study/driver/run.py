@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mmsr.console import Console
+from mmsr.format import plural
 from mmsr.provenance import code_version
 from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
@@ -38,6 +39,7 @@ from mmsr.study.storage.progress import (
 from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.views.live_table import Display, with_model
 from mmsr.study.views.unshipped import show_unshipped
+from mmsr.study.workers.board import shown_board
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
@@ -167,10 +169,11 @@ class Driver:
         try:
             self._stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can continue")
-            with watched_head(lost, FAILED), self._display:
+            show = self._display.progressed
+            with watched_head(lost, FAILED), self._display, shown_board(show) as board:
                 n_trials = self._plan.trials - self._already
                 ended = partial(self._reporting.ended, self._study)
-                _tune(self._plan, ledger, n_trials, self._every_turn(meter), ended)
+                _tune(self._plan, ledger, n_trials, self._every_turn(meter), ended, board)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -182,7 +185,9 @@ class Driver:
                     add_exhausted(self._study, names or ())
                 else:
                     set_exhausted(self._study, over)
-                self._display.note(f"every setting of the space has been run: {over} trials")
+                self._display.note(
+                    f"every setting of the space has been run: {plural(over, 'trial')}"
+                )
         finally:
             ledger.release()
             meter.close()
@@ -253,6 +258,7 @@ def _tune(
     n_trials: int,
     used_up: Callable[[], str | None],
     ended: Callable[[], None],
+    board: str,
 ) -> None:
     """Let Ray Tune run trials until the ledger requests no more."""
     from mmsr.study.driver.tune import make_tuner
@@ -260,4 +266,4 @@ def _tune(
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
     lost: Callable[[], bool] = capacity.lost if plan.address is None else lambda: False
-    make_tuner(plan, ledger, n_trials, capacity, used_up, lost, ended).fit()
+    make_tuner(plan, ledger, n_trials, capacity, used_up, lost, ended, board).fit()

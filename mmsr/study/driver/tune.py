@@ -41,6 +41,7 @@ def make_tuner(
     used_up: Callable[[], str | None],
     lost: Callable[[], bool],
     ended: Callable[[], None] = lambda: None,
+    board: str | None = None,
 ) -> tune.Tuner:
     """Ray Tune, set up to run the trials that a ledger hands out.
 
@@ -53,11 +54,16 @@ def make_tuner(
     used_up : returns which budget is used up, in words; None while none is.
     lost : returns whether no node is left that trials could run on.
     ended : called when a trial has ended and its ending is recorded.
+    board : name of the board where trials write how far they are, if there is one.
     """
+
+    def task_of(proposal: Proposal) -> Task:
+        return plan.task(proposal).model_copy(update={"board": board})
+
     return tune.Tuner(
         tune.with_resources(run_trial, plan.resources.for_ray()),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearch(ledger, plan.task, capacity),
+            search_alg=StudySearch(ledger, task_of, capacity),
             scheduler=StudyScheduler(ledger),
             num_samples=n_trials,
             reuse_actors=True,

@@ -26,6 +26,8 @@ class Options:
     address: str | None = None
     storage: str | None = field(default=None, repr=False)
     tracking_uri: str | None = field(default=None, repr=False)
+    notify: str | None = field(default=None, repr=False)
+    """URL that is sent a notice when the study ends, fails or waits; None takes `$MMSR_NOTIFY`."""
     resume: bool = False
     dry_run: bool = False
     hours: float | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
+from mmsr.format import plural
 from mmsr.study.planning.plan import Plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import spent_hours
@@ -40,13 +41,20 @@ class Found:
         plan : the study that was looked for.
         """
         if self.study is None:
-            what = f"study {plan.name}: {plan.trials} trials on {plan.dataset.name}"
+            what = f"study {plan.name}: {plural(plan.trials, 'trial')} on {plan.dataset.name}"
             ray = "using the Ray of this process" if is_connected() else "starting Ray"
             return f"{what}, {plan.resources} each; {ray}"
         if self.nothing_to_do is not None:
-            done = f"{self.over} of {plan.trials} trials done"
-            return f"study {plan.name}: {done}, {self.nothing_to_do}"
-        return f"study {plan.name} exists: resuming, {self.over} of {plan.trials} trials done"
+            return f"study {plan.name}: {self.done(plan)}, {self.nothing_to_do}"
+        return f"study {plan.name} exists: resuming, {self.done(plan)}"
+
+    def done(self, plan: Plan) -> str:
+        """How many of the trials of `plan` are done, in words."""
+        return f"{self.over} of {plural(plan.trials, 'trial')} done"
+
+    def left(self, plan: Plan) -> int:
+        """How many trials of `plan` are left to run."""
+        return 0 if self.nothing_to_do is not None else max(plan.trials - self.over, 0)
 
 
 def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings]) -> Found:
@@ -76,6 +84,23 @@ def find_existing(plan: Plan, storage: BaseStorage, retried: Sequence[Settings])
     elif used_up is not None:
         nothing = f"{used_up}; a higher budget resumes the study"
     return Found(study, over, again, nothing)
+
+
+def foresee(plan: Plan, retried: Sequence[Settings] = ()) -> Found:
+    """What a run of a plan would find; a database that is not there yet is not made for that.
+
+    Parameters
+    ----------
+    plan, retried : as in `find_existing`.
+
+    Raises
+    ------
+    UserError : as `find_existing`.
+    """
+    with database.watching(plan.storage):
+        if database.is_made(plan.storage):
+            return find_existing(plan, database.open_storage(plan.storage), retried)
+        return Found(check_found(plan, None))
 
 
 def check_existing(plan: Plan, storage: BaseStorage) -> optuna.Study | None:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from mmsr import paths
 from mmsr.config import Config
 from mmsr.data import Dataset
-from mmsr.errors import UserError, unknown
+from mmsr.errors import UserError, shown, unknown
+from mmsr.format import plural
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.site import Site
 from mmsr.study.search.space import Space, apply, propose, settings_of, stored
@@ -128,15 +129,15 @@ def warm_start(
     informing, trying, why = [], [], ""
     for row in finished:
         try:
-            told, same = _as_in_this_space(row, site.dataset, objectives, space, base)
+            told, differing = _as_in_this_space(row, site.dataset, objectives, space, base)
         except UserError as error:
             why = why or str(error)
             continue
         trying.append(told)
-        if same and told.values and not problem:
+        if not differing and told.values and not problem:
             informing.append(told)
-        elif not same:
-            why = why or f"trial {row.number} differs in a setting that this study fixes"
+        elif differing:
+            why = why or f"trial {row.number} has {differing}"
     if not trying:
         raise UserError(
             f"--warm-start {name}: none of its {len(finished)} finished trials fits this study's "
@@ -222,8 +223,8 @@ def _incomparable(
 
 def _as_in_this_space(
     row: TrialRow, dataset: Dataset, objectives: Sequence[str], space: Space, base: Config
-) -> tuple[OtherTrial, bool]:
-    """A trial translated to this space, and whether its config is exactly the same there.
+) -> tuple[OtherTrial, str]:
+    """A trial translated to this space, and in what its config differs there; empty if it does not.
 
     Raises
     ------
@@ -241,12 +242,27 @@ def _as_in_this_space(
     config = apply(base, settings)
     check_inputs(dataset, config)
     ours = config.flat()
-    same = flat.keys() == ours.keys() and all(
-        flat[key] == ours[key] for key in flat if key not in {*_OWN, "dataset"}
-    )
+    other = [
+        key
+        for key in dict.fromkeys([*flat, *ours])
+        if key not in {*_OWN, "dataset"} and flat.get(key) != ours.get(key)
+    ]
     noted = {**row.metrics, objectives[0]: row.value}
     values = tuple(noted[name] for name in objectives if math.isfinite(noted.get(name, math.nan)))
-    return OtherTrial(row.number, settings, values if len(values) == len(objectives) else ()), same
+    return OtherTrial(
+        row.number, settings, values if len(values) == len(objectives) else ()
+    ), _in_words(other, flat, ours)
+
+
+def _in_words(keys: Sequence[str], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """How a trial's config differs from this study's, of which the first key is named in full."""
+    if not keys:
+        return ""
+    first, *more = keys
+    other = f"{first}={shown(theirs[first])}" if first in theirs else f"no {first}"
+    own = f"fixes {shown(ours[first])}" if first in ours else "has no such key"
+    told = f"{other}, and this study {own}"
+    return f"{told}; it differs in {plural(len(more), 'other key')} too" if more else told
 
 
 def _distinct(found: Sequence[OtherTrial]) -> list[OtherTrial]:

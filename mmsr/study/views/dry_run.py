@@ -11,14 +11,13 @@ from rich.table import Table
 
 from mmsr.console import Console
 from mmsr.format import brief_seconds, plural, seconds
-from mmsr.study.planning.existing import Found, check_found, find_existing
+from mmsr.study.planning.existing import Found, foresee
 from mmsr.study.planning.plan import Plan
 from mmsr.study.search.objectives import in_words
 from mmsr.study.search.space import Space, apply
 from mmsr.study.sizing.packing import settle
 from mmsr.study.sizing.probe import Measured, Probe
 from mmsr.study.storage.budget import RULE
-from mmsr.study.storage.database import is_made, open_storage, watching
 from mmsr.study.storage.definition import TRAINER
 from mmsr.study.views.tables import (
     facts,
@@ -49,11 +48,12 @@ def show_plan(plan: Plan) -> None:
         trial does not run.
     """
     console = Console()
-    found = _existing(plan)
-    expected = expect(plan, console)
+    found = foresee(plan)
+    left = found.left(plan)
+    expected = expect(plan, console, left) if left else {}
     console.print(
         facts(
-            what(plan)
+            what(plan, found)
             | {
                 **(_models(plan) if plan.models else {"space": describe_size(plan.space)}),
                 "proposals": f"{plan.sampler}, seed {plan.seed}",
@@ -75,17 +75,20 @@ def show_plan(plan: Plan) -> None:
         console.print(space)
         for place, settings in enumerate(one.known, start=1):
             console.print(f"tried first, {place}: {settings_text(dict(settings))}", soft_wrap=True)
+    show_outlook(plan, found, console)
+
+
+def show_outlook(plan: Plan, found: Found, console: Console) -> None:
+    """Show the last lines of a dry run: whether the study exists, and that nothing ran.
+
+    Parameters
+    ----------
+    plan, found : the study, and what a run of it would find.
+    console : where to show them.
+    """
     if found.study is not None:
         console.print(found.greeting(plan), soft_wrap=True)
     console.print("dry run: nothing was scheduled")
-
-
-def _existing(plan: Plan) -> Found:
-    """What a run would find; a database that is not there yet is not made for that."""
-    with watching(plan.storage):
-        if is_made(plan.storage):
-            return find_existing(plan, open_storage(plan.storage), ())
-        return Found(check_found(plan, None))
 
 
 def _models(plan: Plan) -> dict[str, str]:
@@ -104,19 +107,27 @@ def _limits(plan: Plan) -> dict[str, str]:
     if plan.trainer != TRAINER:
         told["trainer"] = plan.trainer
     if plan.budget.limits:
-        told["budget"] = f"{plan.budget}, or {plan.trials} trials: {RULE}"
+        told["budget"] = f"{plan.budget}, or {plural(plan.trials, 'trial')}: {RULE}"
     if plan.warm is not None:
         told["warm start"] = str(plan.warm)
     return told
 
 
-def what(plan: Plan) -> dict[str, str]:
-    """The rows on what `plan` runs, and on which data."""
+def what(plan: Plan, found: Found | None = None) -> dict[str, str]:
+    """The rows on what `plan` runs, and on which data.
+
+    Parameters
+    ----------
+    plan : the study.
+    found : what a run of it would find, if that is to be said.
+    """
     counts = plan.dataset.manifest.counts
     modalities = ", ".join(plan.dataset.modalities) or "no modality"
+    done = f", {found.over} of them done" if found is not None and found.over else ""
     return {
         "study": f"{plan.name}: {plural(plan.trials, 'trial')} of at most "
-        f"{plural(plan.base.training.epochs, 'epoch')}, {in_words(plan.definition.objectives)}",
+        f"{plural(plan.base.training.epochs, 'epoch')}{done}, "
+        f"{in_words(plan.definition.objectives)}",
         "data set": f"{plan.dataset.name}: {counts.users:,} users, {counts.items:,} items, "
         f"{counts.interactions:,} interactions; {modalities}",
         "targets": f"{counts.train_targets:,} training, {counts.valid_targets:,} validation "
@@ -143,7 +154,7 @@ def _places(plan: Plan) -> dict[str, str]:
     }
 
 
-def expect(plan: Plan, console: Console) -> dict[str, str]:
+def expect(plan: Plan, console: Console, left: int) -> dict[str, str]:
     """Measure one trial, or look up an earlier measurement, and estimate the study's time from it.
 
     The timed trial has the first known settings, or the config's defaults if there are none. It
@@ -154,6 +165,7 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
     ----------
     plan : the study.
     console : where to say what is being measured.
+    left : number of trials that are left to run.
 
     Returns
     -------
@@ -174,7 +186,7 @@ def expect(plan: Plan, console: Console) -> dict[str, str]:
             "epoch": "; ".join(
                 (f"{model} " if model else "") + _epoch(plan, one) for model, one in timed.items()
             ),
-            "expected": _hours(plan, *timed.values()),
+            "expected": _hours(plan, left, *timed.values()),
         }
 
 
@@ -238,12 +250,15 @@ def _epoch(plan: Plan, measured: Measured) -> str:
     return f"{training} training{ranking}: {timed} of {_which(plan)}, alone"
 
 
-def _hours(plan: Plan, *timed: Measured) -> str:
-    trials, epochs, at_once = plan.trials, plan.base.training.epochs, _at_once(plan)
-    rounds = -(-trials // at_once)
+def _hours(plan: Plan, left: int, *timed: Measured) -> str:
+    """The time that the trials take which are left to run."""
+    epochs = plan.base.training.epochs
+    rounds = -(-left // _at_once(plan))
     epoch_seconds = statistics.fmean(one.epoch_seconds for one in timed)  # models take turns
     time = seconds(rounds * epochs * epoch_seconds)
-    full = f"{plural(trials, 'trial')} of {plural(epochs, 'epoch')}"
+    full = f"{plural(left, 'trial')} of {plural(epochs, 'epoch')}"
+    if left < plan.trials:
+        full = f"the {full} that are left" if left > 1 else f"the {full} that is left"
     return (
         f"about {time}, for {full} at this speed; trials that run side by side or have dearer "
         "settings take longer, early stopping makes it less"
@@ -260,6 +275,9 @@ def describe_size(space: Space) -> str:
     finite = math.prod(size for size in sizes if size is not None)
     continuous = sum(size is None for size in sizes)
     if not continuous:
-        return f"{finite:,} settings"
-    noun = "dimension" if continuous == 1 else "dimensions"
-    return f"{finite:,} settings × {continuous} continuous {noun}"
+        return _settings(finite)
+    return f"{_settings(finite)} × {plural(continuous, 'continuous dimension')}"
+
+
+def _settings(count: int) -> str:
+    return "1 setting" if count == 1 else f"{count:,} settings"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -134,16 +133,12 @@ def _test(known: KnownStudy) -> dict[str, str]:
 
 def _curves(plan: Plan) -> str:
     """How to see the trials' curves in MLflow."""
-    from mmsr.tracking.mlflow_place import for_mlflow, study_page
+    if plan.tracking.kind != "server":
+        return f"mmsr ui {plan.name}"
+    from mmsr.tracking.mlflow_place import study_page
 
     page = study_page(plan.tracking, plan.name, plan.objective)
-    if plan.tracking.kind == "server":
-        return f"{plan.tracking.without_password()}/{page or ''}"
-    command = (
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri "
-        + shlex.quote(str(for_mlflow(plan.tracking)))
-    )
-    return command if page is None else f"{command}\n{'':<15}http://127.0.0.1:5000/{page}"
+    return f"{plan.tracking.without_password()}/{page or ''}"
 
 
 def show_unfinished(

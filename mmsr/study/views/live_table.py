@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -14,17 +14,20 @@ from rich.text import Text
 
 from mmsr.console import Console
 from mmsr.errors import printable
-from mmsr.format import percent, seconds
+from mmsr.format import percent, plural, seconds
+from mmsr.pace import Position, Seldom, said_left
 from mmsr.study.views.notebook_table import Cells, NotebookTable, as_html
 from mmsr.study.views.tables import STYLES
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState
 
-_HEAD = ("trial", "state", "epoch", "now", "best", "time")
+_HEAD = ("trial", "state", "epoch", "now", "best", "time", "left")
 _FRAME = 9
 """Lines of the screen for the table's head and foot, and for notes."""
 _MOST_IN_NOTEBOOK = 15
 """Rows of the table in a notebook, which has no screen to fill."""
+PIPED_SECONDS = 60.0
+"""How often piped output gets a line about the running trials."""
 _KEPT = 200
 """Ended trials to keep, more than a screen holds; a study may have thousands."""
 
@@ -38,6 +41,8 @@ class _Row:
     best: float | None = None
     started: float = field(default_factory=time.monotonic)
     seconds: float | None = None
+    position: Position | None = None
+    """Where the trial is in its running epoch, if it has told."""
 
 
 def name_by_number(proposal: Proposal) -> str:
@@ -80,6 +85,7 @@ class Display:
         self._rows: dict[int, _Row] = {}
         self._failed = 0
         self._begun = time.monotonic()
+        self._before, self._lines = done, Seldom(PIPED_SECONDS)
         self._ended = False
         self._live: Live | NotebookTable | None = None
         if console.is_jupyter:
@@ -129,9 +135,43 @@ class Display:
     def reported(self, proposal: Proposal, report: Report) -> None:
         """Update the row of a trial after an epoch."""
         row = self._rows[proposal.number]
-        row.epoch = report.epoch
+        row.epoch, row.position = report.epoch, None
         row.value = report.metrics.get(self._objective)
         row.best = report.best_metrics.get(self._objective)
+
+    def progressed(self, positions: Mapping[int, Position]) -> None:
+        """Note where trials are in their epochs; piped output gets a line now and then.
+
+        Parameters
+        ----------
+        positions : those that are new, by number of the trial.
+        """
+        for number, position in positions.items():
+            if (row := self._rows.get(number)) is not None and position.epoch > row.epoch:
+                row.position = position
+        if self._live is None and self._lines.due():
+            self._console.print(self._where(), style="dim", soft_wrap=True)
+
+    def _where(self) -> str:
+        """One line about the running trials and the study."""
+        told = [
+            f"trial {self._name_of(row.proposal)}: {_place(row)}"
+            for row in list(self._rows.values())
+            if row.state == "running"
+        ]
+        whole = f"{self._done} of {plural(self._total, 'trial')} done"
+        return "; ".join([f"{whole}{said_left(self._study_left())}", *told])
+
+    def _study_left(self) -> float | None:
+        """Seconds until all trials are done: by the last ones, else by those that have ended."""
+        wanted, here = self._total - self._done, self._done - self._before
+        running = [row for row in list(self._rows.values()) if row.state == "running"]
+        lefts = [left for row in running if (left := _left(row)) is not None]
+        if 0 < wanted == len(running) == len(lefts):
+            return max(lefts)
+        if wanted < 1 or not here:
+            return None
+        return (time.monotonic() - self._begun) / here * wanted
 
     def recovered(self, proposal: Proposal, reason: str) -> None:
         """Print why a trial's worker died; the trial resumes on another."""
@@ -186,18 +226,19 @@ class Display:
             (
                 self._name_of(row.proposal),
                 row.state,
-                f"{row.epoch}/{row.proposal.config.training.epochs}",
+                _epoch(row),
                 percent(row.value),
                 percent(row.best)
                 + (" ★" if row.best is not None and row.best == self._best else ""),
                 seconds(row.seconds or time.monotonic() - row.started),
+                seconds(_left(row)),
             )
             for row in shown
         ]
         failed = f", {self._failed} failed" if self._failed else ""
-        elapsed = seconds(time.monotonic() - self._begun)
+        elapsed = seconds(time.monotonic() - self._begun) + said_left(self._study_left())
         foot = (
-            f"{self._done} of {self._total} trials{failed} · best {self._objective} "
+            f"{self._done} of {plural(self._total, 'trial')}{failed} · best {self._objective} "
             f"{percent(self._best) or '–'} % · {elapsed}{self._how_to_stop()}"
         )
         return Cells(_HEAD, rows, [STYLES.get(row.state, "dim") for row in shown], foot)
@@ -218,3 +259,24 @@ class Display:
             everything, key=lambda row: (row.state == "running", row.proposal.number), reverse=True
         )[:room]
         return sorted(newest, key=lambda row: row.proposal.number)
+
+
+def _epoch(row: _Row) -> str:
+    """The epochs that are done, of how many, and percent of the running one."""
+    told = f"{row.epoch}/{row.proposal.config.training.epochs}"
+    if row.state == "running" and row.position is not None:
+        told += f" {100 * row.position.share:.0f} %"
+    return told
+
+
+def _place(row: _Row) -> str:
+    """Where a running trial is, in words."""
+    epochs = row.proposal.config.training.epochs
+    if row.position is None:
+        return f"{row.epoch} of {plural(epochs, 'epoch')} done"
+    return f"epoch {row.position.epoch} of {epochs}, {row.position}"
+
+
+def _left(row: _Row) -> float | None:
+    """Seconds until the trial ends at the latest, where it has told."""
+    return row.position.left if row.state == "running" and row.position is not None else None

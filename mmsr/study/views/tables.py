@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from mmsr.console import Console
-from mmsr.format import seconds
+from mmsr.format import plural, seconds
 from mmsr.study.results.pareto import pareto_front
 from mmsr.study.results.references import ReferenceLine
 from mmsr.study.search.objectives import minimised, shown
@@ -193,7 +193,7 @@ def show_front(
     if not front:
         return
     table = Table(
-        title=f"Pareto front: {len(front)} of {finished} finished trials",
+        title=f"Pareto front: {len(front)} of {plural(finished, 'finished trial')}",
         title_justify="left",
         title_style="bold",
     )

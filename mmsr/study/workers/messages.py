@@ -34,6 +34,8 @@ class Task(_Message):
     """Import path of the training generator, `module:function`."""
     checkpoint: str | None = None
     """Checkpoint to resume from, left by an earlier driver's run of the same trial."""
+    board: str | None = None
+    """Name of the board where it writes how far it is, see `mmsr.study.workers.board`."""
     costs: bool = False
     """Whether to report the config's costs, which are among the study's objectives."""
 

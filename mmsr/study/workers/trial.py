@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from mmsr.data import Dataset
 from mmsr.data.closed import enter_trial
 from mmsr.errors import UserError, one_line
 from mmsr.remote import on_this_machine, place
+from mmsr.study.workers.board import written_to
 from mmsr.study.workers.failures import out_of_memory
 from mmsr.study.workers.messages import Failure, Report, Task
 from mmsr.urls import hidden
@@ -116,12 +118,18 @@ def _train(task: Task, resume: Path | None, tune: Any) -> None:
     started = time.monotonic() - (before.seconds if before else 0.0)
     costs = _costs(config, dataset) if task.costs else {}
     yielded = False
-    for result in train(config, dataset, device=task.device, resume=resume):
+    watched = _watched(train, written_to(task.board, task.number, config.training.epochs))
+    for result in train(config, dataset, device=task.device, resume=resume, **watched):
         yielded = True
         with _home_shared(task.home):
             _report(result, task, config, costs, time.monotonic() - started, tune)
     if not yielded and before is not None:  # it had finished before its driver could record it
         tune.report({"report": before.model_dump_json()})
+
+
+def _watched(train: Callable[..., Any], progress: Callable[[Any], None]) -> dict[str, Any]:
+    """The argument that has a trainer tell its progress; none if the trainer has no such one."""
+    return {"progress": progress} if "progress" in signature(train).parameters else {}
 
 
 def _costs(config: Config, dataset: Dataset) -> dict[str, float]:

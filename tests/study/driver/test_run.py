@@ -84,8 +84,7 @@ def test_a_study_needs_no_test_file_and_says_what_it_did(finished):
     lines = finished.out.splitlines()
     assert len([line for line in lines if line.startswith("[")]) == 5
     assert "leaderboard" in finished.out
-    assert f"mlflow ui --backend-store-uri sqlite:///{finished.home}/mlflow.db" in finished.out
-    assert "/runs?workflowType=machine_learning" in finished.out
+    assert "mmsr ui small" in finished.out
     assert "mmsr best-config export small" in finished.out
 
 

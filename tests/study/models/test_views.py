@@ -97,7 +97,7 @@ def test_a_model_that_the_study_lacks_is_refused(done):
     ],
 )
 def test_the_dry_run_says_what_each_model_gets(plan, monkeypatch, capsys, share, told):
-    monkeypatch.setattr(dry_run, "expect", lambda plan, console: {})
+    monkeypatch.setattr(dry_run, "expect", lambda plan, console, left: {})
     study = Study(
         dataset="shop", models=dict.fromkeys(VALUES, SPACE), trials=7, share=share, name="dry"
     )
@@ -125,7 +125,7 @@ def test_one_trial_of_each_model_is_timed(plan, monkeypatch, capsys):
 
     monkeypatch.setattr(Probe, "measure", measure)
     monkeypatch.setattr(dry_run, "_at_once", lambda plan: 1)
-    found = dry_run.expect(plan, Console())
+    found = dry_run.expect(plan, Console(), 7)
     assert found["epoch"].count("training") == 3
     epochs = plan.base.training.epochs
     assert found["expected"].startswith(f"about {dry_run.seconds(7 * epochs * 3.0)}, for 7 trials")

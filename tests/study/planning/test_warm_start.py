@@ -105,6 +105,13 @@ def test_a_wider_space_takes_them_as_they_are(small_study, other):
     assert {told.settings["model.width"] for told in plan.warm.informing} == {8}
 
 
+def test_further_settings_that_are_fixed_otherwise_are_counted(small_study, other):
+    base = {**small_study.base, "training.batch_size": 16}
+    reason = warm_plan(dataclasses.replace(small_study, epochs=5, base=base)).warm.reason
+    assert "and this study fixes" in reason
+    assert reason.endswith("; it differs in 1 other key too")
+
+
 def test_what_the_space_does_not_have_is_left_out(small_study, other):
     rates = sorted(t.params["training.learning_rate"] for t in other.trials)
     space = {**small_study.space, "training.learning_rate": Float(rates[1], 0.1, log=True)}
@@ -122,10 +129,10 @@ def test_what_the_space_does_not_have_is_left_out(small_study, other):
     [
         ({"objective": "valid/hr@5"}, "other objective"),
         ({"trainer": "json:loads"}, "other trainer: mmsr.training:train"),
-        ({"epochs": 5}, "in a setting that this study fixes"),
+        ({"epochs": 5}, "has training.epochs=3, and this study fixes 5"),
         (
             {"base": {"model.width": 16, "training.batch_size": 32}},
-            "in a setting that this study fixes",
+            "has model.width=8, and this study fixes 16",
         ),
     ],
 )

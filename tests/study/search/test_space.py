@@ -292,3 +292,27 @@ def test_a_condition_may_name_values_that_this_space_leaves_out():
         ),
     }
     check_space(space, BASE)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.0, 0.5, 0.1, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        (-0.3, 0.3, 0.3, [-0.3, 0.0, 0.3]),
+        (1e-4, 5e-4, 1e-4, [1e-4, 2e-4, 3e-4, 4e-4, 5e-4]),
+        (0, 1, 0.25, [0.0, 0.25, 0.5, 0.75, 1.0]),
+    ],
+)
+def test_steps_are_numbers_as_people_write_them(low, high, step, values):
+    """3 * 0.1 is 0.30000000000000004, which would be trained and exported."""
+    dimension = Float(low, high, step=step)
+    assert list(dimension.values()) == values
+    distribution = optuna.distributions.FloatDistribution(low, high, step=step)
+    for place, value in enumerate(values):
+        trial = optuna.trial.FixedTrial({"x": distribution.low + place * step})
+        assert dimension.suggest(trial, "x") == value
+
+
+def test_a_value_between_two_steps_stays_as_it_was_given():
+    near = 0.3 + 1e-8
+    assert Float(0.0, 0.5, step=0.1).suggest(optuna.trial.FixedTrial({"x": near}), "x") == near

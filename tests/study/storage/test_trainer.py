@@ -104,6 +104,6 @@ def status(monkeypatch, capsys):
 
 @pytest.mark.parametrize("trainer", [TRAINER, OWN])
 def test_a_dry_run_names_it(plan_of, monkeypatch, capsys, trainer):
-    monkeypatch.setattr(dry_run, "expect", lambda plan, console: {})
+    monkeypatch.setattr(dry_run, "expect", lambda plan, console, left: {})
     dry_run.show_plan(plan_of(trainer))
     assert (OWN in capsys.readouterr().out) == (trainer == OWN)

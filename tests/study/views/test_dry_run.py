@@ -28,16 +28,18 @@ from mmsr.study.workers.messages import Failure, Report
 def test_the_expected_time_has_natural_units(monkeypatch, epoch_seconds, time):
     monkeypatch.setattr(dry_run, "_at_once", lambda plan: 2)
     training = SimpleNamespace(epochs=3)
-    plan = SimpleNamespace(trials=5, base=SimpleNamespace(training=training))
+    plan = SimpleNamespace(trials=5, base=SimpleNamespace(training=training), known=())
     measured = Measured(train_seconds=epoch_seconds - 1, evaluate_seconds=1, share=1, memory=1)
     expected = f"about {time}, for 5 trials of 3 epochs at this speed; trials that run side"
-    assert dry_run._hours(plan, measured).startswith(expected), "three rounds of two at once"
+    assert dry_run._hours(plan, 5, measured).startswith(expected), "three rounds of two at once"
+    left = dry_run._hours(plan, 1, measured)
+    assert "for the 1 trial of 3 epochs that is left at this speed" in left
 
 
 @pytest.fixture
 def planned(small_study, study_home, monkeypatch):
     """A plan of the small study, of which nothing is timed."""
-    monkeypatch.setattr(dry_run, "expect", lambda plan, console: {})
+    monkeypatch.setattr(dry_run, "expect", lambda plan, console, left: {"left": f"{left} left"})
     plan = make_plan(small_study, Options())
     plan.folder.path.mkdir(parents=True)
     return plan
@@ -56,7 +58,21 @@ def test_a_dry_run_says_that_a_study_would_be_resumed(planned, capsys):
         ledger.ask("a")
         ledger.fail("a", Failure(error="no luck", traceback=""))
     dry_run.show_plan(planned)
-    assert "study shop exists: resuming, 2 of 4 trials done" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "shop: 4 trials of at most 3 epochs, 2 of them done, maximising" in out
+    assert "2 left" in out
+    assert "study shop exists: resuming, 2 of 4 trials done" in out
+
+
+def test_a_dry_run_of_a_complete_study_measures_and_expects_nothing(planned, capsys, monkeypatch):
+    monkeypatch.setattr(dry_run, "expect", lambda *_: pytest.fail("nothing is left to measure"))
+    study = open_study_of(planned, open_storage(planned.storage))
+    ledger = Ledger(study, planned.rules(), planned.folder.ray)
+    for reason in ("no luck", "no rain", "no sun", "no snow"):
+        ledger.ask("a")
+        ledger.fail("a", Failure(error=reason, traceback=""))
+    dry_run.show_plan(planned)
+    assert "study shop: 4 of 4 trials done, nothing to do" in capsys.readouterr().out
 
 
 def test_a_dry_run_refuses_what_a_run_would(planned, small_study):
