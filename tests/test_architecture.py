@@ -37,6 +37,7 @@ FLOORS = {
     "care": 7,
     "finalize": 7,
     "robustness": 7,
+    "report": 8,
     "reproduce": 8,
     "cli": 9,
 }

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr import paths
-from mmsr.cli import finalize
+from mmsr.cli import finalize, report
 from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Write, list, inspect, finalize, rename and remove studies.",
 )
 app.command("finalize")(finalize.finalize)
+app.command("report")(report.report)
 app.command("remove")(care.remove)
 app.command("rename")(care.rename)
 
