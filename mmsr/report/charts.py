@@ -80,8 +80,9 @@ def learning_curves(
             }
         )
     layout = {
-        "xaxis": axis("epoch", rangemode="tozero", dtick=1 if _most(curves) <= 12 else None),
+        "xaxis": axis("epoch", dtick=1 if _most(curves) <= 12 else None),
         "yaxis": axis(f"{metric}, %"),
+        "legend": {"traceorder": "reversed"},
     }
     return Chart(tuple(reversed(traces)), layout, "learning curves")
 
@@ -126,6 +127,8 @@ def history(found: Sequence[TrialRow], metric: str) -> Chart:
         if row.state == "finished" and row.value is not None:
             best = max(best, row.value)
             steps.append((row.number, 100 * best))
+    if steps:
+        steps.append((scored[-1].number, 100 * best))
     traces.append(
         {
             "type": "scatter",

@@ -19,19 +19,23 @@
   const axis = (given) => ({
     gridcolor: value("--line"), zerolinecolor: value("--line"), linecolor: value("--line"), ...given,
   });
-  const themed = (layout, narrow) => ({
+  const themed = (layout) => ({
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: value("--text"), family: getComputedStyle(document.body).fontFamily, size: 12 },
     hoverlabel: { bgcolor: value("--soft"), font: { color: value("--text") }, bordercolor: value("--line") },
     margin: { l: 56, r: 20, t: 20, b: 44 },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-    ...layout, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", ...layout.legend },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: value("--dim"), activecolor: value("--text") },
+    ...Object.fromEntries(Object.entries(layout).filter(([name]) => name !== "legend")),
+    xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+    annotations: (layout.annotations || []).map((one) => ({ bgcolor: value("--back"), ...one })),
   });
   const draw = () => charts.forEach((chart) => {
     const { traces, layout } = JSON.parse(document.getElementById(chart.dataset.of).textContent);
     const height = Number(chart.dataset.height);
     Plotly.react(chart, traces, { ...themed(layout), height, autosize: true },
-      { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+      { responsive: true, displaylogo: false, displayModeBar: "hover",
+        modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
   });
   charts.forEach((chart) => { chart.textContent = ""; });
   draw();

@@ -63,7 +63,7 @@ def parallel_coordinates(
         tuple(reversed(traces)),
         _layout(axes),
         "parallel coordinates",
-        height=430,
+        height=420,
         least_width=110 * len(axes),
     )
 
@@ -127,6 +127,7 @@ def _layout(axes: Sequence[_Axis]) -> dict[str, Any]:
             "xanchor": "left",
             "xshift": 4,
             "font": {"size": 10},
+            "borderpad": 1,
         }
         for place, axis in enumerate(axes)
         for height, text in axis.ticks
@@ -159,6 +160,7 @@ def _layout(axes: Sequence[_Axis]) -> dict[str, Any]:
         "annotations": labels,
         "shapes": lines,
         "hovermode": "closest",
+        "margin": {"l": 20, "r": 20, "t": 80, "b": 10},
     }
 
 
