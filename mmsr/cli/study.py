@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr import paths
-from mmsr.cli import finalize, report
+from mmsr.cli import compare, finalize, report
 from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command("finalize")(finalize.finalize)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("remove")(care.remove)
 app.command("rename")(care.rename)
 

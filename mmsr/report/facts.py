@@ -99,9 +99,9 @@ class Facts:
     @property
     def state(self) -> str:
         """Whether the study is running, finished or stopped."""
-        if self.running:
-            return "running"
-        return "finished" if self.progress.is_over else "stopped"
+        if self.progress.is_over:  # also while it is finalized, which locks it as a run does
+            return "finished"
+        return "running" if self.running else "stopped"
 
     def count(self, state: str) -> int:
         """Number of trials in a state.

@@ -96,7 +96,7 @@ def _table(table: Table) -> str:
     body = []
     for place, row in enumerate(table.rows):
         cells = "".join(
-            f'<td class="{kind}{" long" if kind and len(cell) > _LONG else ""}">{_escaped(cell)}</td>'
+            f'<td class="{_kind(kind, cell)}">{_escaped(cell)}</td>'
             for cell, kind in zip(row, kinds, strict=True)
         )
         body.append(f'<tr class="{"best" if place in table.bold else ""}">{cells}</tr>')
@@ -111,6 +111,10 @@ def _table(table: Table) -> str:
     if table.closed:
         return f"<details><summary>{_escaped(table.caption)}</summary>{text}</details>"
     return text
+
+
+def _kind(kind: str, cell: str) -> str:
+    return f"{kind} long" if kind and len(cell) > _LONG else kind
 
 
 def _chart(chart: Chart, number: int) -> str:

@@ -87,7 +87,9 @@ def _of(what: str, trials: Sequence[FrozenTrial]) -> Iterator[Importance]:
     )
     for keys, some in _conditional(trials, varied):
         named = " and ".join(key_of_parameter(key) for key in keys)
-        words = f"the {plural(len(some), 'trial')} that {'have' if len(some) > 1 else 'has'} {named}"
+        words = (
+            f"the {plural(len(some), 'trial')} that {'have' if len(some) > 1 else 'has'} {named}"
+        )
         if len(some) < LEAST or len({trial.values[0] for trial in some}) == 1:
             yield Importance(
                 words, len(some), {}, {}, why=f"it takes at least {LEAST} trials with unlike scores"

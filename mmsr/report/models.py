@@ -112,7 +112,7 @@ def _robustness(results: Results) -> Iterator[Block]:
     curves = results.curves
     what = "items" if curves.way == "item" else "readings of items"
     yield Text(
-        f"{_PARTS.get(results.part, results.part)}, {results.origin}: {curves.metric} as a share of "
+        f"On {_PARTS.get(results.part, results.part)}, {results.origin}: {curves.metric} as a share of "
         f"the {what} lacks a modality. Band: {curves.band}. Area: under the curve, 1 where nothing "
         "is lost."
     )

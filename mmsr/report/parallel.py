@@ -45,9 +45,7 @@ def parallel_coordinates(
     if any(row.model is not None for row in shown):
         settings = {row.number: {"model": row.model, **settings[row.number]} for row in shown}
     names = list(dict.fromkeys(key for own in settings.values() for key in own))
-    varied = [
-        name for name in names if len({repr(own.get(name)) for own in settings.values()}) > 1
-    ]
+    varied = [name for name in names if len({repr(own.get(name)) for own in settings.values()}) > 1]
     if not varied:
         return None
     varied.sort(key=lambda name: order.index(name) if name in order else len(order))

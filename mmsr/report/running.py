@@ -56,10 +56,16 @@ def _cost(facts: Facts) -> Iterator[Block]:
     for kind, name in (("cpu_hours", "CPU-hours"), ("gpu_hours", "GPU-hours")):
         if kind in spent:
             rows.append((name, f"{spent[kind]:.3g}"))
-    for state, words in (("finished", "finished"), ("pruned", "stopped early"), ("failed", "failed")):
+    for state, words in (
+        ("finished", "finished"),
+        ("pruned", "stopped early"),
+        ("failed", "failed"),
+    ):
         own = [row for row in timed if row.state == state]
         if own:
-            rows.append((f"of that, in {plural(len(own), 'trial')} {words}", _hours(_sum(own) / 3600)))
+            rows.append(
+                (f"of that, in {plural(len(own), 'trial')} {words}", _hours(_sum(own) / 3600))
+            )
     for model in facts.known.definition.models:
         own = [row for row in timed if row.model == model]
         rows.append((f"of that, {model}", _hours(_sum(own) / 3600)))

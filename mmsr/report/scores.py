@@ -25,7 +25,9 @@ def leaderboard(facts: Facts) -> Section:
 
 def _leaderboard(facts: Facts) -> Iterator[Block]:
     if not facts.ranked:
-        yield Text(f"No trial has finished yet: `mmsr study status {facts.name}` shows their states.")
+        yield Text(
+            f"No trial has finished yet: `mmsr study status {facts.name}` shows their states."
+        )
         return
     if facts.front:
         yield from _front(facts)

@@ -39,7 +39,9 @@ def _importance(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
         if one.why:
             yield Text(f"Among {one.subset}: not known, {one.why}.")
             continue
-        rough = f" With fewer than {ROUGH} trials, these figures are rough." if one.n < ROUGH else ""
+        rough = (
+            f" With fewer than {ROUGH} trials, these figures are rough." if one.n < ROUGH else ""
+        )
         good = f" PED-ANOVA: the best {one.good} against all." if one.ped_anova else ""
         yield Text(f"Among {one.subset}.{good}{rough}")
         kinds = {"PED-ANOVA": one.ped_anova, "fANOVA": one.fanova}
