@@ -99,9 +99,9 @@ class Facts:
     @property
     def state(self) -> str:
         """Whether the study is running, finished or stopped."""
-        if self.progress.is_over:  # also while it is finalized, which locks it as a run does
-            return "finished"
-        return "running" if self.running else "stopped"
+        if self.running:
+            return "running"
+        return "finished" if self.progress.is_over else "stopped"
 
     def count(self, state: str) -> int:
         """Number of trials in a state.
@@ -142,8 +142,9 @@ def gather(
     device : device of the models that are measured.
     notice : called with messages for the user.
     """
-    running = known.folder.is_running()
     progress = progress_of(known.study)
+    # A study that is finalized is locked as one that is run.
+    running = known.folder.is_running() and not progress.is_over
     trials = [trial for trial in current(trials_of(known.study)) if not is_invalid(trial)]
     best = [row for row in ranked(progress.rows) if row.state == "finished"]
     final, error = _final(known)

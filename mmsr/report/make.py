@@ -69,8 +69,8 @@ def _lead(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
     best = facts.best
     if best is None:
         yield Text(
-            f"No trial has finished, so there is no best config yet; `mmsr study status {facts.name}` "
-            "shows the trials' states."
+            "No trial has finished, so there is no best config yet; "
+            f"`mmsr study status {facts.name}` shows the trials' states."
         )
         return
     yield Points(tuple(_answers(facts, found)))
@@ -147,8 +147,8 @@ def _against_second(facts: Facts) -> Iterator[str]:
         )
     else:
         yield (
-            f"It is shown to beat the next {len(others)} (Wilcoxon's test paired over users, Holm's "
-            "correction), with these seeds."
+            f"It is shown to beat the next {len(others)} (Wilcoxon's test paired over users, "
+            "Holm's correction), with these seeds."
             if len(others) > 1
             else "It is shown to beat the next one (Wilcoxon's test paired over users)."
         )

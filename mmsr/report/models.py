@@ -112,9 +112,9 @@ def _robustness(results: Results) -> Iterator[Block]:
     curves = results.curves
     what = "items" if curves.way == "item" else "readings of items"
     yield Text(
-        f"On {_PARTS.get(results.part, results.part)}, {results.origin}: {curves.metric} as a share of "
-        f"the {what} lacks a modality. Band: {curves.band}. Area: under the curve, 1 where nothing "
-        "is lost."
+        f"On {_PARTS.get(results.part, results.part)}, {results.origin}: {curves.metric} as a share "
+        f"of the {what} lacks a modality. Band: {curves.band}. Area: under the curve, 1 where "
+        "nothing is lost."
     )
     traces = []
     for place, curve in enumerate(curves.curves):
@@ -167,13 +167,13 @@ def finals(facts: Facts) -> Section:
         tuple(_final(config, result, facts.metric) for config in result.configs),
         words=frozenset({"config", "settings"}),
         bold=frozenset({0}),
-        caption="TEST figures in %: mean ± standard deviation over seeds [95 % interval over users]",
+        caption="TEST in %: mean ± standard deviation over seeds [95 % interval over users]",
     )
     lines = (*optimism(result), *notes(facts.final))
     intro = (
-        f"These are figures of TEST, of {plural(len(result.configs), 'config')} refitted on train + "
-        f"validation with {plural(len(result.seeds), 'seed')}; everything else on this page is of "
-        "validation."
+        f"These are figures of TEST, of {plural(len(result.configs), 'config')} refitted on train "
+        f"+ validation with {plural(len(result.seeds), 'seed')}; what is not marked as TEST on this "
+        "page is of validation."
     )
     pairs = tuple(
         (

@@ -85,10 +85,10 @@ def _about_intervals(facts: Facts) -> str:
     n = len(facts.measured.ranks)
     if n:
         return (
-            f"Interval: where the score would lie for other users, in 95 % of {2000:,} bootstrap "
-            f"resamples of the validation users, of the best {plural(n, 'trial')}. It holds neither "
-            "the luck of the seed nor that of being the best of many; `mmsr study finalize` measures "
-            "both. “cut” marks trials that were stopped early."
+            f"Interval, of the best {plural(n, 'trial')}: where the score would lie for other users, "
+            "in 95 % of 2,000 bootstrap resamples of the validation users. It holds neither the luck "
+            "of the seed nor that of being the best of many; `mmsr study finalize` measures both. "
+            "“cut” marks trials that were stopped early."
         )
     why = next(iter(facts.measured.lacking.values()), "none was asked for, see --intervals")
     when = " While the study runs, none is measured." if facts.running else ""

@@ -39,9 +39,7 @@ def _importance(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
         if one.why:
             yield Text(f"Among {one.subset}: not known, {one.why}.")
             continue
-        rough = (
-            f" With fewer than {ROUGH} trials, these figures are rough." if one.n < ROUGH else ""
-        )
+        rough = f" With fewer than {ROUGH} trials, they are rough." if one.n < ROUGH else ""
         good = f" PED-ANOVA: the best {one.good} against all." if one.ped_anova else ""
         yield Text(f"Among {one.subset}.{good}{rough}")
         kinds = {"PED-ANOVA": one.ped_anova, "fANOVA": one.fanova}
@@ -93,8 +91,8 @@ def parallel(facts: Facts, found: Sequence[Importance]) -> Section:
     more = f" The best {MOST_LINES} of {len(scored)}." if len(scored) > MOST_LINES else ""
     text = (
         "Each line is a trial, from grey (worst) to orange (best, thick); the most important "
-        "settings stand left. A line drops below an axis where the trial does not have the setting. "
-        f"Dotted: stopped early.{more}"
+        "settings stand left. A line drops below an axis where the trial does not have the "
+        f"setting. Dotted: stopped early.{more}"
     )
     return Section(name, title, (Text(text), chart))
 
@@ -129,8 +127,9 @@ def codes_map(facts: Facts) -> Section:
     metric = f"best {facts.metric}, %"
     table = Table(("codes", "links per item", metric, "trials"), rows, closed=True, caption="Cells")
     text = (
-        "The best score of the finished trials with each pair, and their number n; empty cells were "
-        "not tried, or all their trials were stopped early. The other settings differ between cells."
+        "The best score of the finished trials with each pair, and their number n; empty cells "
+        "were not tried, or all their trials were stopped early. The other settings differ between "
+        "cells."
     )
     chart = grid_map(cells, "codes per modality", "links per item", facts.metric)
     return Section(name, title, (Text(text), chart, table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,17 +80,22 @@ def contender(
     study, _, part = name.partition(":")
     known = look_up(study, storage)
     known.check_honest()
-    if part.isdigit():
-        row, config = known.best(trial=int(part))
-    elif part:
-        row, config = known.best(model=part)
-    else:
-        row, config = _chosen(known)
+    row, config = _named(name, known, part)
     return _of_trial(name, known, row, config, device, progress)
 
 
+def _named(name: str, known: KnownStudy, part: str) -> tuple[TrialRow, Config]:
+    if not part:
+        return _chosen(known)
+    try:
+        return known.best(trial=int(part)) if part.isdigit() else known.best(model=part)
+    except UserError as error:
+        told = re.sub("^--(trial|model) [^:]*: ", "", str(error))
+        raise UserError(f"{name}: {told}") from None
+
+
 def _chosen(known: KnownStudy) -> tuple[TrialRow, Config]:
-    """The finalized trial, so that figures of validation and test are of one config; else the best."""
+    """The finalized trial, so that validation and test figures are of one config; else the best."""
     result = read_final(known.folder.finalized).result
     if result is not None and result.best.trial in known.overview.ids:
         (row,) = known.rows([result.best.trial])
@@ -107,9 +113,7 @@ def _of_trial(
     progress: Callable[[str], None],
 ) -> Contender:
     definition = known.definition
-    found = valid_ranks(
-        known, [row], measure=not known.folder.is_running(), device=device, progress=progress
-    )
+    found = valid_ranks(known, [row], device=device, progress=progress)
     ranks = found.ranks.get(row.number)
     result = read_final(known.folder.finalized).result
     final = result.of_trial(row.number) if result is not None else None

@@ -53,7 +53,7 @@ class SideBySide:
     """A sentence for each pair, and part, that no test compares: why."""
 
     def differences(self) -> dict[str, tuple[Any, ...]]:
-        """Config values that are not the same for all, by key; None where a config has no such key."""
+        """Config values that are not the same for all, by key; None where there is no such key."""
         flat = [one.config.flat() for one in self.contenders]
         keys = dict.fromkeys(key for own in flat for key in own if key not in _LEFT_OUT)
         values = {key: tuple(own.get(key) for own in flat) for key in keys}

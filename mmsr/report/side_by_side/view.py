@@ -162,7 +162,7 @@ def pair_records(found: SideBySide) -> Iterator[dict[str, Any]]:
 
 
 def _contender(one: Contender) -> dict[str, Any]:
-    final = one.final
+    test = one.final
     return {
         "name": one.name,
         "origin": one.origin,
@@ -172,8 +172,6 @@ def _contender(one: Contender) -> dict[str, Any]:
         "objective": one.objective,
         "epoch": one.epoch,
         "valid": dict(one.valid),
-        "test": None
-        if final is None
-        else {"mean": final.mean, "low": final.low, "high": final.high},
+        "test": test and {"mean": test.mean, "std": test.std, "low": test.low, "high": test.high},
         "config": one.config.to_dict(),
     }
