@@ -111,10 +111,10 @@ def robustness(facts: Facts) -> Section:
 def _robustness(results: Results) -> Iterator[Block]:
     curves = results.curves
     what = "items" if curves.way == "item" else "readings of items"
+    part = _PARTS.get(results.part, results.part)
     yield Text(
-        f"On {_PARTS.get(results.part, results.part)}, {results.origin}: {curves.metric} as a share "
-        f"of the {what} lacks a modality. Band: {curves.band}. Area: under the curve, 1 where "
-        "nothing is lost."
+        f"On {part}, {results.origin}: {curves.metric} as a share of the {what} lacks a modality. "
+        f"Band: {curves.band}. Area: under the curve, 1 where nothing is lost."
     )
     traces = []
     for place, curve in enumerate(curves.curves):
@@ -125,7 +125,7 @@ def _robustness(results: Results) -> Iterator[Block]:
         "xaxis": axis(f"{what} that lack the modality, %"),
         "yaxis": axis(f"{curves.metric}, %", rangemode="tozero"),
     }
-    yield Chart(tuple(traces), layout, f"robustness on {_PARTS.get(results.part, results.part)}")
+    yield Chart(tuple(traces), layout, f"robustness on {part}")
     rates = [f"{100 * point.rate:g} %" for point in curves.curves[0].points]
     rows = tuple(
         (
@@ -172,8 +172,8 @@ def finals(facts: Facts) -> Section:
     lines = (*optimism(result), *notes(facts.final))
     intro = (
         f"These are figures of TEST, of {plural(len(result.configs), 'config')} refitted on train "
-        f"+ validation with {plural(len(result.seeds), 'seed')}; what is not marked as TEST on this "
-        "page is of validation."
+        f"+ validation with {plural(len(result.seeds), 'seed')}; what is not marked as TEST on "
+        "this page is of validation."
     )
     pairs = tuple(
         (

@@ -85,9 +85,10 @@ def _about_intervals(facts: Facts) -> str:
     n = len(facts.measured.ranks)
     if n:
         return (
-            f"Interval, of the best {plural(n, 'trial')}: where the score would lie for other users, "
-            "in 95 % of 2,000 bootstrap resamples of the validation users. It holds neither the luck "
-            "of the seed nor that of being the best of many; `mmsr study finalize` measures both. "
+            f"Interval, of the best {plural(n, 'trial')}: where the score would lie for other "
+            "users, in 95 % of 2,000 bootstrap resamples of the validation users. It holds neither "
+            "the luck of the seed nor that of being the best of many; `mmsr study finalize` "
+            "measures both. "
             "“cut” marks trials that were stopped early."
         )
     why = next(iter(facts.measured.lacking.values()), "none was asked for, see --intervals")

@@ -110,7 +110,10 @@ def _show_pairs(pairs: list[Pair], part: str, console: Console) -> None:
             style="bold" if one.significant else "",
         )
     console.print(table)
-    note = f"p: with Holm's correction over the pairs; *: below {LEVEL:g}"
+    note = (
+        "difference: mean over users, each with the mean of their targets; p: with Holm's "
+        f"correction over the pairs; *: below {LEVEL:g}"
+    )
     if part == VALID:
         note += "; both were chosen on these targets, so only test is an honest comparison"
     console.print(note, style="dim", soft_wrap=True)

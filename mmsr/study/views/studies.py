@@ -10,6 +10,7 @@ from mmsr.format import percent
 from mmsr.study.storage.folder import StudyFolder, StudyRecord
 from mmsr.study.storage.known_study import storage_url
 from mmsr.study.storage.overview import Overview, no_study, overviews
+from mmsr.study.storage.progress import Extent
 from mmsr.urls import Url
 
 UNREADABLE, UNAVAILABLE = "unreadable", "storage unavailable"
@@ -25,6 +26,15 @@ class StudyLine:
     state: str = ""
     trials: str = ""
     best: str = ""
+    extent: Extent | None = None
+    """How far it is; None where that cannot be told."""
+    value: float | None = None
+    """First objective of its best finished trial."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What the table shows."""
+        return (self.name, self.dataset, self.objective, self.state, self.trials, self.best)
 
 
 def study_lines(names: Sequence[str]) -> tuple[list[StudyLine], list[str]]:
@@ -73,4 +83,6 @@ def _line(line: StudyLine, found: Overview) -> StudyLine:
         state="running" if StudyFolder(line.name).is_running() else state,
         trials=f"{extent.over} of {extent.wanted}",
         best=percent(found.best),
+        extent=extent,
+        value=found.best,
     )
