@@ -113,7 +113,7 @@ def _robustness(results: Results) -> Iterator[Block]:
     what = "items" if curves.way == "item" else "readings of items"
     part = _PARTS.get(results.part, results.part)
     yield Text(
-        f"On {part}, {results.origin}: {curves.metric} as a share of the {what} lacks a modality. "
+        f"On {part}, {results.origin}: {curves.metric} as more of the {what} lack a modality. "
         f"Band: {curves.band}. Area: under the curve, 1 where nothing is lost."
     )
     traces = []
@@ -140,7 +140,7 @@ def _robustness(results: Results) -> Iterator[Block]:
         ("missing", *rates, "area", "95 % interval"),
         rows,
         words=frozenset({"missing"}),
-        caption=f"{curves.metric} in % by the share that is missing",
+        caption=f"{curves.metric} on {part}, in %, by the share that is missing",
     )
 
 

@@ -18,7 +18,8 @@ def failures(facts: Facts) -> Section:
     """The trials that failed, by error."""
     groups = list(grouped(facts.rows))
     if not groups:
-        text = "No trial has failed." if facts.rows else "No trial has run yet."
+        begun = any(row.state != "waiting" for row in facts.rows)
+        text = "No trial has failed." if begun else "No trial has run yet."
         return Section("failures", "Failures", (Text(text),))
     rows = tuple(
         (group.kind, str(len(group.numbers)), ", ".join(map(str, group.numbers)), group.error)
