@@ -8,10 +8,10 @@ from mmsr import __version__
 from mmsr.errors import UserError
 from mmsr.format import plural
 from mmsr.provenance import now
-from mmsr.report import models, running, scores, settings
 from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
 from mmsr.report.importance import Importance, importances
+from mmsr.report.sections import models, running, scores, settings
 from mmsr.study.search.objectives import in_words
 from mmsr.study.views.tables import chosen_on, settings_text, summary
 

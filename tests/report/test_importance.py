@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mmsr.report.importance import importances
-from mmsr.report.settings import order_of
+from mmsr.report.sections.settings import order_of
 from mmsr.study.storage.attributes import MODEL
 
 

@@ -22,7 +22,7 @@ from mmsr.report.html import html_of
 from mmsr.report.intervals import ValidRanks
 from mmsr.report.make import page_of
 from mmsr.report.markdown import markdown_of
-from mmsr.report.settings import codes_map
+from mmsr.report.sections.settings import codes_map
 from mmsr.study import Choice, Float, Int
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord, FinalResult, SeedFigures
 from mmsr.study.results.held_out import Opening

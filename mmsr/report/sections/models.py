@@ -10,7 +10,7 @@ from mmsr.format import plural
 from mmsr.report.blocks import Block, Chart, Points, Section, Table, Text
 from mmsr.report.charts import PALETTE, axis, plain
 from mmsr.report.facts import Facts
-from mmsr.report.scores import interval_text
+from mmsr.report.sections.scores import interval_text
 from mmsr.robustness.plots import traces_of
 from mmsr.robustness.results import Results, label
 from mmsr.study.results.finalized import ConfigFigures, FinalResult
