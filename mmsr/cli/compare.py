@@ -17,7 +17,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME…",
+            metavar="NAME",
             help="Two or more of: a study; STUDY:TRIAL or STUDY:MODEL, one of its trials or "
             "models; a checkpoint folder of `mmsr train`.",
             autocompletion=known_studies,

@@ -225,8 +225,8 @@ def leaderboard(
     objective, objectives = known.definition.objective, known.definition.objectives
     best = known.rows(one.number for one in ranked(found)[:top])
     if for_program:
-        front = [row.number for row in pareto_front(found, objectives)]
-        tree = records.of_leaderboard(known, best, _lines(known, best), front)
+        on_front = [row.number for row in pareto_front(found, objectives)]
+        tree = records.of_leaderboard(known, best, _lines(known, best), on_front)
         write_json(tree) if as_json else write_csv(records.places(tree), records.PLACES)
         return
     if not best:

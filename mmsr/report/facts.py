@@ -103,14 +103,11 @@ class Facts:
             return "running"
         return "finished" if self.progress.is_over else "stopped"
 
-    def count(self, state: str) -> int:
-        """Number of trials in a state.
-
-        Parameters
-        ----------
-        state : such as `failed`.
-        """
-        return sum(row.state == state for row in self.rows)
+    @property
+    def reads_modalities(self) -> bool:
+        """Whether the best trial's model reads modalities; True while there is none."""
+        config = self.best.config if self.best is not None else None
+        return config is None or config.model.modalities_as is not None
 
     def interval(self, number: int) -> tuple[float, float] | None:
         """The 95 % interval of a trial's first objective; None where it was not measured.
@@ -138,7 +135,8 @@ def gather(
     Parameters
     ----------
     known : the study.
-    intervals : of how many of the best trials to measure the interval of the score.
+    intervals : of how many of the best trials to measure the interval of the score; where there
+        are several models, the best of each is among them.
     device : device of the models that are measured.
     notice : called with messages for the user.
     """
@@ -156,7 +154,7 @@ def gather(
         curves={trial.number: dict(sorted(curve_of(trial).items())) for trial in trials},
         finished=tuple(t for t in trials if t.state == TrialState.COMPLETE),
         measured=valid_ranks(
-            known, best[:intervals], measure=not running, device=device, progress=notice
+            known, _leading(best, intervals), measure=not running, device=device, progress=notice
         ),
         lines=tuple(_lines(known, best, running, notice)),
         knockouts=read_knockouts(known),
@@ -165,6 +163,12 @@ def gather(
         final_error=error,
         spent=spent_hours(known.study),
     )
+
+
+def _leading(best: list[TrialRow], n: int) -> list[TrialRow]:
+    """The n best trials, and the best one of each model, in a study of several."""
+    first = {row.model: row for row in reversed(best)}
+    return [row for i, row in enumerate(best) if i < n or (n and row is first[row.model])]
 
 
 def _lines(

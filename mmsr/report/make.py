@@ -10,7 +10,7 @@ from mmsr.format import plural
 from mmsr.provenance import now
 from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
-from mmsr.report.importance import Importance, importances
+from mmsr.report.importance import ROUGH, Importance, importances
 from mmsr.report.sections import models, running, scores, settings
 from mmsr.study.search.objectives import in_words
 from mmsr.study.views.tables import chosen_on, settings_text, summary
@@ -93,7 +93,7 @@ def _answers(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
     yield from _against_second(facts)
     for one in found:
         if top := list(one.ped_anova or one.fanova)[:_MOST]:
-            rough = ", roughly" if one.n < settings.ROUGH else ""
+            rough = ", roughly" if one.n < ROUGH else ""
             yield f"What mattered most{rough}, among {one.subset}: {', '.join(top)}."
     if facts.knockouts is not None:
         yield from facts.knockouts.knockouts.verdicts()

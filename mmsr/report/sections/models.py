@@ -35,8 +35,10 @@ def _modalities(facts: Facts) -> Iterator[Block]:
         whence = "the end of the study's run"
     else:
         yield Text(
-            "No knock-outs have been measured, or the model has no modalities: the end of the "
-            f"study's run brings them, or `mmsr robustness {name}`."
+            "No knock-outs have been measured: the end of the study's run brings them, or "
+            f"`mmsr robustness {name}`."
+            if facts.reads_modalities
+            else "The model of the best trial reads no modalities, so none can be knocked out."
         )
         return
     yield Text(
@@ -102,6 +104,8 @@ def robustness(facts: Facts) -> Section:
         text = (
             "It has not been measured what missing modalities cost: "
             f"`mmsr robustness {facts.name}` does that on validation."
+            if facts.reads_modalities
+            else "The model of the best trial reads no modalities, so nothing can go missing."
         )
         return Section("robustness", "Robustness", (Text(text),))
     blocks = [block for one in facts.robustness for block in _robustness(one)]

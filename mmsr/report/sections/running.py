@@ -54,9 +54,6 @@ def _cost(facts: Facts) -> Iterator[Block]:
         rows.append(("wall clock, all runs of the study", _hours(spent["hours"])))
     if timed:
         rows.append(("training, all trials", _hours(_sum(timed) / 3600)))
-    for kind, name in (("cpu_hours", "CPU-hours"), ("gpu_hours", "GPU-hours")):
-        if kind in spent:
-            rows.append((name, f"{spent[kind]:.3g}"))
     for state, words in (
         ("finished", "finished"),
         ("pruned", "stopped early"),
@@ -70,6 +67,9 @@ def _cost(facts: Facts) -> Iterator[Block]:
     for model in facts.known.definition.models:
         own = [row for row in timed if row.model == model]
         rows.append((f"of that, {model}", _hours(_sum(own) / 3600)))
+    for kind, name in (("cpu_hours", "CPU-hours"), ("gpu_hours", "GPU-hours")):
+        if kind in spent:
+            rows.append((name, f"{spent[kind]:.3g}"))
     if (finals := _finals(facts)) > 0:
         rows.append(("refits for test", _hours(finals / 3600)))
     resources = (facts.record.resources if facts.record else None) or {}

@@ -170,11 +170,11 @@ def curves(facts: Facts) -> Section:
     known = [row for row in facts.ranked if facts.curves.get(row.number)]
     known += [row for row in facts.rows if row.state == "running" and facts.curves[row.number]]
     if not known:
-        told = Text(
+        nothing = Text(
             "No epoch has been reported yet: `mmsr study status "
             f"{facts.name}` shows when trials have started."
         )
-        return Section("curves", "Learning curves", (told,))
+        return Section("curves", "Learning curves", (nothing,))
     told = f"{facts.metric} on {chosen_on(facts.objective)} after each epoch"
     more = f"; of {len(known)} trials, the best {MOST_CURVES}" if len(known) > MOST_CURVES else ""
     last = max(max(facts.curves[row.number]) for row in known[:_CURVES])
