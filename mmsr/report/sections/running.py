@@ -13,6 +13,8 @@ from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import grouped
 from mmsr.tracking.databases import recorded
 
+_ENDED = {"finished": "finished", "pruned": "stopped early", "failed": "failed"}
+
 
 def failures(facts: Facts) -> Section:
     """The trials that failed, by error."""
@@ -54,16 +56,10 @@ def _cost(facts: Facts) -> Iterator[Block]:
         rows.append(("wall clock, all runs of the study", _hours(spent["hours"])))
     if timed:
         rows.append(("training, all trials", _hours(_sum(timed) / 3600)))
-    for state, words in (
-        ("finished", "finished"),
-        ("pruned", "stopped early"),
-        ("failed", "failed"),
-    ):
-        own = [row for row in timed if row.state == state]
-        if own:
-            rows.append(
-                (f"of that, in {plural(len(own), 'trial')} {words}", _hours(_sum(own) / 3600))
-            )
+    for state, ended in _ENDED.items():
+        if own := [row for row in timed if row.state == state]:
+            n = plural(len(own), "trial")
+            rows.append((f"of that, in {n} {ended}", _hours(_sum(own) / 3600)))
     for model in facts.known.definition.models:
         own = [row for row in timed if row.model == model]
         rows.append((f"of that, {model}", _hours(_sum(own) / 3600)))
