@@ -7,6 +7,7 @@ among those that have it, and each model of a study of several is judged by itse
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LEAST = 4
 """Fewest finished trials that are judged."""
 ROUGH = 30
 """With fewer finished trials than these, the figures are rough."""
+MOST_FOR_FANOVA = 300
+"""fANOVA looks at a random choice of so many trials: its time grows faster than their number."""
 _GOOD_SHARE, _GOOD_TRIALS = 0.1, 5
 """PED-ANOVA looks at the best tenth, or at the best five trials if that is more (but at most at
 half of them): with fewer, its figures are unstable."""
@@ -83,7 +86,7 @@ def _of(what: str, trials: Sequence[FrozenTrial]) -> Iterator[Importance]:
     ped = PedAnovaImportanceEvaluator(target_quantile=share)
     good = -int(-share * len(trials) // 1)
     yield Importance(
-        whole, len(trials), _measured(ped, trials), _measured(_fanova(), trials), good=good
+        whole, len(trials), _measured(ped, trials), _measured(_fanova(), _drawn(trials)), good=good
     )
     for keys, some in _conditional(trials, varied):
         named = " and ".join(key_of_parameter(key) for key in keys)
@@ -95,7 +98,7 @@ def _of(what: str, trials: Sequence[FrozenTrial]) -> Iterator[Importance]:
                 words, len(some), {}, {}, why=f"it takes at least {LEAST} trials with unlike scores"
             )
         else:
-            yield Importance(words, len(some), {}, _measured(_fanova(), some))
+            yield Importance(words, len(some), {}, _measured(_fanova(), _drawn(some)))
 
 
 def _conditional(
@@ -121,6 +124,12 @@ def _values(trials: Sequence[FrozenTrial], name: str) -> set[str]:
 
 def _fanova() -> FanovaImportanceEvaluator:
     return FanovaImportanceEvaluator(seed=0)
+
+
+def _drawn(trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
+    if len(trials) <= MOST_FOR_FANOVA:
+        return trials
+    return random.Random(0).sample(list(trials), MOST_FOR_FANOVA)
 
 
 def _measured(

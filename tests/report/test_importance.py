@@ -6,6 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from mmsr.report import importance
 from mmsr.report.importance import importances
 from mmsr.report.sections.settings import order_of
 from mmsr.study.storage.attributes import MODEL
@@ -77,3 +78,13 @@ def test_too_little_is_said(trials, why):
     assert why in found.why
     assert not found.ped_anova
     assert not found.fanova
+
+
+def test_fanova_takes_a_choice_of_many_trials(monkeypatch):
+    seen = []
+    measured = importance._measured
+    monkeypatch.setattr(importance, "MOST_FOR_FANOVA", 20)
+    monkeypatch.setattr(importance, "_measured", lambda e, t: seen.append(len(t)) or measured(e, t))
+    (found,) = importances(grid(), ())
+    assert seen == [36, 20], "PED-ANOVA takes all"
+    assert next(iter(found.fanova)) == "x"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mmsr.report.blocks import Block, Section, Table, Text
 from mmsr.report.charts import bars, grid_map
 from mmsr.report.facts import Facts
-from mmsr.report.importance import ROUGH, Importance
+from mmsr.report.importance import MOST_FOR_FANOVA, ROUGH, Importance
 from mmsr.report.parallel import MOST_LINES, parallel_coordinates
 
 CODES, LINKS = "graph.n_codes", "graph.links_per_item"
@@ -41,7 +41,9 @@ def _importance(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
             continue
         rough = f" With fewer than {ROUGH} trials, they are rough." if one.n < ROUGH else ""
         good = f" PED-ANOVA: the best {one.good} against all." if one.ped_anova else ""
-        yield Text(f"Among {one.subset}.{good}{rough}")
+        many = one.fanova and one.n > MOST_FOR_FANOVA
+        drawn = f" fANOVA: a random {MOST_FOR_FANOVA} of them." if many else ""
+        yield Text(f"Among {one.subset}.{good}{drawn}{rough}")
         kinds = {"PED-ANOVA": one.ped_anova, "fANOVA": one.fanova}
         kinds = {kind: shares for kind, shares in kinds.items() if shares}
         if not kinds:
