@@ -41,6 +41,7 @@ FLOORS = {
     "robustness": 7,
     "serving": 7,
     "ui": 7,
+    "report": 8,
     "reproduce": 8,
     "cli": 9,
     "__init__": 10,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmsr.cli.options import ConfigFile, Settings, known_datasets
+from mmsr.cli.output import AsCsv, AsJson, check_format, write_csv, write_json
+from mmsr.cli.views import records
 from mmsr.config import Config, parse_settings, read_yaml
 from mmsr.console import Console
 from mmsr.errors import UserError
@@ -23,10 +25,15 @@ _ABSENT = "none"
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """List models, aggregators, fusions, readouts and the variants of dual attention."""
-    from mmsr.cli.views.model import show_registry
+    for_program = check_format(as_json, as_csv)
+    from mmsr.cli.views.model import registry, show_registry
 
+    if for_program:
+        found = records.of_registry(registry())
+        write_json(found) if as_json else write_csv(found, records.ENTRIES)
+        return
     show_registry(Console())
 
 
@@ -57,11 +64,14 @@ def describe(
             f"{_HISTORY} in a made-up batch.",
         ),
     ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show a model's parameters, and each part's operations and memory for one batch.
 
     Without DATASET the batch is made up: random histories of items with random codes.
     """
+    for_program = check_format(as_json, as_csv)
     full = _config(dataset, config, settings or [])
     if batch_size is not None:
         _at_least_one("--batch-size", batch_size)
@@ -82,6 +92,10 @@ def describe(
     from mmsr.training.cost import measure_cost
 
     parts = measure_cost(example.model, example.given, example.targets, full)
+    if for_program:
+        tree = records.of_costs(full, parts)
+        write_json(tree) if as_json else write_csv(tree["parts"], records.PARTS)
+        return
     show_costs(full, example, parts, Console())
 
 

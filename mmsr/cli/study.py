@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from mmsr import paths
-from mmsr.cli import finalize
+from mmsr.cli import compare, finalize, report
 from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
+from mmsr.cli.output import AsCsv, AsJson, check_format, write_csv, write_json
+from mmsr.cli.views import records
 from mmsr.console import Console
 from mmsr.format import percent, plural, seconds
+
+if TYPE_CHECKING:
+    from mmsr.study.results.references import ReferenceLine
+    from mmsr.study.storage.known_study import KnownStudy
+    from mmsr.study.storage.trials import TrialRow
 
 app = typer.Typer(
     cls=Studies,
@@ -23,6 +31,8 @@ app = typer.Typer(
     help="Write, list, inspect, finalize, rename and remove studies.",
 )
 app.command("finalize")(finalize.finalize)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("remove")(care.remove)
 app.command("rename")(care.rename)
 
@@ -56,13 +66,20 @@ def new(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """List the studies that were run from this $MMSR_HOME."""
+    for_program = check_format(as_json, as_csv)
     from mmsr.study.storage.folder import HOW_TO_START, study_names
     from mmsr.study.views.studies import study_lines
 
     console = Console()
     names = study_names()
+    if for_program:
+        lines, notes = study_lines(names)
+        found = [records.of_study_line(line) for line in lines]
+        write_json(found) if as_json else write_csv(found, records.STUDIES)
+        _note(notes)
+        return
     if not names:
         console.print(f"no studies yet in {paths.searched()}: {HOW_TO_START}", soft_wrap=True)
         return
@@ -73,6 +90,10 @@ def list_() -> None:
     for line in lines:
         table.add_row(*line.cells)
     console.print(table)
+    _note(notes)
+
+
+def _note(notes: list[str]) -> None:
     for note in notes:
         Console(stderr=True).print(f"note: {note}", soft_wrap=True)
 
@@ -83,6 +104,8 @@ def status(
     last: Annotated[
         int, typer.Option(min=1, metavar="N", help="How many of the newest trials.")
     ] = 100,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     storage: Storage = None,
 ) -> None:
     """Show how far a study has come, and its trials' states."""
@@ -90,11 +113,17 @@ def status(
     from mmsr.study.storage.known_study import look_up, unshipped_of
     from mmsr.study.views.tables import STYLES, state_of, summary
 
+    for_program = check_format(as_json, as_csv)
     console = Console()
     known = look_up(name, storage)
     progress, found = known.overview.extent, known.overview.standings
     running = known.folder.is_running()
     state = "running" if running else "finished" if progress.is_over else "stopped"
+    if for_program:
+        states = {one.number: state_of(one, running=running) for one in found[-last:]}
+        tree = records.of_status(known, state, states)
+        write_json(tree) if as_json else write_csv(tree["trials"], records.TRIALS)
+        return
     console.print(
         f"study {name}: {state}, {progress.over} of {plural(progress.wanted, 'trial')} done; "
         f"{summary(found, running=running)}"
@@ -171,6 +200,8 @@ def sync(name: StudyName, storage: Storage = None, tracking_uri: StudyTracking =
 def leaderboard(
     name: StudyName,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many trials.")] = 10,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     storage: Storage = None,
 ) -> None:
     """Show the best trials of a study, with their settings, above the reference lines.
@@ -179,7 +210,6 @@ def leaderboard(
     while the study is being run.
     """
     from mmsr.study.results.pareto import pareto_front
-    from mmsr.study.results.references import WHEN_ASKED, cached_lines, measured_lines
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.trials import ranked, rows
     from mmsr.study.views.tables import (
@@ -191,11 +221,18 @@ def leaderboard(
         show_left_out,
     )
 
+    for_program = check_format(as_json, as_csv)
     console = Console()
     known = look_up(name, storage)
     found = known.overview.standings
     objective, objectives = known.definition.objective, known.definition.objectives
-    if not ranked(found):
+    best = known.rows(one.number for one in ranked(found)[:top])
+    if for_program:
+        on_front = [row.number for row in pareto_front(found, objectives)]
+        tree = records.of_leaderboard(known, best, _lines(known, best), on_front)
+        write_json(tree) if as_json else write_csv(records.places(tree), records.PLACES)
+        return
+    if not best:
         console.print(f"study {name} has no finished trial yet")
         return
     if known.definition.against:
@@ -205,14 +242,7 @@ def leaderboard(
     if models := known.definition.models:
         console.print(by_model(rows(known.study), objective, models))
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
-    best = known.rows(one.number for one in ranked(found)[:top])
-    lines = []
-    if (config := best[0].config) is not None:
-        lines = cached_lines(known, config)
-        # A running study gets the whole machine, and no data set is fetched just to look.
-        if not known.folder.is_running() and paths.remote() is None:
-            notice = partial(Console(stderr=True).print, style="dim")
-            lines = measured_lines(known, config, WHEN_ASKED, notice)
+    lines = _lines(known, best)
     console.print(leaderboard(best, objective, title, top, lines))
     show_left_out(lines, console)
     for row in best:
@@ -224,3 +254,17 @@ def leaderboard(
 
         if (found_out := read_knockouts(known)) is not None:
             say(found_out, console)
+
+
+def _lines(known: KnownStudy, best: Sequence[TrialRow]) -> list[ReferenceLine]:
+    """The reference lines of a study, measured where that is fitting."""
+    from mmsr.study.results.references import WHEN_ASKED, cached_lines, measured_lines
+
+    if not best or (config := best[0].config) is None:
+        return []
+    # A running study gets the whole machine, and no data set is fetched just to look.
+    if known.folder.is_running() or paths.remote() is not None:
+        return cached_lines(known, config)
+    return measured_lines(
+        known, config, WHEN_ASKED, partial(Console(stderr=True).print, style="dim")
+    )

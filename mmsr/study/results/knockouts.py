@@ -103,7 +103,7 @@ def ranked(
     Function of a mask; returns int64 [n], 1 is best.
     """
     model, config = subject.load(device), subject.config
-    kept = _kept(subject, folder, prefixes)
+    kept = kept_ranks(subject, folder, prefixes)
 
     def rank(mask: Mask) -> NDArray[np.int64]:
         own = mask.within(model.tables.modalities)
@@ -131,7 +131,7 @@ def knockouts(
     progress : called with messages for the user.
     """
     model, config = subject.load(device), subject.config
-    kept = _kept(subject, folder, prefixes)
+    kept = kept_ranks(subject, folder, prefixes)
 
     def rank(links: Mapping[str, Links]) -> NDArray[np.int64]:
         what = " ".join(f"{m} {hash_of(link)}" for m, link in sorted(links.items()))
@@ -156,7 +156,15 @@ def hash_of(links_IK: Links) -> str:
     return hashlib.sha256(np.ascontiguousarray(links_IK).data).hexdigest()[:16]
 
 
-def _kept(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
+def kept_ranks(subject: Subject, folder: Path, prefixes: Prefixes) -> KeptRanks:
+    """The cached ranks of a model on validation targets.
+
+    Parameters
+    ----------
+    subject : the model.
+    folder : folder of the cache.
+    prefixes : the validation prefixes that are ranked, all or `some_targets`.
+    """
     settings: dict[str, object] = {
         "data": subject.dataset.content_hash,
         "config": subject.config.to_dict(),

@@ -98,6 +98,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     for aim, command in {
         "all trials": f"mmsr study leaderboard {plan.name}",
         "curves": _curves(plan),
+        "report": f"mmsr study report {plan.name}",
         "robustness": f"mmsr robustness {plan.name}",
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
         **_test(known),

@@ -1,0 +1,1 @@
+"""The sections of a report: on the scores, the settings, the winner, and the run itself."""

@@ -1,0 +1,230 @@
+"""Sections on the winner: its modalities, its robustness, its figures on test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmsr.evaluation.knockouts import Knockouts
+from mmsr.finalize.view import notes, optimism
+from mmsr.format import plural
+from mmsr.report.blocks import Block, Chart, Points, Section, Table, Text
+from mmsr.report.charts import PALETTE, axis, plain
+from mmsr.report.facts import Facts
+from mmsr.report.sections.scores import interval_text
+from mmsr.robustness.plots import traces_of
+from mmsr.robustness.results import Results, label
+from mmsr.study.results.finalized import ConfigFigures, FinalResult
+from mmsr.study.views.tables import SHOWN, settings_text
+
+_PARTS = {"valid": "validation", "test": "TEST"}
+
+
+def modalities(facts: Facts) -> Section:
+    """What each modality is worth: knock-outs of the best trial's model."""
+    return Section("modalities", "What each modality is worth", tuple(_modalities(facts)))
+
+
+def _modalities(facts: Facts) -> Iterator[Block]:
+    wider = next((one for one in facts.robustness if one.knockouts is not None), None)
+    name = facts.name
+    if wider is not None and wider.knockouts is not None:
+        found, trial = wider.knockouts, wider.trial
+        whence = f"`mmsr robustness {name}`"
+    elif facts.knockouts is not None:
+        found, trial = facts.knockouts.knockouts, facts.knockouts.trial
+        whence = "the end of the study's run"
+    else:
+        yield Text(
+            "No knock-outs have been measured: the end of the study's run brings them, or "
+            f"`mmsr robustness {name}`."
+            if facts.reads_modalities
+            else "The model of the best trial reads no modalities, so none can be knocked out."
+        )
+        return
+    yield Text(
+        f"The model of trial {trial} ranks validation while a modality carries no information, "
+        f"without being trained again (measured by {whence}). Shuffled: every item has another "
+        "item's codes."
+    )
+    if facts.best is not None and trial != facts.best.number:
+        yield Text(
+            f"The best trial is now {facts.best.number}: `mmsr study leaderboard {name}` or "
+            f"`mmsr robustness {name}` measures it."
+        )
+    yield Points(tuple(found.verdicts()))
+    yield _costs(found)
+    rows = tuple(
+        (
+            one.label,
+            f"{100 * one.metrics[found.metric]:.3f}",
+            f"{100 * one.cost:.1f}",
+            f"{100 * one.low:.1f} … {100 * one.high:.1f}",
+        )
+        for one in found.results
+    )
+    clean = ("nothing knocked out", f"{100 * found.clean[found.metric]:.3f}", "", "")
+    yield Table(
+        ("knock-out", f"{found.metric}, %", "lost, %", "95 % interval"),
+        (clean, *rows),
+        words=frozenset({"knock-out"}),
+        bold=frozenset({0}),
+        caption="Knock-outs",
+    )
+
+
+def _costs(found: Knockouts) -> Chart:
+    results = found.results
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [plain(one.label) for one in results],
+        "x": [100 * one.cost for one in results],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * max(one.high - one.cost, 0) for one in results],
+            "arrayminus": [100 * max(one.cost - one.low, 0) for one in results],
+            "color": "rgba(128,128,128,0.9)",
+            "thickness": 1.4,
+        },
+        "marker": {"color": PALETTE[0]},
+        "hovertemplate": "%{y}: %{x:.1f} % lost<extra></extra>",
+        "showlegend": False,
+    }
+    layout = {
+        "xaxis": axis(f"share of {found.metric} that is lost, %"),
+        "yaxis": {"autorange": "reversed", "automargin": True},
+    }
+    return Chart((trace,), layout, "what knock-outs cost", height=120 + 30 * len(results))
+
+
+def robustness(facts: Facts) -> Section:
+    """How the score falls as items lose modalities."""
+    if not facts.robustness:
+        text = (
+            "It has not been measured what missing modalities cost: "
+            f"`mmsr robustness {facts.name}` does that on validation."
+            if facts.reads_modalities
+            else "The model of the best trial reads no modalities, so nothing can go missing."
+        )
+        return Section("robustness", "Robustness", (Text(text),))
+    blocks = [block for one in facts.robustness for block in _robustness(one)]
+    return Section("robustness", "Robustness to missing modalities", tuple(blocks))
+
+
+def _robustness(results: Results) -> Iterator[Block]:
+    curves = results.curves
+    what = "items" if curves.way == "item" else "readings of items"
+    part = _PARTS.get(results.part, results.part)
+    yield Text(
+        f"On {part}, {results.origin}: {curves.metric} as more of the {what} lack a modality. "
+        f"Band: {curves.band}. Area: under the curve, 1 where nothing is lost."
+    )
+    traces = []
+    for place, curve in enumerate(curves.curves):
+        colour = PALETTE[place % len(PALETTE)]
+        band, line = traces_of(curve, plain(label(curve.modalities)), colour)
+        traces += [{**band, "mode": "lines"}, line]
+    layout = {
+        "xaxis": axis(f"{what} that lack the modality, %"),
+        "yaxis": axis(f"{curves.metric}, %", rangemode="tozero"),
+    }
+    yield Chart(tuple(traces), layout, f"robustness on {part}")
+    rates = [f"{100 * point.rate:g} %" for point in curves.curves[0].points]
+    rows = tuple(
+        (
+            label(curve.modalities),
+            *(f"{100 * point.value:.3f}" for point in curve.points),
+            f"{curve.area:.3f}",
+            f"{curve.area_low:.3f} – {curve.area_high:.3f}",
+        )
+        for curve in curves.curves
+    )
+    yield Table(
+        ("missing", *rates, "area", "95 % interval"),
+        rows,
+        words=frozenset({"missing"}),
+        caption=f"{curves.metric} on {part}, in %, by the share that is missing",
+    )
+
+
+def finals(facts: Facts) -> Section:
+    """The figures on test, if the study was finalized."""
+    title = "Test figures"
+    if facts.final_error:
+        return Section("finals", title, (Text(facts.final_error),))
+    result = facts.final.result
+    if result is None:
+        if facts.final.opened:
+            first = facts.final.opened[0].at
+            text = f"Test was opened first on {first}, but its figures are not on this machine."
+        elif facts.known.definition.test_selected:
+            text = "TEST-SELECTED: epochs were chosen on test, so there are no honest test figures."
+        else:
+            text = (
+                "Test is closed: no figure on this page is of test. "
+                f"`mmsr study finalize {facts.name}` refits the best config and opens test once."
+            )
+        return Section("finals", title, (Text(text),))
+    table = Table(
+        ("config", "epochs", f"valid {facts.metric}", *_heads(result, facts.metric), "settings"),
+        tuple(_final(config, result, facts.metric) for config in result.configs),
+        words=frozenset({"config", "settings"}),
+        bold=frozenset({0}),
+        caption="TEST in %: mean ± standard deviation over seeds [95 % interval over users]",
+    )
+    lines = (*optimism(result), *notes(facts.final))
+    intro = (
+        f"These are figures of TEST, of {plural(len(result.configs), 'config')} refitted on train "
+        f"+ validation with {plural(len(result.seeds), 'seed')}; what is not marked as TEST on "
+        "this page is of validation."
+    )
+    pairs = tuple(
+        (
+            f"trial {pair.first} – trial {pair.second}",
+            metric,
+            f"{100 * one.difference:+.3f}",
+            f"{100 * one.low:+.3f} – {100 * one.high:+.3f}",
+            f"{one.p_bootstrap_corrected:.2g}",
+            f"{one.p_corrected:.2g}",
+        )
+        for pair in result.pairs
+        for metric, one in pair.metrics.items()
+    )
+    heads = ("configs", "metric", "difference, points", "95 % interval", "p, bootstrap")
+    compared = Table(
+        (*heads, "p, Wilcoxon"),
+        pairs,
+        words=frozenset({"configs", "metric"}),
+        caption="TEST, configs against each other, paired over users; p with Holm's correction",
+    )
+    blocks: list[Block] = [Text(intro), table, *([compared] if pairs else []), Points(lines)]
+    return Section("finals", title, tuple(blocks))
+
+
+def _names(result: FinalResult, metric: str) -> list[str]:
+    return [name for name in dict.fromkeys([metric, *SHOWN]) if f"test/{name}" in result.best.mean]
+
+
+def _heads(result: FinalResult, metric: str) -> list[str]:
+    return [f"test {name}" for name in _names(result, metric)]
+
+
+def _final(config: ConfigFigures, result: FinalResult, metric: str) -> tuple[str, ...]:
+    chosen = config.validation.get(f"valid/{metric}")
+    return (
+        f"trial {config.trial}",
+        str(config.epochs),
+        "" if chosen is None else f"{100 * chosen:.3f}",
+        *(_cell(config, f"test/{name}") for name in _names(result, metric)),
+        settings_text(config.settings),
+    )
+
+
+def _cell(config: ConfigFigures, key: str) -> str:
+    if key not in config.mean:
+        return "failed"
+    std = f" ± {100 * config.std[key]:.2f}" if key in config.std else ""
+    low, high = config.low.get(key), config.high.get(key)
+    bounds = "" if low is None or high is None else f" [{interval_text((low, high))}]"
+    return f"{100 * config.mean[key]:.2f}{std}{bounds}"

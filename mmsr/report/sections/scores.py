@@ -1,0 +1,220 @@
+"""Sections on the scores: the leaderboard, learning curves, the history of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmsr.format import percent, plural, seconds
+from mmsr.report.blocks import Block, Section, Table, Text
+from mmsr.report.charts import MOST_CURVES, front, history, learning_curves
+from mmsr.report.facts import Facts
+from mmsr.study.search.objectives import minimised, shown
+from mmsr.study.storage.trials import TrialRow, best_value, ranked
+from mmsr.study.views.tables import SHOWN, chosen_on, settings_text, summary
+
+TOP = 20
+"""Trials of the leaderboard."""
+_CURVES, _EPOCHS = 5, 8
+"""Rows and columns of the table of learning curves."""
+
+
+def leaderboard(facts: Facts) -> Section:
+    """The best trials with intervals and settings, above the reference lines."""
+    return Section("leaderboard", "Leaderboard", tuple(_leaderboard(facts)))
+
+
+def _leaderboard(facts: Facts) -> Iterator[Block]:
+    if not facts.ranked:
+        yield Text(
+            f"No trial has finished yet: `mmsr study status {facts.name}` shows their states."
+        )
+        return
+    if facts.front:
+        yield from _front(facts)
+    models = facts.known.definition.models
+    if models:
+        yield _by_model(facts, models)
+    yield _best(facts)
+    yield Text(_about_intervals(facts))
+    left_out = [line for line in facts.lines if line.metrics is None]
+    if left_out:
+        reasons = "; ".join(f"{line.label} ({line.left_out})" for line in left_out)
+        yield Text(f"Not measured: {reasons}.")
+
+
+def _best(facts: Facts) -> Table:
+    part, _, metric = facts.objective.partition("/")
+    names = [name for name in dict.fromkeys([metric, *SHOWN]) if name != metric]
+    several = bool(facts.known.definition.models)
+    columns = ["place", "trial", *(["model"] if several else []), metric, "95 % interval", *names]
+    columns += ["epoch", "time", "settings"]
+    rows = []
+    for place, row in enumerate(facts.ranked[:TOP], start=1):
+        own = facts.interval(row.number) if row.state == "finished" else None
+        rows.append(
+            (
+                "cut" if row.state == "pruned" else str(place),
+                str(row.number),
+                *([row.model or ""] if several else []),
+                percent(row.value),
+                "" if own is None else interval_text(own),
+                *(percent(row.metrics.get(f"{part}/{name}")) for name in names),
+                "" if row.best_epoch is None else f"{row.best_epoch} of {row.epochs}",
+                seconds(row.seconds),
+                settings_text(row.settings),
+            )
+        )
+    for line in facts.lines:
+        if line.metrics is not None:
+            figures = (percent(line.metrics.get(name)) for name in names)
+            label = (line.label, "") if several else (line.label,)
+            value = percent(line.metrics.get(metric))
+            rows.append(("", *label, value, "", *figures, "", "", "reference line"))
+    left = len(facts.ranked) - TOP
+    more = f"; {left} more are not shown" if left > 0 else ""
+    return Table(
+        tuple(columns),
+        tuple(rows),
+        words=frozenset({"model", "settings"}),
+        bold=frozenset({0} if facts.best is not None else ()),
+        caption=f"Trials by {metric} on {chosen_on(facts.objective)}, all metrics in %{more}",
+    )
+
+
+def _about_intervals(facts: Facts) -> str:
+    n = len(facts.measured.ranks)
+    if n:
+        return (
+            f"Interval, of the best {plural(n, 'trial')}: where the score would lie for other "
+            "users, in 95 % of 2,000 bootstrap resamples of the validation users. It holds neither "
+            "the luck of the seed nor that of being the best of many; `mmsr study finalize` "
+            "measures both. "
+            "“cut” marks trials that were stopped early."
+        )
+    why = next(iter(facts.measured.lacking.values()), "none was asked for, see --intervals")
+    when = " While the study runs, none is measured." if facts.running else ""
+    return f"There are no intervals: {why}.{when}"
+
+
+def interval_text(ends: tuple[float, float]) -> str:
+    """An interval in percent.
+
+    Parameters
+    ----------
+    ends : its ends, in [0, 1].
+    """
+    return f"{100 * ends[0]:.2f} – {100 * ends[1]:.2f}"
+
+
+def _by_model(facts: Facts, models: tuple[str, ...]) -> Table:
+    own = {name: [row for row in facts.rows if row.model == name] for name in models}
+    best = {name: best_value(trials) for name, trials in own.items()}
+    order = sorted(own, key=lambda name: (best[name] is None, -(best[name] or 0.0)))
+
+    def first(name: str) -> TrialRow | None:
+        return next((row for row in ranked(own[name]) if row.state == "finished"), None)
+
+    rows = []
+    for name in order:
+        row = first(name)
+        found = None if row is None else facts.interval(row.number)
+        rows.append(
+            (
+                name,
+                percent(best[name]),
+                "" if found is None else interval_text(found),
+                "" if row is None else str(row.number),
+                str(len(own[name])),
+                seconds(sum(row.seconds or 0.0 for row in own[name])),
+                summary(own[name], running=facts.running),
+            )
+        )
+    columns = ("model", f"best {facts.metric}", "95 % interval", "of trial", "trials", "time")
+    return Table(
+        (*columns, "how they ended"),
+        tuple(rows),
+        words=frozenset({"model", "how they ended"}),
+        bold=frozenset({0}),
+        caption=f"Models by {facts.metric} on {chosen_on(facts.objective)}, in %",
+    )
+
+
+def _front(facts: Facts) -> Iterator[Block]:
+    objectives = facts.known.definition.objectives
+    finished = [row for row in facts.ranked if row.state == "finished"]
+    yield front(finished, facts.front, objectives)
+    heads = [
+        f"{name}{', %' if name.startswith('valid/') else ''} {'↓' if minimised(name) else '↑'}"
+        for name in objectives
+    ]
+    rows = [
+        (
+            str(row.number),
+            *(shown(name, row.metrics[name]) for name in objectives),
+            settings_text(row.settings),
+        )
+        for row in facts.front
+    ]
+    yield Table(
+        ("trial", *heads, "settings"),
+        tuple(rows),
+        words=frozenset({"settings"}),
+        bold=frozenset({0}),
+        caption=f"Pareto front: {len(rows)} of {plural(len(finished), 'finished trial')}, which no "
+        "other trial beats in every objective",
+    )
+
+
+def curves(facts: Facts) -> Section:
+    """The learning curves."""
+    known = [row for row in facts.ranked if facts.curves.get(row.number)]
+    known += [row for row in facts.rows if row.state == "running" and facts.curves[row.number]]
+    if not known:
+        nothing = Text(
+            "No epoch has been reported yet: `mmsr study status "
+            f"{facts.name}` shows when trials have started."
+        )
+        return Section("curves", "Learning curves", (nothing,))
+    told = f"{facts.metric} on {chosen_on(facts.objective)} after each epoch"
+    more = f"; of {len(known)} trials, the best {MOST_CURVES}" if len(known) > MOST_CURVES else ""
+    last = max(max(facts.curves[row.number]) for row in known[:_CURVES])
+    step = -(-last // _EPOCHS)
+    epochs = sorted({1, *range(step, last + 1, step), last})
+    rows = tuple(
+        (str(row.number), *(percent(facts.curves[row.number].get(epoch)) for epoch in epochs))
+        for row in known[:_CURVES]
+    )
+    table = Table(
+        ("trial", *(f"epoch {epoch}" for epoch in epochs)),
+        rows,
+        caption=f"The best trials' {facts.metric} in % by epoch",
+        closed=True,
+    )
+    text = Text(f"{told}{more}. Dotted: stopped early, or running.")
+    chart = learning_curves(known, facts.curves, facts.metric)
+    return Section("curves", "Learning curves", (text, chart, table))
+
+
+def progress(facts: Facts) -> Section:
+    """The history of the search: each trial's score, and the best one so far."""
+    title = "Optimisation history"
+    scored = [row for row in facts.rows if row.value is not None and row.state != "running"]
+    if not scored:
+        told = f"No trial has a score yet: `mmsr study status {facts.name}` shows their states."
+        return Section("history", title, (Text(told),))
+    best, rows = None, []
+    for row in scored:
+        if row.state == "finished" and row.value is not None and (best is None or row.value > best):
+            best = row.value
+            rows.append((str(row.number), percent(best), settings_text(row.settings)))
+    table = Table(
+        ("trial", f"{facts.metric}, %", "settings"),
+        tuple(rows),
+        words=frozenset({"settings"}),
+        caption="Trials that were the best so far",
+        closed=True,
+    )
+    last = f"; trial {rows[-1][0]} was the last that improved on all before it" if rows else ""
+    text = Text(f"{plural(len(scored), 'trial')} with a score, in the order of their start{last}.")
+    chart = history(scored, facts.metric)
+    return Section("history", title, (text, chart, table) if rows else (text, chart))

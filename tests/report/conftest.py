@@ -1,0 +1,116 @@
+"""A study whose trials were trained for real, and studies of made-up trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsr.study import Choice, Float, Int, Study
+from mmsr.study.driver import run as runner
+from mmsr.study.driver.ledger import Ledger
+from mmsr.study.driver.opening import open_study_of
+from mmsr.study.planning.declaration import Options
+from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.planning.plan import Plan
+from mmsr.study.storage import database
+from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.lineage import trial_folder
+from mmsr.study.workers.messages import Failure, Report
+from mmsr.training import train
+
+
+@pytest.fixture(scope="session")
+def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with the finished study `small` of three trials, trained in this process."""
+    home = tmp_path_factory.mktemp("trained") / "home"
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
+    study = Study(
+        dataset="shop",
+        name="small",
+        trials=3,
+        epochs=2,
+        space={
+            "graph.n_codes": Int(4, 8, step=2),
+            "graph.links_per_item": Int(1, 2),
+            "model.fusion": Choice("adaptive", "early"),
+            "training.learning_rate": Float(1e-3, 1e-1, log=True),
+        },
+        base={"model.width": 8, "training.batch_size": 32, "model.scoring": "item_and_codes"},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSR_HOME", str(home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(runner, "_tune", _tune)
+        patch.setattr(runner, "ray_cluster", lambda address: nullcontext())
+        patch.setattr(runner, "watched_head", lambda halt, code: nullcontext())
+        patch.setattr(runner, "settle", lambda plan, say: plan)
+        patch.setattr(runner, "prepare_environment", lambda: None)
+        assert study.run() == 0
+    return home
+
+
+def _tune(plan: Plan, ledger: Ledger, n_trials: int, *given: object) -> None:
+    """Run trials one after the other; Ray is not started."""
+    for name in map(str, range(n_trials)):
+        proposal = ledger.ask(name)
+        for place, result in enumerate(train(proposal.config, plan.dataset)):
+            fields = ("epoch", "metrics", "best_epoch", "best_metrics", "finished")
+            report = Report(**{field: getattr(result, field) for field in fields})
+            folder = trial_folder(plan.folder.ray, proposal.number) / f"checkpoint_{place:06d}"
+            result.save_checkpoint(folder)
+            files = {path.name: path.stat().st_size for path in folder.iterdir()}
+            kept = report.model_copy(update={"files": files})
+            (folder / "report.json").write_text(kept.model_dump_json())
+            ledger.report(name, report)
+
+
+@pytest.fixture
+def trained(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> KnownStudy:
+    """The study `small` of `trained_home`."""
+    monkeypatch.setenv("MMSR_HOME", str(trained_home))
+    return look_up("small")
+
+
+@pytest.fixture
+def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
+    """Makes a study, and trials with these values of the first objective; a text is an error."""
+
+    def make(
+        outcomes: Any = (), name: str = "made-up", running: int = 0, **changes: Any
+    ) -> KnownStudy:
+        study = dataclasses.replace(small_study, **{"pruner": None, **changes})
+        plan = make_plan(study, Options(name=name, trials=max(1, len(outcomes) + running)))
+        plan.folder.path.mkdir(parents=True)
+        opened = open_study_of(plan, database.open_storage(plan.storage))
+        ledger = Ledger(opened, plan.rules(), plan.folder.ray)
+        for place, outcome in enumerate(outcomes):
+            trial = f"t{place}"
+            ledger.ask(trial)
+            if isinstance(outcome, str):
+                ledger.fail(trial, Failure(error=outcome, traceback="line 1"))
+                continue
+            for epoch in (1, 2):
+                metrics = dict.fromkeys(plan.definition.objectives, outcome * epoch / 2)
+                ledger.report(
+                    trial,
+                    Report(
+                        epoch=epoch,
+                        metrics=metrics,
+                        best_epoch=epoch,
+                        best_metrics=metrics,
+                        finished=epoch == 2,
+                        seconds=30.0 * epoch,
+                    ),
+                )
+        for place in range(running):
+            ledger.ask(f"r{place}")
+        return look_up(name)
+
+    return make
