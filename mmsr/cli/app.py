@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from mmsr import paths
-from mmsr.cli import best_config, model, reproduce, robustness, study, train, ui
+from mmsr.cli import best_config, model, reproduce, robustness, train, ui
 from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
 from mmsr.cli.serving.embed import embed
 from mmsr.cli.serving.recommend import recommend
+from mmsr.cli.study.app import app as study
 from mmsr.console import Console, tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
 from mmsr.version import __version__
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(model.app, name="model")
-app.add_typer(study.app, name="study")
+app.add_typer(study, name="study")
 app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)

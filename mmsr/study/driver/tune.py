@@ -293,8 +293,7 @@ def _last_error(trial: Any) -> str:
         lines = []
     last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
     told = [line for line in lines[last + 1 :] if line] or ["unknown reason"]
-    raised = "ray::" in told[0]  # then a traceback follows, and ends with the error
-    if raised:
+    if "ray::" in told[0]:  # then a traceback follows, and ends with the error
         return told[-1]
     # Ray names the system's OOM killer among the causes of any death: that says nothing.
     memory = (line for line in told if "low on memory" in line or "memory monitor" in line)

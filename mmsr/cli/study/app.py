@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr import paths
-from mmsr.cli import compare, finalize, report
 from mmsr.cli.care import study as care
 from mmsr.cli.groups import Studies
 from mmsr.cli.options import StudyName, StudyTracking, known_datasets
 from mmsr.cli.output import AsCsv, AsJson, check_format, write_csv, write_json
+from mmsr.cli.study import compare, finalize, report
 from mmsr.cli.views import records
 from mmsr.console import Console
 from mmsr.format import percent, plural, seconds

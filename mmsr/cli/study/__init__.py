@@ -1,0 +1,1 @@
+"""`mmsr study`: what is done with studies; a file for each larger command."""
