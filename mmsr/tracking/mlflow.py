@@ -28,6 +28,7 @@ from mmsr.tracking.base import (
     Upload,
 )
 from mmsr.tracking.databases import place_of, reason
+from mmsr.tracking.journal.sink import Blocked, Forgotten, Refused, Unavailable
 from mmsr.tracking.mlflow_place import (
     artifacts_here,
     artifacts_of,
@@ -36,7 +37,6 @@ from mmsr.tracking.mlflow_place import (
     metric_name,
     prepare_environment,
 )
-from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 from mmsr.urls import Url
 
 if TYPE_CHECKING:

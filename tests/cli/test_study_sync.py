@@ -12,7 +12,7 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.known_study import look_up, open_journal
 from mmsr.tracking import Unshipped
 from mmsr.tracking.databases import place_of
-from mmsr.tracking.sink import Refused, Unavailable
+from mmsr.tracking.journal.sink import Refused, Unavailable
 from mmsr.urls import Url
 
 

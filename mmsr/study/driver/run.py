@@ -41,7 +41,7 @@ from mmsr.study.views.unshipped import show_unshipped
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
-from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.journal.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna

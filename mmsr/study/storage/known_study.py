@@ -23,9 +23,9 @@ from mmsr.study.storage.trials import TrialRow, best, rows, rows_of
 from mmsr.tracking import Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import is_place, place_of, recalled
-from mmsr.tracking.journal import JOURNAL
-from mmsr.tracking.shipment import unshipped
-from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.journal.file import JOURNAL
+from mmsr.tracking.journal.shipment import unshipped
+from mmsr.tracking.journal.shipper import JournalTracker
 from mmsr.urls import Url
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.progress import ending_of, set_ending
 from mmsr.study.workers.messages import Report
 from mmsr.tracking import RunState
-from mmsr.tracking.sink import Unavailable
+from mmsr.tracking.journal.sink import Unavailable
 
 
 class Server:

@@ -26,8 +26,8 @@ from mmsr.tracking.base import (
     Unshipped,
     Upload,
 )
-from mmsr.tracking.shipment import Shipment
-from mmsr.tracking.sink import Blocked, Sink, Unavailable
+from mmsr.tracking.journal.shipment import Shipment
+from mmsr.tracking.journal.sink import Blocked, Sink, Unavailable
 
 _LONGEST_PAUSE = 15.0
 _TELL_EVERY = 10.0
