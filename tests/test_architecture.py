@@ -37,6 +37,7 @@ FLOORS = {
     "care": 7,
     "finalize": 7,
     "robustness": 7,
+    "trainings": 7,
     "reproduce": 8,
     "cli": 9,
 }

@@ -53,7 +53,7 @@ def study_text(
     lines = [
         f"Study **{name}**, {in_words(definition.objectives)}.",
         "",
-        *_table(
+        *table(
             ("", ""),
             [
                 ("data", f"{code(definition.dataset)}: {sizes}"),
@@ -85,8 +85,8 @@ def study_text(
         (code(k), code(v), code(_value(own[k])) if k in own else "")
         for k, v in definition.space.items()
     ]
-    table = _table(("setting", "space", "best" if best is not None else ""), rows)
-    return _within([*lines, ""], table)
+    space = table(("setting", "space", "best" if best is not None else ""), rows)
+    return _within([*lines, ""], space)
 
 
 def trial_text(study: str, proposal: Proposal, dataset: str, result: str = "") -> str:
@@ -104,7 +104,7 @@ def trial_text(study: str, proposal: Proposal, dataset: str, result: str = "") -
         lines[0] += f" It continues trial {proposal.follows}, which was interrupted."
     lines += ["", result] if result else []
     rows = [(code(key), code(_value(value))) for key, value in proposal.settings.items()]
-    return _within([*lines, ""], _table(("setting", "value"), rows))
+    return _within([*lines, ""], table(("setting", "value"), rows))
 
 
 def ending_text(ending: Ending, objectives: Sequence[str]) -> str:
@@ -157,24 +157,31 @@ def _leaders(found: Sequence[TrialRow], definition: Definition) -> list[str]:
         values = (shown(o, row.metrics[o]) for o in definition.objectives if o in row.metrics)
         rows.append((str(row.number), *values, seconds(row.seconds), name.replace("|", "\\|")))
     names = (f"{o}, %" if o.startswith("valid/") else o for o in definition.objectives)
-    return _table(("trial", *names, "time", "settings"), rows)
+    return table(("trial", *names, "time", "settings"), rows)
 
 
 def _value(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown.
+
+    Parameters
+    ----------
+    head : names of the columns.
+    rows : cells of each row.
+    """
     every = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in every]
 
 
-def _within(lines: Sequence[str], table: Sequence[str]) -> str:
-    """The lines and as many rows of the table as there is room for."""
+def _within(lines: Sequence[str], rows: Sequence[str]) -> str:
+    """The lines and as many rows of a table as there is room for."""
     text = "\n".join(lines)
-    for place, row in enumerate(table):
+    for place, row in enumerate(rows):
         if len(text) + len(row) + 40 > LONGEST:
-            left = len(table) - place
+            left = len(rows) - place
             return f"{text}\n\n… {plural(left, 'more row')}"[:LONGEST]
         text += f"\n{row}"
     return text[:LONGEST]
