@@ -12,7 +12,8 @@ from mmsr.study.storage.definition import Definition
 SEPARATOR = " · "
 _LONGEST = 90
 """Most characters of a name; a list of runs shows about half of them."""
-_BARE = ("model.aggregator.name", "model.aggregator.order", "model.fusion", "model.readout.name")
+_ORDER, _FUSION = "model.aggregator.order", "model.fusion"
+_BARE = ("model.aggregator.name", _ORDER, _FUSION, "model.readout.name")
 """Keys whose values speak for themselves."""
 _CODES, _LINKS = "graph.n_codes", "graph.links_per_item"
 _SHORT: Mapping[str, Callable[[Any], str]] = {
@@ -37,6 +38,8 @@ def run_name(config: Config, settings: Mapping[str, Any], *, model: bool = False
     """
     flat = config.flat()
     left = {key: flat.get(key, value) for key, value in settings.items() if key != MODEL}
+    if _ORDER in left and left.get(_FUSION) == "adaptive":  # no other fusion has an order
+        del left[_FUSION]
     parts = [config.model.name] if model or MODEL in settings else []
     parts += [str(left.pop(key)) for key in _BARE if key in left]
     if left.keys() & {_CODES, _LINKS}:
