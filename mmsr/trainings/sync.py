@@ -35,8 +35,8 @@ class Delivery:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left to send, as far as this home can tell."""
-        return not self.left.can_be_sent and self.not_tried in ("", BUSY)
+        """Whether nothing is left for this command to send."""
+        return self.not_tried == BUSY or not (self.not_tried or self.left.can_be_sent)
 
     def told(self) -> list[str]:
         """Say what was sent, and what is left and why."""
