@@ -150,7 +150,7 @@ def main() -> None:
     try:
         if arguments.quick:
             os.environ["MMSR_HOME"] = str(home)
-            from mmsr.cli.data import demo
+            from mmsr.cli.data.demo import demo
 
             demo()
             dataset, epochs = "demo", 9
