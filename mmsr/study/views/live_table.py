@@ -107,10 +107,11 @@ class Display:
         """Add the row of a trial that was handed to the runner."""
         self._rows[proposal.number] = _Row(proposal, epoch=proposal.epochs_done)
         now = self._name_of(proposal)
-        before = self._name_of(replace(proposal, number=proposal.follows or proposal.number))
+        earlier = proposal.number if proposal.follows is None else proposal.follows
+        before = self._name_of(replace(proposal, number=earlier))
         epochs = proposal.epochs_done
         since = f"from epoch {epochs}" if epochs else "from the beginning"
-        if proposal.follows is not None and before != now:
+        if before != now:
             self.note(f"trial {before} continues as trial {now}, {since}")
         elif proposal.checkpoint is not None:
             self.note(f"trial {now} resumes {since}")
