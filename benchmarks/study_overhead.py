@@ -147,7 +147,7 @@ def prepare(home: Path) -> None:
     )
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    from mmsr.cli.data import demo
+    from mmsr.cli.data.demo import demo
 
     demo()
 

@@ -1,6 +1,6 @@
 """The demo shop: a small study that shows all parts at work, in about two minutes."""
 
-from mmsr.cli.data import demo
+from mmsr.cli.data.demo import demo
 from mmsr.data import catalog
 from mmsr.study import Choice, Float, Halving, Int, Study, Tpe
 

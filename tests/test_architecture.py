@@ -42,6 +42,7 @@ FLOORS = {
     "serving": 7,
     "ui": 7,
     "report": 8,
+    "trainings": 7,
     "reproduce": 8,
     "cli": 9,
     "__init__": 10,

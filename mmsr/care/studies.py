@@ -23,7 +23,7 @@ from mmsr.study.results.finalized import read_final
 from mmsr.study.storage.driver_lock import claimed
 from mmsr.study.storage.folder import StudyFolder, StudyRecord, study_names
 from mmsr.study.storage.known_study import storage_url, tracking_url
-from mmsr.tracking.shipment import unshipped
+from mmsr.tracking.journal.shipment import unshipped
 from mmsr.urls import Url
 
 _OTHER_NAME = ", or give --name for another study"

@@ -16,8 +16,8 @@ from typing import Any
 from mmsr import paths
 from mmsr.errors import UserError
 from mmsr.study.storage.folder import StudyFolder
-from mmsr.tracking.journal import JOURNAL, pack, unpack
-from mmsr.tracking.refused import REFUSED
+from mmsr.tracking.journal.file import JOURNAL, pack, unpack
+from mmsr.tracking.journal.refused import REFUSED
 
 _TABLES = (".json", ".md", ".users.safetensors", ".png", ".html")
 """Ends of the files of a reproduced table or figure, which are named after its study."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmsr import paths
-from mmsr.cli import best_config, model, reproduce, robustness, train, ui
+from mmsr.cli import best_config, model, reproduce, robustness, tracking, train, ui
 from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
@@ -31,6 +31,7 @@ app.add_typer(data, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(study, name="study")
 app.add_typer(best_config.app, name="best-config")
+app.add_typer(tracking.app, name="tracking")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)

@@ -11,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsr.cli.options import ConfigFile, Device, Settings, known_datasets
+from mmsr.cli.tracking import recorded_training, tracking_place
 from mmsr.config import Config, parse_settings, read_export, read_yaml
 from mmsr.console import Console
 from mmsr.errors import UserError, reason_of
 from mmsr.pace import Pace, progress_line
+from mmsr.urls import Url
 
 if TYPE_CHECKING:
+    from mmsr.data import Dataset
     from mmsr.training import CheckpointState, EpochResult, Progress
 
 SHOWN = ("valid/hr@5", "valid/mrr@5", "valid/hr@20", "valid/mrr@20")
@@ -41,6 +44,20 @@ def train(
         ),
     ] = None,
     device: Device = "auto",
+    track: Annotated[
+        bool | None,
+        typer.Option(
+            "--track/--no-track",
+            help="Record the run in MLflow; so it is where a tracking URI is set.",
+            show_default=False,
+        ),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="MLflow. Default: $MLFLOW_TRACKING_URI, or SQLite in $MMSR_HOME."
+        ),
+    ] = None,
 ) -> None:
     """Train one config on a data set's training part, validating after every epoch.
 
@@ -64,7 +81,8 @@ def train(
             f"(content is now {data.content_hash[:12]}, it was exported with "
             f"{str(recorded.dataset_hash)[:12]}): the metrics will differ"
         )
-    result = _run(console, full, data, checkpoint, device)
+    place = tracking_place(track, tracking_uri, console)
+    result = _run(console, full, data, checkpoint, device, place)
     if result is None:
         return
     exact = recorded and not settings and dataset is None
@@ -86,7 +104,12 @@ def _full_config(dataset: str | None, path: Path | None, settings: list[str]) ->
 
 
 def _run(
-    console: Console, config: Config, data: Any, checkpoint: Path | None, device: str
+    console: Console,
+    config: Config,
+    data: Dataset,
+    checkpoint: Path | None,
+    device: str,
+    place: Url | None,
 ) -> EpochResult | None:
     """Train to the end; None where the checkpoint holds a finished run."""
     from mmsr.training import (
@@ -112,7 +135,12 @@ def _run(
     result = None
     try:
         pace = Pace(config.training.epochs)
-        with progress_line(console, "preparing") as tell:
+        with (
+            recorded_training(
+                console, config, data, checkpoint, place, resumed=resume is not None
+            ) as training,
+            progress_line(console, "preparing") as tell,
+        ):
             for result in train(
                 config,
                 data,
@@ -123,6 +151,10 @@ def _run(
                 console.print(_epoch_line(result))
                 if checkpoint:
                     _save(result, checkpoint)
+                if training is not None:
+                    training.epoch(
+                        result.epoch, result.metrics, result.best_epoch, result.best_metrics
+                    )
     except TrainingDiverged as error:
         raise UserError(str(error)) from None
     except (MemoryError, RuntimeError) as error:

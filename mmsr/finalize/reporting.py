@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmsr.config import Config
 from mmsr.finalize import DONE
 from mmsr.finalize.request import DEVELOPMENT, Chosen, FinalPlan
+from mmsr.format import plural
 from mmsr.study.driver.reporting import data_of, tags_of, upload_model
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord, read_final
+from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.known_study import (
     SHIP_SECONDS,
     STUDY,
@@ -20,13 +23,18 @@ from mmsr.study.storage.known_study import (
     close_study,
     open_journal,
 )
+from mmsr.study.storage.progress import Progress
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.run_names import SEPARATOR, numbered, params_of, run_name, varied_in
 from mmsr.study.workers.messages import Ending, Proposal, Report
 from mmsr.tracking import RunState, Tracker, Unshipped
-from mmsr.tracking.base import ERROR_TAG, TRACEBACK_TAG
+from mmsr.tracking.base import ERROR_TAG, NOTE_TAG, TRACEBACK_TAG
 
 FINALIZE = "finalize"
 RESULT_STEP = 0
 """Step of a run's test metrics; steps from 1 on are its epochs."""
+_OF_SEEDS = ("seed", "graph.seed", "training.threads")
+"""Config keys in which the seeds of a config differ."""
 
 
 class FinalsReporter:
@@ -53,6 +61,7 @@ class FinalsReporter:
             parent=STUDY,
             tags={
                 **self._tags,
+                NOTE_TAG: finals_text(plan),
                 "mmsr.kind": "finalize",
                 "mmsr.trials": " ".join(str(one.number) for one in plan.chosen),
                 "mmsr.seeds": " ".join(map(str, plan.seeds)),
@@ -63,13 +72,12 @@ class FinalsReporter:
             self._open_config(one)
 
     def _open_config(self, one: Chosen) -> None:
-        skipped = ("seed", "graph.seed", "training.threads")
-        flat = one.config.flat()
+        definition = self._plan.study.definition
         self._tracker.open_run(
             config_key(one.number),
-            f"trial {one.number}, all seeds",
+            config_name(definition, one.row, one.config),
             parent=FINALIZE,
-            params={key: value for key, value in flat.items() if key not in skipped},
+            params=_params(definition, one.row, one.config),
             tags={
                 **self._tags,
                 "mmsr.kind": "final config",
@@ -124,12 +132,39 @@ class FinalsReporter:
         """The server's id of the run with this proposal's key, or None while it is unknown."""
         return self._tracker.run_id(self._keys[key]) if key in self._keys else None
 
-    def close(self, state: RunState, error: str | None, tags: Mapping[str, str]) -> None:
+    def close(self, state: RunState, error: str | None, after: Progress) -> None:
         """Close the runs of configs unless the driver finished: then results are still to come."""
         if self._closing or state is not RunState.FINISHED:
             for key in (*(config_key(one.number) for one in self._plan.chosen), FINALIZE):
                 self._tracker.close_run(key, state, {ERROR_TAG: error} if error else {})
         close_study(self._tracker, self._plan.study)
+
+
+def config_name(definition: Definition, row: TrialRow, config: Config) -> str:
+    """Name of the run that contains all seeds of a trial's config.
+
+    Parameters
+    ----------
+    definition : the study's.
+    row, config : the trial, and its config.
+    """
+    name = run_name(config, row.settings, model=bool(definition.models))
+    return f"{numbered(name, row.number)}{SEPARATOR}all seeds"
+
+
+def finals_text(plan: FinalPlan) -> str:
+    """What the final runs are, in Markdown.
+
+    Parameters
+    ----------
+    plan : the final runs.
+    """
+    trials = ", ".join(str(one.number) for one in plan.chosen)
+    return (
+        f"Refits of trial{'s' * (len(plan.chosen) > 1)} {trials} of study "
+        f"**{plan.study.name}** on train + validation with {plural(len(plan.seeds), 'seed')}, "
+        "ranked once on test."
+    )
 
 
 def config_key(trial: int) -> str:
@@ -161,11 +196,19 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
     tracker = open_journal(known)
     opened = {"mmsr.test_opened": str(len(record.opened))}
     tracker.open_run(STUDY, f"study {known.name}")
-    tracker.open_run(FINALIZE, "finalize", parent=STUDY)
+    row, best = known.best(result.best.trial)
+    first = len(record.opened) == 1  # params cannot be changed, and later openings may differ
+    tracker.open_run(
+        FINALIZE,
+        "finalize",
+        parent=STUDY,
+        params=_params(known.definition, row, best) if first else None,
+    )
     step = len(record.opened)
     for config in result.configs:
         key = config_key(config.trial)
-        tracker.open_run(key, f"trial {config.trial}, all seeds", parent=FINALIZE)
+        name = config_name(known.definition, *known.best(config.trial))
+        tracker.open_run(key, name, parent=FINALIZE)
         for one in config.seeds:
             if one.error is None:
                 run = {"trial": config.trial, "seed": one.seed, "part": DEVELOPMENT}
@@ -179,6 +222,11 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
     )
     close_study(tracker, known, opened)
     return tracker.close(SHIP_SECONDS)
+
+
+def _params(definition: Definition, row: TrialRow, config: Config) -> dict[str, Any]:
+    found = params_of(config, row.settings, varied_in(definition, config.model.name))
+    return {key: value for key, value in found.items() if key not in _OF_SEEDS}
 
 
 def _metrics(config: ConfigFigures) -> dict[str, float]:

@@ -24,6 +24,10 @@ class RunState(StrEnum):
 
 ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG = "mmsr.error", "mmsr.failure", "mmsr.traceback"
 """Tags of a failed run. They are removed when the run is opened again."""
+NOTE_TAG = "mlflow.note.content"
+"""Tag that MLflow's pages show as a description, in Markdown."""
+EXPERIMENT = ""
+"""Key that stands for the experiment itself, which can be tagged like a run."""
 
 
 class DataUsed(BaseModel):
@@ -119,11 +123,11 @@ class Tracker(Protocol):
         """
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run.
+        """Set tags of a run, or of the whole experiment.
 
         Parameters
         ----------
-        key : the run.
+        key : the run, or `EXPERIMENT`.
         tags : values by name.
         """
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mmsr import paths
 from mmsr.remote import plain_name
 from mmsr.tracking.base import (
     ERROR_TAG,
+    EXPERIMENT,
     FAILURE_TAG,
     TRACEBACK_TAG,
     DataUsed,
@@ -27,7 +28,9 @@ from mmsr.tracking.base import (
     Tags,
     Upload,
 )
-from mmsr.tracking.databases import place_of, reason
+from mmsr.tracking.databases import place_of
+from mmsr.tracking.journal.sink import Blocked, Forgotten, Refused
+from mmsr.tracking.mlflow_errors import translated
 from mmsr.tracking.mlflow_place import (
     artifacts_here,
     artifacts_of,
@@ -36,7 +39,6 @@ from mmsr.tracking.mlflow_place import (
     metric_name,
     prepare_environment,
 )
-from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 from mmsr.urls import Url
 
 if TYPE_CHECKING:
@@ -56,7 +58,6 @@ _STATUS = {
 _METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 """Errors of a store's folder for files that do not pass by themselves."""
-_FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 
 
 class MlflowSink:
@@ -88,7 +89,7 @@ class MlflowSink:
         known = list(runs.values())
         try:
             for run in {*known[:1], *known[-1:]}:
-                with suppress(Refused), _translated(self._uri):
+                with suppress(Refused), translated(self._uri):
                     self._client.get_run(run)
         except Forgotten:
             self._client_ = None  # the experiment may be gone as well
@@ -101,7 +102,7 @@ class MlflowSink:
         """
         try:
             try:
-                with _translated(self._uri):
+                with translated(self._uri):
                     self._store(events, runs)
             except Refused:
                 self._check_experiment()
@@ -120,6 +121,8 @@ class MlflowSink:
             match event:
                 case RunOpened():
                     self._open(event, runs)
+                case Tags() if event.key == EXPERIMENT:
+                    self._tag_experiment(event.tags)
                 case Tags():
                     self._tag(self._run(event.key, runs), event.tags)
                 case Upload():
@@ -131,7 +134,7 @@ class MlflowSink:
 
     def _check_experiment(self) -> None:
         """Raise Blocked if the experiment was deleted, which can be undone, and refuses all."""
-        with _translated(self._uri):
+        with translated(self._uri):
             stage = self._client.get_experiment(self._experiment_id).lifecycle_stage
         if stage != "active":
             raise Blocked(
@@ -156,6 +159,9 @@ class MlflowSink:
             if known.lifecycle_stage != "active":
                 client.restore_experiment(known.experiment_id)
             artifacts_here(self._uri, self._experiment, known.artifact_location)
+            for name, value in _KIND.items():  # of an older mmsr
+                if name not in known.tags:
+                    client.set_experiment_tag(known.experiment_id, name, value)
             return str(known.experiment_id)
         served = self._uri.kind != "database"
         # Without a place for files, MLflow uses the working directory.
@@ -232,6 +238,11 @@ class MlflowSink:
         for first in range(0, len(entries), _PARAMS):
             self._client.log_batch(run, tags=entries[first : first + _PARAMS])
 
+    def _tag_experiment(self, tags: dict[str, str]) -> None:
+        client = self._client
+        for name, value in tags.items():
+            client.set_experiment_tag(self._experiment_id, name, value[:_TAG_LENGTH])
+
     def _send(self, waiting: dict[str, list[Metric]], runs: dict[str, str], key: str) -> None:
         entries = waiting.pop(key, [])
         for first in range(0, len(entries), _METRICS):
@@ -267,28 +278,3 @@ def _metrics(event: Metrics) -> list[Metric]:
         Metric(metric_name(name), value, event.time, event.step)
         for name, value in event.values.items()
     ]
-
-
-@contextmanager
-def _translated(uri: Url) -> Iterator[None]:
-    """Turn MLflow's errors, which repeat its URI, into `Unavailable`, `Refused` or `Forgotten`."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except MlflowException as error:
-        said, unreached, _ = reason(error, uri).partition(" failed with exception")
-        message = said[:200]
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise Forgotten(message) from None
-        if error.error_code in _FINAL:
-            raise Refused(message) from None
-        away = unreached or error.error_code == "TEMPORARILY_UNAVAILABLE"
-        raise (Unavailable if away else Blocked)(message) from None
-    except (OSError, SQLAlchemyError) as error:
-        raise Unavailable(reason(error, uri)[:200]) from None
-    except (Unavailable, Refused, Forgotten):
-        raise
-    except Exception as error:  # no error of the client may stop the shipping of other events
-        raise Refused(f"{type(error).__name__}: {reason(error, uri)[:200]}") from None

@@ -10,8 +10,8 @@ from mmsr import paths
 from mmsr.care.study_files import command_for, rewrite
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.tracking.base import Metrics, RunOpened, Upload
-from mmsr.tracking.journal import Journal
-from mmsr.tracking.refused import RefusedEvents, read_refused
+from mmsr.tracking.journal.file import Journal
+from mmsr.tracking.journal.refused import RefusedEvents, read_refused
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.known_study import look_up, open_journal
 from mmsr.tracking import Unshipped
 from mmsr.tracking.databases import place_of
-from mmsr.tracking.sink import Refused, Unavailable
+from mmsr.tracking.journal.sink import Refused, Unavailable
 from mmsr.urls import Url
 
 
@@ -38,7 +38,7 @@ def known(small_study, study_home, opened_study, monkeypatch):
     opened_study(make_plan(small_study, Options(name="small")), command="python small.py")
     known = look_up("small")
     tracker = open_journal(known)
-    tracker.open_run("a", "run a")
+    tracker.tag("a", {"mmsr.kind": "trial"})
     tracker.log("a", 1, {"loss": 0.5})
     assert tracker.close(0.1) == Unshipped(waiting=2, why="the server is away: no route")
     return known

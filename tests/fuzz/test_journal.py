@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsr.tracking.base import Tags
-from mmsr.tracking.journal import EVENT, JOURNAL, pack
-from mmsr.tracking.position import COUNT, STATE
-from mmsr.tracking.shipment import Shipment, unshipped
-from mmsr.tracking.sink import Unavailable
+from mmsr.tracking.journal.file import EVENT, JOURNAL, pack
+from mmsr.tracking.journal.position import COUNT, STATE
+from mmsr.tracking.journal.shipment import Shipment, unshipped
+from mmsr.tracking.journal.sink import Unavailable
 
 IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 

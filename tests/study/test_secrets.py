@@ -214,7 +214,7 @@ def test_what_a_driver_records_has_no_secret(hush, urls, tracking, study_home, m
         trial.set_user_attr(CONFIG, plan.base.replace({"model.width": 12}).to_dict())
         trial.set_user_attr(OUTCOME, {})
         study.tell(trial, value)
-    reporter.close(RunState.FINISHED, None, {})
+    reporter.close(RunState.FINISHED, None, plan.progress(study))
     assert tracker.close(60) == Unshipped()
     exported = use(hush, urls, uri)
     said = capsys.readouterr()

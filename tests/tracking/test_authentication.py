@@ -7,8 +7,8 @@ import pytest
 from mmsr.errors import UserError
 from mmsr.tracking import check_tracking
 from mmsr.tracking.base import RunOpened
+from mmsr.tracking.journal.shipper import Unavailable
 from mmsr.tracking.mlflow import MlflowSink
-from mmsr.tracking.shipper import Unavailable
 
 USER, PASSWORD, TOKEN = "ada", "s3c/r@t", "t0k3n"
 QUOTED = "s3c%2Fr%40t"

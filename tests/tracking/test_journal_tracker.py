@@ -14,11 +14,11 @@ import pytest
 
 from mmsr.tracking import RunState, Unshipped
 from mmsr.tracking.base import Metrics, RunClosed, RunOpened, Upload
-from mmsr.tracking.journal import Journal
-from mmsr.tracking.position import COUNT, STATE
-from mmsr.tracking.shipment import unshipped
-from mmsr.tracking.shipper import JournalTracker
-from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
+from mmsr.tracking.journal.file import Journal
+from mmsr.tracking.journal.position import COUNT, STATE
+from mmsr.tracking.journal.shipment import unshipped
+from mmsr.tracking.journal.shipper import JournalTracker
+from mmsr.tracking.journal.sink import Blocked, Forgotten, Refused, Unavailable
 
 
 class Server:

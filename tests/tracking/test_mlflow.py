@@ -11,11 +11,11 @@ import pytest
 
 from mmsr.tracking import RunState, Unshipped, check_tracking, default_uri
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
+from mmsr.tracking.journal.shipment import unshipped
+from mmsr.tracking.journal.shipper import JournalTracker
+from mmsr.tracking.journal.sink import Forgotten, Refused, Unavailable
 from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
 from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
-from mmsr.tracking.shipment import unshipped
-from mmsr.tracking.shipper import JournalTracker
-from mmsr.tracking.sink import Forgotten, Refused, Unavailable
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 

@@ -9,7 +9,7 @@ import pytest
 from mmsr.paths import IN_HOME
 from mmsr.tracking import Unshipped
 from mmsr.tracking.base import Metrics
-from mmsr.tracking.shipment import Shipment, unshipped
+from mmsr.tracking.journal.shipment import Shipment, unshipped
 
 EVENTS = [Metrics(key="a", time=number, step=number, values={"x": 0.5}) for number in range(5)]
 LINES = [event.model_dump_json() + "\n" for event in EVENTS]

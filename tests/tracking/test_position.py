@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmsr.tracking.databases import is_same_place, place_of
-from mmsr.tracking.position import STATE, Position, PositionFile, packed, read_position
+from mmsr.tracking.journal.position import STATE, Position, PositionFile, packed, read_position
 from mmsr.urls import Url
 
 SAME = [

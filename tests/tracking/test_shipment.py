@@ -6,9 +6,9 @@ import pytest
 
 from mmsr.tracking import Unshipped
 from mmsr.tracking.base import Metrics
-from mmsr.tracking.journal import JOURNAL
-from mmsr.tracking.shipment import Shipment, unshipped
-from mmsr.tracking.sink import Blocked
+from mmsr.tracking.journal.file import JOURNAL
+from mmsr.tracking.journal.shipment import Shipment, unshipped
+from mmsr.tracking.journal.sink import Blocked
 
 EVENTS = [Metrics(key="a", time=number, step=number, values={"x": 0.5}) for number in range(4)]
 

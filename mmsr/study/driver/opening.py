@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -49,6 +51,7 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
         directions=directions(plan.definition.objectives),
         pruner=PerModelPruner(pruner) if pruner and plan.models else pruner,
     )
+    _name_values(study, plan.definition.objectives)
     plan.folder.write_record(
         StudyRecord(
             name=plan.name,
@@ -63,6 +66,16 @@ def open_study_of(plan: Plan, storage: BaseStorage) -> optuna.Study:
         )
     )
     return study
+
+
+def _name_values(study: optuna.Study, objectives: Sequence[str]) -> None:
+    """Let Optuna's own pages name the values of trials as the study does."""
+    from optuna.exceptions import ExperimentalWarning
+
+    if study.metric_names != list(objectives):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(objectives))
 
 
 def _sampler(plan: Plan, storage: BaseStorage) -> BaseSampler:

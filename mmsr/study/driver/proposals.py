@@ -271,6 +271,7 @@ class Proposals:
             settings=settings,
             origin=attrs.get(ORIGIN, "proposed"),
             checkpoint=left.folder if left else None,
+            follows=retry_of,
             curve=left.curve if left else {},
         )
 

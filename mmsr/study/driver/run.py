@@ -20,7 +20,6 @@ from mmsr.study.driver.reporting import Reporting, TrackingReporter
 from mmsr.study.planning.existing import find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import import_trials
-from mmsr.study.results.pareto import front_tags
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
 from mmsr.study.storage.driver_lock import claimed
@@ -43,7 +42,7 @@ from mmsr.study.workers.board import shown_board
 from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
-from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.journal.shipper import JournalTracker
 
 if TYPE_CHECKING:
     import optuna
@@ -192,10 +191,9 @@ class Driver:
             ledger.release()
             meter.close()
             after = self._progress()
-            tags = front_tags(after.rows, self._plan.definition.objectives)
             state, error = _state(ledger, after), ledger.fatal_error
             set_ending(self._study, state, error)
-            reporter.close(state, error, tags)
+            reporter.close(state, error, after)
         return ledger
 
     def _every_turn(self, meter: Meter) -> Callable[[], str | None]:

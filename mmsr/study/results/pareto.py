@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 
-from mmsr.study.search.objectives import dominates, minimised, shown
-from mmsr.study.storage.trials import R, Ranked, ranked
+from mmsr.study.search.objectives import dominates, minimised
+from mmsr.study.storage.trials import R, TrialRow, ranked
+
+FRONT = "pareto_front.csv"
+"""Name of the front's file in the study's folder, and with its run."""
 
 
 def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
@@ -31,8 +36,8 @@ def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
     return [row for row in finished if row.number in front]
 
 
-def front_tags(found: Sequence[Ranked], objectives: Sequence[str]) -> dict[str, str]:
-    """The front as tags of the study's run; empty for a single objective.
+def front_table(found: Sequence[TrialRow], objectives: Sequence[str]) -> str | None:
+    """The front as CSV, best first by the first objective; None for a single objective.
 
     Parameters
     ----------
@@ -40,14 +45,14 @@ def front_tags(found: Sequence[Ranked], objectives: Sequence[str]) -> dict[str, 
     objectives : its objectives.
     """
     if len(objectives) == 1:
-        return {}
+        return None
     front = pareto_front(found, objectives)
-    values = [
-        f"{row.number}: "
-        + ", ".join(f"{name} {shown(name, row.metrics[name])}".strip() for name in objectives)
-        for row in front
-    ]
-    return {
-        "mmsr.pareto_trials": " ".join(str(row.number) for row in front),
-        "mmsr.pareto": "; ".join(values),
-    }
+    keys = list(dict.fromkeys(key for row in front for key in row.settings))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", *objectives, "best_epoch", *keys])
+    for row in front:
+        values = [row.metrics[name] for name in objectives]
+        settings = [row.settings.get(key, "") for key in keys]
+        table.writerow([row.number, *values, row.best_epoch, *settings])
+    return text.getvalue().removesuffix("\n")

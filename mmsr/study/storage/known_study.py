@@ -20,12 +20,12 @@ from mmsr.study.storage.outside import screened
 from mmsr.study.storage.overview import Overview, no_study, overview_of
 from mmsr.study.storage.progress import ending_of
 from mmsr.study.storage.trials import TrialRow, best, rows, rows_of
-from mmsr.tracking import Tracker, Unshipped, default_uri
+from mmsr.tracking import RunState, Tracker, Unshipped, default_uri
 from mmsr.tracking.base import ERROR_TAG
 from mmsr.tracking.databases import is_place, place_of, recalled
-from mmsr.tracking.journal import JOURNAL
-from mmsr.tracking.shipment import unshipped
-from mmsr.tracking.shipper import JournalTracker
+from mmsr.tracking.journal.file import JOURNAL, left_open
+from mmsr.tracking.journal.shipment import unshipped
+from mmsr.tracking.journal.shipper import JournalTracker
 from mmsr.urls import Url
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mmsr.data import Dataset
 
 STUDY = "study"
+DIED = "the process that ran it ended without closing it"
+"""Error of a run that was left open."""
 SHIP_SECONDS = 30.0
 """Seconds that the end of a run waits for the tracking server while nothing arrives there."""
 
@@ -217,6 +219,8 @@ def open_journal(
 ) -> JournalTracker:
     """The journal of a study that nobody is running, to record something more.
 
+    Runs that a process left open are closed first: it is dead.
+
     Parameters
     ----------
     known : the study.
@@ -225,7 +229,13 @@ def open_journal(
     from mmsr.tracking.mlflow import MlflowSink
 
     sink = MlflowSink(known.tracking, known.name, study_uid(known.study))
-    return JournalTracker(known.folder.path, sink, notice)
+    tracker = JournalTracker(known.folder.path, sink, notice)
+    for key in reversed(tracker.left_open):  # the study's own run was opened before those in it
+        if key == STUDY:
+            tracker.close_left(key, *ending_of(known.study))
+        else:
+            tracker.close_left(key, RunState.INTERRUPTED, DIED)
+    return tracker
 
 
 def unshipped_of(known: KnownStudy) -> Unshipped:
@@ -253,7 +263,7 @@ def ship(
     always : ask the server even if it has everything: one that has lost the runs gets all again.
     """
     left = unshipped_of(known)
-    if left.can_be_sent or always:
+    if left.can_be_sent or always or left_open(known.folder.path / JOURNAL):
         left = open_journal(known, notice).close(SHIP_SECONDS)
     return left
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from rich.console import Group, RenderableType
@@ -129,8 +129,15 @@ class Display:
     def started(self, proposal: Proposal, runner_id: str) -> None:
         """Add the row of a trial that was handed to the runner."""
         self._rows[proposal.number] = _Row(proposal, epoch=proposal.epochs_done)
-        if proposal.checkpoint is not None:
-            self.note(f"trial {self._name_of(proposal)} resumes from epoch {proposal.epochs_done}")
+        now = self._name_of(proposal)
+        earlier = proposal.number if proposal.follows is None else proposal.follows
+        before = self._name_of(replace(proposal, number=earlier))
+        epochs = proposal.epochs_done
+        since = f"from epoch {epochs}" if epochs else "from the beginning"
+        if before != now:
+            self.note(f"trial {before} continues as trial {now}, {since}")
+        elif proposal.checkpoint is not None:
+            self.note(f"trial {now} resumes {since}")
 
     def reported(self, proposal: Proposal, report: Report) -> None:
         """Update the row of a trial after an epoch."""

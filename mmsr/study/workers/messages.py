@@ -77,6 +77,8 @@ class Proposal:
     origin: Origin
     checkpoint: AnyPath | None = None
     """Checkpoint to resume from, left by an earlier driver."""
+    follows: int | None = None
+    """Number of the interrupted trial that this one resumes."""
     curve: Mapping[int, float] = field(default_factory=dict)
     """First objective by epoch, up to that checkpoint."""
 

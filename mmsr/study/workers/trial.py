@@ -29,6 +29,7 @@ from mmsr.remote import on_this_machine, place
 from mmsr.study.workers.board import written_to
 from mmsr.study.workers.failures import out_of_memory
 from mmsr.study.workers.messages import Failure, Report, Task
+from mmsr.tracking.usage import Usage
 from mmsr.urls import hidden
 
 CONFIG_FILE, REPORT_FILE = "config.yaml", "report.json"
@@ -117,12 +118,13 @@ def _train(task: Task, resume: Path | None, tune: Any) -> None:
     before = Report.model_validate_json((resume / REPORT_FILE).read_text()) if resume else None
     started = time.monotonic() - (before.seconds if before else 0.0)
     costs = _costs(config, dataset) if task.costs else {}
-    yielded = False
+    yielded, usage = False, Usage()
     watched = _watched(train, written_to(task.board, task.number, config.training.epochs))
     for result in train(config, dataset, device=task.device, resume=resume, **watched):
         yielded = True
         with _home_shared(task.home):
-            _report(result, task, config, costs, time.monotonic() - started, tune)
+            seconds = time.monotonic() - started
+            _report(result, task, config, costs, usage.since_last(), seconds, tune)
     if not yielded and before is not None:  # it had finished before its driver could record it
         tune.report({"report": before.model_dump_json()})
 
@@ -139,11 +141,17 @@ def _costs(config: Config, dataset: Dataset) -> dict[str, float]:
 
 
 def _report(
-    result: _Epoch, task: Task, config: Config, costs: dict[str, float], seconds: float, tune: Any
+    result: _Epoch,
+    task: Task,
+    config: Config,
+    costs: dict[str, float],
+    used: dict[str, float],
+    seconds: float,
+    tune: Any,
 ) -> None:
     report = Report(
         epoch=result.epoch,
-        metrics=result.metrics | costs,
+        metrics=result.metrics | costs | used,
         best_epoch=result.best_epoch,
         best_metrics=result.best_metrics | costs,
         finished=result.finished,

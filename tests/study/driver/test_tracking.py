@@ -16,7 +16,7 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage.progress import ending_of, set_ending
 from mmsr.study.workers.messages import Report
 from mmsr.tracking import RunState
-from mmsr.tracking.sink import Unavailable
+from mmsr.tracking.journal.sink import Unavailable
 
 
 class Server:
@@ -63,16 +63,16 @@ def run(plan, capsys):
     return once
 
 
-WAIT = "tracking: 2 events wait to be sent (the server is away: no route): `mmsr study sync small`"
+WAIT = "tracking: 6 events wait to be sent (the server is away: no route): `mmsr study sync small`"
 
 
 def test_a_server_that_is_away_stops_neither_a_study_nor_its_resumption(run):
     assert WAIT in run()[1]
-    assert WAIT.replace("2 events", "4 events") in run()[1]
+    assert WAIT.replace("6 events", "12 events") in run()[1]
     Server.error = None
     assert "events wait to be sent" not in run()[1]
     kinds = [event.kind for event in Server.stored]
-    assert kinds == ["open", "close"] * 3
+    assert kinds == ["open", *["tags"] * 4, "close"] * 3
 
 
 def test_a_finished_study_sends_what_was_left_and_says_what_waits(plan, run, opened_study):
@@ -90,7 +90,7 @@ def test_a_finished_study_sends_what_was_left_and_says_what_waits(plan, run, ope
     code, out = run()
     assert code == OK
     assert "tracking: " not in out
-    assert [event.kind for event in Server.stored] == ["open", "close"]
+    assert [event.kind for event in Server.stored] == ["open", *["tags"] * 4, "close"]
 
 
 def test_a_driver_that_is_killed_leaves_no_error_of_an_earlier_one(

@@ -20,7 +20,7 @@ from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.rules import Rules
-from mmsr.study.results.pareto import front_tags, pareto_front
+from mmsr.study.results.pareto import front_table, pareto_front
 from mmsr.study.search.objectives import directions, in_words, read_objectives, shown
 from mmsr.study.storage.lineage import curve_of
 from mmsr.study.storage.progress import counted
@@ -156,8 +156,10 @@ def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
     assert best(found, by_number, "x", trial=2)[0].number == 2
     with pytest.raises(UserError, match=r"--trial 7: .*best first: 0, 1, 2"):
         best(found, by_number, "x", trial=7)
-    assert front_tags(found, OBJECTIVES)["mmsr.pareto_trials"] == "0 1"
-    assert front_tags(found, (QUALITY,)) == {}
+    table = front_table(found, OBJECTIVES).splitlines()
+    assert table[0].startswith(f"trial,{','.join(OBJECTIVES)},best_epoch,")
+    assert [line.partition(",")[0] for line in table[1:]] == ["0", "1"]
+    assert front_table(found, (QUALITY,)) is None
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from mmsr.study.storage.known_study import look_up
 from mmsr.tracking import RunState, default_uri
 from mmsr.tracking.base import RunClosed, RunOpened, Upload
 from mmsr.tracking.databases import sqlite_file
+from mmsr.tracking.journal.shipper import JournalTracker
 from mmsr.tracking.mlflow import MlflowSink
 from mmsr.tracking.mlflow_place import for_mlflow
-from mmsr.tracking.shipper import JournalTracker
 
 NAMES = ["a?b", "a%41b", "a#b", "a{1}b", "ä b"]
 

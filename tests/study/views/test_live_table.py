@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 
 from mmsr.config import Config
 from mmsr.console import Console
@@ -136,4 +137,20 @@ def test_piped_output_gets_a_line_about_running_trials_now_and_then(monkeypatch)
     assert text.getvalue().splitlines() == [
         "0 of 1 trial done; trial 0: 0 of 100 epochs done",
         "0 of 1 trial done, 75 s left; trial 0: epoch 1 of 100, 45 %, 75 s left",
+    ]
+
+
+def test_a_trial_that_changes_its_number_is_named():
+    console = Console(file=io.StringIO(), width=100)
+    display = Display(console, "valid/mrr@20", total=9, done=0, best=None)
+    display.started(replace(proposal(9), follows=0, curve={1: 0.1, 2: 0.2}), "a")
+    display.started(replace(proposal(10), follows=4), "b")
+    named = Display(
+        console, "valid/mrr@20", total=9, done=0, best=None, name_of=lambda one: "row A"
+    )
+    named.started(replace(proposal(11), follows=5, checkpoint="there", curve={3: 0.1}), "c")
+    assert console.file.getvalue().splitlines() == [
+        "trial 0 continues as trial 9, from epoch 2",
+        "trial 4 continues as trial 10, from the beginning",
+        "trial row A resumes from epoch 3",
     ]

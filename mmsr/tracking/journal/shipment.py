@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mmsr.format import plural
 from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, Tags, Unshipped, Upload
-from mmsr.tracking.journal import JOURNAL, Journal
-from mmsr.tracking.older_journal import older_position, rewrite_older
-from mmsr.tracking.position import PositionFile, read_position
-from mmsr.tracking.refused import RefusedEvents, read_refused
-from mmsr.tracking.sink import Blocked, Forgotten, Refused, Sink, Unavailable
+from mmsr.tracking.journal.file import JOURNAL, Journal
+from mmsr.tracking.journal.older import older_position, rewrite_older
+from mmsr.tracking.journal.position import PositionFile, read_position
+from mmsr.tracking.journal.refused import RefusedEvents, read_refused
+from mmsr.tracking.journal.sink import Blocked, Forgotten, Refused, Sink, Unavailable
 
 BATCH = 500
 """Most events that are shipped at once."""

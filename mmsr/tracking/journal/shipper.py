@@ -1,7 +1,8 @@
 """A tracker that writes a journal first and ships it from a background thread.
 
 The study never waits for a server. What could not be shipped stays in the journal, and is shipped
-when the server is back, when the study is run again, or by `mmsr study sync`.
+when the server is back, when the study is run again, or by `mmsr study sync` or `mmsr tracking
+sync`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from mmsr import paths
 from mmsr.errors import reason_and_file
 from mmsr.tracking.base import (
+    ERROR_TAG,
     DataUsed,
     Event,
     Metrics,
@@ -26,8 +28,8 @@ from mmsr.tracking.base import (
     Unshipped,
     Upload,
 )
-from mmsr.tracking.shipment import Shipment
-from mmsr.tracking.sink import Blocked, Sink, Unavailable
+from mmsr.tracking.journal.shipment import Shipment
+from mmsr.tracking.journal.sink import Blocked, Sink, Unavailable
 
 _LONGEST_PAUSE = 15.0
 _TELL_EVERY = 10.0
@@ -58,6 +60,7 @@ class JournalTracker:
         self._told, self._every = notice, every
         self._shipment = Shipment(folder, sink, self._notice)
         self._steps = self._shipment.journal.steps()
+        self._left_open = self._shipment.journal.left_open()
         self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
         self._trouble, self._failed = "", 0
         self._thread = threading.Thread(target=self._ship, name="tracking", daemon=True)
@@ -109,6 +112,23 @@ class JournalTracker:
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
         """End the run `key`."""
         self._note(RunClosed(key=key, time=_now(), state=state, tags=dict(tags or {})))
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """Keys of the runs that an earlier process opened and did not close, oldest first."""
+        return tuple(self._left_open)
+
+    def close_left(self, key: str, state: RunState, error: str | None = None) -> None:
+        """End a run that an earlier process left open, at the time when that process last wrote.
+
+        Parameters
+        ----------
+        key : one of `left_open`.
+        state : how it ended.
+        error : why.
+        """
+        tags = {} if error is None else {ERROR_TAG: error}
+        self._note(RunClosed(key=key, time=self._left_open.pop(key), state=state, tags=tags))
 
     def run_id(self, key: str) -> str | None:
         """The server's id of the run `key`; None until it is known."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr.paths import write_whole
 from mmsr.tracking.base import Event
-from mmsr.tracking.journal import pack, unpack
+from mmsr.tracking.journal.file import pack, unpack
 
 REFUSED = "tracking.refused.jsonl"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr.paths import write_whole
 from mmsr.tracking.databases import is_same_place
-from mmsr.tracking.journal import pack, unpack
+from mmsr.tracking.journal.file import pack, unpack
 
 STATE, COUNT = "tracking.state.json", "tracking.count.json"
 

@@ -14,12 +14,13 @@ import threading
 import zlib
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmsr.tracking.base import Event, Metrics
+from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened
 
 JOURNAL = "tracking.jsonl"
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -134,6 +135,14 @@ class Journal:
                 found = self._look_up(wanted)
         return Batch(sorted(found.items()), max(after, wanted[-1] if wanted else after))
 
+    def left_open(self) -> dict[str, int]:
+        """Keys of the runs that are open, oldest first, and when the journal was written last.
+
+        The time is in milliseconds since 1970. While nobody writes the journal, the process of
+        these runs is dead.
+        """
+        return left_open(self._path)
+
     def steps(self) -> set[tuple[str, int]]:
         """Run and step of all metrics in the journal."""
         return {(e.key, e.step) for _, e in self.all() if isinstance(e, Metrics)}
@@ -187,6 +196,39 @@ class Journal:
 
     def _extend(self, last: int) -> None:
         self._places.extend(array("Q", [_ABSENT]) * (last - self.last))
+
+
+def left_open(path: Path) -> dict[str, int]:
+    """Runs that a journal has opened and not closed, as in `Journal.left_open`.
+
+    Parameters
+    ----------
+    path : the file; lines that say nothing about it are not parsed.
+    """
+    last: dict[int, bytes] = {}
+    """Data of the events that matter, by number: only the first record of a number stands."""
+    newest = b""
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        for line in file:
+            for _, number, data in unpack(line):
+                newest = data
+                if b'"kind":"open"' in data or b'"kind":"close"' in data:
+                    last.setdefault(number, data)
+    runs: dict[str, None] = {}
+    for number in sorted(last):
+        with suppress(ValidationError):  # of a newer version
+            event = EVENT.validate_json(last[number])
+            if isinstance(event, RunOpened):
+                runs.setdefault(event.key)
+            elif isinstance(event, RunClosed):
+                runs.pop(event.key, None)
+    at = 0
+    if runs:
+        with suppress(ValidationError):
+            at = EVENT.validate_json(newest).time
+    return dict.fromkeys(runs, at)
 
 
 def _identity(there: os.stat_result) -> tuple[int, ...]:

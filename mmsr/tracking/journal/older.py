@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from mmsr.paths import write_whole
 from mmsr.tracking.databases import is_same_place
-from mmsr.tracking.journal import EVENT, JOURNAL, pack, unpack
-from mmsr.tracking.position import STATE, Position, packed
-from mmsr.tracking.refused import REFUSED, Refusal, pack_refusal
+from mmsr.tracking.journal.file import EVENT, JOURNAL, pack, unpack
+from mmsr.tracking.journal.position import STATE, Position, packed
+from mmsr.tracking.journal.refused import REFUSED, Refusal, pack_refusal
 
 
 class _OlderState(BaseModel):
