@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypedDict
 
-import mmsr
 from mmsr.urls import hidden_word
+from mmsr.version import __version__
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn", "pyarrow")
 
@@ -46,7 +46,7 @@ def now() -> str:
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, str]:
     """Versions of mmsr, Python and the main packages, and mmsr's commit if it runs from a clone."""
-    found = {"version": mmsr.__version__, "commit": _commit(), "python": platform.python_version()}
+    found = {"version": __version__, "commit": _commit(), "python": platform.python_version()}
     for name in _PACKAGES:
         found[f"package.{name}"] = importlib.metadata.version(name)
     return {name: value for name, value in found.items() if value}
@@ -71,7 +71,7 @@ def code_tags() -> dict[str, str]:
 
 def _commit() -> str:
     """Commit of the clone that mmsr runs from; `+` marks uncommitted changes."""
-    clone = Path(mmsr.__file__).parent.parent
+    clone = Path(__file__).parent.parent
     if not (clone / ".git").exists():
         return ""
     try:

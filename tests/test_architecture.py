@@ -14,7 +14,6 @@ import mmsr
 PACKAGE = Path(mmsr.__file__).parent
 
 FLOORS = {
-    "__init__": 0,
     "config": 0,
     "console": 0,
     "dimensions": 0,
@@ -27,6 +26,7 @@ FLOORS = {
     "provenance": 0,
     "remote": 0,
     "urls": 0,
+    "version": 0,
     "data": 1,
     "tracking": 1,
     "graph": 2,
@@ -37,8 +37,10 @@ FLOORS = {
     "care": 7,
     "finalize": 7,
     "robustness": 7,
+    "serving": 7,
     "reproduce": 8,
     "cli": 9,
+    "__init__": 10,
 }
 """Floor of each module and package right under `mmsr/`; those of floor 0 may use each other."""
 

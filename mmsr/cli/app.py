@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmsr import __version__, paths
+from mmsr import paths
 from mmsr.cli import best_config, model, reproduce, robustness, study, train
 from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
@@ -16,6 +16,7 @@ from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
 from mmsr.console import Console, tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
+from mmsr.version import __version__
 
 app = typer.Typer(
     cls=OneLine,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmsr import __version__, paths
+from mmsr import paths
 from mmsr.data.closed import TEST_FILE, refuse_in_trial
 from mmsr.data.dataset import Dataset, flat
 from mmsr.data.folders import (
@@ -33,6 +33,7 @@ from mmsr.data.storage import content_hash, joined, read_arrow, without_moments
 from mmsr.errors import UserError, reason_of
 from mmsr.provenance import code_version, now, user
 from mmsr.remote import AnyPath
+from mmsr.version import __version__
 
 
 def open_test(

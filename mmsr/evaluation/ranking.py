@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +20,72 @@ CHUNK_PREFIXES = 512
 CHUNK_SCORES = 2**26
 """Most scores held at a time; counting ranks takes as much memory again. That is 512 prefixes with
 131,072 items; with a larger catalogue, fewer prefixes are ranked at a time."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores all items for histories or users by a model; `scoring` makes it."""
+
+    model: Recommender
+    items_ID: Tensor
+    """Vectors of all items, `[I, D]`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where histories are scored."""
+        return self.items_ID.device
+
+    def user_vectors(self, histories_BL: Tensor, users_B: Tensor) -> Tensor:
+        """User vectors `[B, D]`: of users for models that know them, of histories for all others.
+
+        Parameters
+        ----------
+        histories_BL : int64 `[B, L]` item indices, oldest first, -1 behind the end.
+        users_B : int64 `[B]`, indices of users.
+        """
+        by_user = isinstance(self.model, CollaborativeRecommender)
+        return self.model.user_vectors(users_B if by_user else histories_BL)
+
+    def scores(self, histories_BL: Tensor, users_B: Tensor) -> Tensor:
+        """Scores of all items, a new tensor `[B, I]`; for the parameters see `user_vectors`."""
+        return self.user_vectors(histories_BL, users_B) @ self.items_ID.T
+
+
+@contextmanager
+def scoring(model: Recommender) -> Iterator[Scorer]:
+    """Context in which a model scores: without dropout and gradients, item vectors computed once.
+
+    Parameters
+    ----------
+    model : in any mode; it is put in evaluation mode and back.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), model.prepared():
+            yield Scorer(model, model.item_vectors())
+    finally:
+        model.train(was_training)
+
+
+def chunks(
+    lengths: NDArray[np.int64], n_items: int, batch_size: int = CHUNK_PREFIXES
+) -> Iterator[NDArray[np.int64]]:
+    """Cut histories into chunks of similar length, so that little padding is computed.
+
+    Parameters
+    ----------
+    lengths : int64 `[n]`, length of each history.
+    n_items : size of the catalogue; a chunk has at most `CHUNK_SCORES` scores.
+    batch_size : most histories in a chunk.
+
+    Returns
+    -------
+    Indices of the histories, int64 `[B]`, chunk by chunk, shortest first.
+    """
+    order = np.argsort(lengths, kind="stable")
+    size = max(min(batch_size, CHUNK_SCORES // n_items), 1)
+    return (order[start : start + size] for start in range(0, len(order), size))
 
 
 def evaluate(
@@ -45,28 +113,17 @@ def evaluate(
     ------
     FloatingPointError : a target's score is NaN.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        by_user = isinstance(model, CollaborativeRecommender)
-        with torch.inference_mode(), model.prepared():
-            items_ID = model.item_vectors()
-
-            def scores_of(histories_BL: Tensor, users_B: Tensor) -> Tensor:
-                return model.user_vectors(users_B if by_user else histories_BL) @ items_ID.T
-
-            return rank_targets(
-                scores_of,
-                prefixes,
-                len(items_ID),
-                device=items_ID.device,
-                max_history=max_history,
-                batch_size=batch_size,
-                seen=seen,
-                progress=progress,
-            )
-    finally:
-        model.train(was_training)
+    with scoring(model) as scorer:
+        return rank_targets(
+            scorer.scores,
+            prefixes,
+            len(scorer.items_ID),
+            device=scorer.device,
+            max_history=max_history,
+            batch_size=batch_size,
+            seen=seen,
+            progress=progress,
+        )
 
 
 def rank_targets(
@@ -105,11 +162,8 @@ def rank_targets(
     ------
     FloatingPointError : a target's score is NaN.
     """
-    order = np.argsort(prefixes.lengths(max_history), kind="stable")
     ranks = np.empty(len(prefixes), dtype=np.int64)
-    batch_size = max(min(batch_size, CHUNK_SCORES // n_items), 1)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in chunks(prefixes.lengths(max_history), n_items, batch_size):
         histories, targets = (
             torch.from_numpy(array).to(device) for array in prefixes.batch(rows, max_history)
         )

@@ -19,10 +19,9 @@ from mmsr.finalize import DONE
 from mmsr.format import plural
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.site import check_home, find_site
-from mmsr.study.results.finalized import final_record, finals_name
+from mmsr.study.results.finalized import FinalFolder, final_record, finals_name
 from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.definition import TRAINER, Definition
-from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.progress import Extent
 from mmsr.study.storage.trials import TrialRow, ranked
@@ -43,20 +42,6 @@ _TRAINERS = {
     DEVELOPMENT: "mmsr.finalize.training:refit",
     TRAIN: "mmsr.finalize.training:reseed",
 }
-
-
-class FinalFolder(StudyFolder):
-    """The folder of a study's final runs, inside the study's own.
-
-    Parameters
-    ----------
-    study : folder of the finalized study.
-    part : name of the folder.
-    """
-
-    def __init__(self, study: StudyFolder, part: str = "finalize") -> None:
-        self.name = f"{study.name}/{part}"
-        self.path = study.path / part
 
 
 @dataclass(frozen=True)

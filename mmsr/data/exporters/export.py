@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmsr import __version__
 from mmsr.data.dataset import Dataset
 from mmsr.data.exporters.base import Exporter
 from mmsr.data.exporters.folder import (
@@ -25,6 +24,7 @@ from mmsr.data.progress import Reporter, Silent
 from mmsr.data.splits import COLD_ITEMS
 from mmsr.errors import unknown
 from mmsr.provenance import now
+from mmsr.version import __version__
 
 FORMATS: dict[str, Exporter] = {
     "recbole": RecBole(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmsr import __version__, paths
+from mmsr import paths
 from mmsr.data.closed import TEST_FILE
 from mmsr.data.dataset import Dataset
 from mmsr.data.encoders.lacks import note_lacks, write_lacks
@@ -39,6 +39,7 @@ from mmsr.data.storage import (
 )
 from mmsr.errors import UserError
 from mmsr.provenance import now
+from mmsr.version import __version__
 
 _DEVELOPMENT = "development.arrow"
 

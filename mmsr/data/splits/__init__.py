@@ -5,7 +5,9 @@ from mmsr.data.splits.prefixes import (
     Prefixes,
     alternating,
     items_before,
+    padded,
     prefixes_between,
+    seen_before,
 )
 from mmsr.data.splits.protocols import (
     BY_MOMENT,
@@ -32,7 +34,9 @@ __all__ = [
     "Split",
     "alternating",
     "items_before",
+    "padded",
     "prefixes_between",
+    "seen_before",
     "split_cold_items",
     "split_leave_one_out",
     "split_ratio",

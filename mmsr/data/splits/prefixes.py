@@ -66,11 +66,7 @@ class Prefixes:
         """
         ends = self.targets[rows]
         begins = np.maximum(self.starts[rows], ends - max_history)
-        lengths = ends - begins
-        columns = np.arange(lengths.max(initial=0))
-        histories = self.items.take(begins[:, None] + columns, mode="clip").astype(np.int64)
-        histories[columns >= lengths[:, None]] = PADDING
-        return histories, self.items[ends].astype(np.int64)
+        return padded(self.items, begins, ends), self.items[ends].astype(np.int64)
 
     def seen(
         self, rows: NDArray[np.integer], latest: int | None = None
@@ -81,17 +77,59 @@ class Prefixes:
         -------
         Places in `rows` and items, both int64 `[S]`, one pair for each interaction.
         """
-        lengths = self.targets[rows] - self.starts[rows]
-        if latest is not None:
-            lengths = np.minimum(lengths, latest)
-        starts = self.targets[rows] - lengths
-        owners = np.repeat(np.arange(len(rows)), lengths)
-        within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
-        return owners, self.items[starts[owners] + within].astype(np.int64)
+        return seen_before(self.items, self.starts[rows], self.targets[rows], latest)
 
     def select(self, rows: NDArray[np.int64]) -> Prefixes:
         """Select the examples of indices `rows`, int64 `[m]`; the flat array is shared."""
         return Prefixes(self.items, self.starts[rows], self.targets[rows], self.users[rows])
+
+
+def padded(
+    items: NDArray[np.int32], begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Gather parts of flat histories as one matrix.
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories; at least one item if there is a part.
+    begins, ends : int64 [B], where each part starts and ends in `items`.
+
+    Returns
+    -------
+    int64 [B, L], oldest first, padded with -1 on the right; L is the length of the longest part.
+    """
+    lengths = ends - begins
+    columns = np.arange(lengths.max(initial=0))
+    histories = items.take(begins[:, None] + columns, mode="clip").astype(np.int64)
+    histories[columns >= lengths[:, None]] = PADDING
+    return histories
+
+
+def seen_before(
+    items: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    latest: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the items of parts of flat histories.
+
+    Parameters
+    ----------
+    items : int32 [n_interactions], flat histories.
+    starts, ends : int64 [B], where each part starts and ends in `items`.
+    latest : most items of each part, the latest ones; None takes all.
+
+    Returns
+    -------
+    Number of the part and item, both int64 `[S]`, one pair for each interaction.
+    """
+    lengths = ends - starts
+    if latest is not None:
+        lengths = np.minimum(lengths, latest)
+    starts = ends - lengths
+    owners = np.repeat(np.arange(len(ends)), lengths)
+    within = np.arange(len(owners)) - (lengths.cumsum() - lengths)[owners]
+    return owners, items[starts[owners] + within].astype(np.int64)
 
 
 def prefixes_between(

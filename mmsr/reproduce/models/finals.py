@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.finalize.request import DEVELOPMENT, FinalFolder, FinalPlan, make_final_plan
+from mmsr.finalize.request import DEVELOPMENT, FinalPlan, make_final_plan
 from mmsr.reproduce.models.files import SELECTION
 from mmsr.reproduce.models.search import SearchRequest
 from mmsr.reproduce.models.seen_items import read_lines
@@ -18,6 +18,7 @@ from mmsr.reproduce.results import LineFigures, Results, RowFigures, SearchFigur
 from mmsr.reproduce.row_configs import flat, stored_config
 from mmsr.reproduce.tables import MODEL, OWN_MODEL, PaperTable, Row, models_table
 from mmsr.study.planning.plan import Plan
+from mmsr.study.results.finalized import FinalFolder
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import TrialRow, ranked, rows
 from mmsr.study.views.dry_run import describe_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from mmsr.errors import UserError
 from mmsr.study.results.comparison import Comparison
 from mmsr.study.results.held_out import Opening, all_openings
 from mmsr.study.storage import database
+from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
 
 
@@ -179,6 +181,20 @@ def read_final(path: Path) -> FinalRecord:
         ) from None
 
 
+class FinalFolder(StudyFolder):
+    """The folder of a study's final runs, inside the study's own.
+
+    Parameters
+    ----------
+    study : folder of the finalized study.
+    part : name of the folder.
+    """
+
+    def __init__(self, study: StudyFolder, part: str = "finalize") -> None:
+        self.name = f"{study.name}/{part}"
+        self.path = study.path / part
+
+
 def finals_name(known: KnownStudy) -> str:
     """Name of the study of a study's final runs.
 
@@ -187,6 +203,18 @@ def finals_name(known: KnownStudy) -> str:
     known : the study that is finalized.
     """
     return f"{known.name}/finalize-{database.study_uid(known.study)[:8]}"
+
+
+def finals_of(known: KnownStudy) -> KnownStudy | None:
+    """The study of a study's final runs; None if none was started.
+
+    Parameters
+    ----------
+    known : the study that was finalized.
+    """
+    study = database.load_study(database.open_storage(known.storage), finals_name(known))
+    folder = FinalFolder(known.folder)
+    return None if study is None else replace(known, folder=folder, study=study)
 
 
 def final_record(known: KnownStudy) -> FinalRecord:

@@ -1,0 +1,1 @@
+"""Trained models at work: they recommend, explain, and give vectors. Knows nothing of training."""

@@ -1,0 +1,133 @@
+"""The best items of many histories, chunk by chunk, by the scores that evaluation ranks by.
+
+Shapes: B histories of a chunk, L their length, K recommended items, S items that were seen, I items
+of the catalogue, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmsr.config import Config
+from mmsr.errors import UserError
+from mmsr.evaluation.ranking import Scorer, chunks, scoring
+from mmsr.models.base import Recommender as Model
+from mmsr.serving.histories import FlatHistories
+from mmsr.serving.options import Options
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best items for n histories, best first.
+
+    Attributes
+    ----------
+    items : int64 [n, K], item indices; -1 where a history has fewer items to recommend.
+    scores : float32 [n, K], their scores; -inf there.
+    """
+
+    items: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Ranks items for histories, and makes their vectors."""
+
+    model: Model
+    config: Config
+    trained: NDArray[np.bool_] | None = None
+    """Whether each item occurs in what the model was trained on; None where that is not known."""
+
+    def rank(
+        self,
+        histories: FlatHistories,
+        options: Options,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ranked:
+        """The best items for each history.
+
+        Parameters
+        ----------
+        histories : n histories, none of them empty.
+        options : what is recommended.
+        progress : called with the number of histories of every finished chunk.
+
+        Raises
+        ------
+        UserError : a score is NaN, or it is not known which items are new.
+        """
+        top = min(options.top, self.model.n_items)
+        items = np.empty((len(histories), top), dtype=np.int64)
+        scores = np.empty((len(histories), top), dtype=np.float32)
+        new_I = self._new_items() if options.new == "masked" else None
+        with scoring(self.model) as scorer:
+            for rows, histories_BL, users_B in self._chunks(histories, scorer):
+                scores_BI = scorer.scores(histories_BL, users_B)
+                self._leave_seen_out(scores_BI, histories, rows, options)
+                if new_I is not None:
+                    scores_BI.masked_fill_(new_I.to(scorer.device), -torch.inf)
+                scores_BK, items_BK = scores_BI.topk(top, dim=1)
+                if scores_BK[:, 0].isnan().any():  # NaN comes first
+                    raise UserError("a score is NaN: this model has diverged, train it again")
+                items_BK = items_BK.masked_fill(scores_BK == -torch.inf, -1)
+                items[rows], scores[rows] = items_BK.cpu().numpy(), scores_BK.cpu().numpy()
+                if progress:
+                    progress(len(rows))
+        return Ranked(items, scores)
+
+    def vectors(
+        self, histories: FlatHistories, progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """User vectors of n histories, float32 `[n, D]`.
+
+        Parameters
+        ----------
+        histories : none of them empty.
+        progress : as in `rank`.
+        """
+        with scoring(self.model) as scorer:
+            vectors = np.empty((len(histories), scorer.items_ID.shape[1]), dtype=np.float32)
+            for rows, histories_BL, users_B in self._chunks(histories, scorer):
+                vectors[rows] = scorer.user_vectors(histories_BL, users_B).cpu().numpy()
+                if progress:
+                    progress(len(rows))
+        return vectors
+
+    def _chunks(
+        self, histories: FlatHistories, scorer: Scorer
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+        """Places of the histories of each chunk, and the chunk as a model reads it."""
+        longest = self.config.graph.max_history
+        for rows in chunks(histories.lengths(longest), self.model.n_items):
+            histories_BL = torch.from_numpy(histories.batch(rows, longest))
+            users_B = torch.from_numpy(histories.users[rows])
+            yield rows, histories_BL.to(scorer.device), users_B.to(scorer.device)
+
+    def _leave_seen_out(
+        self, scores_BI: Tensor, histories: FlatHistories, rows: NDArray[np.int64], options: Options
+    ) -> None:
+        """Give -inf to items that a history has, in place, if the options or the config say so."""
+        seen = options.seen or self.config.training.seen
+        if seen == "kept":
+            return
+        latest = self.config.graph.max_history if seen == "read_masked" else None
+        rows_S, items_S = (
+            torch.from_numpy(array).to(scores_BI.device) for array in histories.seen(rows, latest)
+        )
+        scores_BI[rows_S, items_S] = -torch.inf
+
+    def _new_items(self) -> Tensor:
+        """Which items the model was not trained on, bool `[I]`."""
+        if self.trained is None:
+            raise UserError(
+                "this model does not say which items it was trained on: leave out new=masked, or "
+                "load the model from its study"
+            )
+        return torch.from_numpy(~self.trained)

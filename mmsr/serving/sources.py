@@ -1,0 +1,191 @@
+"""Where a recommender comes from: a study, a checkpoint, or an exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError, shown
+from mmsr.format import plural
+from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.recommender import Recommender
+from mmsr.study.results.finalized import ConfigFigures, finals_of, read_final
+from mmsr.study.results.held_out import checkpoint_of
+from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.trials import rows
+from mmsr.training import choose_device, holds_checkpoint, load_best_model, read_checkpoint_state
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A kind of folder that a recommender can be read from.
+
+    Attributes
+    ----------
+    holds : whether a folder is of this kind.
+    read : makes a recommender of a folder, on the device that is named.
+    """
+
+    holds: Callable[[Path], bool]
+    read: Callable[[Path, str], Recommender]
+
+
+def load(
+    source: str | Path,
+    *,
+    trial: int | None = None,
+    refit: bool | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    storage: str | None = None,
+    device: str = "auto",
+) -> Recommender:
+    """Load a trained model, to recommend with.
+
+    Parameters
+    ----------
+    source : name of a study, folder of a checkpoint, or folder of an exported model.
+    trial : number of the study's trial. By default it is the one that was finalized best, or else
+        the best one on validation.
+    refit : whether to take the refit of `mmsr study finalize`, which was trained on validation
+        targets, too, instead of the trial's own model. None takes it where there is one, but with
+        `trial` the trial's own.
+    seed : seed of the refit; by default the first one.
+    model : only trials of this model, in a study of several.
+    storage : URL of the study's state; by default where it was run.
+    device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
+
+    Raises
+    ------
+    UserError : there is no such model, or its data set has other contents now.
+    """
+    choose_device(device)
+    path = Path(source)
+    for kind in FOLDERS:
+        if path.is_dir() and kind.holds(path):
+            given = {"trial": trial, "refit": refit, "seed": seed, "model": model}
+            for option, value in given.items():
+                if value is not None:
+                    raise UserError(
+                        f"{option} is for studies, and {shown(str(source))} is a folder"
+                    )
+            return kind.read(path, device)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        raise UserError(
+            f"{shown(str(source))} is a config, and has no weights: train it with `mmsr train "
+            "--config FILE --checkpoint FOLDER`, and name that folder"
+        )
+    if len(path.parts) != 1:
+        raise UserError(
+            f"{shown(str(source))} holds no model: name a study, a checkpoint of `mmsr train`, or "
+            "an exported model"
+        )
+    known = look_up(str(source), storage)
+    return of_study(known, trial=trial, refit=refit, seed=seed, model=model, device=device)
+
+
+def of_study(
+    known: KnownStudy,
+    *,
+    trial: int | None = None,
+    refit: bool | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    device: str = "auto",
+) -> Recommender:
+    """The recommender of a study; the parameters are those of `load`."""
+    known.check_honest()
+    wanted = refit if refit is not None else trial is None and model is None
+    if seed is not None and refit is None:
+        wanted = True
+    finalized = _finalized(known, trial, model) if wanted else None
+    if finalized is not None:
+        return _of_refit(known, finalized, seed, device)
+    if refit or seed is not None:
+        raise UserError(
+            f"study {known.name!r} has no refit{'' if trial is None else f' of trial {trial}'}: "
+            f"make it with `mmsr study finalize {known.name}`, or take the trial's own model"
+        )
+    row, _ = known.best(trial, model)
+    which = "best trial" if trial is None else "trial"
+    if model is not None and trial is None:
+        which = f"best trial of model {model},"
+    origin = f"{which} {row.number} of study {known.name}, trained on the training part"
+    return of_checkpoint(checkpoint_of(known, row), device, origin)
+
+
+def of_checkpoint(folder: Path, device: str = "auto", origin: str | None = None) -> Recommender:
+    """The recommender of a checkpoint, with the weights of its best epoch.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    device : as in `load`.
+    origin : where the model comes from, in words; None names the folder.
+
+    Raises
+    ------
+    UserError : the checkpoint is damaged, or its data set has other contents now.
+    """
+    state = read_checkpoint_state(folder)
+    config = Config.from_stored(state.config, source=str(folder / "state.json"))
+    dataset = Dataset.open(config.dataset)
+    if dataset.content_hash != state.dataset_hash:
+        raise UserError(
+            f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
+            f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
+        )
+    part = "train + validation" if state.part == "development" else "the training part"
+    _, items = dataset.interactions(state.part)
+    trained = np.bincount(items, minlength=dataset.n_items) > 0
+    return Recommender(
+        load_best_model(folder, config, dataset),
+        config,
+        Catalogue.of(dataset, trained),
+        origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",
+        users=Users.of(dataset),
+        dataset=dataset,
+        device=device,
+    )
+
+
+def _finalized(known: KnownStudy, trial: int | None, model: str | None) -> ConfigFigures | None:
+    """The finalized config that is asked for; None if it was not finalized."""
+    result = read_final(known.folder.finalized).result
+    if result is None:
+        return None
+    found = result.configs if trial is None else filter(None, [result.of_trial(trial)])
+    return next((one for one in found if model in (None, one.config["model"]["name"])), None)
+
+
+def _of_refit(
+    known: KnownStudy, figures: ConfigFigures, seed: int | None, device: str
+) -> Recommender:
+    finished = {one.seed: one for one in figures.seeds if one.error is None}
+    if seed is not None and seed not in finished:
+        raise UserError(
+            f"seed {seed}: trial {figures.trial} of study {known.name!r} has no refit with it; "
+            f"seeds: {', '.join(map(str, finished)) or 'none'}"
+        )
+    finals = finals_of(known)
+    chosen = next(iter(finished.values()), None) if seed is None else finished[seed]
+    if finals is None or chosen is None or chosen.trial is None:
+        raise UserError(
+            f"the refits of study {known.name!r} are not in its storage: take the trial's own model"
+            f" (trial {figures.trial})"
+        )
+    row = next(row for row in rows(finals.study) if row.number == chosen.trial)
+    origin = (
+        f"refit of trial {figures.trial} of study {known.name} on train + validation, seed "
+        f"{chosen.seed} of {plural(len(finished), 'seed')}"
+    )
+    return of_checkpoint(checkpoint_of(finals, row), device, origin)
+
+
+FOLDERS: tuple[Folder, ...] = (Folder(holds_checkpoint, of_checkpoint),)
+"""Folders that `load` reads; the first kind that a folder is of is read."""
