@@ -15,6 +15,7 @@ from mmsr.evaluation.ranking import scoring
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.facts import Facts
 from mmsr.serving.options import Options, Read, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
@@ -36,6 +37,7 @@ class Recommender:
     origin : where the model comes from, in words.
     users : the data set's users; None where they are not known.
     dataset : the data set, to show what codes hold; None where it is not at hand.
+    facts : how the model was made and what it scored; None where that is not known.
     device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
 
     Raises
@@ -59,6 +61,7 @@ class Recommender:
         origin: str,
         users: Users | None = None,
         dataset: Dataset | None = None,
+        facts: Facts | None = None,
         device: str = "auto",
     ) -> None:
         if len(catalogue) != model.n_items:
@@ -69,7 +72,7 @@ class Recommender:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.config, self.catalogue, self.origin = config, catalogue, origin
-        self.users, self.dataset = users, dataset
+        self.users, self.dataset, self.facts = users, dataset, facts
         self.ranker = Ranker(self.model, config, catalogue.trained)
 
     def __repr__(self) -> str:

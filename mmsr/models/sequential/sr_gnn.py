@@ -117,7 +117,7 @@ class SRGNN(SequentialRecommender):
         edges_BLL = edges_BLL.to(nodes_BLD.dtype)
         for _ in range(self.steps):
             nodes_BLD = self.propagation(nodes_BLD, edges_BLL)
-        items_BLD = nodes_BLD.take_along_dim(node_BL[:, :, None], dim=1)
+        items_BLD = nodes_BLD.gather(1, node_BL[:, :, None].expand_as(nodes_BLD))
         users_BD: Tensor = self.readout(items_BLD, histories_BL >= 0)
         return users_BD
 
