@@ -14,6 +14,7 @@ from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
+from mmsr.cli.serving.recommend import recommend
 from mmsr.console import Console, tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
 from mmsr.version import __version__
@@ -31,6 +32,7 @@ app.add_typer(best_config.app, name="best-config")
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)
+app.command("recommend")(recommend)
 app.command("disk")(disk)
 app.command("doctor")(doctor)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, NamedTuple, Self
 
@@ -14,6 +14,15 @@ from mmsr.config import Config
 from mmsr.config.base import ModelConfig
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.modalities import ItemModalities
+
+
+class Attention(NamedTuple):
+    """How a model's attention shares itself out over what it reads of a history; the sum is one."""
+
+    items: Mapping[int, float]
+    """Share of each item, by its index."""
+    codes: Mapping[str, Mapping[int, float]]
+    """Share of each code, by modality and by its index."""
 
 
 class Recommender(nn.Module, ABC):
@@ -87,6 +96,19 @@ class Recommender(nn.Module, ABC):
         NotImplementedError : the definition has none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no loss of its own")
+
+    def attention(self, history_L: Tensor) -> Attention | None:
+        """What the model's attention reads of one history, in evaluation mode.
+
+        Parameters
+        ----------
+        history_L : int64 `[L]` item indices, oldest first.
+
+        Returns
+        -------
+        The shares; None for a model without attention, or whose shares cannot be told.
+        """
+        return None
 
     def auxiliary_loss(self, users_ND: Tensor, targets_N: Tensor) -> Tensor | None:
         """What the model's definition adds to the loss of `training.loss`; None for nothing.

@@ -24,21 +24,22 @@ class Catalogue:
     """Original ids, I of them."""
     titles: pa.StringArray | None = None
     """Titles, null where an item has none; None where no titles are known."""
-    trained: NDArray[np.bool_] | None = None
-    """Whether each item occurs in what the model was trained on; None where that is not known."""
+    counts: NDArray[np.int64] | None = None
+    """Interactions of each item in what the model was trained on, 0 for new items; None where they
+    are not known."""
 
     @classmethod
-    def of(cls, dataset: Dataset, trained: NDArray[np.bool_] | None = None) -> Catalogue:
+    def of(cls, dataset: Dataset, counts: NDArray[np.int64] | None = None) -> Catalogue:
         """The catalogue of a data set.
 
         Parameters
         ----------
         dataset : a prepared data set.
-        trained : as the field.
+        counts : as the field.
         """
         table = dataset.item_table
         titles = column(table, "title") if "title" in table.column_names else None
-        return cls(column(table, "item_id"), titles, trained)
+        return cls(column(table, "item_id"), titles, counts)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -54,6 +55,11 @@ class Catalogue:
     def ids_of(self, items: NDArray[np.integer]) -> pa.Array:
         """Original ids of items by index."""
         return _take(self.item_ids, items)
+
+    @property
+    def n_new(self) -> int:
+        """Number of items that the model was not trained on."""
+        return 0 if self.counts is None else int((self.counts == 0).sum())
 
     @cached_property
     def _index(self) -> pd.Index:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -103,7 +103,11 @@ def flattened(histories: Iterable[Sequence[str]]) -> tuple[list[str], NDArray[np
 
 
 def read_items(
-    items: NDArray[np.int64], lengths: NDArray[np.int64], options: Options, ids: Sequence[Any]
+    items: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    options: Options,
+    ids: Sequence[Any],
+    name_of: Callable[[int], str] = "history {}".format,
 ) -> Read:
     """Keep what can be read of histories, or refuse them, as the options say.
 
@@ -114,6 +118,7 @@ def read_items(
     lengths : int64 [n], how many of them each history has.
     options : what is refused, and what is skipped.
     ids : the item ids as given, for errors.
+    name_of : what errors call a history, by its place.
 
     Raises
     ------
@@ -125,9 +130,9 @@ def read_items(
         first = int(np.flatnonzero(~known)[0])
         row = int(np.searchsorted(np.cumsum(lengths), first, side="right"))
         raise UserError(
-            f"unknown item {shown(str(ids[first]))} in history {row} ({n_unknown:,} unknown "
-            "in all): the catalogue of the model's data set does not have it; unknown=skipped "
-            "reads histories without such items"
+            f"{name_of(row)} has the unknown item {shown(str(ids[first]))}: the catalogue of the "
+            "model's data set does not have it; with `unknown` set to `skipped`, histories are "
+            "read without such items"
         )
     owners = np.repeat(np.arange(len(lengths)), lengths)[known]
     lengths = np.bincount(owners, minlength=len(lengths)).astype(np.int64)
@@ -136,8 +141,8 @@ def read_items(
     if n_empty and options.empty == "refused":
         row = int(np.flatnonzero(lengths == 0)[0])
         raise UserError(
-            f"history {row} has no {'known ' if n_unknown else ''}item ({n_empty:,} such in all), "
-            "and the model reads at least one; empty=skipped leaves such histories out"
+            f"{name_of(row)} has no {'known ' if n_unknown else ''}item, and models read at least "
+            "one; with `empty` set to `skipped`, such histories are left out"
         )
     histories = FlatHistories.of(items[known].astype(np.int32), lengths).select(rows)
     return Read(histories, rows, n_unknown, n_empty)
@@ -148,7 +153,8 @@ def read_histories(
 ) -> Read:
     """Read histories of item ids; see `flattened` and `read_items`."""
     ids, lengths = flattened(histories)
-    return read_items(catalogue.find(ids), lengths, options, ids)
+    name_of = "the history".format if len(lengths) == 1 else "history {}".format
+    return read_items(catalogue.find(ids), lengths, options, ids, name_of)
 
 
 def read_users(
@@ -171,15 +177,15 @@ def read_users(
     if len(known) < len(found) and options.unknown == "refused":
         first = int(np.flatnonzero(found < 0)[0])
         raise UserError(
-            f"unknown user {shown(str(ids[first]))} ({len(found) - len(known):,} unknown in all): "
-            "the model's data set does not have them; give histories instead, or unknown=skipped"
+            f"unknown user {shown(str(ids[first]))}: the model's data set does not have them; give "
+            "a history instead, or set `unknown` to `skipped` to leave such users out"
         )
     rows = known[users.lengths()[found[known]] > 0]
     n_empty = len(known) - len(rows)
     if n_empty and options.empty == "refused":
         row = int(np.setdiff1d(known, rows)[0])
         raise UserError(
-            f"user {shown(str(ids[row]))} has no history in development data ({n_empty:,} such in "
-            "all); empty=skipped leaves such users out"
+            f"user {shown(str(ids[row]))} has no history in development data; with `empty` set to "
+            "`skipped`, such users are left out"
         )
     return Read(users.select(found[rows]), rows, len(found) - len(known), n_empty)

@@ -42,8 +42,8 @@ class Ranker:
 
     model: Model
     config: Config
-    trained: NDArray[np.bool_] | None = None
-    """Whether each item occurs in what the model was trained on; None where that is not known."""
+    counts: NDArray[np.int64] | None = None
+    """Interactions of each item in what the model was trained on; None where they are not known."""
 
     def rank(
         self,
@@ -125,9 +125,9 @@ class Ranker:
 
     def _new_items(self) -> Tensor:
         """Which items the model was not trained on, bool `[I]`."""
-        if self.trained is None:
+        if self.counts is None:
             raise UserError(
                 "this model does not say which items it was trained on: leave out new=masked, or "
                 "load the model from its study"
             )
-        return torch.from_numpy(~self.trained)
+        return torch.from_numpy(self.counts == 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,11 @@ from mmsr.evaluation.ranking import scoring
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.explanation import Explanation, explain
 from mmsr.serving.facts import Facts
 from mmsr.serving.options import Options, Read, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
-
-if TYPE_CHECKING:
-    from mmsr.data import Dataset
 
 
 class Recommender:
@@ -36,7 +35,6 @@ class Recommender:
     catalogue : the items that it scores.
     origin : where the model comes from, in words.
     users : the data set's users; None where they are not known.
-    dataset : the data set, to show what codes hold; None where it is not at hand.
     facts : how the model was made and what it scored; None where that is not known.
     device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
 
@@ -60,7 +58,6 @@ class Recommender:
         *,
         origin: str,
         users: Users | None = None,
-        dataset: Dataset | None = None,
         facts: Facts | None = None,
         device: str = "auto",
     ) -> None:
@@ -72,8 +69,8 @@ class Recommender:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.config, self.catalogue, self.origin = config, catalogue, origin
-        self.users, self.dataset, self.facts = users, dataset, facts
-        self.ranker = Ranker(self.model, config, catalogue.trained)
+        self.users, self.facts = users, facts
+        self.ranker = Ranker(self.model, config, catalogue.counts)
 
     def __repr__(self) -> str:
         return f"Recommender({self.origin}; {len(self.catalogue):,} items)"
@@ -141,6 +138,23 @@ class Recommender:
         frame = self._frame("user_id", ids, self.ranker.rank(read.histories, wanted))
         frame.attrs = {"unknown_users": read.unknown, "empty_histories": read.empty}
         return frame
+
+    def explain(self, history: Sequence[str], *, top: int = 10, **options: Any) -> Explanation:
+        """Say what recommendations for one history rest on.
+
+        Parameters
+        ----------
+        history : item ids, oldest first.
+        top, options : as in `recommend`.
+
+        Raises
+        ------
+        UserError : as in `recommend`.
+        """
+        wanted = Options(top=top, **options)
+        self.check_reads_histories()
+        read = read_histories([history], self.catalogue, replace(wanted, empty="refused"))
+        return explain(self.ranker, self.catalogue, read.histories, wanted)
 
     def user_vectors(self, histories: Iterable[Sequence[str]]) -> NDArray[np.float32]:
         """Vectors of histories, float32 `[n, D]`; scores are their products with `item_vectors`.

@@ -152,14 +152,13 @@ def of_checkpoint(
         )
     part = "train + validation" if state.part == "development" else "the training part"
     _, items = dataset.interactions(state.part)
-    trained = np.bincount(items, minlength=dataset.n_items) > 0
+    counts = np.bincount(items, minlength=dataset.n_items)
     return Recommender(
         load_best_model(folder, config, dataset),
         config,
-        Catalogue.of(dataset, trained),
+        Catalogue.of(dataset, counts),
         origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",
         users=Users.of(dataset),
-        dataset=dataset,
         facts=Facts.of(state, dataset, {"seed": config.seed, **(facts or {})}),
         device=device,
     )
@@ -192,8 +191,8 @@ def _of_refit(
         )
     row = next(row for row in rows(finals.study) if row.number == chosen.trial)
     origin = (
-        f"refit of trial {figures.trial} of study {known.name} on train + validation, seed "
-        f"{chosen.seed} of {plural(len(finished), 'seed')}"
+        f"refit of trial {figures.trial} of study {known.name} on train + validation, with seed "
+        f"{chosen.seed}, one of {plural(len(finished), 'refit')}"
     )
     facts = {
         "study": known.name,

@@ -5,6 +5,7 @@ All of them run the same sequence module, so comparing them compares the fusion 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsr.config import MmsrConfig
-from mmsr.graph.batch import at_all
+from mmsr.graph.batch import BatchGraph, at_all
 from mmsr.graph.build import build_batch_graph
+from mmsr.models.base import Attention
 from mmsr.models.mmsr.embedding import NodeTables
 from mmsr.models.mmsr.sequence import SequenceModule
 
@@ -44,15 +46,27 @@ class AdaptiveFusion(nn.Module):
         -------
         `[B, D]`.
         """
+        vectors: Tensor = self.sequence(*self._nodes(tables, histories_BL))
+        return vectors
+
+    def attention(self, tables: NodeTables, history_1L: Tensor) -> Attention | None:
+        """What the attention reads of one history; see `Recommender.attention`."""
+        graph, mapped = self._nodes(tables, history_1L)
+        shares_1N = self.sequence.shares(graph, mapped)
+        if shares_1N is None:
+            return None
+        items, *codes = (_by_id(graph, shares_1N, t) for t in range(len(graph.sizes)))
+        return Attention(items, dict(zip(tables.modalities, codes, strict=True)))
+
+    def _nodes(self, tables: NodeTables, histories_BL: Tensor) -> tuple[BatchGraph, list[Tensor]]:
+        """The batch graph, and its nodes' mapped embeddings by type."""
         graph = build_batch_graph(
             histories_BL,
             [tables.links(m) for m in tables.modalities],
             lost=[tables.lost(m, histories_BL) for m in tables.modalities],
         )
         look_up = self.sequence.input.look_up
-        mapped = [look_up(tables.table(t), ids) for t, ids in enumerate(graph.ids)]
-        vectors: Tensor = self.sequence(graph, mapped)
-        return vectors
+        return graph, [look_up(tables.table(t), ids) for t, ids in enumerate(graph.ids)]
 
 
 class EarlyFusion(nn.Module):
@@ -72,6 +86,17 @@ class EarlyFusion(nn.Module):
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
         """Encode histories as user vectors, `[B, L]` to `[B, D]`; see `AdaptiveFusion.forward`."""
+        vectors: Tensor = self.sequence(*self._nodes(tables, histories_BL))  # eq. (4)
+        return vectors
+
+    def attention(self, tables: NodeTables, history_1L: Tensor) -> Attention | None:
+        """What the attention reads of one history: items alone, as codes are parts of them."""
+        graph, mapped = self._nodes(tables, history_1L)
+        shares_1N = self.sequence.shares(graph, mapped)
+        return None if shares_1N is None else Attention(_by_id(graph, shares_1N, 0), {})
+
+    def _nodes(self, tables: NodeTables, histories_BL: Tensor) -> tuple[BatchGraph, list[Tensor]]:
+        """The graph of items, and their mapped fused embeddings."""
         graph = build_batch_graph(histories_BL, [])
         (ids,) = graph.ids
         channels = [F.embedding(ids, tables.item)]
@@ -81,8 +106,7 @@ class EarlyFusion(nn.Module):
                 lost = at_all(graph, lost.expand_as(histories_BL))
             channels.append(tables.mean_of_codes(modality, ids, lost))
         fused = torch.tanh(self.join(torch.cat(channels, dim=2)))  # eq. (3)
-        vectors: Tensor = self.sequence(graph, [self.sequence.input.map(fused)])  # eq. (4)
-        return vectors
+        return graph, [self.sequence.input.map(fused)]
 
 
 class LateFusion(nn.Module):
@@ -106,7 +130,26 @@ class LateFusion(nn.Module):
 
     def forward(self, tables: NodeTables, histories_BL: Tensor) -> Tensor:
         """Encode histories as user vectors, `[B, L]` to `[B, D]`; see `AdaptiveFusion.forward`."""
-        channels = []
+        channels = [module(*nodes) for module, *nodes in self._channels(tables, histories_BL)]
+        return torch.tanh(self.join(torch.cat(channels, dim=1)))  # eq. (6)
+
+    def attention(self, tables: NodeTables, history_1L: Tensor) -> Attention | None:
+        """What the attention reads of one history.
+
+        The channels are joined by a map that has no shares, so all channels count alike.
+        """
+        found: list[dict[int, float]] = []
+        for module, graph, mapped in self._channels(tables, history_1L):
+            shares_1N = module.shares(graph, mapped)
+            if shares_1N is None:
+                return None
+            found.append(_by_id(graph, shares_1N / len(self.sequences), 0))
+        return Attention(found[0], dict(zip(tables.modalities, found[1:], strict=True)))
+
+    def _channels(
+        self, tables: NodeTables, histories_BL: Tensor
+    ) -> Iterator[tuple[SequenceModule, BatchGraph, list[Tensor]]]:
+        """Each channel's sequence module, graph and mapped embeddings (eq. 5)."""
         for channel, module in enumerate(self.sequences):
             sequence = cast(SequenceModule, module)
             names = tables.modalities[channel - 1 : channel]  # none for the items' channel
@@ -117,5 +160,16 @@ class LateFusion(nn.Module):
                 lost=[tables.lost(name, histories_BL) for name in names],
             )
             mapped = sequence.input.look_up(tables.table(channel), graph.ids[0])
-            channels.append(sequence(graph, [mapped]))  # eq. (5)
-        return torch.tanh(self.join(torch.cat(channels, dim=1)))  # eq. (6)
+            yield sequence, graph, [mapped]
+
+
+def _by_id(graph: BatchGraph, shares_1N: Tensor, type_: int) -> dict[int, float]:
+    """Shares of the nodes of one type in a graph of one history, by their ids."""
+    block = graph.block(type_)
+    rows = zip(
+        graph.ids[type_][0].tolist(),
+        shares_1N[0, block].tolist(),
+        graph.real_BN[0, block].tolist(),
+        strict=True,
+    )
+    return {node: share for node, share, is_real in rows if is_real}

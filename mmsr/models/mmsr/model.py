@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmsr.config import Config, MmsrConfig
 from mmsr.graph.codes import ModalityCodes
-from mmsr.models.base import SequentialRecommender
+from mmsr.models.base import Attention, SequentialRecommender
 from mmsr.models.inputs import ModelInputs
 from mmsr.models.mmsr.embedding import NodeTables
 from mmsr.models.mmsr.fusion import AdaptiveFusion, EarlyFusion, LateFusion
@@ -60,6 +60,10 @@ class MMSR(SequentialRecommender):
         """Encode histories as user vectors; see `SequentialRecommender.user_vectors`."""
         vectors: Tensor = self.fusion(self.tables, histories_BL)
         return vectors
+
+    def attention(self, history_L: Tensor) -> Attention | None:
+        """What the attention reads of one history; see `Recommender.attention`."""
+        return self.fusion.attention(self.tables, history_L[None])
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """Item vectors by the scoring that the config names; see `SequentialRecommender`."""

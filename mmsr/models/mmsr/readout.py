@@ -48,6 +48,15 @@ class Readout(nn.Module, ABC):
         `[B, D]`.
         """
 
+    @abstractmethod
+    def shares(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
+        """Share of each of these nodes in the user vector, `[B, Q]`; rows sum to one.
+
+        Parameters
+        ----------
+        graph, h_BQD : as for `forward`.
+        """
+
 
 class Last(Readout):
     """The node of the last item (or the mean of that item's codes)."""
@@ -58,6 +67,9 @@ class Last(Readout):
     def forward(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
         return _masked_mean(h_BQD, graph.last_BK >= 0)
 
+    def shares(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
+        return _even(graph.last_BK >= 0)
+
 
 class Mean(Readout):
     """The mean of all nodes of type 0 (items, unless late fusion leaves them out)."""
@@ -67,6 +79,9 @@ class Mean(Readout):
 
     def forward(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
         return _masked_mean(h_BQD, graph.real_BN[:, graph.block(0)])
+
+    def shares(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
+        return _even(graph.real_BN[:, graph.block(0)])
 
 
 class Attention(Readout):
@@ -90,20 +105,32 @@ class Attention(Readout):
         return _all_of_type_0(graph)
 
     def forward(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
-        nodes_BQ = self.queries(graph)
-        is_read_BQ = self.reads(graph).gather(1, nodes_BQ)
-        last_BD = _masked_mean(h_BQD, graph.occurrences[0][:, :, 0].gather(1, nodes_BQ) > 0)
-        hidden_BQD = torch.sigmoid((last_BD @ self.last)[:, None] + h_BQD @ self.node + self.bias)
-        energy_BQ = hidden_BQD @ self.query
-        energy_BQ = energy_BQ.masked_fill(~is_read_BQ, torch.finfo(energy_BQ.dtype).min)
-        # Mask again: a graph may have no node at all (late fusion, items without codes).
-        weights_BQ = torch.softmax(energy_BQ, dim=1).masked_fill(~is_read_BQ, 0)
-        summed_BD = (weights_BQ[:, None] @ h_BQD)[:, 0]
+        last_BD = _masked_mean(h_BQD, self._is_last(graph))
+        summed_BD = (self._weights(graph, h_BQD, last_BD)[:, None] @ h_BQD)[:, 0]
         return torch.cat((last_BD, summed_BD), dim=1) @ self.join
+
+    def shares(self, graph: BatchGraph, h_BQD: Tensor) -> Tensor:
+        """See `Readout.shares`; the last item and the attended nodes count half each."""
+        is_last_BQ = self._is_last(graph)
+        weights_BQ = self._weights(graph, h_BQD, _masked_mean(h_BQD, is_last_BQ))
+        return (_even(is_last_BQ) + weights_BQ) / 2
 
     def reads(self, graph: BatchGraph) -> Tensor:
         """Whether each node of type 0 of `graph` is attended to, bool `[B, n]`."""
         return graph.real_BN[:, graph.block(0)]
+
+    def _is_last(self, graph: BatchGraph) -> Tensor:
+        """Whether each query node occurs at the history's last position, bool `[B, Q]`."""
+        return graph.occurrences[0][:, :, 0].gather(1, self.queries(graph)) > 0
+
+    def _weights(self, graph: BatchGraph, h_BQD: Tensor, last_BD: Tensor) -> Tensor:
+        """The soft attention's weights of the query nodes, `[B, Q]`."""
+        is_read_BQ = self.reads(graph).gather(1, self.queries(graph))
+        hidden_BQD = torch.sigmoid((last_BD @ self.last)[:, None] + h_BQD @ self.node + self.bias)
+        energy_BQ = hidden_BQD @ self.query
+        energy_BQ = energy_BQ.masked_fill(~is_read_BQ, torch.finfo(energy_BQ.dtype).min)
+        # Mask again: a graph may have no node at all (late fusion, items without codes).
+        return torch.softmax(energy_BQ, dim=1).masked_fill(~is_read_BQ, 0)
 
 
 class LastNAttention(Attention):
@@ -126,6 +153,12 @@ class LastNAttention(Attention):
 def _all_of_type_0(graph: BatchGraph) -> Tensor:
     n = graph.sizes[0]
     return torch.arange(n, device=graph.real_BN.device).expand(graph.real_BN.shape[0], n)
+
+
+def _even(real_BQ: Tensor) -> Tensor:
+    """The weights of `_masked_mean`."""
+    weight = real_BQ.float()
+    return weight / weight.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def _masked_mean(h_BQD: Tensor, real_BQ: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from mmsr.config import MmsrConfig
 from mmsr.graph.batch import BatchGraph
 from mmsr.models.dropout import dropout
+from mmsr.models.mmsr.aggregators.base import Aggregator
 from mmsr.models.mmsr.embedding import NodeInput
 from mmsr.models.mmsr.registry import make_aggregator, make_readout
 
@@ -54,3 +57,32 @@ class SequenceModule(nn.Module):
             h = dropout(layer(graph, h, queries), self.dropout, self.training)
         vectors: Tensor = self.readout(graph, h)
         return vectors
+
+    def shares(self, graph: BatchGraph, mapped: list[Tensor]) -> Tensor | None:
+        """Share of each node in what the readout reads, through all layers, in evaluation mode.
+
+        The shares of several layers are multiplied (attention rollout: Abnar & Zuidema, 2020).
+
+        Parameters
+        ----------
+        graph, mapped : as for `forward`.
+
+        Returns
+        -------
+        `[B, N]`, rows sum to one; None where a layer cannot tell.
+        """
+        h = self.input(graph, mapped)
+        shares_BQN = None
+        for depth, layer in enumerate(self.layers, start=1):
+            aggregator = cast(Aggregator, layer)
+            queries = self.readout.queries(graph) if depth == len(self.layers) else None
+            own_BQN = aggregator.shares(graph, h, queries)
+            if own_BQN is None:
+                return None
+            shares_BQN = own_BQN if shares_BQN is None else own_BQN @ shares_BQN
+            h = aggregator(graph, h, queries)
+        return None if shares_BQN is None else _mixed(self.readout.shares(graph, h), shares_BQN)
+
+
+def _mixed(shares_BQ: Tensor, shares_BQN: Tensor) -> Tensor:
+    return (shares_BQ[:, None] @ shares_BQN)[:, 0]

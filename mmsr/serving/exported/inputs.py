@@ -98,15 +98,13 @@ class StoredInputs:
     @property
     def interactions(self) -> Interactions:
         """As many interactions with each item as there were, all of one user."""
-        counts = self._arrays[COUNTS]
-        items = np.repeat(np.arange(self.n_items), counts)
+        items = np.repeat(np.arange(self.n_items), self.counts)
         return Interactions(1, np.zeros_like(items), items)
 
     @property
-    def trained(self) -> NDArray[np.bool_]:
-        """Whether each item occurs in what the model was trained on, bool `[I]`."""
-        trained: NDArray[np.bool_] = self._arrays[COUNTS] > 0
-        return trained
+    def counts(self) -> NDArray[np.int64]:
+        """Interactions of each item in what the model was trained on, int64 `[I]`."""
+        return self._arrays[COUNTS]
 
     def _by_modality(self, kind: str, name: str) -> dict[str, Any]:
         start = f"{kind}.{name}."

@@ -62,7 +62,7 @@ def read_model(folder: Path, device: str = "auto") -> Recommender:
         Catalogue(
             pa.array(catalogue["item_id"], pa.string()),
             None if titles is None else pa.array(titles, pa.string()),
-            inputs.trained,
+            inputs.counts,
         ),
         origin=record.origin,
         facts=record.facts,

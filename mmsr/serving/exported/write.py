@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
+from mmsr.data import Dataset
 from mmsr.data.exporters.folder import files_in, replacing
 from mmsr.errors import UserError, reason_of, shown
 from mmsr.models.inputs import DatasetInputs
@@ -107,11 +108,12 @@ def export_model(recommender: Recommender, target: Path, *, with_onnx: bool = Fa
         scores when it is read again.
     """
     recommender.check_reads_histories()
-    dataset, facts, config = recommender.dataset, recommender.facts, recommender.config
-    if dataset is None or facts is None:
+    facts, config = recommender.facts, recommender.config
+    if facts is None or recommender.users is None:
         raise UserError(
-            f"{recommender.origin} is an exported model itself: name its study or checkpoint"
+            f"the {recommender.origin} comes from an exported model: name its study or checkpoint"
         )
+    dataset = Dataset.open(facts.dataset)
     inputs = RecordingInputs(DatasetInputs(dataset, config.graph, facts.part))
     make_model(config, inputs)
     with replacing(target) as folder:

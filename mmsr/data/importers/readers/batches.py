@@ -47,6 +47,45 @@ def stage_table(
     return staged
 
 
+def read_batches(
+    path: Path,
+    names: Sequence[str],
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    rows: int,
+    block_bytes: int = 1 << 24,
+) -> Iterator[pa.Table]:
+    """Read some columns of a table in batches, which need not have the same types.
+
+    Parameters
+    ----------
+    path : the file; its ending decides the format.
+    names : all columns of the file, as `column_names` returns them.
+    required, optional : names of the columns; optional ones may be missing.
+    rows : most rows of a batch of Parquet.
+    block_bytes : bytes of a batch of text.
+
+    Raises
+    ------
+    UserError : as `read_table`, but an empty table has no batches.
+    """
+    ending = check_format(path)
+    with explained(path, ending):
+        chosen = list(choose(path, names, required, optional, {}))
+        if ending in PARQUET:
+            batches = _read_parquet(path, chosen, rows)
+        elif ending in JSON:
+            tables = (table for _, table in read_json_batches(path, chosen, block_bytes))
+            yield from (table for table in tables if table.num_rows)
+            return
+        else:
+            batches = _read_delimited(path, ending, chosen, block_bytes)
+        for batch in batches:
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
+
+
 def _stage_json(
     path: Path, required: Sequence[str], columns: Mapping[str, str], staged: Staged, size: int
 ) -> dict[str, str]:

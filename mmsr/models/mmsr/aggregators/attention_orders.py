@@ -6,6 +6,8 @@ Shapes: B batch, Q output nodes, D width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,10 @@ class Order(nn.Module, ABC):
     @abstractmethod
     def forward(self, p: Passes, query: Blocks, key: Blocks, value: Blocks) -> Tensor:
         """Vectors `[B, Q, D]` of the output nodes of `p`, from the projections of all nodes."""
+
+    def averaging(self) -> AbstractContextManager[None]:
+        """Context in which `forward` is linear in the passes' results, which it averages."""
+        return nullcontext()
 
 
 class Homogeneous(Order):
@@ -55,6 +61,16 @@ class Synchronous(Order):
         he = p.across(p.near(query), p.near(key), p.near(value))
         joined: Tensor = self.join(torch.cat((ho, he), dim=2))
         return joined
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """Context in which both passes count half, in place of the map that joins them."""
+
+        def mean(module: nn.Module, both: tuple[Tensor], joined: Tensor) -> Tensor:
+            return sum(both[0].chunk(2, dim=2)) / 2
+
+        with _hooked(self.join, mean):
+            yield
 
 
 class HomogeneousFirst(Order):
@@ -103,6 +119,22 @@ class Gated(Order):
         beta = torch.softmax(self.gate(torch.cat((hohe, heho), dim=2)), dim=2)  # eq. (16)
         gated: Tensor = beta[:, :, :1] * hohe + beta[:, :, 1:] * heho  # eq. (17)
         return gated
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """Context in which the gate is a constant."""
+        with _hooked(self.gate, lambda module, both, gate: gate.detach()):
+            yield
+
+
+@contextmanager
+def _hooked(module: nn.Module, change: Callable[..., Tensor]) -> Iterator[None]:
+    """Context in which a module returns `change(module, its arguments, its result)`."""
+    hook = module.register_forward_hook(change)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 ORDERS: dict[str, type[Order]] = {

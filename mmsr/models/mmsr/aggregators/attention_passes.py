@@ -178,3 +178,18 @@ class QueryPasses(Passes):
     def _by_slot(self, near: Blocks) -> Tensor:
         B, Q, D = near[0].shape
         return torch.cat([block.view(B, Q, -1, D) for block in near], dim=2)
+
+
+class _Constant(Passes):
+    """Passes whose attention weights are constants: gradients reach the mixed values alone."""
+
+    def _weights(self, scores: Tensor) -> Tensor:
+        return super()._weights(scores).detach()
+
+
+class ConstantAllPasses(_Constant, AllPasses):
+    """`AllPasses` with constant weights."""
+
+
+class ConstantQueryPasses(_Constant, QueryPasses):
+    """`QueryPasses` with constant weights."""

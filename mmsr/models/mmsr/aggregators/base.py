@@ -34,6 +34,19 @@ class Aggregator(nn.Module, ABC):
         `[B, Q, D]`, or `[B, N, D]` where `queries_BQ` is None.
         """
 
+    def shares(self, graph: BatchGraph, h_BND: Tensor, queries_BQ: Tensor | None) -> Tensor | None:
+        """How each new node vector is shared out over the nodes that it is read from.
+
+        Parameters
+        ----------
+        graph, h_BND, queries_BQ : as for `forward`.
+
+        Returns
+        -------
+        `[B, Q, N]`, rows sum to one; None where the new vectors are no weighted means.
+        """
+        return None
+
 
 def rows_of(values_BNX: Tensor, queries_BQ: Tensor | None) -> Tensor:
     """Select the queries' rows.

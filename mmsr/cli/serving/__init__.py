@@ -1,0 +1,1 @@
+"""Commands of trained models: recommendations, and vectors."""

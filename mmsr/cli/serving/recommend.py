@@ -1,0 +1,205 @@
+"""`mmsr recommend`: the best items for a history, for users of a file, or for all users."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmsr.cli.options import Device, StudyStorage
+from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
+from mmsr.console import Console
+from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.serving.options import Options
+    from mmsr.serving.recommender import Recommender
+
+
+def recommend(
+    name: Source,
+    history: Annotated[
+        str | None,
+        typer.Option(metavar="ID,ID,…", help="Item ids of one history, oldest first."),
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Users, as CSV, TSV, JSONL or Parquet: a column `history` (lists of item ids, or "
+            "texts of ids with blanks between them), a column `user_id`, or both. Users without "
+            "histories are those of the data set.",
+        ),
+    ] = None,
+    all_users: Annotated[
+        bool,
+        typer.Option("--all-users", help="All users of the model's data set that have a history."),
+    ] = False,
+    top: Annotated[int, typer.Option(metavar="N", help="Items per history.")] = 10,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Parquet file to write, with --users and such."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    seen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Items of the history: `kept`, `masked` (not recommended), or `read_masked` (not "
+            "those that the model reads). Default: training.seen of the model's config.",
+        ),
+    ] = None,
+    new: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="Items without training interactions: `kept`, or `masked` (not recommended).",
+        ),
+    ] = "kept",
+    unknown: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="Items or users that the data set does not have: `refused`, or `skipped` and "
+            "counted.",
+        ),
+    ] = "refused",
+    empty: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="Histories without a known item: `refused`, or `skipped` and counted.",
+        ),
+    ] = "refused",
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show what the recommendations for a history rest on: effects of its items, and "
+            "what attention read.",
+        ),
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the explanation: a .png or .svg file to write."),
+    ] = None,
+    trial: Trial = None,
+    refit: Refit = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    storage: StudyStorage = None,
+) -> None:
+    """Recommend items with a trained model: of a study, a checkpoint or an exported model.
+
+    For a study that was finalized it takes the first refit of its best config, which was trained
+    on train + validation; else the model of its best trial. It says which. Histories of the data
+    set's users are those of development data: test stays closed.
+
+    New items that have codes are scored by these where the model was trained with
+    `model.cold_items=codes`; else by vectors that no history has trained.
+
+    Examples: `mmsr recommend demo --history item-0001,item-0002`,
+    `mmsr recommend demo --all-users -o top.parquet`.
+    """
+    _check(history, users, all_users, output, force)
+    _check_explanation(history, explain, picture, force)
+    from mmsr.serving.options import Options
+
+    wishes: dict[str, Any] = {"seen": seen, "new": new, "unknown": unknown, "empty": empty}
+    options = Options(top=top, **wishes)
+    from mmsr.serving.sources import load
+
+    console = Console()
+    recommender = load(
+        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
+    )
+    if history is not None:
+        _show_one(recommender, history, options, console, explain=explain, picture=picture)
+        return
+    if output is None:  # never so: it has been checked
+        return
+    from mmsr.cli.views.progress import ConsoleReporter
+    from mmsr.cli.views.recommend import show_counts
+    from mmsr.serving.users_file import USER, UsersFile
+    from mmsr.serving.users_file import all_users as of_all
+    from mmsr.serving.writing import write_recommendations
+
+    console.print(f"model: {recommender.origin}", soft_wrap=True)
+    if users is None:
+        key, blocks = USER, partial(of_all, recommender, options)
+    else:
+        file = UsersFile(users)
+        key, blocks = file.key, partial(file.blocks, recommender, options)
+    started = time.perf_counter()
+    counts = write_recommendations(recommender, blocks, output, options, key, ConsoleReporter())
+    seconds = time.perf_counter() - started
+    show_counts(counts, recommender, options, output, seconds, console)
+
+
+def _check(
+    history: str | None, users: Path | None, all_users: bool, output: Path | None, force: bool
+) -> None:
+    """Check what is asked for before anything slow is imported."""
+    given = [history is not None, users is not None, all_users]
+    if sum(given) != 1:
+        raise UserError(
+            "for whom? give one of --history ID,ID,… (one history), --users FILE and --all-users"
+        )
+    if history is not None and output is not None:
+        raise UserError("--output is for --users and --all-users; one history is shown")
+    if history is None and output is None:
+        raise UserError("--output FILE is missing: name the Parquet file to write")
+    if output is not None and output.suffix not in (".parquet", ".pq"):
+        raise UserError(f"--output {str(output)!r}: name a file that ends in .parquet")
+    if output is not None and output.exists() and not force:
+        raise UserError(f"{output} exists: name another file, or replace it with --force")
+
+
+def _check_explanation(
+    history: str | None, explain: bool, picture: Path | None, force: bool
+) -> None:
+    if history is None and (explain or picture is not None):
+        raise UserError("--explain and --picture are for one history: give it with --history")
+    if picture is None:
+        return
+    if picture.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--picture {str(picture)!r}: name a file that ends in .png or .svg")
+    if picture.exists() and not force:
+        raise UserError(f"{picture} exists: name another file, or replace it with --force")
+
+
+def _show_one(
+    recommender: Recommender,
+    history: str,
+    options: Options,
+    console: Console,
+    *,
+    explain: bool,
+    picture: Path | None,
+) -> None:
+    from mmsr.cli.views.recommend import show_recommendations
+
+    ids = [one.strip() for one in history.split(",") if one.strip()]
+    found = recommender.recommend([ids], **asdict(options))
+    show_recommendations(recommender, ids, found, options, console)
+    if found.empty or not (explain or picture is not None):
+        return
+    from mmsr.cli.views.explanation import show_explanation
+
+    explanation = recommender.explain(ids, **asdict(options))
+    if explain:
+        show_explanation(recommender, explanation, console)
+    if picture is not None:
+        from mmsr.serving.picture import draw
+        from mmsr.serving.writing import replacing_file
+
+        with replacing_file(picture) as draft:
+            draw(explanation, recommender.catalogue, recommender.origin, draft)
+        console.print(f"wrote {picture}", soft_wrap=True)
