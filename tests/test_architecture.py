@@ -35,12 +35,12 @@ FLOORS = {
     "training": 5,
     "study": 6,
     "care": 7,
-    "finalize": 7,
+    "finalize": 8,
     "robustness": 7,
     "serving": 7,
-    "reproduce": 8,
-    "cli": 9,
-    "__init__": 10,
+    "reproduce": 9,
+    "cli": 10,
+    "__init__": 11,
 }
 """Floor of each module and package right under `mmsr/`; those of floor 0 may use each other."""
 

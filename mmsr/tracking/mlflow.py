@@ -21,6 +21,7 @@ from mmsr.tracking.base import (
     DataUsed,
     Event,
     Metrics,
+    ModelLogged,
     RunClosed,
     RunOpened,
     RunState,
@@ -36,6 +37,7 @@ from mmsr.tracking.mlflow_place import (
     metric_name,
     prepare_environment,
 )
+from mmsr.tracking.models.register import register
 from mmsr.tracking.sink import Blocked, Forgotten, Refused, Unavailable
 from mmsr.urls import Url
 
@@ -124,6 +126,8 @@ class MlflowSink:
                     self._tag(self._run(event.key, runs), event.tags)
                 case Upload():
                     self._upload(event, self._run(event.key, runs))
+                case ModelLogged():
+                    register(self._client, self._experiment_id, self._run(event.key, runs), event)
                 case RunClosed():
                     self._close(event, self._run(event.key, runs))
         for key in list(waiting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmsr.config import Config
+from mmsr.format import markdown_table
 from mmsr.serving.facts import Facts, Tested
 
 _SHOWN = ("hr@5", "mrr@5", "ndcg@5", "hr@10", "ndcg@10", "hr@20", "mrr@20", "ndcg@20")
@@ -24,7 +25,7 @@ def card(origin: str, facts: Facts, config: Config, *, with_onnx: bool) -> str:
         f"A model of type `{config.model.name}` that recommends items for histories: the items "
         f"that somebody interacted with, oldest first. It is the {origin}.",
         "## Data",
-        _table(
+        markdown_table(
             ("", ""),
             [
                 ("data set", facts.dataset),
@@ -63,7 +64,7 @@ def _figures(facts: Facts) -> str:
             "In %, on validation targets, by which the model was chosen: new data will score lower."
             " Test was not opened for this model."
         ]
-        table = _table(("metric", "validation"), [row[:2] for row in rows])
+        table = markdown_table(("metric", "validation"), [row[:2] for row in rows])
     else:
         lines = [
             "In %. Validation: of the trial that chose this config and its number of epochs. Test: "
@@ -73,7 +74,7 @@ def _figures(facts: Facts) -> str:
             + ("; [ ]: 95 % interval over users" if test.low else "")
             + "."
         ]
-        table = _table(("metric", "validation", "test"), rows)
+        table = markdown_table(("metric", "validation", "test"), rows)
     return "\n\n".join([*lines, table, "All items were ranked; nothing was sampled."])
 
 
@@ -133,7 +134,3 @@ def _of_test(test: Tested | None, name: str) -> str:
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
 
-
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [columns, tuple("---" for _ in columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

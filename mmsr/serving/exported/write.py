@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
-from safetensors.torch import save_file as save_tensors
+from safetensors.numpy import save
+from safetensors.torch import save as save_tensors
 
 from mmsr.data import Dataset
 from mmsr.data.exporters.folder import files_in, replacing
@@ -119,8 +119,8 @@ def export_model(recommender: Recommender, target: Path, *, with_onnx: bool = Fa
     with replacing(target) as folder:
         _write_json(folder / CONFIG, config.to_dict())
         _write_json(folder / CATALOGUE, _catalogue(recommender))
-        save_file(inputs.arrays(), folder / INPUTS)
-        save_tensors(_weights(recommender), folder / WEIGHTS)
+        (folder / INPUTS).write_bytes(save(inputs.arrays()))  # its own files are only the owner's
+        (folder / WEIGHTS).write_bytes(save_tensors(_weights(recommender)))
         if with_onnx:
             from mmsr.serving.exported.onnx import write_onnx
 
