@@ -14,6 +14,7 @@ from mmsr.cli.care.disk import disk
 from mmsr.cli.care.doctor import doctor
 from mmsr.cli.data.app import app as data
 from mmsr.cli.groups import OneLine
+from mmsr.cli.serving.embed import embed
 from mmsr.cli.serving.recommend import recommend
 from mmsr.console import Console, tolerant_output
 from mmsr.errors import UserError, one_line, reason_and_file
@@ -33,6 +34,7 @@ app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
 app.command("robustness")(robustness.robustness)
 app.command("recommend")(recommend)
+app.command("embed")(embed)
 app.command("disk")(disk)
 app.command("doctor")(doctor)
 

@@ -1,0 +1,60 @@
+"""`mmsr embed`: the vectors of items and users as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsr.cli.options import Device, StudyStorage
+from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
+from mmsr.console import Console
+
+
+def embed(
+    name: Source,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to make.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the folder if it holds earlier vectors.")
+    ] = False,
+    trial: Trial = None,
+    refit: Refit = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    storage: StudyStorage = None,
+) -> None:
+    """Write the vectors of all items, and of all users that have a history, for other programs.
+
+    The score of a user and an item is the inner product of their vectors, for every model; items of
+    the history are not left out of it. Each kind is written as Parquet and as `.npy` with a text
+    file of ids, a line for each row. Histories are those of development data: test stays closed.
+    """
+    from mmsr.serving.embedding import check_folder, write_vectors
+
+    check_folder(output, force=force)
+    from mmsr.cli.views.progress import ConsoleReporter
+    from mmsr.serving.sources import load
+
+    recommender = load(
+        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
+    )
+    console = Console()
+    console.print(f"model: {recommender.origin}", soft_wrap=True)
+    done = write_vectors(recommender, output, ConsoleReporter())
+    console.print(
+        f"wrote {output}: vectors of {done.items:,} items and {done.users:,} users, {done.width} "
+        "wide",
+        soft_wrap=True,
+    )
+    if done.empty:
+        console.print(f"left out: {done.empty:,} users without a history", soft_wrap=True)
+    console.print(
+        "score: inner product of a user's and an item's vector; items of the history are not left "
+        f"out (training.seen: {recommender.config.training.seen})",
+        style="dim",
+        soft_wrap=True,
+    )
