@@ -18,7 +18,9 @@ from mmsr.format import data_size
 if TYPE_CHECKING:
     from mmsr.training.example import Example
 
-app = typer.Typer(no_args_is_help=True, help="List what models are made of; describe or export one.")
+app = typer.Typer(
+    no_args_is_help=True, help="List what models are made of; describe or export one."
+)
 
 _ITEMS, _HISTORY = 12_000, 10
 """Defaults of a made-up batch."""

@@ -145,8 +145,7 @@ def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
     first, second = refits
     refit = mmsr.load("small")
     assert refit.origin == (
-        f"refit of trial 1 of study small on train + validation, with seed {first}, one of 2 "
-        "refits"
+        f"refit of trial 1 of study small on train + validation, with seed {first}, one of 2 refits"
     )
     assert same_scores(refit, refits[first])
     assert same_scores(mmsr.load("small", seed=second), refits[second])

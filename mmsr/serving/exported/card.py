@@ -79,7 +79,7 @@ def _figures(facts: Facts) -> str:
 
 
 def _usage(config: Config, with_onnx: bool) -> str:
-    text = f"""From the command line, with the path of this folder and ids of the catalogue (`items.json`):
+    text = """From the command line, with the path of this folder and ids of the catalogue (`items.json`):
 
 ```bash
 mmsr recommend FOLDER --history ID,ID,ID --top 10
@@ -133,4 +133,3 @@ def _of_test(test: Tested | None, name: str) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
-

@@ -139,7 +139,9 @@ def check_same(network: nn.Module, data: bytes, histories_BL: Tensor, name: str)
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         (found,) = session.run([OUTPUT], {INPUT: histories_BL.numpy()})
     except Exception as error:  # its errors have no common base class
-        raise _impossible(name, f"onnxruntime cannot run it: {one_line(str(error))[:200]}") from None
+        raise _impossible(
+            name, f"onnxruntime cannot run it: {one_line(str(error))[:200]}"
+        ) from None
     with torch.no_grad():
         wanted = network(histories_BL).numpy()
     if wanted.shape != found.shape or not np.allclose(
@@ -147,8 +149,9 @@ def check_same(network: nn.Module, data: bytes, histories_BL: Tensor, name: str)
     ):
         worst = np.abs(found - wanted).max() if wanted.shape == found.shape else np.inf
         raise _impossible(
-            name, f"its scores differ from torch's by up to {worst:.1e} for histories of length "
-            f"{histories_BL.shape[1]}"
+            name,
+            f"its scores differ from torch's by up to {worst:.1e} for histories of length "
+            f"{histories_BL.shape[1]}",
         )
 
 
@@ -230,9 +233,7 @@ def _cause(error: Exception) -> str:
 
 
 def _impossible(name: str, why: str) -> UserError:
-    return UserError(
-        f"model {shown(name)} cannot be exported as ONNX: {why}; leave out --onnx"
-    )
+    return UserError(f"model {shown(name)} cannot be exported as ONNX: {why}; leave out --onnx")
 
 
 @contextmanager

@@ -78,5 +78,3 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise damaged(folder, f"{name} is no object")
     return found
-
-
