@@ -107,8 +107,9 @@ class UsersFile:
 
     def _ids(self, table: pa.Table, first: int) -> pa.Array:
         ids = self._texts(self._plain(table, USER), USER)
-        if ids.null_count:
-            row = first + pc.index(ids.is_null(), True).as_py()
+        lacking = pc.fill_null(pc.equal(ids, ""), True)
+        if pc.any(lacking).as_py():
+            row = first + pc.index(lacking, True).as_py()
             raise UserError(f"{self.path}: row {row + 1} has no {USER} (rows are counted from 1)")
         return ids
 

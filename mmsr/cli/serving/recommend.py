@@ -24,7 +24,7 @@ def recommend(
     name: Source,
     history: Annotated[
         str | None,
-        typer.Option(metavar="ID,ID,…", help="Item ids of one history, oldest first."),
+        typer.Option(metavar="ID,…", help="Item ids of one history, oldest first."),
     ] = None,
     users: Annotated[
         Path | None,
@@ -150,7 +150,7 @@ def _check(
     given = [history is not None, users is not None, all_users]
     if sum(given) != 1:
         raise UserError(
-            "for whom? give one of --history ID,ID,… (one history), --users FILE and --all-users"
+            "for whom? give one of --history ID,… (one history), --users FILE and --all-users"
         )
     if history is not None and output is not None:
         raise UserError("--output is for --users and --all-users; one history is shown")

@@ -53,6 +53,9 @@ def show_recommendations(
         table.add_row(item, title)
     console.print(table)
     console.print()
+    if found.empty:
+        console.print("no recommendation: the history has no known item")
+        return
     table = _table("", "item", "title", "score", "")
     places = catalogue.find(list(found["item_id"]))
     for (item, title), rank, score, place in zip(

@@ -63,7 +63,9 @@ class DualAttention(Aggregator):
             value = tuple(block.detach().requires_grad_() for block in value)
             element_QB = self.combine(passes, query, key, value)[:, :, 0].T
             rows = [
-                torch.autograd.grad(element_B.sum(), value, retain_graph=True)
+                torch.autograd.grad(
+                    element_B.sum(), value, retain_graph=True, materialize_grads=True
+                )
                 for element_B in element_QB
             ]
         return torch.stack([torch.cat(row, dim=1)[:, :, 0] for row in rows], dim=1)

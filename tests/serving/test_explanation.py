@@ -1,0 +1,120 @@
+"""Explanations: effects against models that are asked again; shares, codes and the picture."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from mmsr.config.models import MODELS
+from mmsr.errors import UserError
+from mmsr.serving.catalogue import Catalogue
+from mmsr.serving.picture import draw
+
+HISTORY = ["i1", "i2", "i5", "i1", "i7"]
+OF_USERS = {"mmgcn", "mgat", "bm3"}
+
+
+def scores_of(frame: pd.DataFrame, items: list[str]) -> np.ndarray:
+    return frame.set_index("item_id").score.loc[items].to_numpy()
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - OF_USERS))
+def test_an_effect_is_what_is_lost_without_the_item(name, make_recommender):
+    recommender = make_recommender(name)
+    found = recommender.explain(HISTORY, top=4)
+    ids = recommender.catalogue.ids_of(found.recommended).to_pylist()
+    before = recommender.recommend([HISTORY], top=40)
+    assert before.item_id.tolist()[:4] == ids
+    read = recommender.catalogue.ids_of(np.array([one.item for one in found.items])).to_pylist()
+    assert read == ["i7", "i1", "i5", "i2"], "the latest first"
+    assert [one.times for one in found.items] == [1, 2, 1, 1]
+    for id_, one in zip(read, found.items, strict=True):
+        rest = [item for item in HISTORY if item != id_]
+        after = recommender.recommend([rest], top=40)
+        expected = scores_of(before, ids) - scores_of(after, ids)
+        np.testing.assert_allclose(one.effects, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["mmsr", "nova"])
+def test_a_modality_s_effect_is_what_is_lost_without_it(name, make_recommender):
+    recommender = make_recommender(name)
+    found = recommender.explain(HISTORY, top=3)
+    assert found.modalities == ("image", "text")
+    tables, model = recommender.model.tables, recommender.model
+    items = torch.from_numpy(found.recommended)
+    for one in found.items:
+        id_ = recommender.catalogue.ids_of(np.array([one.item])).to_pylist()[0]
+        expected = {"image", "text"} - ({"image", "text"} if id_ == "i5" else set())
+        assert set(one.modality_effects) == expected, "i5 has neither"
+        for modality, effects in one.modality_effects.items():
+            links = tables.links(modality).clone()
+            links[one.item] = -1
+            history = torch.from_numpy(recommender.catalogue.find(HISTORY))[None]
+            with torch.no_grad():
+                vectors = model.item_vectors(items)
+                before = model.user_vectors(history) @ vectors.T
+                with tables.relinked({modality: links}):
+                    after = model.user_vectors(history) @ vectors.T
+            np.testing.assert_allclose(effects, (before - after)[0], atol=2e-6)
+
+
+def test_codes_that_were_read(make_recommender):
+    recommender = make_recommender()
+    found = recommender.explain(HISTORY)
+    assert found.has_attention
+    total = sum(one.share for one in found.items) + sum(one.share for one in found.codes)
+    assert total == pytest.approx(1, abs=1e-5)
+    history = {one.item for one in found.items}
+    for one in found.codes:
+        links = recommender.model.tables.links(one.modality).numpy()
+        assert set(one.items) == {item for item in history if one.code in links[item]}
+        nearest = np.flatnonzero(links[:, 0] == one.code)
+        counts = recommender.catalogue.counts
+        assert set(one.examples) <= set(nearest.tolist())
+        assert counts[list(one.examples)].min(initial=99) >= np.sort(counts[nearest])[-3:].min(
+            initial=0
+        )
+
+
+def test_a_model_without_attention_has_effects_alone(make_recommender):
+    found = make_recommender("sasrec").explain(HISTORY)
+    assert not found.has_attention
+    assert {one.share for one in found.items} == {None}
+    assert found.codes == ()
+
+
+def test_a_single_item_cannot_be_left_out(make_recommender):
+    (one,) = make_recommender().explain(["i1"]).items
+    assert one.effects == ()
+    assert one.modality_effects.keys() == {"image", "text"}
+    with pytest.raises(UserError, match="the history has no item"):
+        make_recommender().explain([])
+
+
+def test_only_what_is_read_is_explained(make_recommender):
+    found = make_recommender(graph__max_history=2).explain(HISTORY)
+    assert len(found.items) == 2
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+@pytest.mark.parametrize("history", [HISTORY, ["i1"]])
+@pytest.mark.parametrize("name", ["mmsr", "sasrec"])
+def test_a_picture(name, history, ending, make_recommender, tmp_path: Path):
+    recommender = make_recommender(name)
+    hostile = ["$x_{$ & <script>", "日本\x1b[31m", "", "a" * 500, None, "\\frac{1}"]
+    titles = pa.array([hostile[place % len(hostile)] for place in range(40)])
+    catalogue = Catalogue(recommender.catalogue.item_ids, titles)
+    path = tmp_path / f"picture{ending}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(recommender.explain(history), catalogue, "a $title", path)
+    start = path.read_bytes()[:200]
+    assert start.startswith(b"\x89PNG") if ending == ".png" else b"<?xml" in start
+    if ending == ".svg":
+        assert "<script" not in path.read_text()
