@@ -81,7 +81,7 @@ def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _occurrence(at_BLK: Tensor, lengths: Tensor, n_nodes: int) -> Tensor:
     """Where each node of a type occurs, 0/1 `[B, n, L]`; position 0 is the history's last."""
-    B, L, K = at_BLK.shape
+    B, L, _ = at_BLK.shape
     back_BL = (lengths[:, None] - 1 - torch.arange(L, device=at_BLK.device)).clamp_(min=0)
     cell = (at_BLK * L + back_BL[:, :, None]).masked_fill_(at_BLK < 0, n_nodes * L)
     occurrence = torch.zeros(B, n_nodes + 1, L, device=at_BLK.device)

@@ -95,7 +95,7 @@ def test_damage_is_one_clear_error(
         (folder / file).unlink()
     else:
         (folder / file).write_bytes(data[:-9] if how == "cut" else b"x" + data[1:])
-    with pytest.raises(UserError, match="damaged: |holds no model") as caught:
+    with pytest.raises(UserError, match=r"damaged: |holds no model") as caught:
         mmsr.load(folder)
     assert "\n" not in str(caught.value)
     assert how == "gone" or f"damaged: {file}" in str(caught.value)

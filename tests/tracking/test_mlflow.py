@@ -139,11 +139,11 @@ def test_registering_that_was_interrupted_is_finished(store, runs_of, tmp_path, 
     (folder / "MLmodel").write_text("flavors: {}")
     runs: dict[str, str] = {}
     steps = ("log_model_artifacts", "create_model_version", "set_registered_model_alias")
+    sink = MlflowSink(store, "study", "uid")
     for name in steps:
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, name, Mock(side_effect=ConnectionError("away")))
             with pytest.raises(Unavailable):
-                sink = MlflowSink(store, "study", "uid")
                 sink.deliver([open_run("final"), model_event(folder, "a")], runs)
     sink.deliver([model_event(folder, "a")], runs)
     _, client = runs_of()

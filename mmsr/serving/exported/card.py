@@ -79,7 +79,7 @@ def _figures(facts: Facts) -> str:
 
 
 def _usage(config: Config, with_onnx: bool) -> str:
-    text = """From the command line, with the path of this folder and ids of the catalogue (`items.json`):
+    text = """From the command line, with the path of this folder and ids of `items.json`:
 
 ```bash
 mmsr recommend FOLDER --history ID,ID,ID --top 10

@@ -1,7 +1,7 @@
 """An exported model as MLflow loads it: histories in, items with scores out.
 
-MLflow imports this module and calls `_load_pyfunc`; nothing is unpickled. Its scoring server answers
-bad requests with 400, since they raise `MlflowException` with `INVALID_PARAMETER_VALUE`.
+MLflow imports this module and calls `_load_pyfunc`; nothing is unpickled. Bad requests raise
+`MlflowException` with `INVALID_PARAMETER_VALUE`, which its scoring server answers with 400.
 """
 
 from __future__ import annotations
