@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Most by which a score may differ from torch's, or that share of it, whichever is more."""
 INPUT, OUTPUT = "histories", "scores"
+_SIZE_IS_FIXED = "tracing inferred a static shape"
+_DEPENDS_ON_DATA = "GuardOnDataDependentSymNode"
+"""By what torch's two most common refusals are known; the errors have no public classes."""
 _MOST_BYTES = 2**31 - 1
 """Most that one file of ONNX can hold."""
 
@@ -109,7 +112,7 @@ def exported(network: nn.Module, histories_BL: Tensor, name: str) -> ModelProto:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise _impossible(name, _cause(error)) from None
+            raise _impossible(name, _reason(network, error)) from None
     if program is None:  # only where torch writes the file itself
         raise _impossible(name, "torch gave nothing")
     proto: ModelProto = program.model_proto
@@ -225,9 +228,18 @@ def _need_libraries() -> None:
         ) from None
 
 
-def _cause(error: Exception) -> str:
-    """The error of the model's code that torch wraps, in one line."""
+def _reason(network: nn.Module, error: Exception) -> str:
+    """Why torch cannot export a network, in one line."""
     cause = error.__cause__ or error
+    if _SIZE_IS_FIXED in str(cause):
+        if any(isinstance(part, nn.GRU) for part in network.modules()):
+            return (
+                "torch fixes the sizes of recurrent layers if this process has exported some "
+                "before, so start a new process"
+            )
+        return "the length of histories or their number decides what it computes"
+    if type(cause).__name__ == _DEPENDS_ON_DATA:
+        return "what it computes depends on the items of a history, not on their number alone"
     kind = type(cause).__name__
     return f"{kind}: {one_line(str(cause))[:200]}"
 
