@@ -15,9 +15,11 @@ from mmsr.config.models import MODELS, model_class
 from mmsr.errors import UserError
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.serving.exported.files import CARD, CONFIG, INPUTS, RECORD, WEIGHTS, read_record
+from mmsr.serving.exported.mlflow_model import DATA, save_mlflow_model
 from mmsr.serving.exported.write import check_output, export_model
 
 HISTORIES = [["i1", "i2", "i3"], ["i0"], ["i5", "i5", "i7", "i9", "i2"]]
+SKIPPED = {"unknown": "skipped", "empty": "skipped"}
 OF_USERS = [name for name in MODELS if issubclass(model_class(name), CollaborativeRecommender)]
 OF_HISTORIES = [name for name in MODELS if name not in OF_USERS]
 
@@ -147,3 +149,32 @@ def test_the_digest_tells_models_apart(make_recommender: Any, tmp_path: Path) ->
         export_model(make_recommender(seed=seed), tmp_path / place)
     one, same, other = (read_record(tmp_path / n).digest for n in ("one", "same", "other"))
     assert one == same != other
+
+
+def test_mlflow_loads_it_without_unpickling(
+    make_recommender: Any, no_home: Any, tmp_path: Path
+) -> None:
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    recommender = make_recommender()
+    export_model(recommender, tmp_path / DATA)
+    save_mlflow_model(tmp_path / DATA, recommender, tmp_path / "mlflow")
+    assert not list((tmp_path / "mlflow").rglob("*.pkl"))
+    pins = (tmp_path / "mlflow" / "requirements.txt").read_text().split()
+    assert all("==" in pin for pin in pins)
+    assert f"mmsr=={mmsr.__version__}" in pins
+    wanted = recommender.recommend(HISTORIES, top=5, seen="masked")
+    no_home()
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "mlflow"))
+    table = pd.DataFrame({"history": HISTORIES})
+    found = loaded.predict(table, params={"top": 5, "seen": "masked"})
+    assert [id_ for ids in found["item_ids"] for id_ in ids] == list(wanted["item_id"])
+    scores = [score for row in found["scores"] for score in row]
+    np.testing.assert_allclose(scores, wanted["score"], rtol=1e-6)
+    skipped = loaded.predict(pd.DataFrame({"history": [["?"], ["i1"]]}), params=SKIPPED)
+    assert [len(ids) for ids in skipped["item_ids"]] == [0, 10]
+    for bad in ({"top": 41}, {"seen": "never"}, {"unknown": "asked"}):
+        with pytest.raises(MlflowException) as caught:
+            loaded.predict(table, params=bad)
+        assert caught.value.get_http_status_code() == 400

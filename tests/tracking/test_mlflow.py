@@ -21,10 +21,17 @@ from mmsr.tracking.base import (
     Upload,
 )
 from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
-from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
+from mmsr.tracking.mlflow_place import (
+    artifacts_of,
+    make_store,
+    metric_name,
+    move_artifacts,
+    study_page,
+)
 from mmsr.tracking.shipment import unshipped
 from mmsr.tracking.shipper import JournalTracker
 from mmsr.tracking.sink import Forgotten, Refused, Unavailable
+from mmsr.urls import Url
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
@@ -150,6 +157,24 @@ def test_registering_that_was_interrupted_is_finished(store, runs_of, tmp_path, 
     assert len(client.search_model_versions("name = 'toys'")) == 1
     assert len(client.search_logged_models([client.get_run(runs["final"]).info.experiment_id])) == 1
     assert str(client.get_model_version_by_alias("toys", "champion").version) == "1"
+
+
+def test_models_follow_a_home_that_is_moved(store, runs_of, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    runs: dict[str, str] = {}
+    MlflowSink(store, "study", "uid").deliver([open_run("final"), model_event(folder, "a")], runs)
+    move_artifacts(Url.parse(store), artifacts_of("study").as_uri(), "file:///elsewhere")
+    _, client = runs_of()
+    (version,) = client.search_model_versions("name = 'toys'")
+    (model,) = client.search_logged_models([client.get_run(runs["final"]).info.experiment_id])
+    places = [
+        version.source,
+        model.artifact_location,
+        client.get_model_version_download_uri("toys", version.version),
+    ]
+    assert all(place.startswith("file:///elsewhere/models/") for place in places)
 
 
 def test_a_model_whose_folder_is_gone_is_refused(store, tmp_path):

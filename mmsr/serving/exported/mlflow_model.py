@@ -43,7 +43,7 @@ def save_mlflow_model(exported: Path, recommender: Recommender, target: Path) ->
         str(target),
         loader_module=pyfunc.__name__,
         data_path=str(exported),
-        signature=signature(),
+        signature=signature(recommender),
         input_example=(example(recommender), {"top": 3}),
         pip_requirements=requirements(),
         metadata={"mmsr.digest": record.digest, "mmsr.origin": record.origin},
@@ -52,15 +52,16 @@ def save_mlflow_model(exported: Path, recommender: Recommender, target: Path) ->
         shutil.rmtree(cached, ignore_errors=True)
 
 
-def signature() -> ModelSignature:
-    """What goes in and out of every exported model."""
+def signature(recommender: Recommender) -> ModelSignature:
+    """What goes in and out of an exported model; `seen` is by default as its config has it."""
+    parameters = {**PARAMETERS, "seen": recommender.config.training.seen}
     return ModelSignature(
         inputs=Schema([ColSpec(Array(DataType.string), HISTORY)]),
         outputs=Schema(
             [ColSpec(Array(DataType.string), ITEMS), ColSpec(Array(DataType.double), SCORES)]
         ),
         params=ParamSchema(
-            [ParamSpec(name, _KINDS[type(value)], value) for name, value in PARAMETERS.items()]
+            [ParamSpec(name, _KINDS[type(value)], value) for name, value in parameters.items()]
         ),
     )
 

@@ -75,7 +75,8 @@ class Network(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.model = _exportable(copy.deepcopy(model).cpu().eval())
+        self.model = copy.deepcopy(model).cpu().eval()
+        _make_exportable(self.model)
         with torch.no_grad():
             self.register_buffer("items_ID", model.item_vectors().detach().cpu().clone())
 
@@ -191,7 +192,7 @@ def _with_biases(layer: nn.GRU) -> nn.GRU:
     return made
 
 
-def _exportable(module: nn.Module) -> nn.Module:
+def _make_exportable(module: nn.Module) -> None:
     """Replace in place what torch exports for one size alone, by what gives the same."""
     for name, part in module.named_children():
         if isinstance(part, nn.GRUCell):
@@ -199,8 +200,7 @@ def _exportable(module: nn.Module) -> nn.Module:
         elif isinstance(part, nn.GRU) and not part.bias:
             setattr(module, name, _with_biases(part))
         else:
-            _exportable(part)
-    return module
+            _make_exportable(part)
 
 
 def _forget_places(graph: GraphProto) -> None:

@@ -25,7 +25,7 @@ HISTORY, ITEMS, SCORES = "history", "item_ids", "scores"
 PARAMETERS: Mapping[str, Any] = {
     name: value for name, value in asdict(Options()).items() if name != "seen"
 }
-"""Parameters of a request, with their defaults; `seen` follows from the model's config."""
+"""Parameters of a request, with their defaults; that of `seen` is in the model's config."""
 
 
 class Predictor:
