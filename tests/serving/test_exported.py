@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 
 import mmsr
+from mmsr.cli.app import main
+from mmsr.config import Config
 from mmsr.config.models import MODELS, model_class
 from mmsr.errors import UserError
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.serving.exported.files import CARD, CONFIG, INPUTS, RECORD, WEIGHTS, read_record
 from mmsr.serving.exported.mlflow_model import DATA, save_mlflow_model
 from mmsr.serving.exported.write import check_output, export_model
+from mmsr.training import train
 
 HISTORIES = [["i1", "i2", "i3"], ["i0"], ["i5", "i5", "i7", "i9", "i2"]]
 SKIPPED = {"unknown": "skipped", "empty": "skipped"}
@@ -178,3 +181,29 @@ def test_mlflow_loads_it_without_unpickling(
         with pytest.raises(MlflowException) as caught:
             loaded.predict(table, params=bad)
         assert caught.value.get_http_status_code() == 400
+
+
+def test_a_checkpoint_is_exported_by_the_command_line(
+    shop: Any, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(dataset="shop").replace(
+        {"model.name": "gru4rec", "model.width": 8, "training.epochs": 1}
+    )
+    for result in train(config, shop, device="cpu"):
+        result.save_checkpoint(tmp_path / "run")
+
+    def said(*arguments: str, code: int = 0) -> str:
+        monkeypatch.setattr("sys.argv", ["mmsr", "model", "export", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert (stop.value.code or 0) == code
+        return "".join(capsys.readouterr())
+
+    run, folder = str(tmp_path / "run"), str(tmp_path / "model")
+    assert "epoch 1 of checkpoint" in said(run, "-o", folder)
+    assert "replace it with --force" in said(run, "-o", folder, code=2)
+    assert f"wrote {folder}" in said(run, "-o", folder, "--force")
+    assert "unknown study 'nope'" in said("nope", "-o", str(tmp_path / "other"), code=2)
+    assert mmsr.load(folder).facts.validation.keys() == result.best_metrics.keys() - {
+        name for name in result.best_metrics if not name.startswith("valid/")
+    }
