@@ -93,12 +93,13 @@ class Users:
 
 
 def _index_of(ids: pa.Array) -> pd.Index:
-    return pd.Index(ids.to_numpy(zero_copy_only=False))
+    index: pd.Index = pd.Index(ids.to_numpy(zero_copy_only=False), dtype=object)
+    return index
 
 
 def _find(index: pd.Index, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
     values = ids.to_numpy(zero_copy_only=False) if isinstance(ids, pa.Array) else ids
-    return index.get_indexer(np.asarray(values, dtype=object)).astype(np.int64)
+    return index.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
 
 
 def _take(values: pa.Array, rows: NDArray[np.integer]) -> pa.Array:

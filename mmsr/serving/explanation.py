@@ -77,13 +77,15 @@ class Explanation:
     @property
     def recommended(self) -> NDArray[np.int64]:
         """Indices of the recommended items, `[K]`."""
-        items = self.ranked.items[0]
-        return items[items >= 0]
+        items: NDArray[np.int64] = self.ranked.items[0]
+        found: NDArray[np.int64] = items[items >= 0]
+        return found
 
     @property
     def scores(self) -> NDArray[np.float32]:
         """Their scores, `[K]`."""
-        return self.ranked.scores[0][: len(self.recommended)]
+        scores: NDArray[np.float32] = self.ranked.scores[0][: len(self.recommended)]
+        return scores
 
 
 def explain(

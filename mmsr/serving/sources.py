@@ -106,6 +106,8 @@ def of_study(
     wanted = refit if refit is not None else trial is None and model is None
     if seed is not None and refit is None:
         wanted = True
+    if seed is not None and refit is False:
+        raise UserError(f"seed {seed} is that of a refit: leave it out, or take a refit")
     finalized = _finalized(known, trial, model) if wanted else None
     if finalized is not None:
         return _of_refit(known, finalized, seed, device)

@@ -72,7 +72,7 @@ def test_explained(recommend, tmp_path: Path):
     picture = tmp_path / "new" / "why.svg"
     done = recommend("--history", "i1,i2,i7", "--explain", "--picture", picture, "--top", 2)
     assert done.exit_code == 0, done.exception
-    for text in ("what the model read, the latest first", "share, %", "of image", "of text"):
+    for text in ("what the model read, the latest first", "share %", "of image", "of text"):
         assert text in done.stdout
     assert "codes that attention read" in done.stdout
     assert f"wrote {picture}" in done.stdout.replace("\n", "")

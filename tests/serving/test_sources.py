@@ -154,6 +154,8 @@ def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
     assert same_scores(mmsr.load("small", refit=False), folders[1])
     with pytest.raises(UserError, match="seed 5: trial 1 of study 'small' has no refit with it"):
         mmsr.load("small", seed=5)
+    with pytest.raises(UserError, match="seed 5 is that of a refit"):
+        mmsr.load("small", seed=5, refit=False)
     with pytest.raises(UserError, match="has no refit of trial 0"):
         mmsr.load("small", trial=0, refit=True)
 

@@ -106,7 +106,7 @@ def recommend(
     `model.cold_items=codes`; else by vectors that no history has trained.
 
     Examples: `mmsr recommend demo --history item-0001,item-0002`,
-    `mmsr recommend demo --all-users -o top.parquet`.
+    `mmsr recommend demo -o top.parquet --all-users`.
     """
     _check(history, users, all_users, output, force)
     _check_explanation(history, explain, picture, force)
@@ -115,7 +115,11 @@ def recommend(
     wishes: dict[str, Any] = {"seen": seen, "new": new, "unknown": unknown, "empty": empty}
     options = Options(top=top, **wishes)
     from mmsr.serving.sources import load
+    from mmsr.serving.users_file import USER, UsersFile
+    from mmsr.serving.users_file import all_users as of_all
 
+    file = None if users is None else UsersFile(users)
+    key = USER if file is None else file.key  # a bad file is refused before the model is loaded
     console = Console()
     recommender = load(
         name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
@@ -127,16 +131,11 @@ def recommend(
         return
     from mmsr.cli.views.progress import ConsoleReporter
     from mmsr.cli.views.recommend import show_counts
-    from mmsr.serving.users_file import USER, UsersFile
-    from mmsr.serving.users_file import all_users as of_all
     from mmsr.serving.writing import write_recommendations
 
     console.print(f"model: {recommender.origin}", soft_wrap=True)
-    if users is None:
-        key, blocks = USER, partial(of_all, recommender, options)
-    else:
-        file = UsersFile(users)
-        key, blocks = file.key, partial(file.blocks, recommender, options)
+    read = of_all if file is None else file.blocks
+    blocks = partial(read, recommender, options)
     started = time.perf_counter()
     counts = write_recommendations(recommender, blocks, output, options, key, ConsoleReporter())
     seconds = time.perf_counter() - started

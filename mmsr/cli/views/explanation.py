@@ -43,7 +43,7 @@ def show_explanation(recommender: Recommender, found: Explanation, console: Cons
 def _items(catalogue: Catalogue, found: Explanation) -> Table:
     table = _table(["item", "title"])
     if found.has_attention:
-        _add_number(table, "share, %")
+        _add_number(table, "share %")
     _add_number(table, "effect")
     for modality in found.modalities:
         _add_number(table, f"of {modality}")
@@ -68,7 +68,7 @@ def _first(effects: Sequence[float]) -> str:
 
 def _codes(catalogue: Catalogue, found: Explanation) -> Table:
     table = _table(["code"])
-    _add_number(table, "share, %")
+    _add_number(table, "share %")
     _add_number(table, "items")
     table.add_column("holds, for example", no_wrap=True, overflow="ellipsis", ratio=1)
     for one in _shown(found):
