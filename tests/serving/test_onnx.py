@@ -88,7 +88,9 @@ def _in_a_new_process(name: str) -> bytes:
     return done.stdout
 
 
-def test_what_torch_cannot_export_is_one_clear_error(make_recommender: Any, tmp_path: Path) -> None:
+def test_what_torch_cannot_export_is_one_clear_error(
+    make_recommender: Any, tmp_path: Path, capfd: Any
+) -> None:
     recommender = make_recommender(model__aggregator__name="graphormer")
     with pytest.raises(UserError) as caught:
         export_model(recommender, tmp_path / "model", with_onnx=True)
@@ -97,6 +99,7 @@ def test_what_torch_cannot_export_is_one_clear_error(make_recommender: Any, tmp_
         "history, not on their number alone; leave out --onnx"
     )
     assert not (tmp_path / "model").exists()
+    assert "".join(capfd.readouterr()) == ""
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
