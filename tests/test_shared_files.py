@@ -14,7 +14,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.data.folders import replacing
 from mmsr.study.results.rank_cache import KeptRanks
-from mmsr.tracking.position import COUNT, PositionFile
+from mmsr.tracking.journal.position import COUNT, PositionFile
 from mmsr.training import train
 
 

@@ -1,23 +1,28 @@
-"""`mmsr model`: what models can be made of, and what a model costs."""
+"""`mmsr model`: what models can be made of, what one costs, and trained ones as folders."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsr.cli.options import ConfigFile, Settings, known_datasets
+from mmsr.cli.options import ConfigFile, Settings, StudyStorage, known_datasets
 from mmsr.cli.output import AsCsv, AsJson, check_format, write_csv, write_json
+from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
 from mmsr.cli.views import records
 from mmsr.config import Config, parse_settings, read_yaml
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.format import data_size
 
 if TYPE_CHECKING:
     from mmsr.training.example import Example
 
-app = typer.Typer(no_args_is_help=True, help="List what models are made of; describe one.")
+app = typer.Typer(
+    no_args_is_help=True, help="List what models are made of; describe or export one."
+)
 
 _ITEMS, _HISTORY = 12_000, 10
 """Defaults of a made-up batch."""
@@ -97,6 +102,45 @@ def describe(
         write_json(tree) if as_json else write_csv(tree["parts"], records.PARTS)
         return
     show_costs(full, example, parts, Console())
+
+
+@app.command()
+def export(
+    name: Source,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to write.")
+    ],
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx", help="Also write the network as ONNX, checked against torch to 1e-5."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the folder if it is an exported model.")
+    ] = False,
+    trial: Trial = None,
+    refit: Refit = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    storage: StudyStorage = None,
+) -> None:
+    """Write a trained model as a folder that recommends without the data set.
+
+    It holds weights, config, item ids, codes or features, and a model card; nothing is pickled.
+    `mmsr recommend FOLDER` and `mmsr.load("FOLDER")` read it.
+    """
+    from mmsr.serving.exported.write import check_output, export_model
+    from mmsr.serving.sources import load
+
+    target = check_output(output, force=force)
+    recommender = load(
+        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device="cpu"
+    )
+    record = export_model(recommender, target, with_onnx=onnx)
+    size = sum(one.bytes for one in record.files.values())
+    typer.echo(f"wrote {output} ({data_size(size)}): {record.origin}")
+    typer.echo(f"recommend with it: mmsr recommend {shlex.quote(output)} --history ID,ID,ID")
 
 
 def _config(dataset: str | None, path: Path | None, settings: list[str]) -> Config:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmsr.config import Config
 from mmsr.finalize import DONE
+from mmsr.finalize.champion import ALIAS, Champion
 from mmsr.finalize.request import DEVELOPMENT, Chosen, FinalPlan
 from mmsr.format import plural
 from mmsr.study.driver.reporting import data_of, tags_of, upload_model
@@ -177,7 +178,12 @@ def run_key(settings: Mapping[str, Any]) -> str:
     return f"{config_key(settings['trial'])}/seed-{settings['seed']}-{settings['part']}"
 
 
-def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str]) -> Unshipped:
+def report_results(
+    known: KnownStudy,
+    record: FinalRecord,
+    files: Sequence[str],
+    champion: Champion | None = None,
+) -> Unshipped:
     """Record the test results; returns what could not be shipped.
 
     Test metrics are means over seeds; `…_std` is their standard deviation, `…_low` and `…_high`
@@ -189,6 +195,7 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
     known : the finalized study.
     record : its record.
     files : names of files in its folder to upload.
+    champion : the winner's model, to register under the study's name.
     """
     result = record.result
     if result is None:
@@ -217,6 +224,16 @@ def report_results(known: KnownStudy, record: FinalRecord, files: Sequence[str])
         tracker.close_run(key, RunState.FINISHED, {"mmsr.epochs": str(config.epochs)})
     tracker.log(FINALIZE, step, _metrics(result.best))
     tracker.upload(FINALIZE, known.folder.path, files)
+    if champion is not None:
+        tracker.register_model(
+            FINALIZE,
+            champion.folder,
+            name=known.name,
+            alias=ALIAS,
+            digest=champion.digest,
+            description=champion.description,
+            tags=champion.tags,
+        )
     tracker.close_run(
         FINALIZE, RunState.FINISHED, {**opened, "mmsr.best_trial": str(result.best.trial)}
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.finalize.champion import Champion, save_champion
 from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.reporting import FinalsReporter, report_results
 from mmsr.finalize.request import DEVELOPMENT, FinalPlan
@@ -120,10 +121,22 @@ def finalize(
         record = final_record(known).model_copy(update={"result": result})
         known.folder.write(REPORT_FILE, markdown(record))
         known.folder.write(known.folder.finalized.name, record.model_dump_json(indent=1))
-        left = report_results(known, record, [known.folder.finalized.name, REPORT_FILE])
+        left = report_results(
+            known, record, [known.folder.finalized.name, REPORT_FILE], _champion(known, console)
+        )
     for name in (REPORT_FILE, known.folder.finalized.name):
         console.print(f"wrote {known.folder.path / name}", soft_wrap=True)
     return Finalized(OK, record, opened=opened, left=left, complete=True)
+
+
+def _champion(known: KnownStudy, console: Console) -> Champion | None:
+    """The winner as a model to register; None, and a note, where there can be none."""
+    try:
+        with console.status("writing the model", spinner="line"):
+            return save_champion(known)
+    except UserError as error:
+        console.print(f"note: no model is registered in MLflow: {error}", soft_wrap=True)
+        return None
 
 
 def name_of(proposal: Proposal) -> str:

@@ -72,7 +72,7 @@ class BatchGraph:
         """One-hot type of each node, padding included."""
         types = torch.eye(len(self.sizes), device=self.real_BN.device)
         rows = [row.expand(size, -1) for row, size in zip(types, self.sizes, strict=True)]
-        return torch.cat(rows).expand(len(self.real_BN), -1, -1)
+        return torch.cat(rows).expand(self.real_BN.shape[0], -1, -1)
 
     @cached_property
     def last_BK(self) -> Tensor:
@@ -107,7 +107,7 @@ class BatchGraph:
         """The rows of `within[type_]` for the nodes `rows_BR`: `[B, R, 4, n]` and `[B, R, n]`."""
         occurrence = self.occurrences[type_]
         rows_BRL = take_rows(occurrence, rows_BR)
-        itself = F.one_hot(rows_BR, self.sizes[type_]).to(rows_BRL.dtype)
+        itself = _one_hot(rows_BR, self.sizes[type_], rows_BRL.dtype)
         return _within(_after(rows_BRL, occurrence), _before(rows_BRL, occurrence), itself)
 
     @cached_property
@@ -156,7 +156,7 @@ class BatchGraph:
         if queries_BQ is None:
             return self.relation_BNN
         rows_BQL = take_rows(self.occurrences[0], queries_BQ)
-        itself = F.one_hot(queries_BQ, self.sizes[0]).to(rows_BQL.dtype)
+        itself = _one_hot(queries_BQ, self.sizes[0], rows_BQL.dtype)
         return self._relations(0, rows_BQL, itself)
 
     def relation_bias_of(self, queries_BQ: Tensor | None) -> Tensor:
@@ -256,8 +256,13 @@ def at_all(graph: BatchGraph, true_BL: Tensor) -> Tensor:
 
 def take_rows(values_BNX: Tensor, rows_BQ: Tensor) -> Tensor:
     """Select rows of each graph: `[B, N, ...]` and row indices `[B, Q]` give `[B, Q, ...]`."""
-    batch = torch.arange(len(rows_BQ), device=rows_BQ.device)[:, None]
+    batch = torch.arange(rows_BQ.shape[0], device=rows_BQ.device)[:, None]
     return values_BNX[batch, rows_BQ]
+
+
+def _one_hot(rows_BR: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """`[B, R, size]`, 1 at the column of each row's node; torch's own cannot be exported."""
+    return (rows_BR[:, :, None] == torch.arange(size, device=rows_BR.device)).to(dtype)
 
 
 def _any(first_BnL: Tensor, second_BmL: Tensor) -> Tensor:

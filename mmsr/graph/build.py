@@ -69,7 +69,8 @@ def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     place = fresh.cumsum(dim=1) - 1
     absent = ordered == _ABSENT
     counts = (fresh & ~absent).sum(dim=1)
-    n = max(int(counts.max()), 1)
+    # An exported graph has one shape for all contents, so that its blocks are as wide as they get.
+    n = flat.shape[1] if torch.compiler.is_exporting() else max(int(counts.max()), 1)
     ids = ordered.new_zeros(B, n + 1).scatter_(
         1, place.masked_fill(absent, n), ordered.masked_fill(absent, 0)
     )[:, :n]
@@ -80,9 +81,9 @@ def _locate(slots_BLK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _occurrence(at_BLK: Tensor, lengths: Tensor, n_nodes: int) -> Tensor:
     """Where each node of a type occurs, 0/1 `[B, n, L]`; position 0 is the history's last."""
-    B, L, K = at_BLK.shape
+    B, L, _ = at_BLK.shape
     back_BL = (lengths[:, None] - 1 - torch.arange(L, device=at_BLK.device)).clamp_(min=0)
     cell = (at_BLK * L + back_BL[:, :, None]).masked_fill_(at_BLK < 0, n_nodes * L)
-    occurrence = torch.zeros(B, n_nodes * L + 1, device=at_BLK.device)
-    occurrence.scatter_(1, cell.reshape(B, L * K), 1.0)
-    return occurrence[:, :-1].view(B, n_nodes, L)
+    occurrence = torch.zeros(B, n_nodes + 1, L, device=at_BLK.device)
+    occurrence.flatten(1).scatter_(1, cell.flatten(1), 1.0)
+    return occurrence[:, :-1]

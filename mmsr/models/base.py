@@ -163,7 +163,7 @@ class CausalRecommender(SequentialRecommender):
         """User vectors of whole histories, `[B, D]`; see `SequentialRecommender.user_vectors`."""
         vectors_BLD = self.sequence_vectors(histories_BL)
         last_B = (histories_BL >= 0).sum(dim=1) - 1
-        return vectors_BLD[torch.arange(len(last_B), device=last_B.device), last_B]
+        return vectors_BLD[torch.arange(last_B.shape[0], device=last_B.device), last_B]
 
 
 class Propagated(NamedTuple):

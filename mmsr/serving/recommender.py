@@ -17,6 +17,7 @@ from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.explanation import Explanation, explain
+from mmsr.serving.facts import Facts
 from mmsr.serving.options import Options, Read, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
@@ -34,6 +35,7 @@ class Recommender:
     catalogue : the items that it scores.
     origin : where the model comes from, in words.
     users : the data set's users; None where they are not known.
+    facts : how the model was made and what it scored; None where that is not known.
     device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
 
     Raises
@@ -56,6 +58,7 @@ class Recommender:
         *,
         origin: str,
         users: Users | None = None,
+        facts: Facts | None = None,
         device: str = "auto",
     ) -> None:
         if len(catalogue) != model.n_items:
@@ -66,7 +69,7 @@ class Recommender:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.config, self.catalogue, self.origin = config, catalogue, origin
-        self.users = users
+        self.users, self.facts = users, facts
         self.ranker = Ranker(self.model, config, catalogue.counts)
 
     def __repr__(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError, shown
 from mmsr.format import plural
 from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.exported.read import holds_model, read_model
+from mmsr.serving.facts import Facts, Tested
 from mmsr.serving.recommender import Recommender
 from mmsr.study.results.finalized import ConfigFigures, finals_of, read_final
 from mmsr.study.results.held_out import checkpoint_of
@@ -113,15 +116,21 @@ def of_study(
             f"study {known.name!r} has no refit{'' if trial is None else f' of trial {trial}'}: "
             f"make it with `mmsr study finalize {known.name}`, or take the trial's own model"
         )
-    row, _ = known.best(trial, model)
+    row, config = known.best(trial, model)
     which = "best trial" if trial is None else "trial"
     if model is not None and trial is None:
         which = f"best trial of model {model},"
     origin = f"{which} {row.number} of study {known.name}, trained on the training part"
-    return of_checkpoint(checkpoint_of(known, row), device, origin)
+    facts = {"study": known.name, "trial": row.number, "seed": config.seed}
+    return of_checkpoint(checkpoint_of(known, row), device, origin, facts)
 
 
-def of_checkpoint(folder: Path, device: str = "auto", origin: str | None = None) -> Recommender:
+def of_checkpoint(
+    folder: Path,
+    device: str = "auto",
+    origin: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Recommender:
     """The recommender of a checkpoint, with the weights of its best epoch.
 
     Parameters
@@ -129,6 +138,7 @@ def of_checkpoint(folder: Path, device: str = "auto", origin: str | None = None)
     folder : folder of the checkpoint.
     device : as in `load`.
     origin : where the model comes from, in words; None names the folder.
+    facts : what the checkpoint does not know of `Facts`.
 
     Raises
     ------
@@ -151,6 +161,7 @@ def of_checkpoint(folder: Path, device: str = "auto", origin: str | None = None)
         Catalogue.of(dataset, counts),
         origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",
         users=Users.of(dataset),
+        facts=Facts.of(state, dataset, {"seed": config.seed, **(facts or {})}),
         device=device,
     )
 
@@ -185,8 +196,18 @@ def _of_refit(
         f"refit of trial {figures.trial} of study {known.name} on train + validation, with seed "
         f"{chosen.seed}, one of {plural(len(finished), 'refit')}"
     )
-    return of_checkpoint(checkpoint_of(finals, row), device, origin)
+    facts = {
+        "study": known.name,
+        "trial": figures.trial,
+        "seed": chosen.seed,
+        "validation": figures.validation,
+        "test": Tested.of(figures),
+    }
+    return of_checkpoint(checkpoint_of(finals, row), device, origin, facts)
 
 
-FOLDERS: tuple[Folder, ...] = (Folder(holds_checkpoint, of_checkpoint),)
+FOLDERS: tuple[Folder, ...] = (
+    Folder(holds_model, read_model),
+    Folder(holds_checkpoint, of_checkpoint),
+)
 """Folders that `load` reads; the first kind that a folder is of is read."""

@@ -141,6 +141,30 @@ class Tracker(Protocol):
         names : the files' names.
         """
 
+    def register_model(
+        self,
+        key: str,
+        folder: Path,
+        *,
+        name: str,
+        alias: str,
+        digest: str,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a model with a run, and register it.
+
+        Parameters
+        ----------
+        key : the run that made it.
+        folder : an MLflow model; it must stay there until it is shipped.
+        name : name to register it under; it becomes the newest version.
+        alias : alias of that version.
+        digest : tells models apart: one that is known already is not registered again.
+        description : of the version, in Markdown.
+        tags : of the version, by name.
+        """
+
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
         """End a run.
 
@@ -200,6 +224,18 @@ class Upload(_Event):
     names: list[str]
 
 
+class ModelLogged(_Event):
+    """A model to store with the run, and to register."""
+
+    kind: Literal["model"] = "model"
+    folder: str
+    name: str
+    alias: str
+    digest: str
+    description: str = ""
+    tags: dict[str, str] = {}
+
+
 class RunClosed(_Event):
     """A run ends."""
 
@@ -208,4 +244,6 @@ class RunClosed(_Event):
     tags: dict[str, str] = {}
 
 
-Event = Annotated[RunOpened | Metrics | Tags | Upload | RunClosed, Field(discriminator="kind")]
+Event = Annotated[
+    RunOpened | Metrics | Tags | Upload | ModelLogged | RunClosed, Field(discriminator="kind")
+]

@@ -22,6 +22,7 @@ from mmsr.tracking.base import (
     DataUsed,
     Event,
     Metrics,
+    ModelLogged,
     RunClosed,
     RunOpened,
     RunState,
@@ -39,6 +40,7 @@ from mmsr.tracking.mlflow_place import (
     metric_name,
     prepare_environment,
 )
+from mmsr.tracking.models.register import register
 from mmsr.urls import Url
 
 if TYPE_CHECKING:
@@ -127,6 +129,8 @@ class MlflowSink:
                     self._tag(self._run(event.key, runs), event.tags)
                 case Upload():
                     self._upload(event, self._run(event.key, runs))
+                case ModelLogged():
+                    register(self._client, self._experiment_id, self._run(event.key, runs), event)
                 case RunClosed():
                     self._close(event, self._run(event.key, runs))
         for key in list(waiting):

@@ -82,11 +82,17 @@ def move_artifacts(uri: Url, old: str, new: str, experiment: int | None = None) 
 
     engine = create_engine(uri.reveal(), connect_args=connect_arguments(uri))
     with engine.begin() as connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for table, column, of_one in (
+            ("experiments", "artifact_location", True),
+            ("runs", "artifact_uri", True),
+            ("logged_models", "artifact_location", True),
+            ("model_versions", "source", False),
+            ("model_versions", "storage_location", False),
+        ):
             moved = text(
                 f"UPDATE {table} SET {column} = :new || substr({column}, :n) "
-                f"WHERE substr({column} || '/', 1, :n) = :old || '/' "
-                "AND (:id IS NULL OR experiment_id = :id)"
+                f"WHERE substr({column} || '/', 1, :n) = :old || '/'"
+                + (" AND (:id IS NULL OR experiment_id = :id)" if of_one else "")
             )
             values = {"old": old, "new": new, "n": len(old) + 1, "id": experiment}
             connection.execute(moved, values)

@@ -11,6 +11,7 @@ import pytest
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.serving.catalogue import Catalogue, Users
+from mmsr.serving.facts import Facts
 from mmsr.serving.recommender import Recommender
 from mmsr.training.step import new_model
 
@@ -29,12 +30,26 @@ def make_recommender(shop: Dataset) -> MakeRecommender:
         model = new_model(config, shop)
         _, items = shop.interactions("train")
         counts = np.bincount(items, minlength=shop.n_items)
+        size = shop.manifest.counts
+        facts = Facts(
+            dataset="shop",
+            dataset_hash=shop.content_hash,
+            protocol=shop.protocol,
+            users=size.users,
+            items=size.items,
+            interactions=size.interactions,
+            part="train",
+            epoch=1,
+            seed=config.seed,
+            validation={"valid/mrr@20": 0.125},
+        )
         return Recommender(
             model,
             config,
             Catalogue.of(shop, counts),
             origin="a test",
             users=Users.of(shop),
+            facts=facts,
             device="cpu",
         )
 

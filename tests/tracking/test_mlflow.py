@@ -5,17 +5,33 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import parse_qs
 
 import pytest
 
 from mmsr.tracking import RunState, Unshipped, check_tracking, default_uri
-from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
+from mmsr.tracking.base import (
+    DataUsed,
+    Metrics,
+    ModelLogged,
+    RunClosed,
+    RunOpened,
+    Tags,
+    Upload,
+)
 from mmsr.tracking.journal.shipment import unshipped
 from mmsr.tracking.journal.shipper import JournalTracker
 from mmsr.tracking.journal.sink import Forgotten, Refused, Unavailable
 from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
-from mmsr.tracking.mlflow_place import make_store, metric_name, study_page
+from mmsr.tracking.mlflow_place import (
+    artifacts_of,
+    make_store,
+    metric_name,
+    move_artifacts,
+    study_page,
+)
+from mmsr.urls import Url
 
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
@@ -88,6 +104,84 @@ def test_a_study_as_mlflow_sees_it(store, runs_of, tmp_path):
     assert [(m.step, m.value, m.timestamp) for m in history] == [(1, 0.25, 1500), (2, 0.5, 1600)]
     assert [file.path for file in client.list_artifacts(runs["a"])] == ["best.safetensors"]
     assert found["b"].data.tags["mmsr.error"] == "boom"
+
+
+def model_event(folder, digest, **more):
+    given = {"name": "toys", "alias": "champion", "description": "# Card", **more}
+    return ModelLogged(key="final", time=1_900, folder=str(folder), digest=digest, **given)
+
+
+def test_a_model_is_registered_once_and_the_newest_is_the_champion(store, runs_of, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    events = [open_run("final"), model_event(folder, "a", tags={"mmsr.study": "toys"})]
+    runs: dict[str, str] = {}
+    for sink in (MlflowSink(store, "study", "uid"), MlflowSink(store, "study", "uid")):
+        sink.deliver(events, runs)
+        sink.deliver(events[1:], runs)
+    _, client = runs_of()
+    (version,) = client.search_model_versions("name = 'toys'")
+    assert (version.run_id, version.description) == (runs["final"], "# Card")
+    assert version.tags["mmsr.study"] == "toys"
+    assert (Path(version.source.removeprefix("file://")) / "MLmodel").read_text() == "flavors: {}"
+    (model,) = client.search_logged_models([client.get_run(runs["final"]).info.experiment_id])
+    assert (model.status, model.source_run_id) == ("READY", runs["final"])
+    assert client.get_model_version_by_alias("toys", "champion").version == version.version
+
+    sink.deliver([model_event(folder, "b")], runs)
+    assert client.get_model_version_by_alias("toys", "champion").tags["mmsr.digest"] == "b"
+    client.set_registered_model_alias("toys", "champion", version.version)
+    sink.deliver([events[1], model_event(folder, "b")], runs)
+    assert len(client.search_model_versions("name = 'toys'")) == 2
+    champion = client.get_model_version_by_alias("toys", "champion")
+    assert champion.version == version.version, "who moved the alias is not corrected"
+
+
+def test_registering_that_was_interrupted_is_finished(store, runs_of, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    runs: dict[str, str] = {}
+    steps = ("log_model_artifacts", "create_model_version", "set_registered_model_alias")
+    sink = MlflowSink(store, "study", "uid")
+    for name in steps:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, name, Mock(side_effect=ConnectionError("away")))
+            with pytest.raises(Unavailable):
+                sink.deliver([open_run("final"), model_event(folder, "a")], runs)
+    sink.deliver([model_event(folder, "a")], runs)
+    _, client = runs_of()
+    assert len(client.search_model_versions("name = 'toys'")) == 1
+    assert len(client.search_logged_models([client.get_run(runs["final"]).info.experiment_id])) == 1
+    assert str(client.get_model_version_by_alias("toys", "champion").version) == "1"
+
+
+def test_models_follow_a_home_that_is_moved(store, runs_of, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    runs: dict[str, str] = {}
+    MlflowSink(store, "study", "uid").deliver([open_run("final"), model_event(folder, "a")], runs)
+    move_artifacts(Url.parse(store), artifacts_of("study").as_uri(), "file:///elsewhere")
+    _, client = runs_of()
+    (version,) = client.search_model_versions("name = 'toys'")
+    (model,) = client.search_logged_models([client.get_run(runs["final"]).info.experiment_id])
+    places = [
+        version.source,
+        model.artifact_location,
+        client.get_model_version_download_uri("toys", version.version),
+    ]
+    assert all(place.startswith("file:///elsewhere/models/") for place in places)
+
+
+def test_a_model_whose_folder_is_gone_is_refused(store, tmp_path):
+    with pytest.raises(Refused, match="is gone"):
+        MlflowSink(store, "study", "uid").deliver(
+            [open_run("final"), model_event(tmp_path / "nowhere", "a")], {}
+        )
 
 
 def test_delivering_twice_stores_once(store, runs_of):

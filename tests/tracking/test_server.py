@@ -17,9 +17,9 @@ import yaml
 from mmsr.errors import UserError
 from mmsr.tracking import RunState, check_tracking
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
+from mmsr.tracking.journal.sink import Blocked
 from mmsr.tracking.mlflow import MlflowSink
 from mmsr.tracking.mlflow_place import study_page
-from mmsr.tracking.sink import Blocked
 
 pytestmark = pytest.mark.slow
 

@@ -198,7 +198,7 @@ class NodeInput(nn.Module):
         -------
         `[..., D]`.
         """
-        if len(table) <= ids.numel():
+        if not torch.compiler.is_exporting() and len(table) <= ids.numel():
             return F.embedding(ids, self.map(table))
         return self.map(F.embedding(ids, table))
 

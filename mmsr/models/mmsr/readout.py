@@ -152,7 +152,7 @@ class LastNAttention(Attention):
 
 def _all_of_type_0(graph: BatchGraph) -> Tensor:
     n = graph.sizes[0]
-    return torch.arange(n, device=graph.real_BN.device).expand(len(graph.real_BN), n)
+    return torch.arange(n, device=graph.real_BN.device).expand(graph.real_BN.shape[0], n)
 
 
 def _even(real_BQ: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class SRGNN(SequentialRecommender):
         edges_BLL = edges_BLL.to(nodes_BLD.dtype)
         for _ in range(self.steps):
             nodes_BLD = self.propagation(nodes_BLD, edges_BLL)
-        items_BLD = nodes_BLD.take_along_dim(node_BL[:, :, None], dim=1)
+        items_BLD = nodes_BLD.gather(1, node_BL[:, :, None].expand_as(nodes_BLD))
         users_BD: Tensor = self.readout(items_BLD, histories_BL >= 0)
         return users_BD
 
@@ -186,7 +186,7 @@ class SoftAttention(nn.Module):
         items_BLD : vectors of the items at all positions.
         is_item_BL : False at padding.
         """
-        rows_B = torch.arange(len(items_BLD), device=items_BLD.device)
+        rows_B = torch.arange(items_BLD.shape[0], device=items_BLD.device)
         last_BD = items_BLD[rows_B, is_item_BL.sum(dim=1) - 1]
         hidden_BLD = torch.sigmoid(self.last(last_BD)[:, None] + self.each(items_BLD))
         weights_BL = self.query(hidden_BLD)[:, :, 0] * is_item_BL

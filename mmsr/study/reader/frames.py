@@ -20,7 +20,7 @@ from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.trials import TrialRow, ranked
 from mmsr.study.views.tables import SHOWN, state_of
 from mmsr.tracking.base import Metrics
-from mmsr.tracking.journal import JOURNAL, Journal
+from mmsr.tracking.journal.file import JOURNAL, Journal
 
 if TYPE_CHECKING:
     import pandas as pd

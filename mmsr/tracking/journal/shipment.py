@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmsr.format import plural
-from mmsr.tracking.base import Event, Metrics, RunClosed, RunOpened, Tags, Unshipped, Upload
+from mmsr.tracking.base import (
+    Event,
+    Metrics,
+    ModelLogged,
+    RunClosed,
+    RunOpened,
+    Tags,
+    Unshipped,
+    Upload,
+)
 from mmsr.tracking.journal.file import JOURNAL, Journal
 from mmsr.tracking.journal.older import older_position, rewrite_older
 from mmsr.tracking.journal.position import PositionFile, read_position
@@ -16,6 +25,8 @@ from mmsr.tracking.journal.sink import Blocked, Forgotten, Refused, Sink, Unavai
 
 BATCH = 500
 """Most events that are shipped at once."""
+_LASTING = Metrics | Upload | ModelLogged
+"""Events that older ones do not undo."""
 _QUICK, _SLOW = 1.0, 4.0
 """Seconds: quicker batches are followed by larger ones, slower ones by smaller ones."""
 
@@ -155,7 +166,7 @@ class Shipment:
         for number, event in self.journal.all():
             if number > self.shipped:
                 break
-            if number <= after.get(event.key, number) or isinstance(event, Metrics | Upload):
+            if number <= after.get(event.key, number) or isinstance(event, _LASTING):
                 continue
             tags[event.key] = {**tags.get(event.key, {}), **event.tags}
             if isinstance(event, RunOpened | RunClosed):

@@ -21,6 +21,7 @@ from mmsr.tracking.base import (
     DataUsed,
     Event,
     Metrics,
+    ModelLogged,
     RunClosed,
     RunOpened,
     RunState,
@@ -108,6 +109,31 @@ class JournalTracker:
     def upload(self, key: str, folder: Path, names: Sequence[str]) -> None:
         """Store files of a folder with the run; they must stay there until they are shipped."""
         self._note(Upload(key=key, time=_now(), folder=paths.recorded(folder), names=list(names)))
+
+    def register_model(
+        self,
+        key: str,
+        folder: Path,
+        *,
+        name: str,
+        alias: str,
+        digest: str,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a model with the run and register it; it must stay there until it is shipped."""
+        self._note(
+            ModelLogged(
+                key=key,
+                time=_now(),
+                folder=paths.recorded(folder),
+                name=name,
+                alias=alias,
+                digest=digest,
+                description=description,
+                tags=dict(tags or {}),
+            )
+        )
 
     def close_run(self, key: str, state: RunState, tags: Mapping[str, str] | None = None) -> None:
         """End the run `key`."""

@@ -7,11 +7,14 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
+from mmsr import load
 from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.data.held_out import open_test
@@ -186,6 +189,14 @@ def runs_of_kind(known, kind):
     return client.search_runs([experiment], f"tags.`mmsr.kind` = '{kind}'")
 
 
+def versions_of(name, known):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(known.tracking.reveal())
+    assert str(client.get_model_version_by_alias(name, "champion").version) == "1"
+    return list(client.search_model_versions(f"name = '{name}'"))
+
+
 def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     test_file = finished.home / "held-out" / "shop" / "test.arrow"
     test_file.rename(test_file.with_name("away"))
@@ -247,6 +258,13 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     for refit in refits:
         assert refit.data.metrics["test/hr_at_5"] >= 0
         assert (artifacts / refit.info.run_id / "artifacts" / "best.safetensors").exists()
+    # The winner is registered: the first refit, which recommends as the model trained again does.
+    (version,) = registered = versions_of("small", known)
+    assert (version.run_id, version.tags["mmsr.alias"]) == (final.info.run_id, "champion")
+    logged = Path(version.source.removeprefix("file://"))
+    champion = load(logged / "data" / "model")
+    np.testing.assert_array_equal(champion.item_vectors(), last.model.item_vectors().detach())
+    assert champion.facts.test.mean == result.best.mean
 
     out, _ = run(*arguments)
     assert "opened already" in out
@@ -277,6 +295,9 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     run(*narrow, "--again")
     opened = read_final(known.folder.finalized).opened
     assert (opened[:1], len(opened)) == (record.opened, 2)
+    assert [v.version for v in versions_of("small", known)] == [v.version for v in registered], (
+        "the same model is registered once"
+    )
     shutil.rmtree(ranks.with_name("away"))
     known.folder.finalized.unlink()
 

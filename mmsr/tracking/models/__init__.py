@@ -1,0 +1,1 @@
+"""Models on the tracking server: what a journal's event says is logged, and registered."""
