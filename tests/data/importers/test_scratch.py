@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from mmsr.data.importers.scratch import abandoned, scratch
 from mmsr.errors import UserError
@@ -60,6 +63,49 @@ def test_what_cannot_be_removed_yet_goes_with_the_next_import(
     with monkeypatch.context() as patch, scratch() as folder:
         patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as on NFS, while files are mapped
     assert folder.exists()
+    assert abandoned() == [folder]
+    with scratch():
+        assert not folder.exists()
+    assert not (home / "imports").exists()
+
+
+def test_another_import_may_remove_the_parent_at_the_same_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, failed = FileLock.acquire, []
+
+    def acquire_late(lock: FileLock, **options: Any) -> Any:
+        if not failed:
+            failed.append(FileNotFoundError(2, "No such file or directory"))
+            raise failed[0]
+        return acquire(lock, **options)
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_late)
+    with scratch() as folder:
+        assert folder.is_dir()
+    assert failed
+
+
+def test_a_lock_goes_while_it_is_held(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, there = FileLock.release, []
+
+    def noted(lock: FileLock, **options: Any) -> None:
+        there.append(Path(lock.lock_file).exists())
+        release(lock, **options)
+
+    with scratch():
+        monkeypatch.setattr(FileLock, "release", noted)
+    assert there[:1] == [False]
+
+
+def test_a_folder_without_a_lock_is_abandoned_after_a_day(home: Path) -> None:
+    folder = home / "imports" / "0123abcd"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("x")
+    with scratch():
+        assert folder.exists()
+    before = time.time() - 25 * 3600
+    os.utime(folder, (before, before))
     assert abandoned() == [folder]
     with scratch():
         assert not folder.exists()
