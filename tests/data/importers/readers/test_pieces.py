@@ -133,11 +133,17 @@ def lines_of(path: Path, column: Sequence[Any], **more: Any) -> Path:
         [None] * 60 + [[]] * 40 + [["a"]] * 40,
         [None] * 60 + [7] * 60,
         [1] * 60 + [1.5] * 60,
+        [[{"a": 1, "b": None}]] * 60 + [[{"a": 0.5, "b": [1]}]] * 60,
         [None] * 80,
     ],
 )
 def test_blocks_of_json_whose_types_differ(column: list[Any], tmp_path: Path) -> None:
     assert values(lines_of(tmp_path / "t.jsonl", column), "v") == column
+
+
+def test_objects_whose_fields_differ_between_blocks(tmp_path: Path) -> None:
+    path = lines_of(tmp_path / "t.jsonl", [[{"a": 1}]] * 60 + [[{"b": ["x"]}]] * 60)
+    assert values(path, "v") == [[{"a": 1, "b": None}]] * 60 + [[{"a": None, "b": ["x"]}]] * 60
 
 
 def test_json_without_any_of_the_columns_still_has_rows(tmp_path: Path) -> None:
