@@ -7,13 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from filelock import FileLock
 
+from mmsr.data import Sources, prepare
 from mmsr.data.importers.scratch import abandoned, scratch
+from mmsr.data.progress import Advance, Silent
 from mmsr.errors import UserError
 
 
@@ -109,4 +114,19 @@ def test_a_folder_without_a_lock_is_abandoned_after_a_day(home: Path) -> None:
     assert abandoned() == [folder]
     with scratch():
         assert not folder.exists()
+    assert not (home / "imports").exists()
+
+
+def test_an_import_holds_its_folder_until_the_data_set_is_written(
+    home: Path, purchases: pd.DataFrame, write_table: Callable[..., Path]
+) -> None:
+    held = {}
+
+    class Noting(Silent):
+        def stage(self, title: str, total: int | None = None) -> AbstractContextManager[Advance]:
+            held[title] = len(list((home / "imports").glob("*.lock")))
+            return super().stage(title, total)
+
+    prepare("d", Sources(write_table("rows.csv", purchases)), reporter=Noting())
+    assert held == {"hashing inputs": 0, "reading interactions": 1, "writing": 1}
     assert not (home / "imports").exists()
