@@ -84,21 +84,39 @@ def locked(name: str, reporter: Reporter) -> Iterator[Path]:
     """
     check_name(name)
     folder = paths.datasets()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f".{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            reporter.note(f"waiting for another import of {name!r} to finish …")
-            lock.acquire()
-    except OSError as error:
-        raise cannot("write to", folder, error) from None
-    try:
+    with one_at_a_time(folder / f".{name}.lock", f"import of {name!r} to finish", reporter):
         _tidy(folder, name)
         yield folder / name
+
+
+@contextmanager
+def one_at_a_time(lock: Path, other: str, reporter: Reporter) -> Iterator[None]:
+    """Context in which no other process is that uses the same lock.
+
+    Parameters
+    ----------
+    lock : file of the lock; its folder is made.
+    other : what is waited for, to be read after "waiting for another".
+    reporter : gets a note if there is another process to wait for.
+
+    Raises
+    ------
+    UserError : the folder cannot be written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            reporter.note(f"waiting for another {other} …")
+            held.acquire()
+    except OSError as error:
+        raise cannot("write to", lock.parent, error) from None
+    try:
+        yield
     finally:
-        lock.release()
+        held.release()
 
 
 @contextmanager

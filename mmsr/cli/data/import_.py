@@ -16,6 +16,7 @@ from mmsr.urls import is_uri
 
 if TYPE_CHECKING:
     from mmsr.data import Sources
+    from mmsr.data.progress import Reporter
 
 
 def import_(
@@ -190,15 +191,13 @@ def import_(
     named = _pairs("--columns", [part for text in columns or () for part in text.split(",")])
     ImportSettings.checked(**chosen)  # before anything is fetched
     given = Given(interactions, items, _pairs("--features", features or ()), from_, format_)
-    if address is not None and interactions is not None and is_uri(interactions):
-        raise UserError(
-            "--address: the interactions are in an object store, from which this machine would "
-            "fetch them: give files that all nodes see, or leave --address out"
-        )
+    given.check()
+    if address is not None:
+        _check_cluster(address, interactions or from_ or "")
     with ExitStack() as stack:
         sources, laid_out, reporter = stack.enter_context(opened(given, ConsoleReporter()))
         if address is not None:
-            sources = stack.enter_context(_on_cluster(sources, address))
+            sources = stack.enter_context(_on_cluster(sources, address, reporter))
         settings = ImportSettings.checked(**chosen, columns=laid_out | named)
         prepared = prepare(
             name,
@@ -211,15 +210,29 @@ def import_(
     show_prepared(prepared, "imported")
 
 
+def _check_cluster(address: str, interactions: str) -> None:
+    """Refuse, before anything is fetched, interactions or a cluster that cannot be used."""
+    from mmsr.study.workers.cluster import check_address
+
+    if is_uri(interactions):
+        raise UserError(
+            "--address: the interactions are in an object store, from which this machine would "
+            "fetch them: give files that all nodes see, or leave --address out"
+        )
+    check_address(address)
+
+
 @contextmanager
-def _on_cluster(sources: Sources, address: str) -> Iterator[Sources]:
+def _on_cluster(sources: Sources, address: str, reporter: Reporter) -> Iterator[Sources]:
     """Context in which the nodes of a cluster read and sort the interactions."""
-    from mmsr.study.workers.cluster import check_address, ray_cluster
+    from mmsr.study.workers.cluster import is_free, ray_cluster
     from mmsr.study.workers.distributed import distributed
+    from mmsr.study.workers.resources import Resources
 
     interactions = distributed(sources.interactions)
-    check_address(address)
     with ray_cluster(address):
+        if not is_free(Resources()):
+            reporter.note("no node of the cluster has a free CPU: the import waits until one has")
         yield replace(sources, interactions=interactions)
 
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-
 from mmsr.data.catalogue.entries import Entry, File, entry
 from mmsr.data.catalogue.files import Another, Differs, verified, verify
 from mmsr.data.catalogue.http import Download
 from mmsr.data.catalogue.partial import Partial
 from mmsr.data.catalogue.retries import Retries
-from mmsr.data.folders import cannot
+from mmsr.data.folders import cannot, one_at_a_time
 from mmsr.data.progress import Reporter, Silent
 from mmsr.errors import UserError, shown, unknown
 from mmsr.format import data_size
@@ -130,18 +128,11 @@ def _locked(one: Entry, reporter: Reporter) -> Iterator[None]:
     folder = one.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f".{one.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            reporter.note(f"waiting for another process that fetches {one.name!r} …")
-            lock.acquire()
     except OSError as error:
         raise cannot("write to", folder, error) from None
-    try:
+    lock = folder.with_name(f".{one.name}.lock")
+    with one_at_a_time(lock, f"process that fetches {one.name!r}", reporter):
         yield
-    finally:
-        lock.release()
 
 
 def _fetch_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmsr.data.catalogue.entries import Entry, File, entry
 from mmsr.data.catalogue.files import Differs, checked, recorded, verified
 from mmsr.data.catalogue.formats.registry import FORMATS
 from mmsr.data.catalogue.formats.tables import Table
-from mmsr.data.folders import cannot, check_name, locked
+from mmsr.data.folders import cannot, check_name, locked, one_at_a_time
 from mmsr.data.importers.foreign.staging import naming
 from mmsr.data.importers.prepare import Prepared, unchanged
 from mmsr.data.importers.prepare import prepare as import_sources
@@ -64,11 +65,25 @@ def prepare(
         raise unknown("protocol", settings.protocol, PROTOCOLS)
     files = _files(wanted, source, reporter)
     inputs = tuple(read for read, _ in files.values())
-    if not overwrite:
-        with locked(name, reporter) as target:
-            if dataset := unchanged(name, inputs, settings):
-                publish(target)
-                return Prepared(dataset, fresh=False)
+    lock = paths.datasets() / f".{name}.parsing.lock"
+    with one_at_a_time(lock, f"import of {name!r} to finish", reporter):
+        if not overwrite:
+            with locked(name, reporter) as target:
+                if dataset := unchanged(name, inputs, settings):
+                    publish(target)
+                    return Prepared(dataset, fresh=False)
+        return _made(wanted, name, files, settings, overwrite, reporter)
+
+
+def _made(
+    wanted: Entry,
+    name: str,
+    files: Mapping[str, tuple[InputFile, Path]],
+    settings: ImportSettings,
+    overwrite: bool,
+    reporter: Reporter,
+) -> Prepared:
+    """Parse the files, and import the tables."""
     with scratch() as folder:
         paths_by_role = {role: path for role, (_, path) in files.items()}
         tables = FORMATS[wanted.format](paths_by_role, folder, reporter)
@@ -77,7 +92,7 @@ def prepare(
             None if tables.items is None else tables.items.path,
             {modality: table.path for modality, table in tables.features.items()},
             entry=wanted.name,
-            inputs=inputs,
+            inputs=tuple(read for read, _ in files.values()),
         )
         names = {str(one.path): str(one.raw) for one in tables.all()}
 

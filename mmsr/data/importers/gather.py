@@ -13,7 +13,6 @@ from mmsr.data.importers.features import read_features
 from mmsr.data.importers.interactions import Interactions, read_interactions
 from mmsr.data.importers.items import Metadata, check_texts, read_metadata
 from mmsr.data.importers.readers.rows import RowCount
-from mmsr.data.importers.scratch import scratch
 from mmsr.data.importers.sources import Files
 from mmsr.data.manifest import Coverage, ImportSettings
 from mmsr.data.progress import Reporter
@@ -55,7 +54,11 @@ class Gathered:
 
 
 def gather(
-    sources: Files, settings: ImportSettings, encoders: Encoders, reporter: Reporter
+    sources: Files,
+    settings: ImportSettings,
+    encoders: Encoders,
+    scratch: Scratch,
+    reporter: Reporter,
 ) -> Gathered:
     """Read and check all tables, encode texts and images, and split the histories.
 
@@ -64,19 +67,20 @@ def gather(
     sources : the tables.
     settings : every other choice of the import.
     encoders : loaded by `Encoders.load`.
+    scratch : space for what does not fit in memory; the result may lie in it.
     reporter : shows the stages of the work.
 
     Raises
     ------
     UserError : bad input, or a part has no target.
     """
-    with reporter.stage("reading interactions"), scratch() as folder:
+    with reporter.stage("reading interactions"):
         kept = read_interactions(
             sources.interactions,
             settings.core,
             settings.columns,
             moments=settings.protocol in BY_MOMENT,
-            scratch=Scratch(folder),
+            scratch=scratch,
         )
     test_from = None
     if settings.test_from is not None:

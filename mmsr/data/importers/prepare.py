@@ -13,11 +13,13 @@ from mmsr.data.closed import TEST_FILE
 from mmsr.data.dataset import Dataset
 from mmsr.data.encoders.lacks import note_lacks, write_lacks
 from mmsr.data.folders import check_name, locked, replacing, set_apart, waiting_test_file
+from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.encoding import Encoders, check_encoders, hash_images
 from mmsr.data.importers.features import UNUSED
 from mmsr.data.importers.foreign.staging import staged
 from mmsr.data.importers.gather import Gathered, gather
 from mmsr.data.importers.readers.rows import RowCount
+from mmsr.data.importers.scratch import scratch
 from mmsr.data.importers.sources import Sources, check_sources, hash_inputs
 from mmsr.data.manifest import (
     MANIFEST_FILE,
@@ -102,8 +104,12 @@ def prepare(
             publish(target)
             return Prepared(dataset, fresh=False)
         encoders = Encoders.load(sources, settings, device)
-        with replacing(target) as draft, staged(sources, settings, reporter) as ready:
-            made_of = gather(ready.files, settings, encoders, ready.reporter)
+        with (
+            replacing(target) as draft,
+            staged(sources, settings, reporter) as ready,
+            scratch() as folder,
+        ):
+            made_of = gather(ready.files, settings, encoders, Scratch(folder), ready.reporter)
             unencoded = _note_lacks(made_of, draft, reporter)
             provenance = _provenance(sources, inputs, settings, made_of, unencoded)
             _write(draft, name, made_of, settings, provenance, reporter)

@@ -1,17 +1,19 @@
 """Interactions that a Ray cluster reads, numbers and sorts, where one machine has no space to.
 
 Each file is read by one of the nodes, and the rows stay in the cluster, on the disks of all nodes
-together (Ray Data). What comes here is what the data set is made of: the ids, and 28 bytes for each
-interaction, in files that are mapped.
+together (Ray Data). This machine reads each file once to hash it, and JSON lines once more for the
+types of their columns; then the columns pass through it, one after the other. What stays here is
+what the data set is made of: the ids, and 32 bytes for each interaction (48 with dates as text), in
+files that are mapped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +22,17 @@ from numpy.typing import NDArray
 
 from mmsr.data.importers.bounded.duck import connected
 from mmsr.data.importers.bounded.filters import spans_of_users
-from mmsr.data.importers.bounded.ordering import Ordered, number_ids
+from mmsr.data.importers.bounded.ordering import Ordered, Write, number_ids
 from mmsr.data.importers.bounded.scratch import Scratch
 from mmsr.data.importers.foreign.parts import Parts
 from mmsr.data.importers.readers.rows import Rows
 from mmsr.data.importers.readers.tables import choose, empty
 from mmsr.data.importers.sources import Table
 from mmsr.data.importers.times import Times, as_times
+from mmsr.data.progress import Advance
+from mmsr.data.storage import file_sha256
 from mmsr.errors import UserError
+from mmsr.study.workers.cluster_rows import batches, count_rows, explained, read_rows
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
 
 _IDS = ("user_id", "item_id")
 _COLUMNS = (*_IDS, "timestamp")
-_Write = Callable[[pa.Array], pa.Array]
 
 
 def distributed(table: Table) -> Distributed:
@@ -52,7 +56,7 @@ def distributed(table: Table) -> Distributed:
     if isinstance(table, Parts):
         return Distributed(table.files, table.pattern, table.base)
     if isinstance(table, Path):
-        return Distributed((table,), str(table))
+        return Distributed((table,), str(table), is_file=True)
     raise UserError(
         f"{table.shown}: a cluster reads CSV, TSV, JSONL and Parquet: give such files by "
         "--interactions, or leave --address out"
@@ -61,7 +65,18 @@ def distributed(table: Table) -> Distributed:
 
 @dataclass(frozen=True)
 class Distributed(Parts):
-    """Files of interactions that a cluster reads, numbers and sorts; see `bounded.ordering`."""
+    """Files of interactions that a cluster reads, numbers and sorts; see `bounded.ordering`.
+
+    Attributes
+    ----------
+    is_file : whether it was given as one file, whose hash is that of its bytes.
+    """
+
+    is_file: bool = False
+
+    def fingerprint(self, advance: Advance) -> str:
+        """SHA-256 of the same table where it is read on this machine."""
+        return file_sha256(self.files[0], advance) if self.is_file else super().fingerprint(advance)
 
     def order(self, columns: Mapping[str, str], scratch: Scratch) -> tuple[int, Ordered]:
         """Check the columns of all files, and sort their rows as `order_interactions` does.
@@ -82,16 +97,16 @@ class Distributed(Parts):
         given = choose(self.files[0], self.column_names(), _COLUMNS, (), columns)
         kinds = self.kinds(set(given.values()))
         rows = _Rows(Path(self.shown), table=self)
-        with _explained(self.shown):
-            data = _read(self, {name: (own, kinds[own]) for name, own in given.items()})
-            counts = _count_rows(data, len(self.files))
+        with explained(self.shown):
+            data = read_rows(self, {name: (own, kinds[own]) for name, own in given.items()})
+            counts = count_rows(data, len(self.files))
             self.note_rows(counts)
             n_rows = sum(counts)
             if not n_rows:
                 raise empty(Path(self.shown))
             view = {name: _Column(data, name, kinds[own], n_rows) for name, own in given.items()}
             times = as_times(view["timestamp"], rows, scratch)
-            with connected(scratch) as database:
+            with _unwrapped(view.values()), connected(scratch) as database:
                 numbers = [number_ids(database, view[name], name, rows) for name in _IDS]
             writes, (user_ids, item_ids) = zip(*numbers, strict=True)
             found = _sorted(data, writes, (user_ids, item_ids), counts)
@@ -103,29 +118,31 @@ class Distributed(Parts):
         return n_rows, Ordered(users, items, replace(times, values=moments), user_ids, item_ids)
 
 
-class _Refused(Exception):
-    """What a node has to say as a UserError, which would join the lines that Ray Data adds."""
-
-
 @dataclass(frozen=True)
 class _Rows(Rows):
     """Rows of several files; an error names the file and its line or row."""
 
-    table: Parts | None = None
+    table: Parts = field(kw_only=True)
 
     def error(self, row: int, problem: str, remedy: str) -> UserError:
-        place, counted = cast(Parts, self.table).place(row)
+        place, counted = self.table.place(row)
         return UserError(f"{place} {problem}: {remedy}{f' {counted}' if counted else ''}")
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column that lies in the cluster; see `bounded.parts.Column`."""
+    """A column that lies in the cluster; see `bounded.parts.Column`.
+
+    Attributes
+    ----------
+    failures : why it could not be read, for when a caller hides that.
+    """
 
     data: Dataset
     name: str
     type: pa.DataType
     n_rows: int
+    failures: list[Exception] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.n_rows
@@ -133,74 +150,29 @@ class _Column:
     @property
     def chunks(self) -> Iterator[pa.Array]:
         """The parts, in the order of rows."""
-        for batch in _batches(self.data.select_columns([self.name])):
-            for chunk in batch.column(self.name).chunks:
-                yield chunk if chunk.type == self.type else chunk.cast(self.type)
+        try:
+            for batch in batches(self.data.select_columns([self.name])):
+                for chunk in batch.column(self.name).chunks:
+                    yield chunk if chunk.type == self.type else chunk.cast(self.type)
+        except Exception as error:
+            self.failures.append(error)
+            raise
 
 
 @contextmanager
-def _explained(shown: str) -> Iterator[None]:
-    """Context in which the cluster works quietly, and errors of its nodes are raised as such."""
-    from ray.data import DataContext
-    from ray.exceptions import RayError
-
-    context = DataContext.get_current()
-    before = context.enable_progress_bars, context.execution_options.preserve_order
-    context.enable_progress_bars, context.execution_options.preserve_order = False, True
+def _unwrapped(columns: Iterable[_Column]) -> Iterator[None]:
+    """Context in which a column that cannot be read says so itself; DuckDB would put it its way."""
     try:
         yield
-    except (RayError, _Refused) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, _Refused):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is not None:
-            raise UserError(str(cause.args[0]).partition("\n")[0]) from None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise UserError(
-            f"{shown}: the cluster cannot read or sort it: {reason[:200]}; all nodes must see the "
-            "files under the same paths, and have space in Ray's temporary folder"
-        ) from None
-    finally:
-        context.enable_progress_bars, context.execution_options.preserve_order = before
-
-
-def _read(table: Parts, given: Mapping[str, tuple[str, pa.DataType]]) -> Dataset:
-    """All rows in the cluster, each with the number of its file and its own within that."""
-    import ray.data
-
-    kinds = dict(given.values())
-
-    def rows_of(number: int) -> Iterator[pa.Table]:
-        start = 0
-        for piece in table.part(table.files[number], kinds):
-            columns = {name: piece.column(own) for name, (own, _) in given.items()}
-            end = start + piece.num_rows
-            columns["file"] = pa.array(np.full(piece.num_rows, number, dtype=np.int32))
-            yield pa.table(columns | {"row": pa.array(np.arange(start, end))})
-            start = end
-
-    def read(batch: pa.Table) -> Iterator[pa.Table]:
-        try:
-            for number in batch.column("file").to_pylist():
-                yield from rows_of(number)
-        except UserError as error:
-            raise _Refused(str(error)) from None
-
-    files = [{"file": number} for number in range(len(table.files))]
-    named = ray.data.from_items(files, override_num_blocks=len(files))
-    data: Dataset = named.map_batches(read, batch_size=1, batch_format="pyarrow").materialize()
-    return data
-
-
-def _count_rows(data: Dataset, n_files: int) -> list[int]:
-    counts = np.zeros(n_files, dtype=np.int64)
-    for batch in _batches(data.select_columns(["file"])):
-        counts += np.bincount(batch.column("file").to_numpy(), minlength=n_files)
-    return counts.tolist()
+    except UserError:
+        for column in columns:
+            for error in column.failures:
+                raise error from None
+        raise
 
 
 def _sorted(
-    data: Dataset, writes: Sequence[_Write], ids: Sequence[pa.Array], counts: Sequence[int]
+    data: Dataset, writes: Sequence[Write], ids: Sequence[pa.Array], counts: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
     """User, item and number of all rows, by user and number."""
     import ray
@@ -217,16 +189,10 @@ def _sorted(
         return pa.table({"user": user, "item": item, "row": pa.array(row)})
 
     numbered = data.map_batches(number, batch_size=None, batch_format="pyarrow")
-    for table in _batches(numbered.sort(["user", "row"])):
+    for table in batches(numbered.sort(["user", "row"])):
+        if any(column.null_count for column in table.columns):
+            raise RuntimeError("the cluster gave ids that were not among those that it gave before")
         yield from table.to_batches()
-
-
-def _batches(data: Dataset) -> Iterator[pa.Table]:
-    """The rows of a data set in order, as they lie in blocks; none for an empty block."""
-    for batch in data.iter_batches(batch_size=None, batch_format="pyarrow"):
-        table = cast(pa.Table, batch)
-        if table.num_rows:
-            yield table
 
 
 def _by_time(

@@ -7,9 +7,11 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -251,6 +253,31 @@ def test_an_interrupt_leaves_nothing(put: Put, home: Path, monkeypatch: pytest.M
         prepare("beauty")
     assert left(home) == set()
     assert not (home / "imports").exists()
+
+
+def test_two_at_once_parse_once(put: Put, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put()
+    waits, parsed = Event(), []
+
+    class Waiting(Silent):
+        def note(self, message: str) -> None:
+            assert message == "waiting for another import of 'beauty' to finish …"
+            waits.set()
+
+    with ThreadPoolExecutor() as pool:
+
+        def read(files: Any, folder: Path, reporter: Any) -> Any:
+            parsed.append(folder)
+            if len(parsed) == 1:
+                other.append(pool.submit(prepare, "beauty", reporter=Waiting()))
+                assert waits.wait(30)
+            return amazon2014.read(files, folder, reporter)
+
+        other: list[Future[Any]] = []
+        monkeypatch.setitem(FORMATS, "amazon2014", read)
+        assert prepare("beauty").fresh
+        assert not other[0].result().fresh
+    assert len(parsed) == 1
 
 
 def of_2023(folder: Path, *roles: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class InProcess:
         self.blocks = blocks
 
     def map_batches(self, function: Any, **_: Any) -> InProcess:
-        found = [function(block) for block in self.blocks]
-        return InProcess([b for r in found for b in (r if inspect.isgenerator(r) else [r])])
+        with chdir("/"):  # a node works in another folder
+            found = [function(block) for block in self.blocks]
+            return InProcess([b for r in found for b in (r if inspect.isgenerator(r) else [r])])
 
     def materialize(self) -> InProcess:
         return self
@@ -107,6 +108,92 @@ def test_one_file(in_process: None, home: Path, tmp_path: Path) -> None:
         for name, table in (("here", path), ("there", distributed(path)))
     )
     assert there.content_hash == here.content_hash
+    assert not prepare("here", Sources(distributed(path))).fresh
+
+
+def test_relative_paths(
+    in_process: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "csv", 2_700)
+    (tmp_path / "rows" / "year=2020").mkdir(parents=True)
+    (tmp_path / "part-0.csv").rename(tmp_path / "rows" / "year=2020" / "part-0.csv")
+    monkeypatch.chdir(tmp_path)
+    for number, text in enumerate(["part-1.csv", "*.csv", "rows"]):
+        made = prepare(f"d{number}", Sources(distributed(table_of(text))))
+        assert made.fresh
+        assert made.rows[0].file == text
+
+
+def test_a_file_that_a_node_cannot_see(
+    in_process: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = InProcess.map_batches
+
+    def elsewhere(data: InProcess, function: Any, **options: Any) -> InProcess:
+        (tmp_path / "part-1.csv").unlink(missing_ok=True)
+        return run(data, function, **options)
+
+    monkeypatch.setattr(InProcess, "map_batches", elsewhere)
+    said = r"the node \S+ cannot see \S+part-1\.csv: all nodes must see the files under the same"
+    with pytest.raises(UserError, match=said):
+        prepare("d", Sources(distributed(table_of(written(tmp_path, "csv")))))
+
+
+def broken(error: Exception, name: str, time: int) -> Any:
+    """Reads all columns but one, in which it fails after the first block of that time."""
+    read, times = InProcess.iter_batches, []
+
+    def iter_batches(data: InProcess, **options: Any) -> Iterator[pa.Table]:
+        times.extend([name] * (data.blocks[0].column_names == [name]))
+        for block in read(data, **options):
+            yield block
+            if block.column_names == [name] and len(times) == time:
+                raise error
+
+    return iter_batches
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [("timestamp", 1), ("user_id", 1), ("user_id", 2), ("item_id", 2)],  # by DuckDB the second time
+)
+@pytest.mark.parametrize("reason", ["a node died", "no progress"])
+def test_a_node_that_dies(
+    name: str,
+    time: int,
+    reason: str,
+    in_process: None,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray.data.exceptions import ExecutionTimeoutError
+    from ray.exceptions import RaySystemError
+
+    kind = ExecutionTimeoutError if reason == "no progress" else RaySystemError
+    monkeypatch.setattr(InProcess, "iter_batches", broken(kind(reason), name, time))
+    with pytest.raises(UserError, match=f"the cluster cannot read or sort it: .*{reason}"):
+        prepare("d", Sources(distributed(table_of(written(tmp_path, "csv")))))
+
+
+@pytest.mark.parametrize("what", ["order", "ids"])
+def test_what_a_cluster_must_not_do(
+    what: str, in_process: None, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = InProcess.iter_batches
+
+    def iter_batches(data: InProcess, **options: Any) -> Iterator[pa.Table]:
+        blocks = list(read(data, **options))
+        names = blocks[0].column_names
+        if what == "order" and "row" in names and "file" in names:
+            blocks = blocks[::-1]
+        if what == "ids" and "user" in names:
+            blocks = [block.set_column(0, "user", pa.nulls(len(block))) for block in blocks]
+        return iter(blocks)
+
+    monkeypatch.setattr(InProcess, "iter_batches", iter_batches)
+    with pytest.raises(RuntimeError, match="the cluster gave"):
+        prepare("d", Sources(distributed(table_of(written(tmp_path, "csv")))))
 
 
 @pytest.mark.parametrize(
@@ -159,11 +246,13 @@ def test_the_command(
 
     monkeypatch.setattr("mmsr.study.workers.cluster.ray_cluster", join)
     monkeypatch.setattr("mmsr.study.workers.cluster.check_address", joined.append)
+    monkeypatch.setattr("mmsr.study.workers.cluster.is_free", lambda _: False)
     words = ["data", "import", "d", "--interactions", written(tmp_path, "csv"), "--address"]
     done = CliRunner().invoke(app.app, [*words, "10.0.0.7:6379"])
     assert done.exit_code == 0, done.output
     assert joined == ["10.0.0.7:6379", "10.0.0.7:6379", "left"]
     assert "*.csv: 900 rows read" in done.output
+    assert "no node of the cluster has a free CPU" in done.output
 
 
 @pytest.mark.parametrize(
@@ -205,3 +294,20 @@ def test_on_two_nodes(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         nodes.shutdown()
     assert there.dataset.content_hash == here.dataset.content_hash
     assert there.rows == here.rows
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from", "s3://bucket/rows"], "the interactions are in an object store"),
+        (["--interactions", "rows.csv", "--items", "s3://bucket/items.csv"], "HOST:PORT"),
+    ],
+)
+def test_nothing_is_fetched_before_the_cluster_is_checked(
+    words: list[str], said: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsr.data.importers.foreign.given.fetch", None)
+    words = ["data", "import", "d", *words, "--address", "nowhere"]
+    done = CliRunner().invoke(app.app, words)
+    assert isinstance(done.exception, UserError)
+    assert said in str(done.exception)

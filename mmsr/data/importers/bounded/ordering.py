@@ -60,7 +60,7 @@ class Ordered:
 
 @runtime_checkable
 class Orderable(Protocol):
-    """A table of interactions that is read and sorted elsewhere; as a text, its name in errors."""
+    """A table of interactions that is read and sorted elsewhere; errors name it by its `str`."""
 
     @property
     def label(self) -> str:

@@ -106,6 +106,36 @@ class Parts(Foreign):
                 columns = {name: piece.column(name) for name in kinds}
                 yield with_names(columns, names, piece.num_rows)
 
+    def kinds(self, wanted: Collection[str]) -> dict[str, pa.DataType]:
+        """Type of each column that is read, which all files' columns can be cast to.
+
+        Parameters
+        ----------
+        wanted : names of the columns that are of use.
+
+        Raises
+        ------
+        UserError : there is none, or a file cannot be read.
+        """
+        found: dict[str, pa.DataType] = {}
+        seen: dict[str, Path] = {}
+        for path in self.files:
+            if check_format(path) in DELIMITERS and path != self.files[0]:
+                kinds = dict.fromkeys(found, pa.large_string())  # all text, as in the first
+            else:
+                schema = next(self._read(path, wanted)).schema
+                kinds = dict(zip(schema.names, schema.types, strict=True))
+            for name, kind in kinds.items():
+                try:
+                    found[name] = common(found.get(name, kind), kind, mixed=False)
+                except TypeError:
+                    raise UserError(
+                        f"{path}: {name} is {kind}, but in {seen[name]} it is {found[name]}: write "
+                        "it in one way in all files"
+                    ) from None
+                seen.setdefault(name, path)
+        return {name: kind for name, kind in found.items() if name in wanted}
+
     def part(self, path: Path, kinds: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
         """Yield the rows of one file.
 
@@ -166,36 +196,6 @@ class Parts(Foreign):
                     value = pa.repeat(pa.scalar(text, pa.large_string()), piece.num_rows)
                     piece = piece.append_column(name, value)
             yield piece
-
-    def kinds(self, wanted: Collection[str]) -> dict[str, pa.DataType]:
-        """Type of each column that is read, which all files' columns can be cast to.
-
-        Parameters
-        ----------
-        wanted : names of the columns that are of use.
-
-        Raises
-        ------
-        UserError : there is none, or a file cannot be read.
-        """
-        found: dict[str, pa.DataType] = {}
-        seen: dict[str, Path] = {}
-        for path in self.files:
-            if check_format(path) in DELIMITERS and path != self.files[0]:
-                kinds = dict.fromkeys(found, pa.large_string())  # all text, as in the first
-            else:
-                schema = next(self._read(path, wanted)).schema
-                kinds = dict(zip(schema.names, schema.types, strict=True))
-            for name, kind in kinds.items():
-                try:
-                    found[name] = common(found.get(name, kind), kind, mixed=False)
-                except TypeError:
-                    raise UserError(
-                        f"{path}: {name} is {kind}, but in {seen[name]} it is {found[name]}: write "
-                        "it in one way in all files"
-                    ) from None
-                seen.setdefault(name, path)
-        return {name: kind for name, kind in found.items() if name in wanted}
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str, path: Path) -> pa.ChunkedArray:

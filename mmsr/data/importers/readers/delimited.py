@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ from mmsr.data.importers.readers.formats import (
     open_text,
     read_records,
 )
+from mmsr.data.importers.readers.quotes import (
+    blocks_of_records,
+    check_lines_in_quotes,
+    quoted_fields,
+)
 from mmsr.errors import UserError
 
 _BLOCK = 1 << 24
 _LF, _CR, _QUOTE = b'\n\r"'
-_QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+(")?')
-"""A quoted field with its closing quote, if it has one; within, two quotes stand for one."""
-_REST_OF_LINE = re.compile(rb"[^\r\n]*+")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ def read_delimited(path: Path, ending: str, chosen: list[str]) -> pa.Table:
     pyarrow.ArrowException : the file is not readable in another way.
     """
     n_rows, options = csv_options(path, ending, chosen, _BLOCK)
-    table = pa.csv.read_csv(path, **options)
+    if options["parse_options"].newlines_in_values:
+        table = pa.concat_tables(quoted_tables(path, ending, options, _BLOCK))
+    else:
+        table = pa.csv.read_csv(path, **options)
     check_count(path, n_rows, table.num_rows)
     return table
 
@@ -106,7 +111,7 @@ def csv_options(
     quotes = ending not in UNQUOTED
     found = scan(path, DELIMITERS[ending], quotes=quotes)
     if found.quoted_lines:
-        _check_lines_in_quotes(path, ending)
+        check_lines_in_quotes(path, DELIMITERS[ending], len(read_header(path, ending)))
     return found.records - 1, {
         "read_options": pa.csv.ReadOptions(block_size=block),
         "parse_options": pa.csv.ParseOptions(
@@ -118,6 +123,22 @@ def csv_options(
             include_columns=chosen, column_types=dict.fromkeys(chosen, pa.large_string())
         ),
     }
+
+
+def quoted_tables(
+    path: Path, ending: str, options: Mapping[str, Any], size: int
+) -> Iterator[pa.Table]:
+    """Read a file with line breaks in quoted fields, which is held in memory as a whole.
+
+    Parameters
+    ----------
+    path, ending : the file and its format.
+    options : for pyarrow, see `csv_options`.
+    size : bytes that are read at once, at least.
+    """
+    for block in blocks_of_records(path, DELIMITERS[ending], size):
+        whole = pa.csv.ReadOptions(block_size=len(block) + 1)
+        yield pa.csv.read_csv(pa.BufferReader(block), **{**options, "read_options": whole})
 
 
 def check_count(path: Path, n_rows: int, n_read: int) -> None:
@@ -198,102 +219,11 @@ def _scan_any(path: Path, delimiter: str) -> Scan:
     """Count records where some quotes are characters like any other, one quote after the other."""
     with open_bytes(path) as file:
         data = file.read().removeprefix(BOM)
-    quoted = [data[start:end] for start, end in _quoted_fields(path, data, delimiter)]
+    quoted = [data[start:end] for start, end in quoted_fields(path, data, delimiter)]
     lines = _count_lines(data) - sum(_count_lines(field) - 1 for field in quoted)
     return Scan(lines, sum(len(re.findall(rb"[\r\n]", field)) for field in quoted))
-
-
-def _quoted_fields(path: Path, data: bytes, delimiter: str) -> Iterator[tuple[int, int]]:
-    """Where each quoted field begins and ends."""
-    edges = (b"", delimiter.encode(), b"\n", b"\r")
-    place = data.find(b'"')
-    while place >= 0:
-        end = place + 1
-        if data[max(place - 1, 0) : place] in edges:
-            match = _QUOTED.match(data, place)
-            assert match is not None  # a quote is there
-            end = match.end()
-            if not match[1] or data[end : end + 1] not in edges:
-                raise _bad_quotes(path, data, place, closed=bool(match[1]))
-            yield place, end
-        place = data.find(b'"', end)
-
-
-def _check_lines_in_quotes(path: Path, ending: str) -> None:
-    """Refuse a quoted field of several lines if these look like rows.
-
-    Then two lone quotes, one where a field begins and one where a later field ends, may have
-    swallowed what is between them. Each field is judged by itself, by the whole lines that it
-    touches; a text of several lines has other numbers of delimiters.
-    """
-    delimiter = DELIMITERS[ending].encode()
-    gaps = len(read_header(path, ending)) - 1
-    if not gaps:
-        return
-    with open_bytes(path) as file:
-        data = file.read().removeprefix(BOM)
-    line = before = 0
-    for start, end in _quoted_fields(path, data, DELIMITERS[ending]):
-        line = max(line, *(data.rfind(mark, before, start) + 1 for mark in (b"\n", b"\r")))
-        before = start
-        field = data[start:end]
-        if b"\n" not in field and b"\r" not in field:
-            continue
-        match = _REST_OF_LINE.match(data, end)
-        assert match is not None  # it matches nothing, too
-        if _look_like_rows(data[line:start], field, data[end : match.end()], delimiter, gaps):
-            raise UserError(
-                f"{path}: line {_line_at(data, start)} has a quoted field of several lines that "
-                "look like rows: write a quote within a quoted field twice, or save the table as "
-                "JSONL or Parquet"
-            )
-
-
-def _look_like_rows(head: bytes, field: bytes, tail: bytes, delimiter: bytes, gaps: int) -> bool:
-    """Whether the lines of a field have as many delimiters as rows have.
-
-    A delimiter before a blank may be one of prose: such lines may be rows if most others are.
-
-    Parameters
-    ----------
-    head, field, tail : the field, and what is on its first line before and on its last after it.
-    delimiter, gaps : what separates the fields of a row, and how often.
-    """
-    lines = re.split(rb"[\r\n]+", field)
-    if (head + field + tail).count(delimiter) < gaps * len(lines):
-        return False  # most texts, at once
-    mark = re.escape(delimiter)
-    quoted = re.compile(rb'(?:(?<=%b)|^)"[^"]*(?:""[^"]*)*"(?=%b|$)' % (mark, mark))
-    before_text = re.compile(mark + rb"(?! )")
-    outer = [[head, *[b""] * (len(lines) - 1)], [*[b""] * (len(lines) - 1), tail]]
-    possible = certain = 0
-    for line, left, right in zip(lines, *outer, strict=True):
-        # The quotes of the field, or all of them, may be characters, or the line's own.
-        readings = (
-            quoted.sub(b"", left) + line + quoted.sub(b"", right),
-            quoted.sub(b"", left + line + right),
-            left + line + right,
-        )
-        least = [len(before_text.findall(reading)) for reading in readings]
-        most = [reading.count(delimiter) for reading in readings]
-        possible += any(low <= gaps <= high for low, high in zip(least, most, strict=True))
-        certain += gaps in least
-    return possible == len(lines) and 2 * certain > len(lines)
 
 
 def _count_lines(data: bytes) -> int:
     """Lines that are not blank."""
     return len(re.findall(rb"[^\r\n]++", data))
-
-
-def _bad_quotes(path: Path, data: bytes, place: int, *, closed: bool) -> UserError:
-    line = _line_at(data, place)
-    problem = "goes on after its closing quote" if closed else "is never closed"
-    return UserError(
-        f"{path}: line {line} has a quoted field that {problem}: write a quote within a quoted "
-        "field twice, or save the table with tabs as .tsv, which has no quoting"
-    )
-
-
-def _line_at(data: bytes, place: int) -> int:
-    return len(re.findall(rb"\r\n|\r|\n", data[:place])) + 1

@@ -59,8 +59,8 @@ def common(ours: pa.DataType, theirs: pa.DataType, *, mixed: bool) -> pa.DataTyp
     Parameters
     ----------
     ours, theirs : types as `plain` makes them.
-    mixed : whether whole numbers may become fractions where the others are such. Within lists they
-        may in any case.
+    mixed : whether whole numbers may become fractions where the others are such. Within lists and
+        objects they may in any case.
 
     Raises
     ------
@@ -70,8 +70,13 @@ def common(ours: pa.DataType, theirs: pa.DataType, *, mixed: bool) -> pa.DataTyp
         return ours
     if pa.types.is_null(ours):
         return theirs
-    if pa.types.is_large_list(ours) and pa.types.is_large_list(theirs):
+    if all(any(is_kind(kind) for is_kind in _LISTS) for kind in (ours, theirs)):
         return pa.large_list(common(ours.value_type, theirs.value_type, mixed=True))
+    if pa.types.is_struct(ours) and pa.types.is_struct(theirs):
+        fields = {field.name: field.type for field in ours}
+        for field in theirs:
+            fields[field.name] = common(fields.get(field.name, pa.null()), field.type, mixed=True)
+        return pa.struct(list(fields.items()))
     if pa.types.is_integer(ours) and pa.types.is_integer(theirs):
         return pa.int64()
     numbers = (pa.types.is_integer, pa.types.is_floating)

@@ -18,7 +18,7 @@ from mmsr.data.importers.foreign.atomic import Atomic
 from mmsr.data.importers.foreign.base import Foreign
 from mmsr.data.importers.foreign.parts import Parts
 from mmsr.data.importers.foreign.sequences import Sequences
-from mmsr.data.importers.readers import blocks, json_lines
+from mmsr.data.importers.readers import blocks, delimited, json_lines
 from mmsr.data.importers.readers.pieces import read_pieces
 from mmsr.data.importers.readers.tables import column_names, read_table
 from mmsr.errors import UserError
@@ -133,11 +133,17 @@ def lines_of(path: Path, column: Sequence[Any], **more: Any) -> Path:
         [None] * 60 + [[]] * 40 + [["a"]] * 40,
         [None] * 60 + [7] * 60,
         [1] * 60 + [1.5] * 60,
+        [[{"a": 1, "b": None}]] * 60 + [[{"a": 0.5, "b": [1]}]] * 60,
         [None] * 80,
     ],
 )
 def test_blocks_of_json_whose_types_differ(column: list[Any], tmp_path: Path) -> None:
     assert values(lines_of(tmp_path / "t.jsonl", column), "v") == column
+
+
+def test_objects_whose_fields_differ_between_blocks(tmp_path: Path) -> None:
+    path = lines_of(tmp_path / "t.jsonl", [[{"a": 1}]] * 60 + [[{"b": ["x"]}]] * 60)
+    assert values(path, "v") == [[{"a": 1, "b": None}]] * 60 + [[{"a": None, "b": ["x"]}]] * 60
 
 
 def test_json_without_any_of_the_columns_still_has_rows(tmp_path: Path) -> None:
@@ -169,3 +175,29 @@ def test_a_long_line_is_read_in_larger_blocks(
     texts = [f"v{n}" for n in range(50)] + ["x" * 1_500] + [f"w{n}" for n in range(50)]
     (tmp_path / "t.csv").write_text("".join(f"{line},1\n" for line in ["v", *texts]))
     assert values(tmp_path / "t.csv", "v") == texts
+
+
+def test_a_long_header_is_read_in_larger_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_BLOCK", 64)
+    monkeypatch.setattr(scratch_module, "LIMITS", Limits(block_bytes=4_096))
+    names = ",".join(["v", *(f"other{n}" for n in range(50))])
+    (tmp_path / "t.csv").write_text(f"{names}\n7{',' * 50}\n")
+    assert values(tmp_path / "t.csv", "v") == ["7"]
+
+
+@pytest.mark.parametrize("zipped", ["", ".gz"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_breaks_in_quotes_stay_at_the_borders_of_blocks(
+    mark: str, zipped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column = [f"a{n}\r\nb{n}\r" for n in range(200)]
+    text = (mark + "v,other\r\n" + "".join(f'"{value}",1\r\n' for value in column)).encode()
+    path = tmp_path / f"t.csv{zipped}"
+    path.write_bytes(gzip.compress(text) if zipped else text)
+    for size in (64, 65, 67):
+        monkeypatch.setattr(blocks, "_BLOCK", size)
+        monkeypatch.setattr(delimited, "_BLOCK", size)
+        assert values(path, "v") == column
+        assert read_table(path, ["v"]).column("v").to_pylist() == column
