@@ -158,7 +158,8 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
     server = tracking_server.on("restored", other)
     user, password = tracking_server.user
     client = MlflowClient(f"http://{user}:{password}@{server.host}")
-    loaded = client.download_artifacts(runs["a"], "best.safetensors", str(tmp_path))
+    (tmp_path / "loaded").mkdir()
+    loaded = client.download_artifacts(runs["a"], "best.safetensors", str(tmp_path / "loaded"))
     assert Path(loaded).read_bytes() == files["best.safetensors"]
     with pytest.raises(HTTPError, match="401"):
         server.ask("/api/2.0/mlflow/experiments/get?experiment_id=0", user=(user, "wrong-012345"))
