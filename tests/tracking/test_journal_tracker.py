@@ -643,3 +643,5 @@ def test_a_step_that_was_written_though_its_write_failed_is_not_repeated(
         resumed.log("a", step, {"loss": 1.0})
     assert resumed.close(10) == Unshipped()
     assert [step for _, step, _ in server.metrics] == [1, 2, 3]
+    journal = Journal(tmp_path / "tracking.jsonl")
+    assert [event.step for _, event in journal.all() if isinstance(event, Metrics)] == [1, 2, 3]
