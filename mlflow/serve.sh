@@ -14,9 +14,10 @@
 #                  default: on, unless it listens on loopback alone
 # MLFLOW_AUTH_ADMIN_PASSWORD
 #                  of the user `admin`, 12 characters or more, for the first start: there is no
-#                  default. Later starts ignore it.
+#                  default. Later starts ignore it; they are those that find mlflow-auth.ini.
 # MLFLOW_AUTH_CONFIG_PATH
 #                  MLflow's own settings of users; default: ./mlflow-auth.ini, written at each start
+#                  for its owner's eyes: it holds MLFLOW_DATABASE, with its password if it has one
 set -euo pipefail
 
 refuse() {
@@ -42,7 +43,9 @@ fi
 # MLflow compares whole Host and Origin headers, with the port; without the second, browsers that
 # come by another name than localhost could only read.
 case $host in *:*) name=[$host] ;; *) name=$host ;; esac
-hosts=localhost,127.0.0.1,$name${MLFLOW_NAMES:+,$MLFLOW_NAMES}
+names=${MLFLOW_NAMES:-}
+names=${names//[[:space:]]/}
+hosts=localhost,127.0.0.1,$name${names:+,$names}
 hosts=$hosts,${hosts//,/:$port,}:$port
 origins=http://${hosts//,/,http://},https://${hosts//,/,https://}
 
@@ -55,7 +58,8 @@ case $auth in
       export MLFLOW_AUTH_CONFIG_PATH=$PWD/mlflow-auth.ini
       password=${MLFLOW_AUTH_ADMIN_PASSWORD:-}
       [ -e "$MLFLOW_AUTH_CONFIG_PATH" ] || [ ${#password} -ge 12 ] ||
-        refuse "the first start needs MLFLOW_AUTH_ADMIN_PASSWORD, 12 characters or more, for admin"
+        refuse "the first start needs MLFLOW_AUTH_ADMIN_PASSWORD, 12 characters or more, for admin;\
+ a later one is run in the folder of the first, where mlflow-auth.ini is"
       # Users are in the same database, so one backup has both. One worker keeps the passwords that
       # it has checked for a while, since each check takes a tenth of a second, by design.
       (
@@ -82,11 +86,11 @@ esac
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true
 export MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=${MLFLOW_SQLALCHEMYSTORE_POOL_SIZE:-20}
 export MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=${MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW:-40}
-# Not among the arguments, which every user of the machine can list: it may hold a password.
+# Not among the arguments, which every user of the machine can list: they may hold passwords.
 export MLFLOW_BACKEND_STORE_URI=$database
+export MLFLOW_ARTIFACTS_DESTINATION=${MLFLOW_ARTIFACTS:-$PWD/mlartifacts}
 
 # One worker: with several, each call costs 40 ms.
 exec mlflow server --host "$host" --port "$port" \
-  --artifacts-destination "${MLFLOW_ARTIFACTS:-$PWD/mlartifacts}" \
   --allowed-hosts "$hosts" --cors-allowed-origins "$origins" \
   --workers 1 ${app[@]+"${app[@]}"}

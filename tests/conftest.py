@@ -477,12 +477,13 @@ def postgres() -> Iterator[PostgresServer]:
 @contextmanager
 def _postgres() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    programs = list(Path("/usr/lib/postgresql").glob("[0-9]*/bin/initdb"))
     if not programs:
         pytest.skip("PostgreSQL's server is not installed")
     # Not among pytest's own folders, which no other user can enter.
     with TemporaryDirectory(prefix="mmsr-pg-") as folder:
-        server = PostgresServer(Path(folder), programs[-1].parent)
+        newest = max(programs, key=lambda path: float(path.parts[-3]))
+        server = PostgresServer(Path(folder), newest.parent)
         server.start()
         try:
             yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,16 @@ def test_no_module_forgets_it() -> None:
     """These make files that only their owner can read."""
     root = Path(__file__).resolve().parent.parent
     sources = {path: path.read_text() for path in (root / "mmsr").rglob("*.py")}
-    makes = [path for path, text in sources.items() if "save_file(" in text]
-    assert makes
-    assert [path for path in makes if "shared_as_usual(" not in sources[path]] == []
-    assert [path for path, text in sources.items() if "mkstemp" in text] == []
+    calls = 0
+    for path, text in sources.items():
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if "save_file(" in line:
+                calls += 1
+                assert "shared_as_usual(" in "".join(lines[number - 2 : number]), (path, number + 1)
+    assert calls > 3
+    makes = "mkstemp|mkdtemp|NamedTemporaryFile"
+    assert {path.name for path, text in sources.items() if re.search(makes, text)} == {
+        "folder.py",  # of exporters: the draft holds a folder that is as usual, and is renamed
+        "checks.py",  # tries whether the home can be written, and leaves nothing
+    }

@@ -108,10 +108,13 @@ def check_place(folder: Path) -> None:
     Raises
     ------
     UserError : it is a file, or holds other files.
+    OSError : its files cannot be listed.
     """
-    if folder.exists() and not folder.is_dir():
+    if not folder.exists():
+        return
+    if not folder.is_dir():
         raise UserError(f"{str(folder)!r} is a file: name a folder for the checkpoint")
-    if strange := sorted(path.name for path in folder.glob("*") if path.name not in _FILES):
+    if strange := sorted(path.name for path in folder.iterdir() if path.name not in _FILES):
         raise UserError(
             f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new "
             "folder for it"

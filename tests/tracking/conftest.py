@@ -29,25 +29,16 @@ class TrackingServer:
     Parameters
     ----------
     folder : its working folder.
-    database : URL of an empty PostgreSQL database.
-    s3 : address of an S3 store with the bucket `BUCKET`.
+    places : its database and artifacts, as `serve.sh` is given them.
     """
 
-    def __init__(self, folder: Path, database: str, s3: str) -> None:
+    def __init__(self, folder: Path, places: dict[str, str]) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.folder, self.uri = folder, f"http://127.0.0.1:{port}"
         self.host = f"127.0.0.1:{port}"
-        self.places = {
-            "MLFLOW_DATABASE": database.replace("+psycopg", ""),
-            "MLFLOW_ARTIFACTS": f"s3://{BUCKET}/artifacts",
-            "MLFLOW_S3_ENDPOINT_URL": s3,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        self.places = places
         inherited = {name: value for name, value in os.environ.items() if "MLFLOW" not in name}
         self._environment = {
             **inherited,
@@ -126,10 +117,23 @@ def tracking_server(
     store.create_bucket(Bucket=BUCKET)
     started = []
 
-    def start(name: str, url: str) -> TrackingServer:
-        server = TrackingServer(tmp_path_factory.mktemp(name), url, s3)
+    def start_on(name: str, places: dict[str, str]) -> TrackingServer:
+        server = TrackingServer(tmp_path_factory.mktemp(name), places)
         started.append(server)
         server.start()
+        return server
+
+    def start(name: str, url: str) -> TrackingServer:
+        places = {
+            "MLFLOW_DATABASE": url.replace("+psycopg", ""),
+            "MLFLOW_ARTIFACTS": f"s3://{BUCKET}/artifacts",
+            "MLFLOW_S3_ENDPOINT_URL": s3,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        server = start_on(name, places)
         server.ask(
             "/api/2.0/mlflow/users/create", {"username": USER[0], "password": USER[1]}, user=ADMIN
         )
@@ -140,6 +144,7 @@ def tracking_server(
             yield SimpleNamespace(
                 server=start("tracking", database.url),
                 another=lambda name: start(name, database.new_database(name)),
+                on=start_on,
                 user=USER,
                 admin=ADMIN,
                 store=store,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -21,6 +24,7 @@ PLACES = {"MLFLOW_DATABASE": "postgresql://mlflow@127.0.0.1:9/mlflow", "MLFLOW_A
 @pytest.fixture
 def backup(tmp_path):
     """Runs the script; returns its exit code, what it said, and what it said of errors."""
+    (tmp_path / "here").mkdir()
 
     def run(*words, **places):
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **places}
@@ -35,6 +39,23 @@ def backup(tmp_path):
         return done.returncode, done.stdout, done.stderr
 
     return run
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The script as a module, where a server has stored two files; PostgreSQL is not called."""
+    spec = importlib.util.spec_from_file_location("backup", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "run", lambda *_: None)
+    monkeypatch.setattr(module, "tables_of", lambda *_: [])
+    for name, value in {**PLACES, "MLFLOW_ARTIFACTS": str(tmp_path / "here")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MMSR_STORAGE", raising=False)
+    (tmp_path / "here" / "1").mkdir(parents=True)
+    for name in ("model", "other"):
+        (tmp_path / "here" / "1" / name).write_text(name)
+    return module
 
 
 def plain(url):
@@ -67,7 +88,9 @@ def objects(store, bucket):
 
 @pytest.mark.slow
 def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup, tmp_path):
-    sink = MlflowSink(as_user, "kept", "uid")
+    from mlflow import MlflowClient
+
+    sink, runs = MlflowSink(as_user, "kept", "uid"), {}
     files = {"best.safetensors": b"weights" * 1000, "ä title.txt": "ä".encode()}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -86,7 +109,7 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
             Upload(key="a", time=30, folder=str(tmp_path), names=list(files)),
             RunClosed(key="a", time=31, state=RunState.FINISHED),
         ],
-        {},
+        runs,
     )
     import psycopg
 
@@ -112,6 +135,13 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
     assert code == 2
     assert "holds the database optuna: set MMSR_STORAGE" in err
     other["MMSR_STORAGE"] = tracking_server.new_database("studies_restored")
+    cut = tmp_path / "cut"
+    shutil.copytree(folder, cut)
+    os.truncate(cut / "mlflow.dump", (cut / "mlflow.dump").stat().st_size - 100)
+    code, _, err = backup("restore", cut, **other)
+    assert code == 2
+    assert "pg_restore: " in err
+    assert objects(tracking_server.store, "elsewhere") == {}
     code, said, err = backup("restore", folder, **other)
     assert (code, err) == (0, "")
     with psycopg.connect(plain(other["MMSR_STORAGE"])) as connection:
@@ -125,41 +155,79 @@ def test_what_is_restored_elsewhere_is_the_same(tracking_server, as_user, backup
     assert set(files.values()) <= set(stored.values())
     assert objects(tracking_server.store, "elsewhere") == stored
 
+    server = tracking_server.on("restored", other)
+    user, password = tracking_server.user
+    client = MlflowClient(f"http://{user}:{password}@{server.host}")
+    (tmp_path / "loaded").mkdir()
+    loaded = client.download_artifacts(runs["a"], "best.safetensors", str(tmp_path / "loaded"))
+    assert Path(loaded).read_bytes() == files["best.safetensors"]
+    with pytest.raises(HTTPError, match="401"):
+        server.ask("/api/2.0/mlflow/experiments/get?experiment_id=0", user=(user, "wrong-012345"))
 
-@pytest.mark.parametrize("words", [("save",), ("copy", "x")], ids=str)
+
+@pytest.mark.parametrize("words", [(), ("save",), ("copy", "x"), ("save", "a", "b")], ids=str)
 def test_how_it_is_called(backup, words):
-    code, _, err = backup(*words, **PLACES)
-    assert code != 0
+    code, said, err = backup(*words, **PLACES)
+    assert (code, said) == (2, "")
     assert "backup.py save FOLDER" in err
+
+
+def test_help(backup):
+    code, said, err = backup("--help")
+    assert (code, err) == (0, "")
+    assert "backup.py save FOLDER" in said
+
+
+def url(database):
+    """Places with another database."""
+    return {"MLFLOW_DATABASE": database}
 
 
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"MLFLOW_DATABASE": ""}, "MLFLOW_DATABASE names no PostgreSQL database"),
-        ({"MLFLOW_DATABASE": "sqlite:///mlflow.db"}, "sqlite3 mlflow.db '.backup COPY'"),
+        (url(""), "MLFLOW_DATABASE names no PostgreSQL database"),
+        (url("sqlite:///mlflow.db"), "sqlite3 mlflow.db '.backup COPY'"),
+        (url("postgresql:mlflow"), "MLFLOW_DATABASE is no URL: write postgresql://USER@HOST/NAME"),
+        (url("postgresql://u:cret@h:port/mlflow"), "MLFLOW_DATABASE is no URL"),
+        (url("postgresql://u@h/mlflow?sslpassword=cret"), "use a key without one"),
+        ({"MLFLOW_ARTIFACTS": ""}, "MLFLOW_ARTIFACTS is not set"),
+        ({"MLFLOW_ARTIFACTS": "nowhere"}, "there are no files at "),
+        ({"MLFLOW_ARTIFACTS": "wasbs://u:cret@store/x"}, "wasbs:// is not known here"),
+        (
+            {"MLFLOW_ARTIFACTS": "s3://b", "MLFLOW_S3_ENDPOINT_URL": "https://store/path"},
+            "MLFLOW_S3_ENDPOINT_URL: write http://HOST:PORT",
+        ),
         ({"PATH": "/nowhere"}, "install PostgreSQL's client programs"),
-        ({}, "pg_dump: "),
     ],
-    ids=["nothing", "sqlite", "no program", "no server"],
 )
-def test_what_cannot_be_saved_leaves_no_backup(backup, tmp_path, changed, told):
+def test_what_cannot_be_saved_leaves_nothing(backup, tmp_path, changed, told):
     code, _, err = backup("save", tmp_path / "made", **{**PLACES, **changed})
     assert code == 2
     assert err.startswith("error: ")
     assert told in err
-    assert not (tmp_path / "made").exists()
+    assert "cret" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_a_password_is_not_among_the_arguments(backup, tmp_path):
+@pytest.mark.skipif(shutil.which("pg_dump") is None, reason="needs PostgreSQL's client programs")
+def test_a_server_that_is_away_leaves_nothing(backup, tmp_path):
+    code, _, err = backup("save", tmp_path / "made", **PLACES)
+    assert code == 2
+    assert "pg_dump: " in err
+    assert "onnection refused" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+@pytest.mark.parametrize("query", ["sslmode=require", "password=s3%2Fcret&sslmode=require"])
+def test_a_password_is_not_among_the_arguments(backup, tmp_path, query):
     """Which every user of the machine can list."""
     (tmp_path / "pg_dump").write_text(f'#!/bin/sh\necho "$PGPASSWORD $@" >{tmp_path}/called\n')
     (tmp_path / "pg_dump").chmod(0o755)
-    url = "postgresql+psycopg://mlflow:s3%2Fcret@db:5433/mlflow?sslmode=require"
+    own = "" if "password" in query else ":s3%2Fcret"
+    database = f"postgresql+psycopg://mlflow{own}@db:5433/mlflow?{query}"
     path = f"{tmp_path}:{os.environ['PATH']}"
-    code, _, err = backup(
-        "save", tmp_path / "made", **{**PLACES, "MLFLOW_DATABASE": url, "PATH": path}
-    )
+    code, _, err = backup("save", tmp_path / "made", **{**PLACES, **url(database), "PATH": path})
     assert (code, err) == (0, "")
     password, *arguments = (tmp_path / "called").read_text().split()
     assert password == "s3/cret"
@@ -167,14 +235,90 @@ def test_a_password_is_not_among_the_arguments(backup, tmp_path):
     assert "cret" not in " ".join(arguments)
 
 
+def test_files_that_change_or_go_while_they_are_copied(script, tmp_path, monkeypatch):
+    """As when trials replace their best checkpoint while a backup is made."""
+    copied = script.copy_files
+
+    def change_first(source, *places, **systems):
+        (tmp_path / "here" / "1" / "model").write_text("a longer model")
+        (tmp_path / "here" / "1" / "other").unlink(missing_ok=True)
+        copied(source, *places, **systems)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "copy_files", change_first)
+        said = script.save(tmp_path / "made")
+    assert ", 1 files of " in said
+    monkeypatch.setenv("MLFLOW_ARTIFACTS", str(tmp_path / "elsewhere"))
+    script.restore(tmp_path / "made")
+    restored = [path for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()]
+    assert [path.read_text() for path in restored] == ["a longer model"]
+
+
+def test_two_backups_at_once_do_not_meet(script, tmp_path, monkeypatch):
+    def save_another(*_):
+        monkeypatch.setattr(script, "run", lambda *_: None)
+        script.save(tmp_path / "made")
+
+    monkeypatch.setattr(script, "run", save_another)
+    with pytest.raises(OSError, match="not empty"):
+        script.save(tmp_path / "made")
+    assert script.totals((script.LocalFileSystem(), str(tmp_path / "made/artifacts"))) == (2, 10)
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "made"}
+
+
+def test_a_damaged_dump_is_found_before_anything_is_written(script, tmp_path, monkeypatch):
+    script.save(tmp_path / "made")
+    monkeypatch.setenv("MLFLOW_ARTIFACTS", str(tmp_path / "elsewhere"))
+    calls = []
+
+    def check_fails(url, program, *arguments):
+        calls.append((url, *arguments[:1]))
+        raise script.Refused("pg_restore: no archive")
+
+    monkeypatch.setattr(script, "run", check_fails)
+    with pytest.raises(script.Refused, match=r"^pg_restore: no archive$"):
+        script.restore(tmp_path / "made")
+    assert calls == [(None, "--file=/dev/null")]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_a_failed_restoration_has_written_is_named(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSR_STORAGE", "postgresql://mlflow@127.0.0.1:9/optuna")
+    script.save(tmp_path / "made")
+    monkeypatch.setenv("MLFLOW_ARTIFACTS", str(tmp_path / "elsewhere"))
+
+    def optuna_fails(url, program, *_):
+        if url is not None and url.database == "optuna":
+            raise script.Refused("pg_restore: away")
+
+    monkeypatch.setattr(script, "run", optuna_fails)
+    told = r"empty the place of MLFLOW_ARTIFACTS, the database mlflow$"
+    with pytest.raises(script.Refused, match=told):
+        script.restore(tmp_path / "made")
+
+
+def test_a_database_that_is_away_is_named(backup, tmp_path):
+    pytest.importorskip("psycopg", reason="needs `pip install 'mmsr[postgres]'`")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = {"made": "today", "files": 0, "bytes": 0, "databases": ["mlflow"]}
+    (folder / "contents.json").write_text(json.dumps(made))
+    code, _, err = backup("restore", folder, **PLACES)
+    assert code == 2
+    assert err.startswith("error: the database mlflow cannot be read: ")
+    assert "onnection refused" in err
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
         (lambda folder: (folder / "contents.json").unlink(), "holds no complete backup"),
+        (lambda folder: (folder / "contents.json").write_text('{"made": "to'), "is damaged"),
+        (lambda folder: (folder / "contents.json").write_text("{}"), "is damaged"),
         (lambda folder: (folder / "artifacts" / "1" / "model").unlink(), "is damaged"),
         (lambda folder: (folder / "artifacts" / "1" / "model").write_text("m"), "is damaged"),
     ],
-    ids=["incomplete", "lacks a file", "cut off"],
+    ids=["incomplete", "no JSON", "no contents", "lacks a file", "cut off"],
 )
 def test_what_is_damaged_is_not_restored(backup, tmp_path, spoil, told):
     folder = tmp_path / "made"

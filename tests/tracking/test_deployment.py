@@ -64,13 +64,14 @@ def users_known():
         ("10.0.0.9:5000", True),
         ("tracking.example.org:5000", True),  # as the clients of mlflow/README.md come
         ("tracking.example.org", True),  # behind a proxy
+        ("tracking:5000", True),
         ("elsewhere.example.org:5000", False),
     ],
 )
 def test_the_server_answers_to_its_names_alone(serve, host, allowed):
     from mlflow.server.security_utils import is_allowed_host_header, should_block_cors_request
 
-    names = {"MLFLOW_HOST": "10.0.0.9", "MLFLOW_NAMES": "tracking.example.org,tracking"}
+    names = {"MLFLOW_HOST": "10.0.0.9", "MLFLOW_NAMES": "tracking.example.org, tracking"}
     option = serve(MLFLOW_AUTH="off", **names).option
     assert is_allowed_host_header(option["--allowed-hosts"].split(","), host) == allowed
     origins = option["--cors-allowed-origins"].split(",")
@@ -100,7 +101,7 @@ def test_beyond_loopback_everybody_does(serve, users_known, tmp_path, host):
     settings = Path(done.variable["MLFLOW_AUTH_CONFIG_PATH"])
     assert settings.stat().st_mode & 0o077 == 0
     assert "admin_password" not in settings.read_text()
-    assert serve(**place).code == 0, "later starts know the users"
+    assert serve(**place).code == 0, "later starts in this folder ask for none"
 
 
 def test_what_the_settings_of_users_say(serve, users_known, monkeypatch):
@@ -108,7 +109,12 @@ def test_what_the_settings_of_users_say(serve, users_known, monkeypatch):
     from mlflow.server.auth.config import read_auth_config
 
     url = "postgresql://mlflow:s3%2Fcret@db/mlflow"
-    done = serve(MLFLOW_AUTH="on", MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD, MLFLOW_DATABASE=url)
+    done = serve(
+        MLFLOW_AUTH="on",
+        MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD,
+        MLFLOW_DATABASE=url,
+        MLFLOW_ARTIFACTS="sftp://mlflow:s3cret@store/files",
+    )
     for name in ("MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_AUTH_ADMIN_PASSWORD"):
         monkeypatch.setenv(name, done.variable[name])
     settings = read_auth_config()
@@ -116,6 +122,7 @@ def test_what_the_settings_of_users_say(serve, users_known, monkeypatch):
     assert settings.default_permission == "READ"
     assert (settings.admin_username, settings.admin_password) == ("admin", PASSWORD)
     assert done.variable["MLFLOW_BACKEND_STORE_URI"] == settings.database_uri
+    assert done.variable["MLFLOW_ARTIFACTS_DESTINATION"] == "sftp://mlflow:s3cret@store/files"
     assert "cret" not in " ".join(done.words), "every user of the machine can list arguments"
 
 
@@ -191,6 +198,29 @@ def test_no_password_has_a_default():
     assert SERVICES["tracking"]["environment"]["MLFLOW_AUTH"] == "on"
 
 
+@pytest.mark.parametrize("text", ["mlflow/compose.yaml", "docs/tracking_server.md"])
+def test_the_recipe_for_containers_sets_what_every_command_needs(tmp_path, text):
+    """In a file that nobody else can read, at no moment."""
+    lines = [line.removeprefix("#   ") for line in (ROOT / text).read_text().splitlines()]
+    recipe = "\n".join(lines[lines.index("(") : lines.index(")") + 1])
+    (tmp_path / "mlflow").mkdir()
+    without_openssl = recipe.replace("openssl rand -hex 24", "echo 12")
+    subprocess.run(["bash", "-euc", without_openssl], cwd=tmp_path, check=True)
+    file = tmp_path / "mlflow" / ".env"
+    assert file.stat().st_mode & 0o077 == 0
+    assert recipe.index("umask 077") < recipe.index("mlflow/.env")
+    needed = set(re.findall(r"\$\{(\w+):\?", (FOLDER / "compose.yaml").read_text()))
+    assert {line.partition("=")[0] for line in file.read_text().splitlines()} == needed
+
+
+def test_what_a_server_writes_is_not_committed():
+    names = ["mlflow/.env", "mlflow-auth.ini", "mlflow.db", "mlartifacts/1"]
+    command = ["git", "-C", str(ROOT), "check-ignore", "--no-index", *names]
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    assert subprocess.run(command, capture_output=True, text=True).stdout.split() == names
+
+
 def test_only_mlflow_is_published_and_on_loopback():
     assert {name for name, one in SERVICES.items() if "ports" in one} == {"tracking"}
     (port,) = SERVICES["tracking"]["ports"]
@@ -212,4 +242,6 @@ def test_the_containers_commands_get_what_they_ask_for():
     assert tracking["MLFLOW_ARTIFACTS"].startswith(f"s3://{store['S3_BUCKET']}/")
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert tracking[key] == store[key]
-    assert SERVICES["backup"]["environment"]["MLFLOW_ARTIFACTS"] == tracking["MLFLOW_ARTIFACTS"]
+    backup = SERVICES["backup"]["environment"]
+    assert backup["MLFLOW_ARTIFACTS"] == tracking["MLFLOW_ARTIFACTS"]
+    assert backup["MMSR_STORAGE"] == "${MMSR_STORAGE:-}", "Optuna's studies are saved, too"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import threading
 import time
@@ -615,3 +616,32 @@ def test_a_full_disk_is_told_with_the_file_and_corrupts_nothing(
     later = Journal(path)
     assert later.last == step + 2
     assert [number for number, _ in later.all()] == list(range(1, step + 3))
+
+
+def test_a_step_that_was_written_though_its_write_failed_is_not_repeated(
+    server, tracker_of, tmp_path, monkeypatch
+):
+    """As when the disk fails after the file has the record."""
+    tracker, fsync, fails = tracker_of(server), os.fsync, [True]
+    tracker.open_run("a", "run a")
+
+    def fail_once(file):
+        if threading.current_thread() is threading.main_thread() and fails:
+            fails.pop()
+            raise OSError(5, "Input/output error")
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail_once)
+        with pytest.raises(OSError, match="Input/output"):
+            tracker.log("a", 1, {"loss": 1.0})
+    for step in (1, 2):
+        tracker.log("a", step, {"loss": 1.0})
+    assert tracker.close(10) == Unshipped()
+    resumed = tracker_of(server)
+    for step in (1, 2, 3):
+        resumed.log("a", step, {"loss": 1.0})
+    assert resumed.close(10) == Unshipped()
+    assert [step for _, step, _ in server.metrics] == [1, 2, 3]
+    journal = Journal(tmp_path / "tracking.jsonl")
+    assert [event.step for _, event in journal.all() if isinstance(event, Metrics)] == [1, 2, 3]

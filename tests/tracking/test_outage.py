@@ -134,7 +134,7 @@ def outage(begin, tracking_server, length):
     At full length, another one runs beside it, whose server stays: whatever else the machine does
     lengthens both.
     """
-    server = tracking_server.server
+    server = tracking_server.another("outage")
     calm = None
     if length.whole:
         stays = tracking_server.another("calm")
@@ -150,14 +150,15 @@ def outage(begin, tracking_server, length):
     if "to be sent" in said:  # a slow machine has started the server after the study's end
         command = [sys.executable, "-m", "mmsr.cli.app", "study", "sync", "outage"]
         subprocess.run(command, env=hit.place.driver.environment, check=True)
-    return SimpleNamespace(said=said, took=took, during=during, calm=calm and calm.end()[1])
+    calmly = calm and calm.end()[1]
+    return SimpleNamespace(said=said, took=took, during=during, calm=calmly, uri=server.uri)
 
 
 @pytest.fixture
-def client(as_user):
+def client(outage, as_user):
     from mlflow import MlflowClient
 
-    return MlflowClient(as_user)
+    return MlflowClient(outage.uri)
 
 
 def test_the_study_does_not_wait(outage, length):

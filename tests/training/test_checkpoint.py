@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def test_a_folder_with_other_things_is_never_replaced(shop: Dataset, tmp_path: P
         with pytest.raises(UserError, match=message):
             next(train(TINY, shop)).save_checkpoint(tmp_path / place)
     assert contents(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_read_does_not_count_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(PermissionError):
+        check_place(tmp_path)
 
 
 def test_an_empty_folder_will_do(shop: Dataset, tmp_path: Path) -> None:

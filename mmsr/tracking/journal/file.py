@@ -95,8 +95,7 @@ class Journal:
         """
         data = EVENT.dump_json(event)
         with self._lock:
-            if self._unsure:  # a write failed: was the event written all the same?
-                self._scan()
+            self._make_sure()
             self._unsure = True
             try:
                 self._write(data)
@@ -145,6 +144,8 @@ class Journal:
 
     def steps(self) -> set[tuple[str, int]]:
         """Run and step of all metrics in the journal."""
+        with self._lock:
+            self._make_sure()
         return {(e.key, e.step) for _, e in self.all() if isinstance(e, Metrics)}
 
     def all(self) -> Iterator[tuple[int, Event]]:
@@ -171,6 +172,12 @@ class Journal:
                         except ValidationError:  # of a newer version
                             self._places[number - 1] = _ABSENT
         return found
+
+    def _make_sure(self) -> None:
+        """If a write failed, find out whether the event was written all the same."""
+        if self._unsure:
+            self._scan()
+            self._unsure = False
 
     def _scan(self) -> None:
         """Find the records anew; of records with the same number, the first one stands."""

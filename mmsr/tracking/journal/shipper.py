@@ -60,7 +60,8 @@ class JournalTracker:
     ) -> None:
         self._told, self._every = notice, every
         self._shipment = Shipment(folder, sink, self._notice)
-        self._steps = self._shipment.journal.steps()
+        self._steps: set[tuple[str, int]] | None = self._shipment.journal.steps()
+        """Run and step of all metrics in the journal; None where they must be read anew."""
         self._left_open = self._shipment.journal.left_open()
         self._news, self._closing, self._stopped = (threading.Event() for _ in range(3))
         self._trouble, self._failed = "", 0
@@ -96,10 +97,16 @@ class JournalTracker:
 
         Values that are not finite are left out.
         """
+        if self._steps is None:
+            self._steps = self._shipment.journal.steps()
         if (key, step) in self._steps:
             return
         values = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-        self._note(Metrics(key=key, time=_now(), step=step, values=values))
+        try:
+            self._note(Metrics(key=key, time=_now(), step=step, values=values))
+        except OSError:
+            self._steps = None  # it may be written all the same
+            raise
         self._steps.add((key, step))
 
     def tag(self, key: str, tags: Mapping[str, str]) -> None:
