@@ -82,8 +82,7 @@ def write_checkpoint(
     partial.mkdir(parents=True)
     try:
         tensors = {MODEL: model.state_dict(), BEST: best, OPTIMIZER: _optimizer_tensors(optimizer)}
-        if average is not None:
-            tensors[AVERAGE] = average
+        tensors |= {} if average is None else {AVERAGE: average}
         with shared_as_usual(*(partial / name for name in tensors)):
             for name, named in tensors.items():
                 save_file(_contiguous(named), partial / name)
@@ -110,14 +109,12 @@ def check_place(folder: Path) -> None:
     UserError : it is a file, or holds other files.
     OSError : its files cannot be listed.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+    if folder.is_file():
         raise UserError(f"{str(folder)!r} is a file: name a folder for the checkpoint")
-    if strange := sorted(path.name for path in folder.iterdir() if path.name not in _FILES):
+    there = folder.iterdir() if folder.exists() else ()
+    if strange := sorted(path.name for path in there if path.name not in _FILES):
         raise UserError(
-            f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new "
-            "folder for it"
+            f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new folder"
         )
 
 
