@@ -114,7 +114,7 @@ def check_place(folder: Path) -> None:
     there = folder.iterdir() if folder.exists() else ()
     if strange := sorted(path.name for path in there if path.name not in _FILES):
         raise UserError(
-            f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name a new folder"
+            f"{str(folder)!r} holds other things than a checkpoint ({strange[0]!r}): name another"
         )
 
 
