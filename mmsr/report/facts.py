@@ -33,6 +33,7 @@ from mmsr.study.storage.lineage import current, curve_of
 from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.progress import Progress, ending_of, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.tracking.base import RunState
 
 INTERVALS = 5
 """Trials whose validation scores get an interval, unless a user asks for others."""
@@ -115,9 +116,10 @@ class Facts:
         """Whether the study is running, finished, interrupted, failed (and why), or not begun."""
         if self.running:
             return "running"
-        if not self.rows and not self.progress.is_over:
-            return "not begun"
         ended, error = ending_of(self.known.study)
+        begun = any(row.state != "waiting" for row in self.rows)
+        if not begun and ended is RunState.INTERRUPTED:
+            return "not begun"
         return f"{ended.value.lower()} ({error})" if error else ended.value.lower()
 
     @cached_property
@@ -126,7 +128,7 @@ class Facts:
         wide = [
             Worth(one.knockouts, one.trial, f"`mmsr robustness {self.name}`")
             for one in self.robustness
-            if one.knockouts is not None and one.trial is not None
+            if one.part == "valid" and one.knockouts is not None and one.trial is not None
         ]
         if (own := self.knockouts) is not None:
             wide.append(Worth(own.knockouts, own.trial, "the end of the study's run"))
