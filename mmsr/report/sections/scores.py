@@ -14,6 +14,8 @@ from mmsr.study.views.tables import SHOWN, chosen_on, settings_text, summary
 
 TOP = 20
 """Trials of the leaderboard."""
+_OVER = ("finished", "pruned", "failed")
+"""States of trials that count in the history: others may still get better."""
 _CURVES, _EPOCHS = 5, 8
 """Rows and columns of the table of learning curves."""
 
@@ -71,7 +73,7 @@ def _best(facts: Facts) -> Table:
             value = percent(line.metrics.get(metric))
             rows.append(("", *label, value, "", *figures, "", "", "reference line"))
     left = len(facts.ranked) - TOP
-    more = f"; {left} more are not shown" if left > 0 else ""
+    more = f"; {plural(left, 'more trial')} not shown" if left > 0 else ""
     return Table(
         tuple(columns),
         tuple(rows),
@@ -203,7 +205,7 @@ def curves(facts: Facts) -> Section:
 def progress(facts: Facts) -> Section:
     """The history of the search: each trial's score, and the best one so far."""
     title = "Optimisation history"
-    scored = [row for row in facts.rows if row.value is not None and row.state != "running"]
+    scored = [row for row in facts.rows if row.value is not None and row.state in _OVER]
     if not scored:
         told = f"No trial has a score yet: `mmsr study status {facts.name}` shows their states."
         return Section("history", title, (Text(told),))
