@@ -14,8 +14,8 @@ from mmsr.report.side_by_side.pairs import TEST, VALID, Pair, SideBySide
 from mmsr.study.results.comparison import LEVEL, Comparison
 from mmsr.study.views.tables import settings_text
 
-PAIR_COLUMNS = ("first", "second", "part", "metric", "difference", "low", "high", "p")
-PAIR_COLUMNS += ("p_corrected", "test")
+_FIGURES = ("difference", "low", "high", "p", "p_corrected", "test")
+PAIR_COLUMNS = ("first", "second", "part", "metric", *_FIGURES)
 """Columns of the records of pairs."""
 _PARTS = {VALID: "validation", TEST: "TEST"}
 
