@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from mmsr import paths
 from mmsr.errors import UserError
+from mmsr.evaluation.knockouts import Knockouts
 from mmsr.report.intervals import Measured, valid_ranks
 from mmsr.robustness.results import Results
 from mmsr.study.results.finalized import FinalRecord, final_record
+from mmsr.study.results.held_out import Opening, all_openings, read_record
 from mmsr.study.results.knockouts import TrialKnockouts, read_knockouts
 from mmsr.study.results.pareto import pareto_front
 from mmsr.study.results.references import (
@@ -29,11 +31,22 @@ from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.study.storage.outside import trials_of
-from mmsr.study.storage.progress import Progress, progress_of
+from mmsr.study.storage.progress import Progress, ending_of, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.tracking.base import RunState
 
 INTERVALS = 5
 """Trials whose validation scores get an interval, unless a user asks for others."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the modalities of a trial's model are worth."""
+
+    knockouts: Knockouts
+    trial: int
+    whence: str
+    """What measured it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class Facts:
     knockouts: TrialKnockouts | None
     robustness: tuple[Results, ...]
     final: FinalRecord
+    opened: tuple[Opening, ...]
+    """Every opening of test, by time: for `mmsr study finalize` and for `mmsr reproduce`."""
     final_error: str
     """Why the record of test cannot be read; empty where it can."""
     spent: Mapping[str, float]
@@ -98,10 +113,27 @@ class Facts:
 
     @property
     def state(self) -> str:
-        """Whether the study is running, finished or stopped."""
+        """Whether the study is running, finished, interrupted, failed (and why), or not begun."""
         if self.running:
             return "running"
-        return "finished" if self.progress.is_over else "stopped"
+        ended, error = ending_of(self.known.study)
+        begun = any(row.state != "waiting" for row in self.rows)
+        if not begun and ended is RunState.INTERRUPTED:
+            return "not begun"
+        return f"{ended.value.lower()} ({error})" if error else ended.value.lower()
+
+    @cached_property
+    def worth(self) -> Worth | None:
+        """The knock-outs to show: the best trial's if there are any, else another trial's."""
+        wide = [
+            Worth(one.knockouts, one.trial, f"`mmsr robustness {self.name}`")
+            for one in self.robustness
+            if one.part == "valid" and one.knockouts is not None and one.trial is not None
+        ]
+        if (own := self.knockouts) is not None:
+            wide.append(Worth(own.knockouts, own.trial, "the end of the study's run"))
+        best = None if self.best is None else self.best.number
+        return min(wide, key=lambda one: one.trial != best, default=None)
 
     @property
     def reads_modalities(self) -> bool:
@@ -145,7 +177,7 @@ def gather(
     running = known.folder.is_running() and not progress.is_over
     trials = [trial for trial in current(trials_of(known.study)) if not is_invalid(trial)]
     best = [row for row in ranked(progress.rows) if row.state == "finished"]
-    final, error = _final(known)
+    final, opened, error = _final(known)
     return Facts(
         known=known,
         progress=progress,
@@ -160,6 +192,7 @@ def gather(
         knockouts=read_knockouts(known),
         robustness=tuple(_robustness(known.folder.path / "robustness")),
         final=final,
+        opened=opened,
         final_error=error,
         spent=spent_hours(known.study),
     )
@@ -181,11 +214,13 @@ def _lines(
     return measured_lines(known, config, WHEN_ASKED, notice)
 
 
-def _final(known: KnownStudy) -> tuple[FinalRecord, str]:
+def _final(known: KnownStudy) -> tuple[FinalRecord, tuple[Opening, ...], str]:
     try:
-        return final_record(known), ""
+        record = final_record(known)
+        own = all_openings(read_record(known.folder).opened, known.study)
     except UserError as error:
-        return FinalRecord(), str(error)
+        return FinalRecord(), (), str(error)
+    return record, tuple(sorted((*record.opened, *own), key=lambda one: one.at)), ""
 
 
 def _robustness(folder: Path) -> list[Results]:

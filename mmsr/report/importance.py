@@ -85,9 +85,9 @@ def _of(what: str, trials: Sequence[FrozenTrial]) -> Iterator[Importance]:
     share = min(0.5, max(_GOOD_SHARE, _GOOD_TRIALS / len(trials)))
     ped = PedAnovaImportanceEvaluator(target_quantile=share)
     good = -int(-share * len(trials) // 1)
-    yield Importance(
-        whole, len(trials), _measured(ped, trials), _measured(_fanova(), _drawn(trials)), good=good
-    )
+    apart, explained = _measured(ped, trials), _by_fanova(trials)
+    why = "" if apart or explained else "no setting explains their scores"
+    yield Importance(whole, len(trials), apart, explained, good=good, why=why)
     for keys, some in _conditional(trials, varied):
         named = " and ".join(key_of_parameter(key) for key in keys)
         words = (
@@ -98,7 +98,9 @@ def _of(what: str, trials: Sequence[FrozenTrial]) -> Iterator[Importance]:
                 words, len(some), {}, {}, why=f"it takes at least {LEAST} trials with unlike scores"
             )
         else:
-            yield Importance(words, len(some), {}, _measured(_fanova(), _drawn(some)))
+            shares = _by_fanova(some)
+            why = "" if shares else "no setting explains their scores"
+            yield Importance(words, len(some), {}, shares, why=why)
 
 
 def _conditional(
@@ -119,11 +121,20 @@ def _names(trials: Sequence[FrozenTrial]) -> list[str]:
 
 
 def _values(trials: Sequence[FrozenTrial], name: str) -> set[str]:
-    return {repr(trial.params[name]) for trial in trials if name in trial.params}
+    """The values of a setting, as texts; floats that differ by rounding alone are one."""
+    found = (trial.params[name] for trial in trials if name in trial.params)
+    return {f"{value:.12g}" if isinstance(value, float) else repr(value) for value in found}
 
 
-def _fanova() -> FanovaImportanceEvaluator:
-    return FanovaImportanceEvaluator(seed=0)
+def _by_fanova(trials: Sequence[FrozenTrial]) -> dict[str, float]:
+    """The shares by fANOVA; empty where the scores of the trials drawn do not vary."""
+    drawn = _drawn(trials)
+    if len({trial.values[0] for trial in drawn}) == 1:
+        return {}
+    try:
+        return _measured(FanovaImportanceEvaluator(seed=0), drawn)
+    except RuntimeError:  # no tree splits them: the variance in all trees is zero
+        return {}
 
 
 def _drawn(trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsr.errors import UserError
+from mmsr.errors import UserError, one_line
+from mmsr.remote import RemotePath
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_DRAWS, _MOST, _FEWEST = 200_000_000, 2000, 200
+"""Users that the bootstrap of a trial draws in all, and its most and fewest resamples: with many
+users there are fewer, so that it takes seconds."""
+BROKEN = (RuntimeError, ArithmeticError, MemoryError, OSError)
+"""What a model that ranks may raise besides UserError, e.g. where the GPU's memory is used up."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +34,25 @@ class ValidRanks:
     """int32 [t], user of each target."""
 
     def interval(self, metric: str) -> tuple[float, float]:
-        """Ends of the 95 % interval of a metric, for other users.
+        """Ends of the 95 % interval of a metric's mean over all such users.
 
         Parameters
         ----------
         metric : such as `mrr@20`.
         """
+        return self._intervals[metric]
+
+    @cached_property
+    def _intervals(self) -> dict[str, tuple[float, float]]:
+        """All metrics' intervals, from the same resamples."""
         from mmsr.evaluation import contributions
         from mmsr.evaluation.significance import bootstrap_interval
 
-        low, high = bootstrap_interval(contributions(self.ranks)[metric][:, None], self.users)
-        return float(low[0]), float(high[0])
+        found = contributions(self.ranks)
+        values = np.stack(list(found.values()), axis=1)
+        n = min(_MOST, max(_FEWEST, _DRAWS // len(np.unique(self.users))))
+        low, high = bootstrap_interval(values, self.users, n_resamples=n)
+        return dict(zip(found, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,19 @@ def valid_ranks(
             ranks[row.number] = _ranks(known, row, measure, device)
         except UserError as error:
             lacking[row.number] = str(error)
+        except BROKEN as error:
+            lacking[row.number] = broken(error)
     return Measured(ranks, lacking)
+
+
+def broken(error: Exception) -> str:
+    """Why a model could not rank, on one line.
+
+    Parameters
+    ----------
+    error : one of `BROKEN`.
+    """
+    return one_line(f"its model cannot rank validation ({type(error).__name__}: {error})")
 
 
 def _ranks(known: KnownStudy, row: TrialRow, measure: bool, device: str) -> ValidRanks:
@@ -88,6 +116,8 @@ def _ranks(known: KnownStudy, row: TrialRow, measure: bool, device: str) -> Vali
 
     if row.config is None:  # never so: every finished trial has a config
         raise UserError("it has no config")
+    if not measure and isinstance(known.folder.ray, RemotePath):  # no download meanwhile
+        raise UserError("its ranks have not been measured")
     subject = of_trial(known, row, row.config, "a")
     if not (subject.checkpoint / "best.safetensors").is_file():
         raise UserError(f"the model of trial {row.number} is not among its checkpoints")
@@ -96,7 +126,9 @@ def _ranks(known: KnownStudy, row: TrialRow, measure: bool, device: str) -> Vali
     def compute() -> NDArray[np.int64]:
         if not measure:
             raise UserError("its ranks have not been measured")
-        return rank(subject.load(device), valid, subject.config)
+        return rank(subject.load(device, restored=False), valid, subject.config)
 
     kept = kept_ranks(subject, known.folder.path / "robustness", valid)
-    return ValidRanks(kept.get(str(CLEAN), compute), valid.users)
+    # What was lost in training is also lost in the score: ranks of the restored model are others.
+    what = str(CLEAN) if row.config.graph.missing.rate == 0 else "as it was scored"
+    return ValidRanks(kept.get(what, compute, must_keep=False), valid.users)

@@ -95,8 +95,9 @@ def _answers(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
         if top := list(one.ped_anova or one.fanova)[:_MOST]:
             rough = ", roughly" if one.n < ROUGH else ""
             yield f"What mattered most{rough}, among {one.subset}: {', '.join(top)}."
-    if facts.knockouts is not None:
-        yield from facts.knockouts.knockouts.verdicts()
+    if (worth := facts.worth) is not None:
+        for verdict in worth.knockouts.verdicts():
+            yield f"Model of trial {worth.trial}, {verdict}."
     result = facts.final.result
     if result is not None and f"test/{facts.metric}" in result.best.mean:
         value = 100 * result.best.mean[f"test/{facts.metric}"]
@@ -139,19 +140,22 @@ def _against_second(facts: Facts) -> Iterator[str]:
     }
     others = [number for number in of if number != best.number]
     found = compare([(of[best.number], of[number]) for number in others])
-    alike = [str(n) for n, one in zip(others, found, strict=True) if not one.significant]
+    how = "Wilcoxon's test paired over users" + (", Holm's correction" if len(others) > 1 else "")
+    beaten = [
+        n for n, one in zip(others, found, strict=True) if one.significant and one.difference > 0
+    ]
+    alike = [number for number in others if number not in beaten]
+    if beaten:
+        yield (
+            f"Better than {_trials(beaten)} on validation ({how}), with these seeds; all of them "
+            "were chosen on these targets, so only test is an honest comparison."
+        )
     if alike:
-        yield (
-            f"Not shown to be worse: trial{'s' if len(alike) > 1 else ''} {', '.join(alike)} "
-            "(Wilcoxon's test paired over users, Holm's correction)."
-        )
-    else:
-        yield (
-            f"It is shown to beat the next {len(others)} (Wilcoxon's test paired over users, "
-            "Holm's correction), with these seeds."
-            if len(others) > 1
-            else "It is shown to beat the next one (Wilcoxon's test paired over users)."
-        )
+        yield f"Not shown to be better than {_trials(alike)} ({how})."
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _best_settings(facts: Facts) -> Block:

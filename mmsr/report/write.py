@@ -52,6 +52,12 @@ def check_output(output: Path) -> None:
         )
     if not output.absolute().parent.is_dir():
         raise UserError(f"--output {str(output)!r}: there is no folder {output.parent}")
+    twin = output.with_suffix(".md")
+    if twin.exists() and not (output.is_file() and twin.is_file()):
+        raise UserError(
+            f"--output {str(output)!r}: {twin} would be written too, and is there already without "
+            "the page: name another file, or remove it"
+        )
 
 
 def write(page: Page, known: KnownStudy, output: Path | None) -> Written:
@@ -72,17 +78,15 @@ def write(page: Page, known: KnownStudy, output: Path | None) -> Written:
     folder = known.folder.path / FOLDER
     kept = (folder / NAMES[0], folder / NAMES[1])
     files = kept if output is None else (output, output.with_suffix(".md"))
-    if output is not None:
-        _write(files, texts)
+    _write(files, texts)
     try:
+        if output is not None:
+            _write(kept, texts)
         check_journal(known)
-        _write(kept, texts)
         if known.folder.is_running():
             raise UserError("the study is being run: repeat the command when it has ended")
         left = attach(known, folder)
     except UserError as error:
-        if output is None and not all(path.is_file() for path in kept):
-            _write(kept, texts)  # says why it cannot be written
         return Written(files, None, str(error))
     return Written(files, left)
 

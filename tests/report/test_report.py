@@ -183,7 +183,7 @@ def test_a_running_study_shows_what_there_is(made_up):
         page, reader = page_and_reader(known)
         done = CliRunner().invoke(app, ["study", "report", known.name])
     assert "The study is running: 2 of 3 trials done (2 finished, 1 running)" in reader.text
-    assert "While the study runs, none is measured" in words(section(page, "leaderboard"))
+    assert "While the study runs, none is measured anew" in words(section(page, "leaderboard"))
     assert done.exit_code == 0, done.output
     assert "not attached to the study's run in MLflow" in done.output
 
@@ -311,7 +311,7 @@ def test_test_figures_are_labelled(made_up):
     assert "These are figures of TEST" in told
     assert "15.00 ± 1.00 [12.00 – 18.00]" in told
     assert "TEST, trial 1 refitted with 1 seed: mrr@20 15.000 %" in reader.text
-    assert "refits for test 1 h 00 min" in words(section(page, "cost"))
+    assert "refits for test, and runs with other seeds 1 h 00 min" in words(section(page, "cost"))
     known.folder.write("finalized.json", "damaged")
     page, _ = page_and_reader(known)
     assert "cannot be read" in words(section(page, "finals"))

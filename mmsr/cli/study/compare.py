@@ -41,7 +41,7 @@ def compare(
         raise UserError(f"{twice[0]} is named twice: name different studies or models")
     from mmsr.report.side_by_side.contenders import contender
     from mmsr.report.side_by_side.pairs import side_by_side
-    from mmsr.report.side_by_side.view import pair_records, record, show
+    from mmsr.report.side_by_side.view import PAIR_COLUMNS, pair_records, record, show
 
     console = Console(stderr=for_program)
     with console.status("reading", spinner="line") as status:
@@ -52,6 +52,8 @@ def compare(
     if as_json:
         write_json(record(found))
     elif as_csv:
-        write_csv(pair_records(found), ("first", "second", "part", "metric"))
+        write_csv(pair_records(found), PAIR_COLUMNS)
+        for reason in found.not_paired:
+            console.print(reason, soft_wrap=True)
     else:
         show(found, console)

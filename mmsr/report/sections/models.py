@@ -25,15 +25,8 @@ def modalities(facts: Facts) -> Section:
 
 
 def _modalities(facts: Facts) -> Iterator[Block]:
-    wider = next((one for one in facts.robustness if one.knockouts is not None), None)
-    name = facts.name
-    if wider is not None and wider.knockouts is not None:
-        found, trial = wider.knockouts, wider.trial
-        whence = f"`mmsr robustness {name}`"
-    elif facts.knockouts is not None:
-        found, trial = facts.knockouts.knockouts, facts.knockouts.trial
-        whence = "the end of the study's run"
-    else:
+    worth, name = facts.worth, facts.name
+    if worth is None:
         yield Text(
             "No knock-outs have been measured: the end of the study's run brings them, or "
             f"`mmsr robustness {name}`."
@@ -41,15 +34,15 @@ def _modalities(facts: Facts) -> Iterator[Block]:
             else "The model of the best trial reads no modalities, so none can be knocked out."
         )
         return
+    found = worth.knockouts
     yield Text(
-        f"The model of trial {trial} ranks validation while a modality carries no information, "
-        f"without being trained again (measured by {whence}). Shuffled: every item has another "
-        "item's codes."
+        f"The model of trial {worth.trial} ranks validation while a modality carries no "
+        f"information, without being trained again (measured by {worth.whence}). Shuffled: every "
+        "item has another item's codes."
     )
-    if facts.best is not None and trial != facts.best.number:
+    if facts.best is not None and worth.trial != facts.best.number:
         yield Text(
-            f"The best trial is now {facts.best.number}: `mmsr study leaderboard {name}` or "
-            f"`mmsr robustness {name}` measures it."
+            f"The best trial is now {facts.best.number}, and its model has not been measured so."
         )
     yield Points(tuple(found.verdicts()))
     yield _costs(found)
@@ -155,15 +148,18 @@ def finals(facts: Facts) -> Section:
         return Section("finals", title, (Text(facts.final_error),))
     result = facts.final.result
     if result is None:
-        if facts.final.opened:
-            first = facts.final.opened[0].at
-            text = f"Test was opened first on {first}, but its figures are not on this machine."
+        if facts.opened:
+            first = facts.opened[0].at
+            text = (
+                f"Test was opened {plural(len(facts.opened), 'time')}, first on {first}; no figure "
+                "on this page is of test."
+            )
         elif facts.known.definition.test_selected:
             text = "TEST-SELECTED: epochs were chosen on test, so there are no honest test figures."
         else:
             text = (
                 "Test is closed: no figure on this page is of test. "
-                f"`mmsr study finalize {facts.name}` refits the best config and opens test once."
+                f"`mmsr study finalize {facts.name}` refits the best config and opens test."
             )
         return Section("finals", title, (Text(text),))
     table = Table(

@@ -67,7 +67,7 @@ def _cost(facts: Facts) -> Iterator[Block]:
         if kind in spent:
             rows.append((name, f"{spent[kind]:.3g}"))
     if (finals := _finals(facts)) > 0:
-        rows.append(("refits for test", _hours(finals / 3600)))
+        rows.append(("refits for test, and runs with other seeds", _hours(finals / 3600)))
     resources = (facts.record.resources if facts.record else None) or {}
     each = ", ".join(f"{amount:g} {kind.upper()}" for kind, amount in resources.items() if amount)
     if each:

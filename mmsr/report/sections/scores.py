@@ -14,6 +14,8 @@ from mmsr.study.views.tables import SHOWN, chosen_on, settings_text, summary
 
 TOP = 20
 """Trials of the leaderboard."""
+_OVER = ("finished", "pruned", "failed")
+"""States of trials that count in the history: others may still get better."""
 _CURVES, _EPOCHS = 5, 8
 """Rows and columns of the table of learning curves."""
 
@@ -71,7 +73,7 @@ def _best(facts: Facts) -> Table:
             value = percent(line.metrics.get(metric))
             rows.append(("", *label, value, "", *figures, "", "", "reference line"))
     left = len(facts.ranked) - TOP
-    more = f"; {left} more are not shown" if left > 0 else ""
+    more = f"; {plural(left, 'more trial')} not shown" if left > 0 else ""
     return Table(
         tuple(columns),
         tuple(rows),
@@ -82,18 +84,23 @@ def _best(facts: Facts) -> Table:
 
 
 def _about_intervals(facts: Facts) -> str:
+    cut = " “cut” marks trials that were stopped early."
+    lacking = "; ".join(f"trial {n}: {why}" for n, why in facts.measured.lacking.items())
+    when = " While the study runs, none is measured anew." if facts.running else ""
     n = len(facts.measured.ranks)
     if n:
+        without = f" Without one: {lacking}." if lacking else ""
         return (
-            f"Interval, of the best {plural(n, 'trial')}: where the score would lie for other "
-            "users, in 95 % of 2,000 bootstrap resamples of the validation users. It holds neither "
+            f"Intervals, of {plural(n, 'trial')}: the mean over all such users lies within, at "
+            "95 % confidence (bootstrap over the validation users). They hold neither "
             "the luck of the seed nor that of being the best of many; `mmsr study finalize` "
-            "measures both. "
-            "“cut” marks trials that were stopped early."
+            f"measures both.{without}{when}{cut}"
         )
-    why = next(iter(facts.measured.lacking.values()), "none was asked for, see --intervals")
-    when = " While the study runs, none is measured." if facts.running else ""
-    return f"There are no intervals: {why}.{when}"
+    if not lacking:
+        lacking = (
+            "no trial has finished" if facts.best is None else "none was asked for, see --intervals"
+        )
+    return f"There are no intervals: {lacking}.{when}{cut}"
 
 
 def interval_text(ends: tuple[float, float]) -> str:
@@ -168,7 +175,7 @@ def _front(facts: Facts) -> Iterator[Block]:
 def curves(facts: Facts) -> Section:
     """The learning curves."""
     known = [row for row in facts.ranked if facts.curves.get(row.number)]
-    known += [row for row in facts.rows if row.state == "running" and facts.curves[row.number]]
+    known += [row for row in facts.rows if row.state == "running" and facts.curves.get(row.number)]
     if not known:
         nothing = Text(
             "No epoch has been reported yet: `mmsr study status "
@@ -198,7 +205,7 @@ def curves(facts: Facts) -> Section:
 def progress(facts: Facts) -> Section:
     """The history of the search: each trial's score, and the best one so far."""
     title = "Optimisation history"
-    scored = [row for row in facts.rows if row.value is not None and row.state != "running"]
+    scored = [row for row in facts.rows if row.value is not None and row.state in _OVER]
     if not scored:
         told = f"No trial has a score yet: `mmsr study status {facts.name}` shows their states."
         return Section("history", title, (Text(told),))

@@ -102,23 +102,24 @@ def parallel(facts: Facts, found: Sequence[Importance]) -> Section:
 def codes_map(facts: Facts) -> Section:
     """The best score for each number of codes and links per item."""
     title, name = "Codes × links", "codes"
-    cells: dict[tuple[int, int], tuple[float, int]] = {}
-    varied = {key for row in facts.rows for key in row.settings}
-    for row in facts.ranked:
-        if row.state != "finished" or row.value is None or row.config is None:
-            continue
-        flat = row.config.flat()
-        pair = flat.get(CODES), flat.get(LINKS)
-        codes, links = pair
-        if isinstance(codes, int) and isinstance(links, int):
-            best, n = cells.get((codes, links), (0.0, 0))
-            cells[codes, links] = max(best, row.value), n + 1
-    if not {CODES, LINKS} & varied:
+    searched = {key.rpartition("/")[2] for key in facts.known.definition.space}
+    if not {CODES, LINKS} & searched:
         text = (
             f"The study varies neither {CODES} nor {LINKS}: both in its space, as `graph.n_codes` "
             "and `graph.links_per_item`, bring this map."
         )
         return Section(name, title, (Text(text),))
+    cells: dict[tuple[int, int], tuple[float, int]] = {}
+    for row in facts.ranked:
+        if row.state != "finished" or row.value is None or (config := row.config) is None:
+            continue
+        if config.model.modalities_as != "codes":
+            continue  # its graph has no codes, whatever the defaults are
+        flat = config.flat()
+        codes, links = flat.get(CODES), flat.get(LINKS)
+        if isinstance(codes, int) and isinstance(links, int):
+            best, n = cells.get((codes, links), (0.0, 0))
+            cells[codes, links] = max(best, row.value), n + 1
     if not cells:
         text = "No trial with one number of codes for all modalities has finished: more trials do."
         return Section(name, title, (Text(text),))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.report.intervals import ValidRanks, valid_ranks
+from mmsr.report.intervals import BROKEN, ValidRanks, broken, valid_ranks
 from mmsr.study.results.finalized import ConfigFigures, FinalFolder, FinalResult, read_final
 from mmsr.study.results.held_out import Ranked, read_ranked
 from mmsr.study.storage.known_study import KnownStudy, look_up
+from mmsr.study.storage.progress import is_over
 from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _named(name: str, known: KnownStudy, part: str) -> tuple[TrialRow, Config]:
     if not part:
         return _chosen(known)
     try:
-        return known.best(trial=int(part)) if part.isdigit() else known.best(model=part)
+        return known.best(trial=int(part)) if part.isdecimal() else known.best(model=part)
     except UserError as error:
         told = re.sub("^--(trial|model) [^:]*: ", "", str(error))
         raise UserError(f"{name}: {told}") from None
@@ -112,7 +113,9 @@ def _of_trial(
     progress: Callable[[str], None],
 ) -> Contender:
     definition = known.definition
-    found = valid_ranks(known, [row], device=device, progress=progress)
+    # While a study runs, it has the machine to itself; one that is finalized is locked as well.
+    running = known.folder.is_running() and not is_over(known.study)
+    found = valid_ranks(known, [row], measure=not running, device=device, progress=progress)
     ranks = found.ranks.get(row.number)
     result = read_final(known.folder.finalized).result
     final = result.of_trial(row.number) if result is not None else None
@@ -161,7 +164,11 @@ def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Conte
     state = read_checkpoint_state(Path(name))
     progress(f"ranking validation: {name}")
     valid = subject.dataset.valid()
-    ranks = rank(subject.load(device), valid, subject.config)
+    ranks, lacking = None, ""
+    try:
+        ranks = rank(subject.load(device, restored=False), valid, subject.config)
+    except BROKEN as error:
+        lacking = broken(error)
     return Contender(
         name=name,
         origin=subject.origin,
@@ -171,10 +178,10 @@ def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Conte
         objective=subject.config.training.select_by,
         config=subject.config,
         epoch=state.best_epoch,
-        valid=ranking_metrics(ranks),
-        ranks=ValidRanks(ranks, valid.users),
-        targets=valid,
-        lacking="",
+        valid={} if ranks is None else ranking_metrics(ranks),
+        ranks=None if ranks is None else ValidRanks(ranks, valid.users),
+        targets=None if ranks is None else valid,
+        lacking=lacking,
         final=None,
         tested=(),
     )

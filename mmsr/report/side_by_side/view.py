@@ -14,6 +14,9 @@ from mmsr.report.side_by_side.pairs import TEST, VALID, Pair, SideBySide
 from mmsr.study.results.comparison import LEVEL, Comparison
 from mmsr.study.views.tables import settings_text
 
+_FIGURES = ("difference", "low", "high", "p", "p_corrected", "test")
+PAIR_COLUMNS = ("first", "second", "part", "metric", *_FIGURES)
+"""Columns of the records of pairs."""
 _PARTS = {VALID: "validation", TEST: "TEST"}
 
 
@@ -150,18 +153,10 @@ def pair_records(found: SideBySide) -> Iterator[dict[str, Any]]:
     """
     for pair in found.pairs:
         one = pair.found
-        yield {
-            "first": pair.first,
-            "second": pair.second,
-            "part": pair.part,
-            "metric": pair.metric,
-            "difference": one.difference,
-            "low": one.low,
-            "high": one.high,
-            "p": one.p,
-            "p_corrected": one.p_corrected,
-            "test": "wilcoxon" if isinstance(one, Comparison) else "crossed t",
-        }
+        test = "wilcoxon" if isinstance(one, Comparison) else "crossed t"
+        given = (pair.first, pair.second, pair.part, pair.metric)
+        figures = (one.difference, one.low, one.high, one.p, one.p_corrected, test)
+        yield dict(zip(PAIR_COLUMNS, (*given, *figures), strict=True))
 
 
 def _contender(one: Contender) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Subject:
             result.save_checkpoint(self.checkpoint)
             progress(f"training: epoch {result.epoch} of at most {self.config.training.epochs}")
 
-    def load(self, device: str = "auto") -> Recommender:
+    def load(self, device: str = "auto", *, restored: bool = True) -> Recommender:
         """The model of the best epoch, in which items have all their modalities.
 
         Modalities that `graph.missing` removed in training are restored, except those that no item
@@ -89,12 +89,13 @@ class Subject:
         Parameters
         ----------
         device : device of the model.
+        restored : False leaves the model as its epochs were scored, without these modalities.
         """
         from mmsr.training import choose_device, load_best_model
         from mmsr.training.step import new_model
 
         model = load_best_model(self.checkpoint, self.config, self.dataset)
-        if self.config.graph.missing.rate > 0:
+        if restored and self.config.graph.missing.rate > 0:
             whole = new_model(self.config.replace({"graph.missing.rate": 0.0}), self.dataset)
             model.tables.relink({m: whole.tables.links(m) for m in self.modalities})
         return model.to(choose_device(device))

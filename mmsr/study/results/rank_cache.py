@@ -30,17 +30,18 @@ class KeptRanks:
     def __init__(self, folder: Path, model: str) -> None:
         self._folder, self._model = folder, model
 
-    def get(self, what: str, compute: Callable[[], Ranks]) -> Ranks:
+    def get(self, what: str, compute: Callable[[], Ranks], *, must_keep: bool = True) -> Ranks:
         """The cached ranks of `what`, computed first if they are missing.
 
         Parameters
         ----------
         what : what was done to the model's links, e.g. a mask.
         compute : computes the ranks, int64 [n].
+        must_keep : False returns ranks that cannot be kept, too.
 
         Raises
         ------
-        UserError : the folder cannot be written.
+        UserError : the folder cannot be written, and the ranks must be kept.
         """
         path = self._folder / f"{digest(f'{self._model} {what}', 24)}.safetensors"
         try:
@@ -54,6 +55,8 @@ class KeptRanks:
                 save_file({"ranks": ranks.astype(np.int32)}, draft)
             draft.replace(path)
         except (OSError, SafetensorError) as error:
+            if not must_keep:
+                return ranks
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write {path}: {reason}; name another --output") from None
         return ranks
