@@ -1,7 +1,8 @@
 """Notices: one JSON document, sent to a URL when something that takes long has ended.
 
 Chat services take the secret as a part of the URL's path, so of a URL no more is shown than its
-host, and it is stored nowhere.
+host, and mmsr stores it nowhere. Of `--notify`, Ray keeps the command line of its driver, so a
+secret belongs into the environment.
 """
 
 from __future__ import annotations
