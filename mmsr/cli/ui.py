@@ -82,8 +82,8 @@ def _serve(known: KnownStudy | None, storage: Url, tracking: Url, port: int | No
     from mmsr.ui.servers import (
         ServerDied,
         dashboard_server,
-        mlflow_server,
         free_ports,
+        mlflow_server,
         running,
         watch,
     )

@@ -90,7 +90,10 @@ def written_to(name: str | None, number: int, epochs: int) -> Callable[[Any], No
         if lost:
             return
         try:
-            position = pace.at(progress.epoch, progress.stage, progress.done, progress.total)
+            epochs = getattr(progress, "epochs", None)
+            position = pace.at(
+                progress.epoch, progress.stage, progress.done, progress.total, epochs
+            )
             if seldom.due():
                 board.write.remote(number, position)
         except Exception:  # Ray is lost, or a trainer tells something else: training goes on
