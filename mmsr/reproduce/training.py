@@ -141,8 +141,8 @@ def _refit(
 
     def counted_on(there: Progress) -> None:
         if progress is not None:
-            counted = {"epoch": state.epoch + there.epoch, "epochs": state.epoch + epochs}
-            progress(dataclasses.replace(there, **counted))
+            epoch, most = state.epoch + there.epoch, state.epoch + epochs
+            progress(dataclasses.replace(there, epoch=epoch, epochs=most))
 
     for result in train(
         config.replace({"training.epochs": epochs}),
