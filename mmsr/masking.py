@@ -14,6 +14,7 @@ _PLACEHOLDERS = (HIDDEN, "PASSWORD")
 _SECRET_NAME = re.compile("(?i)pass|pwd|secret|token|key|cred|auth|sig")
 _PASSWORD = re.compile(r"(?i)\b((?:ssl)?(?:password|passwd|pwd)=)[^\s&]+")
 _URL = re.compile(r"[A-Za-z]:/")
+_WEB_PATH = re.compile(r"(https?://[^\s/?#\"'()]+)[/?#][^\s\"')]+", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
@@ -73,3 +74,12 @@ def _without_options(word: str) -> str:
         if equals and value and _SECRET_NAME.search(name):
             pieces[number] = f"{name}={HIDDEN}"
     return _PASSWORD.sub(rf"\1{HIDDEN}", "".join(pieces))
+
+
+def masked_paths(text: str) -> str:
+    """A text whose web addresses end with the host: a path may be secret, as that of a notice is.
+
+    >>> masked_paths("unrecognized arguments: --notfy https://hooks.example.org/SECRET")
+    'unrecognized arguments: --notfy https://hooks.example.org/***'
+    """
+    return _WEB_PATH.sub(rf"\1/{HIDDEN}", text)

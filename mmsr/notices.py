@@ -1,7 +1,8 @@
 """Notices: one JSON document, sent to a URL when something that takes long has ended.
 
 Chat services take the secret as a part of the URL's path, so of a URL no more is shown than its
-host, and it is stored nowhere.
+host, and mmsr stores it nowhere. Of `--notify`, Ray keeps the command line of its driver, so a
+secret belongs into the environment.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import threading
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ VARIABLE = "MMSR_NOTIFY"
 """Environment variable with the URL, for who does not want it on a command line."""
 OPTION = "--notify"
 _SECONDS = 10.0
-"""How long a receiver may take."""
+"""How long a receiver may take in all; a timeout of urllib counts anew with each byte."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +81,35 @@ class Receiver:
         if self._user is not None:
             login = base64.b64encode(self._user.encode()).decode()
             request.add_header("Authorization", f"Basic {login}")
-        try:
-            with urllib.request.build_opener(_NoRedirects).open(request, timeout=_SECONDS):
-                return None
-        except HTTPError as error:
-            return f"it answers {error.code}"
-        except TimeoutError:
-            return f"it does not answer within {_SECONDS:.0f} seconds"
-        except URLError as error:
-            reason = error.reason
-            if isinstance(reason, TimeoutError):
-                return f"it does not answer within {_SECONDS:.0f} seconds"
-            number = reason.errno if isinstance(reason, OSError) else None
-            # A name that is not found has a number of its own, below 0.
-            return os.strerror(number) if number and number > 0 else "it cannot be reached"
-        except (OSError, HTTPException, ValueError):  # their texts may repeat the URL
-            return "it cannot be reached"
+        answers: list[str | None] = []
+        sender = threading.Thread(target=lambda: answers.append(_answer(request)), daemon=True)
+        sender.start()
+        sender.join(_SECONDS)
+        return answers[0] if answers else _late()
+
+
+def _answer(request: urllib.request.Request) -> str | None:
+    """Send a request; returns why it was not accepted, in words, or None if it was."""
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=_SECONDS):
+            return None
+    except HTTPError as error:
+        return f"it answers {error.code}"
+    except TimeoutError:
+        return _late()
+    except URLError as error:
+        reason = error.reason
+        if isinstance(reason, TimeoutError):
+            return _late()
+        number = reason.errno if isinstance(reason, OSError) else None
+        # A name that is not found has a number of its own, below 0.
+        return os.strerror(number) if number and number > 0 else "it cannot be reached"
+    except (OSError, HTTPException, ValueError):  # their texts may repeat the URL
+        return "it cannot be reached"
+
+
+def _late() -> str:
+    return f"it does not answer within {_SECONDS:.0f} seconds"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class Position:
     """Share of it that is done, in [0, 1]."""
     left: float | None
     """Estimated seconds to the end, if no epoch is saved by early stopping; None if unknown."""
+    epochs: int | None = None
+    """Most epochs of the run, where they are not those of its config."""
 
     def __str__(self) -> str:
         return f"{100 * self.share:.0f} %" + said_left(self.left)
@@ -58,7 +61,9 @@ class Pace:
         self._training_share = TRAINING_SHARE
         self._epoch_seconds: float | None = None
 
-    def at(self, epoch: int, stage: str, done: int, total: int) -> Position:
+    def at(
+        self, epoch: int, stage: str, done: int, total: int, epochs: float | None = None
+    ) -> Position:
         """The position at one event of the loop.
 
         Parameters
@@ -66,7 +71,10 @@ class Pace:
         epoch : the running epoch.
         stage : `train`, or else what follows it.
         done, total : how much of the stage is done.
+        epochs : most epochs of the run, where they are others than were given; infinite if unknown.
         """
+        most = self._epochs if epochs is None else epochs
+        other = None if epochs is None or math.isinf(epochs) else int(epochs)
         now = self._clock()
         if epoch != self._epoch:
             if self._epoch and epoch == self._epoch + 1:
@@ -81,9 +89,9 @@ class Pace:
         whole = self._epoch_seconds
         if whole is None and share > _SOON:
             whole = (now - self._begun) / share
-        if not whole:
-            return Position(epoch, share, None)
-        return Position(epoch, share, whole * (max(self._epochs - epoch, 0) + 1 - share))
+        if not whole or math.isinf(most) or epoch > most:
+            return Position(epoch, share, None, other)
+        return Position(epoch, share, whole * (most - epoch + 1 - share), other)
 
     def _learn(self, duration: float) -> None:
         """Take over from the epoch that has ended how long one takes, and its training part."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
 
 from mmsr.errors import UserError
-from mmsr.masking import HIDDEN, masked_word
+from mmsr.masking import HIDDEN, masked_paths, masked_word
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -174,7 +174,7 @@ def hidden_words(text: str, words: Iterable[str]) -> str:
     for word in words:
         if (shown := hidden_word(word)) != word:
             text = text.replace(word, shown)
-    return hidden(text)
+    return masked_paths(hidden(text))
 
 
 def _hidden_in_text(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import pytest
 
@@ -58,11 +59,21 @@ def test_a_resumed_run_begins_in_the_middle(clock):
     assert pace.at(7, "train", 10, 10).left == pytest.approx(31)
 
 
-def test_a_refit_may_have_more_epochs_than_the_config(clock):
+def test_a_run_of_several_stages_tells_how_many_epochs_it_has(clock):
+    pace = Pace(epochs=3, clock=clock)
+    pace.at(1, "train", 0, 10, math.inf)
+    clock.now = 9
+    assert pace.at(1, "train", 10, 10, math.inf).left is None, "a refit of unknown length follows"
+    clock.now = 10
+    refit = pace.at(2, "train", 5, 10, 5)
+    assert (refit.left, refit.epochs) == (pytest.approx(35), 5)
+
+
+def test_beyond_the_last_epoch_no_time_is_told(clock):
     pace = Pace(epochs=1, clock=clock)
     pace.at(1, "train", 0, 10)
     clock.now = 10
-    assert pace.at(2, "train", 5, 10).left == pytest.approx(5)
+    assert pace.at(2, "train", 5, 10).left is None
 
 
 def test_equal_steps(clock):

@@ -134,6 +134,14 @@ def test_what_cannot_be_parsed_is_refused_and_not_repeated(given, what):
     assert caught.value.__suppress_context__
 
 
+def test_of_a_web_address_with_a_misspelt_option_only_the_host_is_repeated():
+    for word in (f"https://h.org/services/{SECRET}", f"--notfy=https://h.org?key={SECRET}"):
+        told = hidden_words(f"unrecognized arguments: --notfy {word}", [word])
+        assert SECRET not in told
+        assert "https://" in told
+    assert hidden_words("extra argument (http://h:5000)", []) == "extra argument (http://h:5000)"
+
+
 @pytest.mark.parametrize("given", REFUSED)
 def test_a_word_of_a_command_line_shows_no_secret(given):
     for word in (given, f"--storage={given}"):

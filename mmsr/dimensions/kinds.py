@@ -184,7 +184,10 @@ class Float:
         if not self.step:
             return value
         low, step = Decimal(repr(float(self.low))), Decimal(repr(float(self.step)))
-        exact = float(low + round((value - self.low) / self.step) * step)
+        place = round((value - self.low) / self.step)
+        if place + 1 == self.size() and math.isclose(value, self.high, abs_tol=1e-9 * self.step):
+            return float(self.high)  # where the step itself is rounded, as a third is
+        exact = float(low + place * step)
         return exact if math.isclose(value, exact, abs_tol=1e-12 * self.step) else value
 
     def stored(self, value: Any) -> float:

@@ -17,6 +17,7 @@ those of the chosen one.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 import tempfile
@@ -96,8 +97,13 @@ def _choose(
     chosen: Path,
 ) -> Iterator[Epoch]:
     """Stage 1; its best model and its state are left in the folder `chosen`."""
+
+    def goes_on(there: Progress) -> None:
+        if progress is not None:
+            progress(dataclasses.replace(there, epochs=math.inf))  # stage 2 follows
+
     if resume is None or not (resume / REFIT_STATE).exists():
-        for result in train(config, dataset, device=device, resume=resume, progress=progress):
+        for result in train(config, dataset, device=device, resume=resume, progress=goes_on):
             if result.finished:
                 result.save_checkpoint(chosen)
             yield Epoch(
@@ -135,7 +141,8 @@ def _refit(
 
     def counted_on(there: Progress) -> None:
         if progress is not None:
-            progress(dataclasses.replace(there, epoch=state.epoch + there.epoch))
+            epoch, most = state.epoch + there.epoch, state.epoch + epochs
+            progress(dataclasses.replace(there, epoch=epoch, epochs=most))
 
     for result in train(
         config.replace({"training.epochs": epochs}),

@@ -48,6 +48,8 @@ class Progress:
     total: int
     loss: float | None = None
     """Mean training loss of the epoch so far."""
+    epochs: float | None = None
+    """Most epochs of the run, where they are not those of its config; infinite if unknown."""
 
 
 @dataclass(frozen=True)

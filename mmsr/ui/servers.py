@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from mmsr.errors import UserError, one_line, printable, reason_of
@@ -24,6 +26,7 @@ PATIENCE = 180.0
 _LOOPBACK = "127.0.0.1"
 _GRACE = 5.0
 """Seconds that a server gets to stop by itself."""
+_ERROR = re.compile(r"\w*(Error|Exception)\b|\berror:", re.ASCII)
 _KEEPER = (sys.executable, "-m", "mmsr.ui.keeper")
 
 
@@ -43,7 +46,12 @@ class Server:
     def check(self) -> None:
         """Raise ServerDied if it has ended."""
         if self.process.poll() is not None:
-            raise ServerDied(one_line(f"{self.name} has ended: {self._last_words()}"))
+            raise ServerDied(
+                one_line(
+                    f"{self.name} has ended: {self._last_words()}; run the command again, or give "
+                    "another --port"
+                )
+            )
 
     def wait(self, path: str) -> None:
         """Wait until it answers.
@@ -60,7 +68,10 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.check()
-            with suppress(OSError), direct.open(self.address + path, timeout=5) as page:
+            with (
+                suppress(OSError, HTTPException),
+                direct.open(self.address + path, timeout=5) as page,
+            ):
                 if page.status == 200:
                     return
             time.sleep(0.2)
@@ -89,8 +100,11 @@ class Server:
         return False
 
     def _last_words(self) -> str:
+        """The last line of its log that looks like an error, else the last one."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
-        return printable(next((line for line in reversed(lines) if line), "it said nothing"))
+        said = [line for line in reversed(lines) if line]
+        errors = (line for line in said if _ERROR.search(line))
+        return printable(next(errors, said[0] if said else "it said nothing"))
 
 
 def mlflow_server(store: Url, port: int) -> tuple[list[str], dict[str, str]]:
@@ -122,20 +136,22 @@ def dashboard_server(storage: Url, port: int) -> tuple[list[str], dict[str, str]
     return command, {STORAGE: storage.reveal()}
 
 
-def two_ports(first: int | None = None) -> tuple[int, int]:
-    """Two ports on loopback that nothing listens on now.
+def free_ports(names: Sequence[str], first: int | None = None) -> dict[str, int]:
+    """Ports on loopback that nothing listens on now, by server.
 
     Parameters
     ----------
-    first : the one that is wanted; the other is the next one then. None takes any two.
+    names : the servers that need one.
+    first : the port that MLflow is to have; optuna-dashboard has the next. None takes any.
 
     Raises
     ------
     UserError : one that is wanted is taken.
     """
     with ExitStack() as stack:
-        found = []
-        for wanted in (0, 0) if first is None else (first, first + 1):
+        found = {}
+        for name in names:
+            wanted = 0 if first is None else first + (name != "MLflow")
             free = stack.enter_context(socket.socket())
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -145,8 +161,8 @@ def two_ports(first: int | None = None) -> tuple[int, int]:
                     f"--port {first}: port {wanted} cannot be used ({reason_of(error)}): give "
                     "another, or leave --port out"
                 ) from None
-            found.append(int(free.getsockname()[1]))
-        return found[0], found[1]
+            found[name] = int(free.getsockname()[1])
+        return found
 
 
 @contextmanager

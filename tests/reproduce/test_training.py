@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from safetensors.numpy import load_file
 
@@ -48,6 +50,16 @@ def test_stage_1_is_a_trial_and_stage_2_a_refit_for_its_best_epoch(shop, tmp_pat
         assert (one.best_epoch, one.best_metrics.keys()) == (best, stage1[-1].best_metrics.keys())
         assert one.metrics["valid/mrr@20"] == stage1[-1].best_metrics["valid/mrr@20"]
     assert [one.finished for one in found] == [False] * (len(found) - 1) + [True]
+
+
+def test_progress_counts_on_and_tells_how_many_epochs_there_are(shop):
+    seen = []
+    found = list(train_and_refit(SMALL, shop, progress=seen.append))
+    best = found[-1].best_epoch
+    chosen = len(found) - best
+    told = {there.epoch: there.epochs for there in seen}
+    assert told == {epoch: math.inf if epoch <= chosen else len(found) for epoch in told}
+    assert list(told) == list(range(1, len(found) + 1))
 
 
 def test_a_checkpoint_holds_the_chosen_model_and_the_refit(shop, tmp_path):

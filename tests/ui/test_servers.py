@@ -14,8 +14,9 @@ import pytest
 
 from mmsr.errors import UserError
 from mmsr.ui import servers
-from mmsr.ui.servers import ServerDied, running, two_ports, watch
+from mmsr.ui.servers import ServerDied, free_ports, running, watch
 
+BOTH = ["MLflow", "optuna-dashboard"]
 SERVER = """
 import sys
 from http.server import SimpleHTTPRequestHandler, test
@@ -54,7 +55,7 @@ def gone(leader: int) -> bool:
 
 
 def test_servers_answer_and_are_gone_afterwards_with_their_children():
-    first, second = two_ports()
+    first, second = free_ports(BOTH).values()
     wanted = {"a": command(SERVER, first), "b": command(WITH_CHILD, second)}
     with running(wanted) as started:
         for server in started.values():
@@ -67,7 +68,7 @@ def test_servers_answer_and_are_gone_afterwards_with_their_children():
 
 @pytest.mark.parametrize("which", ["keeper", "server", "child"])
 def test_a_server_that_is_killed_is_noticed_and_leaves_nothing(which):
-    with running({"b": command(WITH_CHILD, two_ports()[0])}) as started:
+    with running({"b": command(WITH_CHILD, free_ports(["a"])["a"])}) as started:
         started["b"].wait("/")
         leader = started["b"].process.pid
         kept = sorted(group_of(leader), key=lambda process: process.create_time())
@@ -80,7 +81,7 @@ def test_a_server_that_is_killed_is_noticed_and_leaves_nothing(which):
 def test_loopback_is_reached_past_a_proxy(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    with running({"a": command(SERVER, two_ports()[0])}) as started:
+    with running({"a": command(SERVER, free_ports(["a"])["a"])}) as started:
         started["a"].wait("/")
 
 
@@ -94,12 +95,39 @@ def test_a_server_that_does_not_start_says_why(monkeypatch):
         started["a"].wait("/")
 
 
+def test_an_error_is_told_rather_than_what_follows_it():
+    code = "print('DatabaseError: locked\\nDone.')"
+    broken = {"a": (1, [sys.executable, "-c", code], {})}
+    told = "a has ended: DatabaseError: locked; run the command again, or give another --port"
+    with running(broken) as started, pytest.raises(ServerDied, match=told):
+        started["a"].wait("/")
+
+
+def test_a_port_whose_owner_speaks_something_else_is_waited_for(monkeypatch):
+    code = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    one, _ = server.accept()
+    one.recv(1000)
+    one.sendall(b"220 hello\\r\\n\\r\\n")
+    one.close()
+"""
+    monkeypatch.setattr(servers, "PATIENCE", 2.0)
+    wanted = {"a": command(code, free_ports(["a"])["a"])}
+    with running(wanted) as started, pytest.raises(ServerDied, match="does not answer"):
+        started["a"].wait("/")
+
+
 def test_a_port_that_is_taken_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} cannot be used .* leave --port out"):
-            two_ports(port - 1)
-    first, second = two_ports()
+            free_ports(BOTH, port - 1)
+        mlflow_has_a_server = ["optuna-dashboard"]
+        with pytest.raises(UserError, match=f"port {port} "):
+            free_ports(mlflow_has_a_server, port - 1)
+    first, second = free_ports(BOTH).values()
     assert first != second
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from mmsr.console import Console
-from mmsr.errors import one_line, reason_and_file
+from mmsr.errors import UserError, one_line, reason_and_file
 from mmsr.format import plural, seconds
 from mmsr.notices import Receiver
 from mmsr.provenance import now
-from mmsr.study.driver.exit_codes import INTERRUPTED, OK
+from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
 from mmsr.study.storage.known_study import look_up
+from mmsr.study.workers.head import before_exit
 from mmsr.urls import Url
 
 Event = Literal["finished", "failed", "waits"]
@@ -29,7 +30,8 @@ def notified(
 ) -> int:
     """Run something, and tell the receiver how it ended; returns its exit code.
 
-    What becomes of the notice changes nothing else: a receiver that cannot be reached is a warning.
+    Nothing is sent where nothing ran: of input that is refused, or of what was done before. What
+    becomes of the notice changes nothing else: a receiver that cannot be reached is a warning.
 
     Parameters
     ----------
@@ -40,20 +42,28 @@ def notified(
     """
     if receiver is None:
         return run()
+    before = _fields(about)
     started = time.monotonic()
-    code, error = 1, None
+    code, error, refused = FAILED, None, False
+
+    def dies(reason: str) -> None:
+        _send(receiver, what, "failed", reason, time.monotonic() - started, FAILED, {})
+
     try:
-        code = run()
+        with before_exit(dies):
+            code = run()
     except KeyboardInterrupt:
         code = INTERRUPTED
         raise
     except BaseException as failure:
-        error = _in_words(failure)
+        error, refused = _in_words(failure), isinstance(failure, UserError)
         raise
     finally:
         fields = _fields(about)
-        duration = time.monotonic() - started
-        _send(receiver, what, _event(code, error, fields), error, duration, code, fields)
+        done_before = code == OK and bool(fields)
+        if fields != before or not (refused or done_before):
+            duration = time.monotonic() - started
+            _send(receiver, what, _event(code, error, fields), error, duration, code, fields)
     return code
 
 
@@ -76,7 +86,7 @@ def about_study(name: str, storage: Url, tracking: Url) -> dict[str, Any]:
             "wanted": progress.wanted,
             **{state: states.count(state) for state in ("finished", "pruned", "failed")},
         },
-        "complete": progress.is_over,
+        "complete": progress.is_complete,
     }
     if "finished" in states:
         best, _ = known.best()

@@ -256,7 +256,7 @@ def _tune(
     n_trials: int,
     used_up: Callable[[], str | None],
     ended: Callable[[], None],
-    board: str,
+    board: str | None,
 ) -> None:
     """Let Ray Tune run trials until the ledger requests no more."""
     from mmsr.study.driver.tune import make_tuner

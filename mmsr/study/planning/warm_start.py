@@ -24,6 +24,7 @@ from mmsr.config import Config
 from mmsr.data import Dataset
 from mmsr.errors import UserError, shown, unknown
 from mmsr.format import plural
+from mmsr.numbers import alike
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.planning.site import Site
 from mmsr.study.search.space import Space, apply, propose, settings_of, stored
@@ -44,6 +45,7 @@ _TOP = 5
 """How many of the best settings are tried first if values cannot be compared."""
 _OWN = {"training.threads", "seed", "graph.seed"}
 """Config keys in which comparable trials may differ."""
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -242,16 +244,22 @@ def _as_in_this_space(
     config = apply(base, settings)
     check_inputs(dataset, config)
     ours = config.flat()
-    other = [
-        key
-        for key in dict.fromkeys([*flat, *ours])
-        if key not in {*_OWN, "dataset"} and flat.get(key) != ours.get(key)
-    ]
+    other = _differing(flat, ours)
     noted = {**row.metrics, objectives[0]: row.value}
     values = tuple(noted[name] for name in objectives if math.isfinite(noted.get(name, math.nan)))
     return OtherTrial(
         row.number, settings, values if len(values) == len(objectives) else ()
     ), _in_words(other, flat, ours)
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """The keys in which two comparable configs must not differ, and do."""
+    return [
+        key
+        for key in dict.fromkeys([*theirs, *ours])
+        if key not in {*_OWN, "dataset"}
+        and not alike(theirs.get(key, _ABSENT), ours.get(key, _ABSENT))
+    ]
 
 
 def _in_words(keys: Sequence[str], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -43,6 +43,10 @@ class _Row:
     seconds: float | None = None
     position: Position | None = None
     """Where the trial is in its running epoch, if it has told."""
+    left: float | None = None
+    """Seconds to its end when it last told."""
+    epochs: int | None = None
+    """Its most epochs, if it has told others than those of its config."""
 
 
 def name_by_number(proposal: Proposal) -> str:
@@ -155,7 +159,8 @@ class Display:
         """
         for number, position in positions.items():
             if (row := self._rows.get(number)) is not None and position.epoch > row.epoch:
-                row.position = position
+                row.position, row.left = position, position.left
+                row.epochs = position.epochs or row.epochs
         if self._live is None and self._lines.due():
             self._console.print(self._where(), style="dim", soft_wrap=True)
 
@@ -270,7 +275,7 @@ class Display:
 
 def _epoch(row: _Row) -> str:
     """The epochs that are done, of how many, and percent of the running one."""
-    told = f"{row.epoch}/{row.proposal.config.training.epochs}"
+    told = f"{row.epoch}/{_most(row)}"
     if row.state == "running" and row.position is not None:
         told += f" {100 * row.position.share:.0f} %"
     return told
@@ -278,7 +283,7 @@ def _epoch(row: _Row) -> str:
 
 def _place(row: _Row) -> str:
     """Where a running trial is, in words."""
-    epochs = row.proposal.config.training.epochs
+    epochs = _most(row)
     if row.position is None:
         return f"{row.epoch} of {plural(epochs, 'epoch')} done"
     return f"epoch {row.position.epoch} of {epochs}, {row.position}"
@@ -286,4 +291,9 @@ def _place(row: _Row) -> str:
 
 def _left(row: _Row) -> float | None:
     """Seconds until the trial ends at the latest, where it has told."""
-    return row.position.left if row.state == "running" and row.position is not None else None
+    return row.left if row.state == "running" else None
+
+
+def _most(row: _Row) -> int:
+    """Most epochs of a trial; a trainer of two stages may run more than its config has."""
+    return max(row.epochs or row.proposal.config.training.epochs, row.epoch)

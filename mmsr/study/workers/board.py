@@ -36,37 +36,38 @@ class Board:
 
 
 @contextmanager
-def shown_board(show: Callable[[Mapping[int, Position]], None]) -> Iterator[str]:
+def shown_board(show: Callable[[Mapping[int, Position]], None]) -> Iterator[str | None]:
     """A board on the running Ray, which is read every other second inside this context.
 
     Parameters
     ----------
-    show : called with the new positions by trial, possibly none, in a thread of its own.
+    show : called with the new positions by trial, possibly none, in a thread of its own. It is
+        called even if there is no board, or if the board is lost.
 
     Yields
     ------
-    The board's name, by which trials find it.
+    The board's name, by which trials find it; None if there is none.
     """
-    import ray
-
     name = f"mmsr-board-{uuid.uuid4().hex}"
-    board: Any = ray.remote(num_cpus=0)(Board).options(name=name).remote()
+    board = _make(name)
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(SECONDS):
-            with suppress(Exception):  # Ray may be lost, which others notice
-                show(ray.get(board.read.remote(), timeout=SECONDS))
+            show(_read(board))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield name
+        yield None if board is None else name
     finally:
         ended.set()
         thread.join(2 * SECONDS)
-        with suppress(Exception):
-            ray.kill(board)
+        if board is not None:
+            import ray
+
+            with suppress(Exception):
+                ray.kill(board)
 
 
 def written_to(name: str | None, number: int, epochs: int) -> Callable[[Any], None]:
@@ -82,13 +83,51 @@ def written_to(name: str | None, number: int, epochs: int) -> Callable[[Any], No
     if board is None:
         return lambda progress: None
     pace, seldom = Pace(epochs), Seldom(SECONDS)
+    lost = False
 
     def write(progress: Any) -> None:
-        position = pace.at(progress.epoch, progress.stage, progress.done, progress.total)
-        if seldom.due():
-            board.write.remote(number, position)
+        nonlocal lost
+        if lost:
+            return
+        try:
+            epochs = getattr(progress, "epochs", None)
+            position = pace.at(
+                progress.epoch, progress.stage, progress.done, progress.total, epochs
+            )
+            if seldom.due():
+                board.write.remote(number, position)
+        except Exception:  # Ray is lost, or a trainer tells something else: training goes on
+            lost = True
 
     return write
+
+
+def _make(name: str) -> Any:
+    """A board on the node of this process; None where Ray does not run or takes none."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if not ray.is_initialized():
+        return None
+    try:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        made = ray.remote(num_cpus=0)(Board).options(name=name, scheduling_strategy=here)
+        return made.remote()
+    except Exception:  # Ray may be lost, which others notice
+        return None
+
+
+def _read(board: Any) -> Mapping[int, Position]:
+    """The new positions on a board; none if it does not answer."""
+    if board is None:
+        return {}
+    import ray
+
+    try:
+        found: Mapping[int, Position] = ray.get(board.read.remote(), timeout=SECONDS)
+    except Exception:  # it may be lost with Ray, which others notice
+        return {}
+    return found
 
 
 def _find(name: str | None) -> Any:

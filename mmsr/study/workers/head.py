@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mmsr.study.workers import local_ray
 
@@ -17,6 +17,18 @@ _PATIENCE_SECONDS = 15.0
 """Without an answer for this long, the head is dead; a busy one still accepts connections."""
 _GRACE_SECONDS = 30.0
 """The driver may take this long to end in good order; then its process is ended."""
+
+_before_exit: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def before_exit(call: Callable[[str], None]) -> Iterator[None]:
+    """Have something called with the reason if this process must be ended, inside this context."""
+    _before_exit.append(call)
+    try:
+        yield
+    finally:
+        _before_exit.remove(call)
 
 
 @contextmanager
@@ -62,6 +74,9 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
     sys.stderr.write(f"error: {what}; once it is back, the same command resumes the study\n")
     sys.stderr.flush()
     sys.stdout.flush()
+    for call in _before_exit:
+        with suppress(Exception):
+            call(what)
     local_ray.end()
     os._exit(code)
 

@@ -14,7 +14,7 @@ from mmsr.study import Choice, Float, Int
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
-from mmsr.study.planning.warm_start import import_trials
+from mmsr.study.planning.warm_start import _differing, import_trials
 from mmsr.study.search.competition import AmongCurrent
 from mmsr.study.search.objectives import directions
 from mmsr.study.storage import database
@@ -110,6 +110,11 @@ def test_further_settings_that_are_fixed_otherwise_are_counted(small_study, othe
     reason = warm_plan(dataclasses.replace(small_study, epochs=5, base=base)).warm.reason
     assert "and this study fixes" in reason
     assert reason.endswith("; it differs in 1 other key too")
+
+
+def test_settings_differ_by_more_than_the_rounding_of_numbers():
+    theirs, ours = {"a": 3 * 0.1, "b": 1, "c": None, "dataset": "x"}, {"a": 0.3, "b": 2}
+    assert _differing(theirs, ours) == ["b", "c"]
 
 
 def test_what_the_space_does_not_have_is_left_out(small_study, other):

@@ -316,3 +316,8 @@ def test_steps_are_numbers_as_people_write_them(low, high, step, values):
 def test_a_value_between_two_steps_stays_as_it_was_given():
     near = 0.3 + 1e-8
     assert Float(0.0, 0.5, step=0.1).suggest(optuna.trial.FixedTrial({"x": near}), "x") == near
+
+
+def test_the_last_step_is_the_high_value():
+    *_, last = Float(0.0, 1.0, step=1 / 3).values()
+    assert last == 1.0

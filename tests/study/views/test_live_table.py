@@ -122,9 +122,25 @@ def test_a_running_trial_shows_how_far_its_epoch_is_and_the_time_left():
 
     assert any("0/100 45 %" in line and "75 s" in line for line in shown())
     display.reported(proposal(0), report(1))
-    assert any("1/100 " in line and "45 %" not in line for line in shown())
+    between = [line for line in shown() if "1/100 " in line]
+    assert "45 %" not in between[0]
+    assert "75 s" in between[0], "the last that is known"
     display.progressed({0: Position(1, 0.99, 70.0)})
     assert not any("99 %" in line for line in shown()), "it is of the epoch before"
+
+
+def test_epochs_of_a_refit_are_counted_on():
+    text = io.StringIO()
+    display = Display(Console(file=text), "valid/mrr@20", total=1, done=0, best=None)
+    display.started(proposal(0), "0")
+    row = display._rows[0]
+    display.progressed({0: Position(21, 0.5, 30.0, epochs=30)})
+    assert live_table._place(row) == "epoch 21 of 30, 50 %, 30 s left"
+    display.reported(proposal(0), report(21))
+    assert live_table._epoch(row) == "21/30"
+    row.epochs = None
+    display.reported(proposal(0), report(101))
+    assert live_table._epoch(row) == "101/101", "as resumed, without having told yet"
 
 
 def test_piped_output_gets_a_line_about_running_trials_now_and_then(monkeypatch):

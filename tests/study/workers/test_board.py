@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from unittest.mock import Mock
+
+import ray
 
 from mmsr.finalize import training as finals
 from mmsr.pace import Position, Seldom
 from mmsr.reproduce import training as tables
 from mmsr.study.workers import board
-from mmsr.study.workers.board import Board, written_to
+from mmsr.study.workers.board import Board, shown_board, written_to
 from mmsr.study.workers.trial import _watched
 from mmsr.training import Progress, train
 
@@ -39,6 +42,35 @@ def test_a_trial_writes_no_more_than_once_in_two_seconds(monkeypatch):
 def test_a_trial_without_a_board_trains_all_the_same():
     written_to(None, 0, epochs=1)(Progress(1, "train", 1, 2))
     assert board._find(None) is None
+
+
+def test_without_ray_there_is_no_board_and_none_is_started(monkeypatch):
+    monkeypatch.setattr(board, "SECONDS", 0.01)
+    assert not ray.is_initialized()
+    shown, twice = [], threading.Event()
+
+    def show(positions):
+        shown.append(positions)
+        if len(shown) == 2:
+            twice.set()
+
+    with shown_board(show) as name:
+        assert name is None
+        assert twice.wait(10), "piped output is told without a board, too"
+    assert shown[0] == {}
+    assert not ray.is_initialized()
+
+
+def test_a_board_that_is_lost_ends_no_training(monkeypatch):
+    remote = Mock(side_effect=ConnectionError)
+    actor = SimpleNamespace(write=SimpleNamespace(remote=remote))
+    monkeypatch.setattr(board, "_find", lambda name: actor)
+    monkeypatch.setattr(board, "SECONDS", 0.0)
+    write = written_to("board", 5, epochs=2)
+    for done in range(3):
+        write(Progress(1, "train", done, 8))
+    assert remote.call_count == 1
+    written_to("board", 5, epochs=2)("a trainer's own")
 
 
 def test_all_trainers_tell_their_progress_and_a_users_own_need_not():
