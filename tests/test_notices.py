@@ -13,6 +13,7 @@ from mmsr.errors import UserError
 from mmsr.notices import Receiver
 from mmsr.study import Study
 from mmsr.study.driver.notices import notified
+from mmsr.study.driver.outcome import Ended, Outcome
 from mmsr.study.planning.declaration import Options
 
 SECRET = "T0P5ecr3t"
@@ -137,15 +138,15 @@ def test_a_study_checks_the_url_before_it_runs_and_tells_how_it_ended(
     inbox, small_study, study_home, opened_study, monkeypatch
 ):
     with pytest.raises(UserError, match="--notify: that is no URL"):
-        small_study.run(Options(notify="nowhere", dry_run=True))
+        small_study.dry_run(Options(notify="nowhere"))
 
     def run(plan):
         opened_study(plan, "python shop.py")
-        return 0
+        return Outcome(Ended.INTERRUPTED)
 
-    monkeypatch.setattr("mmsr.study.driver.run.run_plan", run)
+    monkeypatch.setattr("mmsr.study.driver.run.run_study", run)
     assert isinstance(small_study, Study)
-    assert small_study.run(Options(notify=inbox.url)) == 0
+    assert small_study.run(Options(notify=inbox.url)).ended is Ended.INTERRUPTED
     ((_, _, notice),) = inbox.got
     assert (notice["event"], notice["study"]) == ("waits", "shop")
     assert notice["trials"] == {"done": 0, "wanted": 4, "finished": 0, "pruned": 0, "failed": 0}

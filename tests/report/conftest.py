@@ -15,6 +15,7 @@ from mmsr.study import Choice, Float, Int, Study
 from mmsr.study.driver import run as runner
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
+from mmsr.study.driver.outcome import Ended
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
@@ -49,10 +50,9 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(runner, "_tune", _tune)
         patch.setattr(runner, "ray_cluster", lambda address: nullcontext())
-        patch.setattr(runner, "watched_head", lambda halt, code: nullcontext())
+        patch.setattr(runner, "watched_head", lambda *_: nullcontext())
         patch.setattr(runner, "settle", lambda plan, say: plan)
-        patch.setattr(runner, "prepare_environment", lambda: None)
-        assert study.run() == 0
+        assert study.run().ended is Ended.FINISHED
     return home
 
 

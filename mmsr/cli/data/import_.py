@@ -214,7 +214,8 @@ def import_(
 @contextmanager
 def _on_cluster(sources: Sources, address: str) -> Iterator[Sources]:
     """Context in which the nodes of a cluster read and sort the interactions."""
-    from mmsr.study.workers.cluster import check_address, ray_cluster
+    from mmsr.study.workers.addresses import check_address
+    from mmsr.study.workers.cluster import ray_cluster
     from mmsr.study.workers.distributed import distributed
 
     interactions = distributed(sources.interactions)
