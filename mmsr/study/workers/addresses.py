@@ -67,8 +67,8 @@ def check_same(address: str | None) -> None:
     if address.startswith("ray://"):
         from ray.util.client import ray as client
 
-        if client.is_connected():  # nothing says to which
-            return
+        if client.is_connected():  # type: ignore[no-untyped-call]  # Ray's has no types
+            return  # nothing says to which cluster
     here = ray.get_runtime_context().gcs_address
     if _numeric(address) != _numeric(here):
         raise UserError(
@@ -89,4 +89,6 @@ def _numeric(address: str) -> str:
         number = socket.gethostbyname(host)
     except OSError:
         return address
-    return f"{get_node_ip_address() if number.startswith('127.') else number}:{port}"
+    if number.startswith("127."):
+        number = get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray's has no types
+    return f"{number}:{port}"
