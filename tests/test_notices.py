@@ -13,8 +13,8 @@ from mmsr.errors import UserError
 from mmsr.notices import Receiver
 from mmsr.study import Study
 from mmsr.study.driver.notices import notified
-from mmsr.study.driver.outcome import Ended, Outcome
 from mmsr.study.planning.declaration import Options
+from mmsr.study.results.outcome import Ended, Outcome
 
 SECRET = "T0P5ecr3t"
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, NoReturn
 from mmsr.config import parse_settings
 from mmsr.console import tolerant_output
 from mmsr.errors import UserError
-from mmsr.study.driver.exit_codes import OK, as_user_errors, exit_code
+from mmsr.study.driver.exit_codes import OK, as_user_errors, code_of, exit_code
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import PRUNERS, SAMPLERS
 from mmsr.urls import hidden_words
 
 if TYPE_CHECKING:
     from mmsr.notices import Receiver
-    from mmsr.study.driver.outcome import Outcome
     from mmsr.study.planning.plan import Plan
     from mmsr.study.reader.result import StudyResult
+    from mmsr.study.results.outcome import Outcome
 
 
 class Study(Declaration):
@@ -154,7 +154,7 @@ def execute(study: Study, options: Options) -> int:
     if options.dry_run:
         _show(plan)
         return OK
-    return _run(plan, receiver).code
+    return code_of(_run(plan, receiver))
 
 
 def _show(plan: Plan) -> None:
@@ -171,7 +171,7 @@ def _run(plan: Plan, receiver: Receiver | None) -> Outcome:
 
     def run() -> int:
         outcomes.append(run_study(plan))
-        return outcomes[0].code
+        return code_of(outcomes[0])
 
     about = partial(about_study, plan.name, plan.storage, plan.tracking)
     notified(receiver, f"study {plan.name}", about, run)

@@ -15,10 +15,10 @@ from mmsr.study import Choice, Float, Int, Study
 from mmsr.study.driver import run as runner
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
-from mmsr.study.driver.outcome import Ended
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
+from mmsr.study.results.outcome import Ended
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.lineage import trial_folder

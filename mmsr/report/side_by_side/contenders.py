@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from mmsr.config import Config
 from mmsr.errors import UserError
-from mmsr.finalize.request import FinalFolder
 from mmsr.report.intervals import ValidRanks, valid_ranks
-from mmsr.study.results.finalized import ConfigFigures, FinalResult, read_final
+from mmsr.study.results.finalized import ConfigFigures, FinalFolder, FinalResult, read_final
 from mmsr.study.results.held_out import Ranked, read_ranked
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import TrialRow

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from mmsr.console import Console
 from mmsr.format import plural
 from mmsr.provenance import code_version, the_same
-from mmsr.study.driver.exit_codes import FAILED
+from mmsr.study.driver.exit_codes import FAILED, code_of
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
 from mmsr.study.driver.opening import open_study_of
-from mmsr.study.driver.outcome import Ended, Outcome
 from mmsr.study.driver.reporting import Reporting, TrackingReporter
 from mmsr.study.planning.existing import find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import import_trials
+from mmsr.study.results.outcome import Ended, Outcome
 from mmsr.study.results.pareto import front_tags
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
@@ -55,7 +55,7 @@ Retried = Sequence[Mapping[str, Any]] | None
 
 def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried = None) -> int:
     """Run a study as `run_study` does, with the same arguments; returns the exit code."""
-    return run_study(plan, reporting, retried=retried).code
+    return code_of(run_study(plan, reporting, retried=retried))
 
 
 def run_study(
@@ -96,16 +96,8 @@ def run_study(
             stop.check()
             study = open_study_of(plan, storage)
             take_back(study, found.again)
-            driver = Driver(
-                plan,
-                study,
-                console,
-                stop,
-                reporting,
-                retries=retried is not None,
-                borrowed=bool(borrowed),
-            )
-            return driver.run()
+            retries = retried is not None
+            return Driver(plan, study, console, stop, reporting, retries, bool(borrowed)).run()
 
 
 def _finish_again(
@@ -144,7 +136,6 @@ class Driver:
         console: Console,
         stop: StopRequest,
         reporting: Reporting,
-        *,
         retries: bool,
         borrowed: bool = False,
     ) -> None:

@@ -7,7 +7,7 @@ column that every study has does not depend on its values; that of a setting doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
@@ -33,6 +33,7 @@ _BEST_SO_FAR = "best/"
 _TYPES = {
     "state": "string",
     "model": "string",
+    "pareto": "boolean",
     "place": "Int64",
     "trial": "Int64",
     "score": "float64",
@@ -73,7 +74,12 @@ def trials_frame(rows: Sequence[TrialRow], objective: str, *, running: bool) -> 
 
 
 def leaderboard_frame(
-    rows: Sequence[TrialRow], objective: str, lines: Sequence[ReferenceLine] = ()
+    rows: Sequence[TrialRow],
+    objective: str,
+    lines: Sequence[ReferenceLine] = (),
+    *,
+    against: Sequence[str] = (),
+    front: Container[int] = (),
 ) -> pd.DataFrame:
     """The rows and figures of the leaderboard: the best trials, and reference lines below.
 
@@ -82,6 +88,8 @@ def leaderboard_frame(
     rows : the trials to show.
     objective : metric that ranks them.
     lines : the reference lines; those without metrics are left out. Their `trial` is missing.
+    against : further objectives of the study.
+    front : numbers of the trials on the Pareto front; a column if there are further objectives.
     """
     best = ranked(rows)
     measured = [(line.label, line.metrics) for line in lines if line.metrics is not None]
@@ -89,6 +97,7 @@ def leaderboard_frame(
     names = [f"{part}/{name}" for name in dict.fromkeys([metric, *SHOWN])]
     if any(f"{part}/cold/{metric}" in row.metrics for row in best):
         names[1:1] = [f"{part}/warm/{metric}", f"{part}/cold/{metric}"]
+    names += [name for name in against if name not in names]
     finished = iter(range(1, len(best) + 1))
     places = [next(finished) if row.state == "finished" else None for row in best]
     labels = [f"trial {row.number}" for row in best] + [label for label, _ in measured]
@@ -99,6 +108,8 @@ def leaderboard_frame(
     }
     if any(row.model is not None for row in best):
         columns["model"] = [row.model for row in best]
+    if against:
+        columns["pareto"] = [row.number in front for row in best]
     for name in names:
         columns[name] = [row.metrics.get(name) for row in best]
         columns[name] += [line.get(name.removeprefix(f"{part}/")) for _, line in measured]

@@ -20,6 +20,7 @@ from mmsr.study.reader.frames import (
 )
 from mmsr.study.results.export import check_new, export_best, write_config
 from mmsr.study.results.finalized import FinalRecord, read_final
+from mmsr.study.results.pareto import pareto_front
 from mmsr.study.results.references import cached_lines
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy
@@ -95,6 +96,7 @@ class OpenedStudy:
         It has the rows and figures of `mmsr study leaderboard`, which measures the reference lines
         (popularity, item-kNN and EASE); here they are shown once they have been measured. Metrics
         are in [0, 1]. Trials that were stopped early follow the finished ones, without a place.
+        With several objectives, the first one ranks, and `pareto` tells which are on the front.
 
         Parameters
         ----------
@@ -103,11 +105,14 @@ class OpenedStudy:
         if top is not None:
             top = _whole("top", top, 1, "all trials")
         with self._read() as known:
-            objective = known.definition.objective
-            found = known.rows(one.number for one in ranked(known.overview.standings)[:top])
+            objective, *against = known.definition.objectives
+            standings = known.overview.standings
+            found = known.rows(one.number for one in ranked(standings)[:top])
             config = found[0].config if found else None
             lines = cached_lines(known, config) if config is not None else []
-            return leaderboard_frame(found, objective, lines)
+            front = pareto_front(standings, self.objectives) if against else []
+            numbers = {one.number for one in front}
+            return leaderboard_frame(found, objective, lines, against=against, front=numbers)
 
     def trials(self) -> pd.DataFrame:
         """All trials by number: state, score, settings, all metrics of the best epoch, error.
@@ -248,7 +253,7 @@ def _is_running(known: KnownStudy) -> bool:
 
 def _whole(name: str, given: Any, least: int, otherwise: str) -> int:
     """An argument that is a whole number of any type, also of NumPy's."""
-    if isinstance(given, Integral) and not isinstance(given, bool) and given >= least:
+    if isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= least:
         return int(given)
     raise UserError(f"{name}={given!r}: give a whole number from {least}, or None for {otherwise}")
 

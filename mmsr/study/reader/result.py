@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsr.config import Config
-from mmsr.study.driver.outcome import Ended, Outcome
 from mmsr.study.planning.plan import Plan
 from mmsr.study.reader.best import BestTrial, best_of
 from mmsr.study.reader.facts import as_html, as_text
 from mmsr.study.reader.opened import OpenedStudy
+from mmsr.study.results.outcome import Ended, Outcome
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import FailureGroup, grouped

@@ -98,6 +98,16 @@ def test_trials_that_were_stopped_early_have_no_place():
     assert board["trial"].dtype == "Int64"
 
 
+def test_further_objectives_and_the_front_have_columns():
+    rows = [row(0, value=0.2), row(1, value=0.4)]
+    for one, seconds in zip(rows, (1.0, 2.0), strict=True):
+        one.metrics["time/epoch_seconds"] = seconds
+    board = leaderboard_frame(rows, "valid/mrr@20", against=["time/epoch_seconds"], front={1})
+    assert board["time/epoch_seconds"].tolist() == [2.0, 1.0]
+    assert board["pareto"].tolist() == [True, False]
+    assert "pareto" not in leaderboard_frame(rows, "valid/mrr@20")
+
+
 def test_models_and_warm_and_cold_targets_have_columns():
     metrics = {"valid/mrr@20": 0.3, "valid/warm/mrr@20": 0.4, "valid/cold/mrr@20": 0.1}
     one = row(0, model="sasrec", **{"sasrec/model.width": 8})

@@ -14,8 +14,9 @@ from mmsr.errors import UserError
 from mmsr.study import Study
 from mmsr.study.driver import opening
 from mmsr.study.driver.ledger import Ledger
-from mmsr.study.driver.outcome import Ended
 from mmsr.study.planning.declaration import Options
+from mmsr.study.results.outcome import Ended
+from mmsr.study.storage.folder import StudyRecord
 from mmsr.study.workers.addresses import is_connected
 from mmsr.study.workers.cluster import ray_cluster
 
@@ -206,5 +207,15 @@ def test_a_notebook_is_resumed_by_the_same_call(monkeypatch):
     assert "pytest" in opening._command(plan)
     monkeypatch.delattr(sys.modules["__main__"], "__file__")
     assert opening._command(plan) == "Study(…, name='orders').run()"
+    record = StudyRecord(
+        name="orders",
+        uid="0",
+        dataset="shop",
+        objective="valid/mrr@20",
+        storage="",
+        tracking="",
+        command=opening._command(plan),
+    )
+    assert record.resumption.startswith("resume by running the notebook of Study(…, name='orders')")
     assert provenance.the_same() == "the same call"
     assert provenance.command_line() == "in a notebook or an interactive session"

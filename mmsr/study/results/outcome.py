@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
-from mmsr.study.storage.progress import Progress
+if TYPE_CHECKING:
+    from mmsr.study.storage.progress import Progress
 
 
 class Ended(StrEnum):
@@ -22,9 +23,6 @@ class Ended(StrEnum):
     """An error stopped it, and the same run resumes the study; or no trial has finished."""
 
 
-_CODES = {Ended.INTERRUPTED: INTERRUPTED, Ended.FAILED: FAILED}
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run of a study ended, and why."""
@@ -32,11 +30,6 @@ class Outcome:
     ended: Ended
     error: str | None = None
     """Why it failed; None if it did not."""
-
-    @property
-    def code(self) -> int:
-        """The exit code of its command."""
-        return _CODES.get(self.ended, OK)
 
     @classmethod
     def without_error(cls, progress: Progress) -> Outcome:
