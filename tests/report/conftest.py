@@ -51,6 +51,7 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.setattr(runner, "_tune", _tune)
         patch.setattr(runner, "ray_cluster", lambda address: nullcontext())
         patch.setattr(runner, "watched_head", lambda *_: nullcontext())
+        patch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
         patch.setattr(runner, "settle", lambda plan, say: plan)
         assert study.run().ended is Ended.FINISHED
     return home

@@ -196,6 +196,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_tune", tune)
     monkeypatch.setattr(runner, "ray_cluster", lambda address: nullcontext())
     monkeypatch.setattr(runner, "watched_head", lambda *_: nullcontext())
+    monkeypatch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
     monkeypatch.setattr(runner, "settle", lambda plan, say: plan)
 
 

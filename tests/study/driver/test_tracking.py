@@ -47,6 +47,7 @@ def plan(small_study, study_home, monkeypatch):
         "ray_cluster": lambda address: nullcontext(),
         "settle": lambda plan, say: plan,
         "watched_head": lambda *_: nullcontext(),
+        "shown_board": lambda show: nullcontext("none"),
         "_tune": lambda *_: None,
     }.items():
         monkeypatch.setattr(f"{here}.{name}", value)

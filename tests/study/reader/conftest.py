@@ -58,6 +58,7 @@ def without_ray(patch: pytest.MonkeyPatch, tune: Callable[..., None] = pretend) 
     replaced: dict[str, Any] = {
         "ray_cluster": lambda address: nullcontext(),
         "watched_head": lambda *_: nullcontext(),
+        "shown_board": lambda show: nullcontext("none"),
         "settle": lambda plan, say: plan,
         "_tune": tune,
     }
