@@ -153,6 +153,7 @@ def measure(dataset: str, trials: int, home: Path) -> dict[str, float]:
     from ray.cluster_utils import Cluster
 
     from mmsr.study import Int, Study
+    from mmsr.study.main import execute
     from mmsr.study.planning.declaration import Options
 
     with tempfile.TemporaryDirectory(dir=home, prefix="residency-") as folder:
@@ -178,7 +179,7 @@ def measure(dataset: str, trials: int, home: Path) -> dict[str, float]:
             trainer="data_residency:train",
         )
         try:
-            code = study.run(Options(address=cluster.address))
+            code = execute(study, Options(address=cluster.address))
         finally:
             cluster.shutdown()
         found = [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]

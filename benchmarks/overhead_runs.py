@@ -145,11 +145,13 @@ def refused_seconds(home: Path) -> float:
 
 
 def _run(study: Any, home: Path, epoch_seconds: float) -> Run:
+    from mmsr.study.main import execute
+    from mmsr.study.planning.declaration import Options
     from mmsr.study.storage.database import default_storage, load_study, open_storage
 
     started = time.time()
     with _clocks(home, epoch_seconds) as clocks, _sampled() as samples:
-        if code := study.run():
+        if code := execute(study, Options()):
             raise SystemExit(f"study {study.name} ended with code {code}")
         seconds = time.time() - started
         found = _read(clocks)

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import common
 
 from mmsr.study import Choice, Float, Int, Random, Study, Tpe
+from mmsr.study.main import execute
 from mmsr.study.planning.declaration import Options
 from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
@@ -75,7 +76,7 @@ def run(study: Study, method: str, seed: int) -> list[float]:
     equal = dataclasses.replace(
         study, name=name, seed=seed, enqueue=(), sampler=METHODS[method], pruner=None
     )
-    if (code := equal.run(Options())) != 0:
+    if (code := execute(equal, Options())) != 0:
         sys.exit(f"study {name} ended with code {code}: the same command resumes it")
     values = [row.value or 0.0 for row in rows(look_up(name).study)]
     return list(accumulate(values, max))

@@ -37,9 +37,12 @@ def open_study(name: str, storage: str | None = None) -> OpenedStudy:
     >>> import mmsr
     >>> mmsr.open_study("toys").leaderboard()  # doctest: +SKIP
     """
+    from mmsr.errors import UserError
     from mmsr.study.reader.opened import OpenedStudy
     from mmsr.study.storage.known_study import look_up
 
+    if not isinstance(storage, str | None):
+        raise UserError(f"storage={storage!r}: give the URL of a database, e.g. sqlite:///a.db")
     return OpenedStudy(look_up(name, storage))
 
 

@@ -247,6 +247,19 @@ def kill_worker(trial: Any) -> None:
         ray.kill(worker)
 
 
+def kill_workers(tune_controller: Any) -> None:
+    """Kill the workers of all trials and remove their placement groups, without waiting for any.
+
+    The public `cleanup` first waits for the trials to end, and tells the callbacks that they did.
+
+    Parameters
+    ----------
+    tune_controller : Tune's controller; None if it has made no trial.
+    """
+    if tune_controller is not None:
+        tune_controller._actor_manager.cleanup()
+
+
 def drop_unread(trial: Any) -> None:
     """Drop what Tune keeps of `trial` after its end: nobody reads it, and it adds up."""
     kept = trial.run_metadata

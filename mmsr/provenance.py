@@ -61,6 +61,11 @@ def is_interactive() -> bool:
     return not hasattr(sys.modules["__main__"], "__file__") and sys.argv[:1] != ["-c"]
 
 
+def the_same() -> str:
+    """What resumes an interrupted run: the same command, or in a notebook the same call."""
+    return "the same call" if is_interactive() else "the same command"
+
+
 def now() -> str:
     """The current time in UTC, to the second, in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")

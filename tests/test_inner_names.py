@@ -232,6 +232,17 @@ def test_ray_init_node_ip_address_and_temp_dir():
     assert all(f'kwargs.pop("{name}"' in inspect.getsource(ray.init) for name in arguments)
 
 
+def test_tune_controller_actor_manager_cleanup():
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.tune.execution import tune_controller
+
+    assert "self._actor_manager = RayActorManager(" in inspect.getsource(
+        tune_controller.TuneController
+    )
+    assert "ray.kill" in inspect.getsource(RayActorManager.cleanup)
+    inner_names.kill_workers(None)
+
+
 def test_tune_controller_checkpoint_manager_sync_every_n_trial_checkpoints():
     from ray.tune.execution import experiment_state, tune_controller
 

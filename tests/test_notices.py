@@ -13,9 +13,9 @@ from mmsr import notices, provenance
 from mmsr.errors import UserError
 from mmsr.notices import Receiver
 from mmsr.study.driver.notices import about_study, notified
-from mmsr.study.main import execute
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
+from mmsr.study.results.outcome import Ended, Outcome
 from mmsr.study.storage.budget import BUDGET, SPENT
 from mmsr.study.workers import head
 
@@ -213,10 +213,10 @@ def test_a_study_checks_the_url_before_it_runs_and_tells_how_it_ended(
 
     def run(plan):
         opened_study(plan, "python shop.py")
-        return 0
+        return Outcome(Ended.INTERRUPTED)
 
-    monkeypatch.setattr("mmsr.study.driver.run.run_plan", run)
-    assert execute(small_study, Options(notify=inbox.url)) == 0
+    monkeypatch.setattr("mmsr.study.driver.run.run_study", run)
+    assert small_study.run(Options(notify=inbox.url)).ended is Ended.INTERRUPTED
     ((_, _, notice),) = inbox.got
     assert (notice["event"], notice["study"]) == ("waits", "shop")
     assert notice["trials"] == {"done": 0, "wanted": 4, "finished": 0, "pruned": 0, "failed": 0}

@@ -135,7 +135,8 @@ def gpu() -> Finding:
 def ray() -> Finding:
     """Whether Ray's cluster answers, or Ray could start here; it is not started."""
     from mmsr.study.workers import local_ray
-    from mmsr.study.workers.cluster import check_address, cores
+    from mmsr.study.workers.addresses import check_address
+    from mmsr.study.workers.cluster import cores
     from mmsr.urls import hidden_word
 
     local_ray.check_token_file()

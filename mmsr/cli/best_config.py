@@ -9,7 +9,6 @@ import typer
 
 from mmsr.cli.options import StudyName, StudyStorage
 from mmsr.console import deliver
-from mmsr.errors import UserError, reason_of
 
 app = typer.Typer(no_args_is_help=True, help="Export a study's best config, to train it again.")
 
@@ -44,18 +43,15 @@ def export(
     With several objectives, the best trial is the best in the first one; --trial takes another.
     `mmsr train --config FILE` repeats the trial and shows both results side by side.
     """
-    path = Path(output)
-    if output != "-" and path.exists() and not force:
-        raise UserError(f"{output} exists: name another file, or replace it with --force")
-    from mmsr.study.results.export import export_best
+    from mmsr.study.results.export import check_new, export_best, write_config
     from mmsr.study.storage.known_study import look_up
 
+    path = Path(output)
+    if output != "-":
+        check_new(path, force, "replace it with --force")
     text = export_best(look_up(name, storage), trial, model)
     if output == "-":
         deliver(text)
         return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {reason_of(error)}") from None
+    write_config(path, text)
     typer.echo(f"wrote {output}; replay it with: mmsr train --config {output}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mmsr.config import parse_settings
 from mmsr.console import tolerant_output
 from mmsr.errors import UserError
-from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK, as_user_errors, exit_code
+from mmsr.study.driver.exit_codes import OK, as_user_errors, code_of, exit_code
 from mmsr.study.planning.declaration import Declaration, Options
 from mmsr.study.search import PRUNERS, SAMPLERS
 from mmsr.urls import hidden_words
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmsr.notices import Receiver
     from mmsr.study.planning.plan import Plan
     from mmsr.study.reader.result import StudyResult
+    from mmsr.study.results.outcome import Outcome
 
 
 class Study(Declaration):
@@ -80,7 +81,8 @@ class Study(Declaration):
         What the command prints is printed; in a notebook, the table of trials is a live HTML table.
         If this process is connected to Ray, the trials run there, and Ray is left running; else Ray
         is started for the study and stopped with it. Ctrl-C, or a notebook's stop button, stops the
-        study in good order, and the result says so; a second one raises KeyboardInterrupt.
+        running trials in good order, and the result says so; a second one, or one before the first
+        trial runs, raises KeyboardInterrupt. The same call resumes the study in any case.
 
         Parameters
         ----------
@@ -100,6 +102,7 @@ class Study(Declaration):
         from mmsr.notices import Receiver
         from mmsr.study.planning.make_plan import make_plan
         from mmsr.study.reader.result import result_of
+        from mmsr.study.storage import database
 
         options = options or Options()
 
@@ -108,8 +111,9 @@ class Study(Declaration):
         with as_user_errors():
             receiver = Receiver.named(options.notify)
             plan = make_plan(self, options)
-            code = _run(plan, receiver)
-            return result_of(plan, interrupted=code == INTERRUPTED, failed=code == FAILED)
+            outcome = _run(plan, receiver)
+            with database.watching(plan.storage):
+                return result_of(plan, outcome)
 
     def dry_run(self, options: Options | None = None) -> None:
         """Check everything and show what would run, as `--dry-run` does; nothing is run.
@@ -150,7 +154,7 @@ def execute(study: Study, options: Options) -> int:
     if options.dry_run:
         _show(plan)
         return OK
-    return _run(plan, receiver)
+    return code_of(_run(plan, receiver))
 
 
 def _show(plan: Plan) -> None:
@@ -159,12 +163,19 @@ def _show(plan: Plan) -> None:
     show_plan(plan)
 
 
-def _run(plan: Plan, receiver: Receiver | None) -> int:
+def _run(plan: Plan, receiver: Receiver | None) -> Outcome:
     from mmsr.study.driver.notices import about_study, notified
-    from mmsr.study.driver.run import run_plan
+    from mmsr.study.driver.run import run_study
+
+    outcomes: list[Outcome] = []
+
+    def run() -> int:
+        outcomes.append(run_study(plan))
+        return code_of(outcomes[0])
 
     about = partial(about_study, plan.name, plan.storage, plan.tracking)
-    return notified(receiver, f"study {plan.name}", about, lambda: run_plan(plan))
+    notified(receiver, f"study {plan.name}", about, run)
+    return outcomes[0]
 
 
 class _Parser(argparse.ArgumentParser):

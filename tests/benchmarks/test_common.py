@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,9 @@ def test_a_missing_data_set_says_where_it_was_looked_for(common, monkeypatch, tm
     monkeypatch.setattr(common, "DATA", tmp_path / "tables")
     with pytest.raises(UserError, match="mmsr data import toys"):
         common.import_if_missing("toys")
+
+
+def test_no_benchmark_takes_the_result_of_a_run_for_an_exit_code():
+    study_run = re.compile(r"\b(code|status)\b.*=\s*\w+\.run\(|if .*\bstudy\.run\(")
+    scripts = [path for path in BENCHMARKS.glob("*.py") if study_run.search(path.read_text())]
+    assert scripts == [], "a StudyResult is always true: use mmsr.study.main.execute"

@@ -18,7 +18,7 @@ from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.planning.plan import Plan
-from mmsr.study.reader.result import Ended
+from mmsr.study.results.outcome import Ended
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.lineage import trial_folder
@@ -50,9 +50,9 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(runner, "_tune", _tune)
         patch.setattr(runner, "ray_cluster", lambda address: nullcontext())
-        patch.setattr(runner, "watched_head", lambda halt, code: nullcontext())
+        patch.setattr(runner, "watched_head", lambda *_: nullcontext())
+        patch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
         patch.setattr(runner, "settle", lambda plan, say: plan)
-        patch.setattr(runner, "prepare_environment", lambda: None)
         assert study.run().ended is Ended.FINISHED
     return home
 

@@ -195,9 +195,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(runner, "_tune", tune)
     monkeypatch.setattr(runner, "ray_cluster", lambda address: nullcontext())
-    monkeypatch.setattr(runner, "watched_head", lambda halt, code: nullcontext())
+    monkeypatch.setattr(runner, "watched_head", lambda *_: nullcontext())
+    monkeypatch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
     monkeypatch.setattr(runner, "settle", lambda plan, say: plan)
-    monkeypatch.setattr(runner, "prepare_environment", lambda: None)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -62,4 +62,4 @@ def rename(
         console.print(note)
     console.print(f"a study that warm-starts from it is resumed with --warm-start {new}")
     if (record := StudyFolder(new).read_record()) is not None:
-        console.print(f"resume with: {record.command}")
+        console.print(record.resumption)

@@ -212,7 +212,7 @@ def import_(
 
 def _check_cluster(address: str, interactions: str) -> None:
     """Refuse, before anything is fetched, interactions or a cluster that cannot be used."""
-    from mmsr.study.workers.cluster import check_address
+    from mmsr.study.workers.addresses import check_address
 
     if is_uri(interactions):
         raise UserError(

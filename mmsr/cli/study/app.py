@@ -168,7 +168,7 @@ def status(
     record = known.folder.read_record()
     if state == "stopped" and record is not None:
         where = f" (in {record.directory})" if record.directory else ""
-        console.print(f"resume with: {record.command}{where}", soft_wrap=True)
+        console.print(f"{record.resumption}{where}", soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mmsr.errors import StorageLost, UserError, one_line, reason_and_file
+from mmsr.provenance import the_same
+from mmsr.study.results.outcome import Ended, Outcome
 
 OK = 0
 FAILED = 1
@@ -25,8 +27,18 @@ def exit_code(run: Callable[[], int]) -> int:
         sys.stderr.write(f"error: {_told(error, 'command')}\n")
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command resumes it\n")
+        sys.stderr.write(f"interrupted; {the_same()} resumes it\n")
         return INTERRUPTED
+
+
+def code_of(outcome: Outcome) -> int:
+    """The exit code of a study's command.
+
+    Parameters
+    ----------
+    outcome : how its run ended.
+    """
+    return {Ended.INTERRUPTED: INTERRUPTED, Ended.FAILED: FAILED}.get(outcome.ended, OK)
 
 
 @contextmanager

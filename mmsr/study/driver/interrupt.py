@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from mmsr.provenance import is_interactive
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,7 +55,8 @@ class StopRequest:
             self.urgent = True
             raise KeyboardInterrupt
         self.requested = True
-        self._say("stopping; Ctrl-C again stops at once")
+        again = "the stop button again" if is_interactive() else "Ctrl-C again"
+        self._say(f"stopping; {again} stops at once")
         self._listener()
 
 

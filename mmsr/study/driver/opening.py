@@ -16,7 +16,7 @@ from mmsr.study.search.objectives import directions
 from mmsr.study.search.per_model import PerModelPruner, PerModelSampler
 from mmsr.study.search.space import stored
 from mmsr.study.storage import database
-from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.storage.folder import CALL, StudyRecord
 from mmsr.study.storage.progress import n_over
 from mmsr.study.workers.resources import GB
 from mmsr.tracking.databases import recorded
@@ -112,7 +112,7 @@ def resources_of(plan: Plan) -> dict[str, float] | None:
 def _command(plan: Plan) -> str:
     """What resumes the study: the command, or in a notebook and the like the call from Python."""
     if is_interactive():
-        return f"Study(…, name={plan.name!r}).run()"
+        return f"{CALL}, name={plan.name!r}).run()"
     return shlex.join(map(hidden_word, (os.path.basename(sys.executable), *words())))
 
 

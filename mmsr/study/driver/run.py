@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmsr.console import Console
 from mmsr.format import plural
-from mmsr.provenance import code_version
-from mmsr.study.driver.exit_codes import FAILED, INTERRUPTED, OK
+from mmsr.provenance import code_version, the_same
+from mmsr.study.driver.exit_codes import FAILED, code_of
 from mmsr.study.driver.interrupt import StopRequest, stop_requests
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.meter import Meter
@@ -20,6 +20,7 @@ from mmsr.study.driver.reporting import Reporting, TrackingReporter
 from mmsr.study.planning.existing import find_existing
 from mmsr.study.planning.plan import Plan
 from mmsr.study.planning.warm_start import import_trials
+from mmsr.study.results.outcome import Ended, Outcome
 from mmsr.study.sizing.packing import settle
 from mmsr.study.storage import database
 from mmsr.study.storage.driver_lock import claimed
@@ -39,7 +40,7 @@ from mmsr.study.storage.single_writer import SingleWriterStorage
 from mmsr.study.views.live_table import Display, with_model
 from mmsr.study.views.unshipped import show_unshipped
 from mmsr.study.workers.board import shown_board
-from mmsr.study.workers.cluster import Capacity, prepare_environment, ray_cluster
+from mmsr.study.workers.cluster import Capacity, ray_cluster
 from mmsr.study.workers.head import watched_head
 from mmsr.tracking import RunState
 from mmsr.tracking.journal.shipper import JournalTracker
@@ -52,7 +53,14 @@ Retried = Sequence[Mapping[str, Any]] | None
 
 
 def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried = None) -> int:
-    """Run a study until all its trials are done; returns the exit code.
+    """Run a study as `run_study` does, with the same arguments; returns the exit code."""
+    return code_of(run_study(plan, reporting, retried=retried))
+
+
+def run_study(
+    plan: Plan, reporting: Reporting | None = None, *, retried: Retried = None
+) -> Outcome:
+    """Run a study until all its trials are done; returns how that ended.
 
     Parameters
     ----------
@@ -80,19 +88,20 @@ def run_plan(plan: Plan, reporting: Reporting | None = None, *, retried: Retried
             study = open_study_of(plan, storage)
             return _finish_again(plan, study, reporting, console)
         stop.check()
-        prepare_environment()
-        with ray_cluster(plan.address):
+        with ray_cluster(plan.address) as borrowed:
             stop.install()  # Ray has taken SIGTERM
             stop.check()
             plan = settle(plan, console.print)
             stop.check()
             study = open_study_of(plan, storage)
             take_back(study, found.again)
-            driver = Driver(plan, study, console, stop, reporting, retries=retried is not None)
-            return driver.run()
+            retries = retried is not None
+            return Driver(plan, study, console, stop, reporting, retries, bool(borrowed)).run()
 
 
-def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console: Console) -> int:
+def _finish_again(
+    plan: Plan, study: optuna.Study, reporting: Reporting, console: Console
+) -> Outcome:
     """Show the end of a study with nothing left to run; ship events that an earlier driver kept."""
     Meter(study, plan.budget, plan.resources)  # records the budget that was given now
     progress = plan.progress(study)
@@ -102,7 +111,7 @@ def _finish_again(plan: Plan, study: optuna.Study, reporting: Reporting, console
     left = ship(journal_of, partial(console.print, soft_wrap=True))
     reporting.show_end(plan, progress.rows, console)
     show_unshipped(left, journal_of.name, console)
-    return OK
+    return Outcome.without_error(progress)
 
 
 class Driver:
@@ -116,6 +125,7 @@ class Driver:
     stop : whether the user has asked to stop.
     reporting : how to present the trials.
     retries : whether a later driver may retry failed trials.
+    borrowed : whether Ray was there before this driver, and stays when it has ended.
     """
 
     def __init__(
@@ -125,11 +135,12 @@ class Driver:
         console: Console,
         stop: StopRequest,
         reporting: Reporting,
-        *,
         retries: bool,
+        borrowed: bool = False,
     ) -> None:
         self._plan, self._study, self._console = plan, study, console
         self._stop, self._reporting, self._retries = stop, reporting, retries
+        self._borrowed = borrowed
         before = self._progress()
         self._already = before.over
         self._display = Display(
@@ -142,8 +153,8 @@ class Driver:
             contest=reporting.metric is None,
         )
 
-    def run(self) -> int:
-        """Run trials until all are done or the study is stopped; returns the exit code."""
+    def run(self) -> Outcome:
+        """Run trials until all are done or the study is stopped; returns how that ended."""
         plan, console = self._plan, self._console
         set_ending(self._study, RunState.INTERRUPTED, None)  # holds if this process is killed
         if plan.warm is not None and import_trials(self._study, plan.warm, plan.space, plan.base):
@@ -160,7 +171,7 @@ class Driver:
         self._reporting.show_end(plan, after.rows, console)
         if plan.budget.limits:
             console.print(plan.budget.told(meter.spent), soft_wrap=True)
-        return self._exit_code(ledger, after)
+        return self._outcome(ledger, after)
 
     def _run_trials(self, tracker: JournalTracker, meter: Meter) -> Ledger:
         reporter = self._reporting.reporter(self._plan, self._study, tracker)
@@ -169,10 +180,15 @@ class Driver:
             self._stop.listen(lambda: ledger.stop("interrupted"))
             lost = partial(ledger.halt, "no trial can continue")
             show = self._display.progressed
-            with watched_head(lost, FAILED), self._display, shown_board(show) as board:
+            with (
+                watched_head(lost, FAILED, self._borrowed),
+                self._display,
+                shown_board(show) as board,
+            ):
                 n_trials = self._plan.trials - self._already
                 ended = partial(self._reporting.ended, self._study)
-                _tune(self._plan, ledger, n_trials, self._every_turn(meter), ended, board)
+                turn = self._every_turn(meter)
+                _tune(self._plan, ledger, n_trials, turn, ended, board, self._borrowed)
             if ledger.broken is not None:
                 raise ledger.broken
             if ledger.exhausted and ledger.stop_reason is None:
@@ -227,21 +243,20 @@ class Driver:
     def _progress(self) -> Progress:
         return self._plan.progress(self._study)
 
-    def _exit_code(self, ledger: Ledger, after: Progress) -> int:
+    def _outcome(self, ledger: Ledger, after: Progress) -> Outcome:
         console = self._console
         if ledger.fatal_error is not None:
             error = f"stopped: {ledger.stop_reason}: {ledger.fatal_error}"
-            hint = "; once that is fixed, the same command resumes the study"
+            hint = f"; once that is fixed, {the_same()} resumes the study"
             console.print(error + hint, style="red", soft_wrap=True)
-            return FAILED
+            return Outcome(Ended.FAILED, ledger.fatal_error)
         if after.used_up is not None and ledger.stop_reason == after.used_up:
-            more = f"{after.used_up}; the same command with a higher budget resumes the study"
+            more = f"{after.used_up}; {the_same()} with a higher budget resumes the study"
             console.print(more, soft_wrap=True)
-            return OK if after.has("finished") or not after.has("failed") else FAILED
-        if ledger.stop_reason is not None and after.over < after.wanted:
-            console.print("interrupted; the same command resumes the study", soft_wrap=True)
-            return INTERRUPTED
-        return OK if after.has("finished") else FAILED
+        elif ledger.stop_reason is not None and after.over < after.wanted:
+            console.print(f"interrupted; {the_same()} resumes the study", soft_wrap=True)
+            return Outcome(Ended.INTERRUPTED)
+        return Outcome.without_error(after)
 
 
 def _state(ledger: Ledger, after: Progress) -> RunState:
@@ -257,11 +272,12 @@ def _tune(
     used_up: Callable[[], str | None],
     ended: Callable[[], None],
     board: str | None,
+    borrowed: bool,
 ) -> None:
     """Let Ray Tune run trials until the ledger requests no more."""
-    from mmsr.study.driver.tune import make_tuner
+    from mmsr.study.driver.tune import tune_trials
 
     capacity = Capacity(plan.resources)
     # A cluster may get new nodes; the one node on this machine does not come back.
     lost: Callable[[], bool] = capacity.lost if plan.address is None else lambda: False
-    make_tuner(plan, ledger, n_trials, capacity, used_up, lost, ended, board).fit()
+    tune_trials(plan, ledger, n_trials, capacity, used_up, lost, ended, board, borrowed=borrowed)

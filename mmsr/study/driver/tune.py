@@ -1,6 +1,6 @@
 """Ray Tune's search algorithm and scheduler: thin adapters that call the ledger.
 
-They replace Ray's own Optuna search and ASHA, which record pruned trials as complete, forget trials
+They replace Ray's Optuna search and ASHA, which record pruned trials as complete, forget trials
 whose last value is NaN, and lose their rungs when the driver ends.
 """
 
@@ -22,10 +22,12 @@ from mmsr.inner_names import (
     error_file_of,
     keep_no_snapshots,
     kill_worker,
+    kill_workers,
 )
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.proposals import Exhausted, Waiting
 from mmsr.study.planning.plan import Plan
+from mmsr.study.workers.failures import why_it_died
 from mmsr.study.workers.messages import Failure, Proposal, Report, Task
 from mmsr.study.workers.trial import run_trial
 
@@ -33,7 +35,7 @@ WORKER_DEATHS = 3
 """A trial is given up after this many deaths of its worker without a new epoch in between."""
 
 
-def make_tuner(
+def tune_trials(
     plan: Plan,
     ledger: Ledger,
     n_trials: int,
@@ -42,8 +44,10 @@ def make_tuner(
     lost: Callable[[], bool],
     ended: Callable[[], None] = lambda: None,
     board: str | None = None,
-) -> tune.Tuner:
-    """Ray Tune, set up to run the trials that a ledger hands out.
+    *,
+    borrowed: bool = False,
+) -> None:
+    """Let Ray Tune run the trials that a ledger hands out, until it hands out no more.
 
     Parameters
     ----------
@@ -55,16 +59,18 @@ def make_tuner(
     lost : returns whether no node is left that trials could run on.
     ended : called when a trial has ended and its ending is recorded.
     board : name of the board where trials write how far they are, if there is one.
+    borrowed : whether Ray goes on running when the study has ended: nothing may stay on it.
     """
+    scheduler = StudyScheduler(ledger)
 
     def task_of(proposal: Proposal) -> Task:
         return plan.task(proposal).model_copy(update={"board": board})
 
-    return tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(run_trial, plan.resources.for_ray()),
         tune_config=tune.TuneConfig(
             search_alg=StudySearch(ledger, task_of, capacity),
-            scheduler=StudyScheduler(ledger),
+            scheduler=scheduler,
             num_samples=n_trials,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:05d}",
@@ -79,6 +85,12 @@ def make_tuner(
             verbose=0,
         ),
     )
+    try:
+        tuner.fit()
+    except KeyboardInterrupt:  # after which Tune does not clean up
+        if borrowed:
+            scheduler.kill_trials()
+        raise
 
 
 @contextmanager
@@ -167,10 +179,15 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._ledger = ledger
+        self._ledger, self._controller = ledger, None
+
+    def kill_trials(self) -> None:
+        """Kill the workers of all trials, and free what they had of the cluster."""
+        kill_workers(self._controller)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Keep Tune from writing snapshots, when it has made a trial."""
+        self._controller = tune_controller
         keep_no_snapshots(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -180,13 +197,12 @@ class StudyScheduler(_StaysHere, FIFOScheduler):
             over = self._note(trial.trial_id, result)
         if self._ledger.makes_progress(trial.trial_id):
             allow_deaths(trial, WORKER_DEATHS - 1)
-        decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
-        return decision
+        return str(TrialScheduler.STOP if over else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Record that the trial's worker has died; Tune may start another."""
         with _kept(self._ledger):
-            self._ledger.died(trial.trial_id, _last_error(trial))
+            self._ledger.died(trial.trial_id, why_it_died(error_file_of(trial)))
 
     def _note(self, runner_id: str, result: dict[str, Any]) -> bool:
         if "failure" in result:
@@ -251,7 +267,7 @@ class StudyCallback(_StaysHere, Callback):
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Stop the study if all nodes are lost; kill the workers of trials past the time limit."""
         if self._ledger.stop_reason is None and self._lost():
-            self._ledger.halt("no trial can continue", "Ray's node on this machine has died")
+            self._ledger.halt("no trial can continue", "Ray's last node has died")
         late: list[str] = []
         with _kept(self._ledger):
             late = self._ledger.expire()
@@ -282,19 +298,3 @@ class StudyCallback(_StaysHere, Callback):
         """Record that a trial whose worker died resumes from its checkpoint."""
         with _kept(self._ledger):
             self._ledger.recovered(trial.trial_id)
-
-
-def _last_error(trial: Any) -> str:
-    """The line that says why a trial's worker died last."""
-    path = error_file_of(trial)
-    try:
-        lines = [line.strip() for line in Path(path).read_text().splitlines()] if path else []
-    except OSError:
-        lines = []
-    last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
-    told = [line for line in lines[last + 1 :] if line] or ["unknown reason"]
-    if "ray::" in told[0]:  # then a traceback follows, and ends with the error
-        return told[-1]
-    # Ray names the system's OOM killer among the causes of any death: that says nothing.
-    memory = (line for line in told if "low on memory" in line or "memory monitor" in line)
-    return next(memory, told[0])

@@ -12,7 +12,7 @@ from mmsr.study.planning.plan import Plan
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import spent_hours
 from mmsr.study.storage.progress import Settings, failed
-from mmsr.study.workers.cluster import is_connected
+from mmsr.study.workers.addresses import is_connected
 from mmsr.tracking.databases import is_place, recalled
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from mmsr.data.catalog import names as dataset_names
 from mmsr.errors import UserError, unknown
 from mmsr.remote import check_remote
 from mmsr.study.storage.database import default_storage
-from mmsr.study.workers.cluster import check_address, check_this_machine, is_connected
+from mmsr.study.workers.addresses import check_address, is_connected
+from mmsr.study.workers.cluster import check_this_machine
 from mmsr.study.workers.resources import Resources
 from mmsr.tracking import check_tracking, default_uri
 from mmsr.tracking.databases import check_database

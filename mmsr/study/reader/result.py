@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ from mmsr.study.planning.plan import Plan
 from mmsr.study.reader.best import BestTrial, best_of
 from mmsr.study.reader.facts import as_html, as_text
 from mmsr.study.reader.opened import OpenedStudy
+from mmsr.study.results.outcome import Ended, Outcome
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.progress import ending_of
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import FailureGroup, grouped
 from mmsr.study.views.tables import settings_text, summary
@@ -22,20 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Ended(StrEnum):
-    """How a run of a study ended."""
-
-    FINISHED = "finished"
-    """Nothing is left to run."""
-    BUDGET = "budget used up"
-    """The same run with a higher budget resumes the study."""
-    INTERRUPTED = "interrupted"
-    """By Ctrl-C, the notebook's stop button or SIGTERM; the same run resumes the study."""
-    FAILED = "failed"
-    """An error stopped it, or no trial has finished; the same run resumes the study."""
-
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class StudyResult:
     """What a run of a study gave, as it was when the run ended.
 
@@ -47,8 +33,8 @@ class StudyResult:
     ended: Ended
     """How the run ended."""
     error: str | None
-    """What stopped it, if an error did."""
-    rows: pd.DataFrame = field(compare=False)
+    """Why it failed; None if it did not."""
+    rows: pd.DataFrame
     """One row per trial, as `mmsr.study.reader.opened.OpenedStudy.trials` has it."""
     best: BestTrial | None
     """The best finished trial by the first objective; None if none has finished."""
@@ -111,29 +97,21 @@ class StudyResult:
         }
 
 
-def result_of(plan: Plan, *, interrupted: bool, failed: bool) -> StudyResult:
+def result_of(plan: Plan, outcome: Outcome) -> StudyResult:
     """The result of a plan that has been run.
 
     Parameters
     ----------
     plan : the study.
-    interrupted, failed : how its driver ended.
+    outcome : how its driver ended.
     """
     known = look_up(plan.name, plan.storage, plan.tracking)
     study = OpenedStudy(known)
     trials = rows(known.study)
-    ended, error = Ended.FINISHED, None
-    if interrupted:
-        ended = Ended.INTERRUPTED
-    elif failed:
-        ended = Ended.FAILED
-        error = ending_of(known.study)[1] or "no trial has finished"
-    elif known.overview.extent.used_up is not None and not known.overview.extent.is_complete:
-        ended = Ended.BUDGET
     return StudyResult(
         study=study,
-        ended=ended,
-        error=error,
+        ended=outcome.ended,
+        error=outcome.error,
         rows=study.trials(),
         best=None if known.definition.test_selected else best_of(known),
         failures=tuple(grouped(trials)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from mmsr.errors import UserError, reason_of
+from mmsr.paths import write_whole
 from mmsr.provenance import now
 from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.storage.database import study_uid
@@ -31,6 +34,7 @@ def export_best(known: KnownStudy, trial: int | None = None, model: str | None =
     known.check_honest()
     row, config = known.best(trial, model)
     definition = known.definition
+    record = read_final(known.folder.finalized) if known.is_here else FinalRecord()
     provenance: dict[str, Any] = {
         "study": known.name,
         "study_uid": study_uid(known.study),
@@ -50,7 +54,7 @@ def export_best(known: KnownStudy, trial: int | None = None, model: str | None =
         "storage": recorded(known.storage),
         "tracking": recorded(known.tracking),
         "exported_at": now(),
-        "finalized": _finalized(read_final(known.folder.finalized), row.number),
+        "finalized": _finalized(record, row.number),
     }
     head = (
         f"# {_which(known, trial, model)} of study {known.name}; run it again with\n"
@@ -66,6 +70,52 @@ def _which(known: KnownStudy, trial: int | None, model: str | None) -> str:
         return f"Best config of {model}"
     against = known.definition.against
     return f"Best config in {known.definition.objective}" if against else "Best config"
+
+
+def check_new(file: Path, overwrite: bool, how: str) -> None:
+    """Refuse to replace a file unasked.
+
+    Parameters
+    ----------
+    file : the file to write.
+    overwrite : whether it may be replaced.
+    how : how to say that, for the error.
+
+    Raises
+    ------
+    UserError : the file exists, or its folder cannot be looked into.
+    """
+    try:
+        exists = file.exists()
+    except OSError as error:
+        raise _unwritable(file, error) from None
+    if exists and not overwrite:
+        raise UserError(f"{file} exists: name another file, or {how}")
+
+
+def write_config(file: Path, text: str) -> None:
+    """Write the text of a config: the whole of it, or nothing.
+
+    Parameters
+    ----------
+    file : the file to write; its folder must exist.
+    text : what `export_best` returns.
+
+    Raises
+    ------
+    UserError : it cannot be written.
+    """
+    try:
+        if file.exists() and not file.is_file():  # a pipe, say: it cannot be replaced
+            file.write_text(text, encoding="utf-8")
+        else:
+            write_whole(file, text.encode())
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _unwritable(file: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {file}: {reason_of(error)}")
 
 
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.provenance import code_version
 from mmsr.study.storage.definition import TRAINER
+from mmsr.study.workers.addresses import address_of_others, is_connected
 from mmsr.study.workers.cluster import is_free
 from mmsr.study.workers.messages import Task
 from mmsr.study.workers.resources import Resources
@@ -106,7 +106,7 @@ class Probe:
     def _new(self, say: Callable[[str], object]) -> Measured:
         plan = self.plan
         wanted = Resources(gpu=self.gpu)
-        if _ray_is_there() and not is_free(wanted):
+        if is_connected() and not is_free(wanted):
             say(f"no node has {wanted} free now: measuring waits until one has")
         task = Task(
             number=0,
@@ -123,7 +123,7 @@ class Probe:
 
     def _elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns in a separate process; an error there becomes one line here."""
-        run = _on_ray if _ray_is_there() else _here
+        run = _on_ray if is_connected() else _here
         try:
             return run(self.gpu, function, *arguments)
         except _WorkerFailed as error:
@@ -139,7 +139,7 @@ class Probe:
             "data": plan.dataset.content_hash,
             "trainer": plan.trainer,
             "code": code_version(),
-            "place": plan.address or socket.gethostname(),
+            "place": plan.address or address_of_others() or socket.gethostname(),
             "gpu": bool(self.gpu),
         }
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -148,10 +148,6 @@ class Probe:
 
 class _WorkerFailed(Exception):
     """What went wrong in the other process, in one line."""
-
-
-def _ray_is_there() -> bool:
-    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 
 def _on_ray(gpu: float, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -88,6 +88,7 @@ def is_made(url: Url) -> bool:
 
     if (file := sqlite_file(url)) is not None and not file.exists():
         return False
+    check_database(url, "storage")
     with _as_user_error(url):
         engine = create_engine(url.reveal(), connect_args=connect_arguments(url))
         try:

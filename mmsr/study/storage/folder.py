@@ -22,6 +22,10 @@ HOW_TO_START = "write one with `mmsr study new NAME --dataset DATASET`, and run 
 """What to do where there is no study."""
 
 
+CALL = "Study(…"
+"""Begins what stands for a command where a study was run from a notebook."""
+
+
 class StudyRecord(BaseModel):
     """Where a study's state is stored, for commands that know only its name."""
 
@@ -42,6 +46,13 @@ class StudyRecord(BaseModel):
     """Where it was given; None in records of older versions."""
     resources: dict[str, float] | None = None
     """What each trial gets; None in records of older versions."""
+
+    @property
+    def resumption(self) -> str:
+        """How the study is resumed, in words."""
+        if self.command.startswith(CALL):
+            return f"resume by running the notebook of {self.command} again"
+        return f"resume with: {self.command}"
 
 
 class StudyFolder:

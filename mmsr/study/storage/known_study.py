@@ -55,6 +55,12 @@ class KnownStudy:
         """The study's name."""
         return self.folder.name
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the folder is this study's: it may be missing, or another's of the same name."""
+        record = self.folder.read_record()
+        return record is not None and record.uid == study_uid(self.study)
+
     @cached_property
     def overview(self) -> Overview:
         """How far the study is and how its trials rank, as it is when first asked."""
@@ -151,7 +157,8 @@ def look_up(
     folder = StudyFolder(name)
     record = folder.read_record()
     url = storage_url(name, record, storage)
-    study = database.load_study(database.open_storage(url), name)
+    made = database.is_made(url)  # a database that is not there is not made to look into it
+    study = database.load_study(database.open_storage(url), name) if made else None
     definition = database.read_definition(study) if study else None
     if study is None or definition is None:
         raise no_study(name, url)

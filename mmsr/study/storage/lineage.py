@@ -7,7 +7,7 @@ FAIL and no longer counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -82,6 +82,18 @@ def curve_of(trial: FrozenTrial) -> dict[int, float]:
         if name.startswith(_EPOCH)
     }
     return noted or trial.intermediate_values
+
+
+def whole_curve(trial: FrozenTrial, trial_of: Callable[[int], FrozenTrial]) -> dict[int, float]:
+    """The first objective of `trial` by epoch; while it waits, that of the trial it resumes.
+
+    Parameters
+    ----------
+    trial : the trial.
+    trial_of : returns a trial of the same study by its number.
+    """
+    before = predecessor(trial) if trial.state == TrialState.WAITING else None
+    return curve_of(trial if before is None else trial_of(before))
 
 
 def trial_folder(checkpoints: AnyPath, number: int) -> AnyPath:

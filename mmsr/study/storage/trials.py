@@ -18,9 +18,8 @@ from mmsr.study.storage.attributes import (
     OUTCOME,
     is_invalid,
     key_of_parameter,
-    predecessor,
 )
-from mmsr.study.storage.lineage import current, curve_of
+from mmsr.study.storage.lineage import current, whole_curve
 from mmsr.study.storage.outside import trials_of
 from mmsr.tracking import RunState
 
@@ -180,9 +179,7 @@ def best(
 def _row(trial: FrozenTrial, trial_of: Callable[[int], FrozenTrial]) -> TrialRow:
     attrs = trial.user_attrs
     outcome = attrs.get(OUTCOME, {})
-    curve = curve_of(trial)
-    if trial.state == TrialState.WAITING and (before := predecessor(trial)) is not None:
-        curve = curve_of(trial_of(before))  # which it resumes
+    curve = whole_curve(trial, trial_of)
     return TrialRow(
         number=trial.number,
         state=STATES[trial.state],

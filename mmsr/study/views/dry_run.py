@@ -23,11 +23,11 @@ from mmsr.study.views.tables import (
     facts,
     settings_text,
 )
+from mmsr.study.workers.addresses import is_connected
 from mmsr.study.workers.cluster import (
     Capacity,
     check_resources,
     cores,
-    is_connected,
     ray_cluster,
 )
 from mmsr.study.workers.resources import GB, Node

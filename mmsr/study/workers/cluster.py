@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import socket
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,10 +15,9 @@ from typing import Any
 from mmsr.errors import UserError
 from mmsr.inner_names import free_resources, node_groups
 from mmsr.study.workers import local_ray
+from mmsr.study.workers.addresses import check_same, is_connected
 from mmsr.study.workers.resources import Node, Resources
-from mmsr.urls import hidden_word
 
-_REACH_SECONDS = 5.0
 _NODES_SECONDS = 5.0
 _WIDGETS = "ray.widgets"
 """Logger that says, when Ray is imported in a notebook, which widgets it lacks; none are used."""
@@ -29,9 +26,10 @@ _MANY_NODES = 1000
 """Used in place of no limit, which an autoscaler writes as -1."""
 
 
-def prepare_environment() -> None:
-    """Keep Ray and Tune quiet and quick; must be called before Ray is imported."""
-    for name, value in {
+@contextmanager
+def _prepared_environment() -> Iterator[None]:
+    """Keep Ray and Tune quiet and quick inside this context; Ray is to be imported inside it."""
+    wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -42,12 +40,19 @@ def prepare_environment() -> None:
         "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # the study's state is in Optuna's storage
         "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the search itself asks for no more than fit
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    }.items():
-        os.environ.setdefault(name, value)
+    }
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name, value in missing.items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
 
 
 @contextmanager
-def ray_cluster(address: str | None) -> Iterator[None]:
+def ray_cluster(address: str | None) -> Iterator[bool]:
     """Be connected to Ray inside this context.
 
     If this process is already connected, that Ray is used and left as it is. Else a cluster is
@@ -57,6 +62,10 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     ----------
     address : the cluster to join; None starts Ray on this machine.
 
+    Yields
+    ------
+    Whether this process was connected before, so that Ray goes on running.
+
     Raises
     ------
     UserError : this process is connected to another cluster, the cluster cannot be joined,
@@ -64,13 +73,18 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         machine.
     OSError : Ray on this machine did not start.
     """
-    prepare_environment()
     if is_connected():
-        _check_same(address)
-        with _quiet(*_LOGGERS):
-            yield
+        check_same(address)
+        with _prepared_environment(), _quiet(*_LOGGERS):
+            yield True
         return
     local_ray.check_token_file()
+    with _prepared_environment(), _joined_or_started(address):
+        yield False
+
+
+@contextmanager
+def _joined_or_started(address: str | None) -> Iterator[None]:
     with warnings.catch_warnings(), _quiet(_WIDGETS):
         warnings.simplefilter("ignore")
         import ray
@@ -81,17 +95,12 @@ def ray_cluster(address: str | None) -> Iterator[None]:
                 local_ray.start(cores())
             else:
                 _join(address)
-        with _quiet(*_LOGGERS):
+        with _quiet(*_LOGGERS):  # Ray has set their levels
             yield
     finally:
-        ray.shutdown()
-        local_ray.forget()
-
-
-def is_connected() -> bool:
-    """Whether this process is connected to Ray; Ray is not imported to find out."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+        with _quiet(*_LOGGERS):
+            ray.shutdown()
+            local_ray.forget()
 
 
 @contextmanager
@@ -106,29 +115,6 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def _check_same(address: str | None) -> None:
-    """Refuse an `address` that names another cluster than this process is connected to."""
-    import ray
-
-    if address in (None, "auto") or str(address).startswith("ray://"):
-        return
-    here = ray.get_runtime_context().gcs_address
-    if _numeric(str(address)) != _numeric(here):
-        raise UserError(
-            f"this process is connected to Ray at {here}, not at {hidden_word(str(address))}: "
-            "leave the address out (and RAY_ADDRESS unset), or call ray.shutdown() first"
-        )
-
-
-def _numeric(address: str) -> str:
-    """The address HOST:PORT with the IP address of the host, where that can be found."""
-    host, _, port = address.rpartition(":")
-    try:
-        return f"{socket.gethostbyname(host)}:{port}"
-    except OSError:
-        return address
 
 
 def _join(address: str) -> None:
@@ -256,25 +242,3 @@ def _node(resources: Mapping[str, float]) -> Node:
     return Node(
         resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", math.inf)
     )
-
-
-def check_address(address: str) -> None:
-    """Refuse an `address` where nothing listens, within seconds; Ray would try for a minute.
-
-    Raises
-    ------
-    UserError : it is not an address, or nothing answers there.
-    """
-    if address == "auto":
-        return
-    shown = hidden_word(address)
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise UserError(f"Ray's address {shown!r}: give auto, HOST:PORT or ray://HOST:PORT")
-    try:
-        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"Ray's address {shown!r}: nothing answers there ({error}): start Ray on that "
-            "machine, or leave --address out (and RAY_ADDRESS unset) to run on this one"
-        ) from None

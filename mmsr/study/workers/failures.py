@@ -25,6 +25,7 @@ Two kinds of errors stop the study instead, since they are not the fault of one 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 RAISED, NOT_FINITE, OUT_OF_MEMORY, DIED, TIME_LIMIT = (
     "raised",
@@ -65,3 +66,23 @@ def out_of_memory(error: BaseException) -> bool:
 def alike(error: str | None) -> str:
     """The error without its numbers: what two failures of the same kind have in common."""
     return re.sub(r"\d+", "#", error or "")
+
+
+def why_it_died(file: str | None) -> str:
+    """The line that says why a trial's worker died last.
+
+    Parameters
+    ----------
+    file : the file in which Tune records that; None without one.
+    """
+    try:
+        lines = [line.strip() for line in Path(file).read_text().splitlines()] if file else []
+    except OSError:
+        lines = []
+    last = max((i for i, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
+    told = [line for line in lines[last + 1 :] if line] or ["unknown reason"]
+    if "ray::" in told[0]:  # then a traceback follows, and ends with the error
+        return told[-1]
+    # Ray names the system's OOM killer among the causes of any death: that says nothing.
+    memory = (line for line in told if "low on memory" in line or "memory monitor" in line)
+    return next(memory, told[0])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from mmsr.provenance import the_same
 from mmsr.study.workers import local_ray
 
 _LOOK_SECONDS = 2.0
@@ -32,7 +33,7 @@ def before_exit(call: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
+def watched_head(halt: Callable[[str], None], code: int, borrowed: bool = False) -> Iterator[None]:
     """Watch the head of the cluster that this process is connected to, inside this context.
 
     The study's storage and the tracker's journal are on disk, so ending at once loses nothing; only
@@ -42,12 +43,13 @@ def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
     ----------
     halt : called once, from another thread, with a message when the head is dead.
     code : exit code of a process that then cannot end in good order.
+    borrowed : whether the process stays connected when the study has ended, and may do as it likes.
     """
     import ray
 
     address = ray.get_runtime_context().gcs_address
     over = threading.Event()
-    arguments = (address, halt, code, over)
+    arguments = (address, halt, code, over, borrowed)
     threading.Thread(target=_watch, args=arguments, name="head", daemon=True).start()
     try:
         yield
@@ -55,7 +57,13 @@ def watched_head(halt: Callable[[str], None], code: int) -> Iterator[None]:
         over.set()
 
 
-def _watch(address: str, halt: Callable[[str], None], code: int, over: threading.Event) -> None:
+def _watch(
+    address: str,
+    halt: Callable[[str], None],
+    code: int,
+    over: threading.Event,
+    borrowed: bool = False,
+) -> None:
     answered = time.monotonic()
     while not over.wait(_LOOK_SECONDS):
         if _answers(address):
@@ -68,10 +76,10 @@ def _watch(address: str, halt: Callable[[str], None], code: int, over: threading
     halt(what)
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline:  # a process that ends by then ends this thread, too
-        if over.is_set() and not _is_connected_to(address):
-            return  # it has left that head, and does something else
+        if over.is_set() and (borrowed or not _is_connected_to(address)):
+            return  # it has left that head or need not leave it, and does something else
         time.sleep(_LOOK_SECONDS)
-    sys.stderr.write(f"error: {what}; once it is back, the same command resumes the study\n")
+    sys.stderr.write(f"error: {what}; once it is back, {the_same()} resumes the study\n")
     sys.stderr.flush()
     sys.stdout.flush()
     for call in _before_exit:

@@ -87,6 +87,11 @@ def start(cpus: int) -> None:
                     raise OSError(_told(error, took, folder)) from None
 
 
+def is_running() -> bool:
+    """Whether this process has started Ray on this machine, and not shut it down."""
+    return bool(_running)
+
+
 def end() -> None:
     """Kill this process's Ray at once, before the process ends without its cooperation."""
     _end(_running)

@@ -44,10 +44,10 @@ def plan(small_study, study_home, monkeypatch):
     here = "mmsr.study.driver.run"
     for name, value in {
         "SHIP_SECONDS": 0.1,
-        "prepare_environment": lambda: None,
         "ray_cluster": lambda address: nullcontext(),
         "settle": lambda plan, say: plan,
         "watched_head": lambda *_: nullcontext(),
+        "shown_board": lambda show: nullcontext("none"),
         "_tune": lambda *_: None,
     }.items():
         monkeypatch.setattr(f"{here}.{name}", value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -20,9 +21,11 @@ from mmsr.study.driver.tune import (
     StudyCallback,
     StudyScheduler,
     StudySearch,
+    tune_trials,
 )
 from mmsr.study.planning.rules import Rules
 from mmsr.study.workers.messages import Failure, Report, Task
+from mmsr.study.workers.resources import Resources
 
 OBJECTIVE = "valid/mrr@20"
 
@@ -197,3 +200,25 @@ def test_an_error_of_what_follows_an_ending_reaches_the_driver(tune, monkeypatch
     callback.on_trial_complete(0, [], trial("a"))
     assert str(tune.ledger.broken) == "disk full"
     assert tune.ledger.stop_reason is not None
+
+
+@pytest.mark.parametrize(("borrowed", "killed"), [(True, 1), (False, 0)])
+def test_a_second_stop_leaves_nothing_on_a_ray_that_stays(tune, monkeypatch, borrowed, killed):
+    plan = SimpleNamespace(
+        resources=Resources(), folder=SimpleNamespace(for_tune=dict), task=lambda proposal: proposal
+    )
+    actors = Mock()
+    controller = SimpleNamespace(_actor_manager=actors, _checkpoint_manager=SimpleNamespace())
+
+    class Tuner:
+        def __init__(self, trainable, tune_config, run_config):
+            self.scheduler = tune_config.scheduler
+
+        def fit(self):
+            self.scheduler.on_trial_add(controller, trial("a"))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ray.tune.Tuner", Tuner)
+    with pytest.raises(KeyboardInterrupt):
+        tune_trials(plan, tune.ledger, 1, lambda: 1, lambda: None, lambda: False, borrowed=borrowed)
+    assert actors.cleanup.call_count == killed

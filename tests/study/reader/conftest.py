@@ -58,8 +58,8 @@ def without_ray(patch: pytest.MonkeyPatch, tune: Callable[..., None] = pretend) 
     replaced: dict[str, Any] = {
         "ray_cluster": lambda address: nullcontext(),
         "watched_head": lambda *_: nullcontext(),
+        "shown_board": lambda show: nullcontext("none"),
         "settle": lambda plan, say: plan,
-        "prepare_environment": lambda: None,
         "_tune": tune,
     }
     for name, value in replaced.items():
@@ -73,6 +73,12 @@ def declared(name: str, **changes: Any) -> Study:
     space = {"model.width": Choice(*widths), "model.dropout": Float(0.0, 0.6, step=0.1)}
     given = {"trials": 4, "epochs": EPOCHS, "enqueue": settings, "pruner": None, **changes}
     return Study(dataset="shop", name=name, space=space, **given)
+
+
+@pytest.fixture(name="pretend")
+def pretended() -> Callable[..., None]:
+    """Stands for Tune, see `pretend`."""
+    return pretend
 
 
 @pytest.fixture

@@ -74,6 +74,20 @@ def test_no_trial_runs_without_a_driver():
     assert trials_frame([], "valid/mrr@20", running=False).empty
 
 
+def test_the_types_of_the_columns_of_every_study_are_those_of_no_values():
+    full, empty = row(0, model="sasrec"), row(0, "failed", None, "sasrec")
+    for frame in (
+        lambda rows: trials_frame(rows, "valid/mrr@20", running=False),
+        lambda rows: leaderboard_frame(rows, "valid/mrr@20"),
+    ):
+        some, none = frame([full, full]), frame([empty])
+        assert (some.dtypes[none.columns] == none.dtypes).all()
+    trials = trials_frame([row(0)], "valid/mrr@20", running=False)
+    assert trials.dtypes[["score", "seconds", "valid/mrr@20"]].tolist() == ["float64"] * 3
+    assert trials.dtypes[["best_epoch", "epochs"]].tolist() == ["Int64"] * 2
+    assert trials.dtypes[["state", "error", "mlflow_run_id"]].tolist() == ["string"] * 3
+
+
 def test_trials_that_were_stopped_early_have_no_place():
     rows = [row(0, value=0.2), row(1, "pruned", 0.9), row(2, value=0.4), row(3, "failed", None)]
     lines = [ReferenceLine("EASE", {"mrr@20": 0.1}), ReferenceLine("item-kNN", None, "too large")]
@@ -82,6 +96,16 @@ def test_trials_that_were_stopped_early_have_no_place():
     assert board["place"].isna().tolist() == [False, False, True, True]
     assert board["valid/mrr@20"].tolist() == [0.4, 0.2, 0.9, 0.1]
     assert board["trial"].dtype == "Int64"
+
+
+def test_further_objectives_and_the_front_have_columns():
+    rows = [row(0, value=0.2), row(1, value=0.4)]
+    for one, seconds in zip(rows, (1.0, 2.0), strict=True):
+        one.metrics["time/epoch_seconds"] = seconds
+    board = leaderboard_frame(rows, "valid/mrr@20", against=["time/epoch_seconds"], front={1})
+    assert board["time/epoch_seconds"].tolist() == [2.0, 1.0]
+    assert board["pareto"].tolist() == [True, False]
+    assert "pareto" not in leaderboard_frame(rows, "valid/mrr@20")
 
 
 def test_models_and_warm_and_cold_targets_have_columns():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 from typer.testing import CliRunner
 
 import mmsr
@@ -17,6 +20,9 @@ from mmsr.cli.app import app
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord, FinalResult, SeedFigures
+from mmsr.study.results.held_out import Opening
+from mmsr.study.workers.messages import Report
+from mmsr.urls import sqlite_url
 
 SETTINGS = ["model.width", "model.dropout"]
 OBJECTIVE = "valid/mrr@20"
@@ -200,3 +206,82 @@ def test_a_study_is_shown_with_where_it_is(study):
     page = study._repr_html_()
     assert "<strong>study small: finished, 4 of 4 trials</strong>" in page
     assert "3 finished, 1 failed" in page
+
+
+def test_curves_have_an_interrupted_trial_whose_successor_waits(runs):
+    def interrupted(plan, ledger, *_):
+        proposal = ledger.ask("0")
+        metrics = {OBJECTIVE: 0.25}
+        report = Report(
+            epoch=1, metrics=metrics, best_epoch=1, best_metrics=metrics, finished=False
+        )
+        assert proposal.number == 0
+        ledger.report("0", report)
+        ledger.stop("interrupted")
+
+    result = runs("cut", interrupted)
+    assert result.rows["epochs"].max() == 1
+    assert result.study.curves()[OBJECTIVE].tolist() == [0.25]
+
+
+def test_the_folder_of_another_study_of_the_name_is_not_read(runs, tmp_path, monkeypatch):
+    there = sqlite_url(tmp_path / "there.db").reveal()
+    monkeypatch.setenv("MMSR_STORAGE", there)
+    here = runs("twin").study
+    monkeypatch.setenv("MMSR_HOME", str(tmp_path / "other"))
+    shutil.copytree(here.folder.parents[1] / "datasets", tmp_path / "other" / "datasets")
+    shutil.copytree(here.folder.parents[1] / "held-out", tmp_path / "other" / "held-out")
+    monkeypatch.setenv("MMSR_STORAGE", sqlite_url(tmp_path / "here.db").reveal())
+    assert runs("twin").study.curves().shape[1] > 3
+    monkeypatch.delenv("MMSR_STORAGE")
+    twin = mmsr.open_study("twin", there)
+    file = twin.folder / "finalized.json"
+    file.write_text("no figures of this study")
+    assert list(twin.curves()) == ["trial", "epoch", OBJECTIVE]
+    with pytest.raises(UserError, match="has no test figures here"):
+        twin.finals()
+    twin.export(tmp_path / "twin.yaml")
+    with FileLock(twin.folder / "lock"):
+        assert twin.state == "finished"
+
+
+def test_no_database_is_made_to_look_for_a_study(home, tmp_path):
+    new = tmp_path / "new.db"
+    with pytest.raises(UserError, match="there is no study 'x' in sqlite"):
+        mmsr.open_study("x", f"sqlite:///{new}")
+    assert not new.exists()
+
+
+def test_arguments_of_wrong_types_are_refused(study, tmp_path):
+    for storage in (tmp_path, 7):
+        with pytest.raises(UserError, match=r"^storage=.*: give the URL of a database"):
+            mmsr.open_study("small", storage)
+    for trial in ("3", 2.0, True, -1):
+        with pytest.raises(UserError, match=r"^trial=.*: give a whole number from 0"):
+            study.best(trial=trial)
+    with pytest.raises(UserError, match=r"^model=7: give the name of a model"):
+        study.best(model=7)
+    with pytest.raises(UserError, match=r"^path=7: give the name of the file"):
+        study.export(7)
+    assert study.best(trial=np.int64(1)).trial == 1
+    assert study.leaderboard(top=np.int64(1))["trial"].dropna().tolist() == [3]
+
+
+def test_a_study_that_cannot_be_read_is_shown(study, monkeypatch):
+    def away(*_, **__):
+        raise UserError("storage x cannot be used")
+
+    monkeypatch.setattr("mmsr.study.storage.known_study.overview_of", away)
+    assert repr(study) == "study small\n  cannot be read: storage x cannot be used"
+    assert "cannot be read" in study._repr_html_()
+
+
+def test_test_that_was_opened_without_a_result_is_told(study):
+    file = study.folder / "finalized.json"
+    opened = Opening(at="2026-01-01T00:00:00+00:00", trials=())
+    file.write_text(FinalRecord(opened=(opened,)).model_dump_json())
+    try:
+        with pytest.raises(UserError, match="test was opened, and `mmsr study finalize small`"):
+            study.finals()
+    finally:
+        file.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from types import SimpleNamespace
 
@@ -14,8 +15,10 @@ from mmsr.study import Study
 from mmsr.study.driver import opening
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.planning.declaration import Options
-from mmsr.study.reader.result import Ended
-from mmsr.study.workers.cluster import is_connected, ray_cluster
+from mmsr.study.results.outcome import Ended
+from mmsr.study.storage.folder import StudyRecord
+from mmsr.study.workers.addresses import is_connected
+from mmsr.study.workers.cluster import ray_cluster
 
 
 def test_a_result_has_rows_the_best_config_paths_and_failures(small, finished):
@@ -53,6 +56,8 @@ def test_what_trials_say_stays_text_in_a_page(runs):
     result = runs("evil", tune, trials=1)
     assert result.ended is Ended.FAILED
     assert result.error == "no trial has finished"
+    again = runs("evil", lambda *_: pytest.fail("nothing is left to run"), trials=1)
+    assert (again.ended, again.error) == (result.ended, result.error)
     assert (result.best, result.best_config, result.best_score) == (None, None, None)
     page = result._repr_html_()
     assert "<script>" not in page
@@ -81,6 +86,34 @@ def test_a_machine_at_fault_is_told(runs):
     result = runs("halted", broken)
     assert (result.ended, result.error) == (Ended.FAILED, "Ray's head has died")
     assert "  stopped by: Ray's head has died" in repr(result)
+
+
+def test_an_error_with_the_last_trial_is_told(runs, pretend):
+    def broken(plan, ledger: Ledger, *given: object) -> None:
+        pretend(plan, ledger, *given)
+        ledger.halt("no trial can continue", "the disk is full")
+
+    result = runs("late", broken)
+    assert (result.ended, result.error) == (Ended.FAILED, "the disk is full")
+
+
+def test_a_storage_that_is_away_is_a_user_error(runs, small, monkeypatch):
+    from optuna.exceptions import StorageInternalError
+
+    def away(*_: object) -> None:
+        raise StorageInternalError("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmsr.study.reader.result.rows", away)
+        with pytest.raises(UserError, match="it is away; once it is back, the same call resumes"):
+            runs("away")
+    monkeypatch.setattr("mmsr.study.reader.opened.rows", away)
+    with pytest.raises(UserError, match=r"^storage .* failed: it is away$"):
+        small.study.trials()
+
+
+def test_a_result_can_be_a_key(small):
+    assert {small: 1}[small] == 1
 
 
 def test_what_stops_a_study_is_a_user_error(runs):
@@ -125,25 +158,32 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> None:
     there = SimpleNamespace(gcs_address="127.0.0.1:6379")
     monkeypatch.setattr("ray.is_initialized", lambda: True)
     monkeypatch.setattr("ray.get_runtime_context", lambda: there)
+    monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.0.0.1")
     for name in ("init", "shutdown"):
         monkeypatch.setattr(f"ray.{name}", lambda **_: pytest.fail("touched"))
 
 
 @pytest.mark.usefixtures("connected")
-@pytest.mark.parametrize("address", [None, "auto", "127.0.0.1:6379", "localhost:6379"])
+@pytest.mark.parametrize(
+    "address", [None, "auto", "127.0.0.1:6379", "localhost:6379", "10.0.0.1:6379"]
+)
 def test_the_ray_of_before_is_used_and_left_as_it_is(address):
-    before = logging.getLogger("ray.tune").level
-    with ray_cluster(address):
+    before, environment = logging.getLogger("ray.tune").level, dict(os.environ)
+    with ray_cluster(address) as borrowed:
+        assert borrowed
+        assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
         assert logging.getLogger("ray.tune").level == logging.CRITICAL
     assert logging.getLogger("ray.tune").level == before
+    assert dict(os.environ) == environment
     assert is_connected()
 
 
 @pytest.mark.usefixtures("connected")
-def test_another_cluster_than_that_of_before_is_refused():
+@pytest.mark.parametrize("address", ["10.0.0.7:6379", "10.0.0.1:6380", "ray://10.0.0.1:6379"])
+def test_another_cluster_than_that_of_before_is_refused(address):
     with (
-        pytest.raises(UserError, match=r"connected to Ray at 127.0.0.1:6379, not at 10.0.0.7:6379"),
-        ray_cluster("10.0.0.7:6379"),
+        pytest.raises(UserError, match=rf"connected to Ray at 127.0.0.1:6379, not at {address}"),
+        ray_cluster(address),
     ):
         pytest.fail("joined")
 
@@ -167,4 +207,15 @@ def test_a_notebook_is_resumed_by_the_same_call(monkeypatch):
     assert "pytest" in opening._command(plan)
     monkeypatch.delattr(sys.modules["__main__"], "__file__")
     assert opening._command(plan) == "Study(…, name='orders').run()"
+    record = StudyRecord(
+        name="orders",
+        uid="0",
+        dataset="shop",
+        objective="valid/mrr@20",
+        storage="",
+        tracking="",
+        command=opening._command(plan),
+    )
+    assert record.resumption.startswith("resume by running the notebook of Study(…, name='orders')")
+    assert provenance.the_same() == "the same call"
     assert provenance.command_line() == "in a notebook or an interactive session"

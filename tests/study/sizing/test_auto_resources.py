@@ -130,7 +130,7 @@ def test_a_trial_that_does_not_run_is_told_in_one_line(study_home, tmp_path, mon
 def test_who_has_to_wait_for_a_node_is_told(study_home, monkeypatch, free, waits):
     plan = make_plan(Study(dataset="shop", space={"graph.n_codes": Int(4, 8)}), Options())
     monkeypatch.setattr("ray._private.state.available_resources_per_node", lambda: free)
-    monkeypatch.setattr("mmsr.study.sizing.probe._ray_is_there", lambda: True)
+    monkeypatch.setattr("mmsr.study.sizing.probe.is_connected", lambda: True)
     monkeypatch.setattr(Probe, "_elsewhere", lambda *_: measured(1, **GPU).model_dump())
     said = []
     Probe(plan, plan.base, gpu=1.0).measure(said.append)

@@ -245,7 +245,7 @@ def test_the_command(
         joined.append("left")
 
     monkeypatch.setattr("mmsr.study.workers.cluster.ray_cluster", join)
-    monkeypatch.setattr("mmsr.study.workers.cluster.check_address", joined.append)
+    monkeypatch.setattr("mmsr.study.workers.addresses.check_address", joined.append)
     monkeypatch.setattr("mmsr.study.workers.cluster.is_free", lambda _: False)
     words = ["data", "import", "d", "--interactions", written(tmp_path, "csv"), "--address"]
     done = CliRunner().invoke(app.app, [*words, "10.0.0.7:6379"])

@@ -29,7 +29,9 @@ def watch(monkeypatch):
 
     monkeypatch.setattr("os._exit", end)
 
-    def run(address: str, *, left: bool, connected_to: str | None) -> SimpleNamespace:
+    def run(
+        address: str, *, left: bool, connected_to: str | None, borrowed: bool = False
+    ) -> SimpleNamespace:
         monkeypatch.setattr("ray.is_initialized", lambda: connected_to is not None)
         monkeypatch.setattr(
             "ray.get_runtime_context", lambda: SimpleNamespace(gcs_address=connected_to)
@@ -42,7 +44,7 @@ def watch(monkeypatch):
                 over.set()
 
         try:
-            head._watch(address, halt, CODE, over)
+            head._watch(address, halt, CODE, over, borrowed)
         except Ended as ended:
             return SimpleNamespace(said=said, code=ended.args[0])
         return SimpleNamespace(said=said, code=None)
@@ -64,6 +66,14 @@ def test_a_driver_that_has_left_the_head_goes_on(watch, dead, connected_to, caps
     assert seen.said == [f"Ray's head at {dead} has died"]
     assert seen.code is None
     assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_keeps_its_ray_is_not_ended_after_the_study(watch, dead, capsys):
+    seen = watch(dead, left=True, connected_to=dead, borrowed=True)
+    assert seen.said == [f"Ray's head at {dead} has died"]
+    assert seen.code is None
+    assert capsys.readouterr().err == ""
+    assert watch(dead, left=False, connected_to=dead, borrowed=True).code == CODE
 
 
 @pytest.mark.parametrize("left", [True, False])
