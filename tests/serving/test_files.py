@@ -69,6 +69,15 @@ def test_histories_of_a_file(name, save, rows, make_recommender, tmp_path, monke
     assert (about["model"], about["top"], about["seen"]) == ("a test", 3, "kept")
 
 
+def test_a_block_has_fewer_users_where_each_gets_more_items(make_recommender, monkeypatch):
+    monkeypatch.setattr(users_file, "RECOMMENDATIONS", 100)
+    recommender = make_recommender()
+    for top, most in ((1, 60), (10, 10), (1000, 2)):
+        blocks = list(all_users(recommender, Options(top=top)))
+        assert max(len(block.keys) for block in blocks) == most
+        assert sum(len(block.keys) for block in blocks) == 60
+
+
 def test_histories_without_names(make_recommender, tmp_path: Path):
     as_json(pd.DataFrame({"history": HISTORIES}), tmp_path / "a.jsonl")
     write(make_recommender(), tmp_path / "a.jsonl", tmp_path / "out.parquet", top=1)
