@@ -17,7 +17,11 @@ from mmsr.models.modalities import ItemModalities
 
 
 class Attention(NamedTuple):
-    """How a model's attention shares itself out over what it reads of a history; the sum is one."""
+    """How a model's attention shares itself out over what it reads of a history.
+
+    The sum is one; with late fusion it is less where a channel has nothing to read: its share is
+    no item's.
+    """
 
     items: Mapping[int, float]
     """Share of each item, by its index."""

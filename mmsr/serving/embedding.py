@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from mmsr.data.exporters.folder import files_in, replacing
+from mmsr.data.exporters.folder import files_in, folder_to_make, replacing
 from mmsr.data.progress import Reporter
 from mmsr.data.storage import vector_column
-from mmsr.errors import UserError, shown
+from mmsr.errors import UserError, reason_of, shown
 from mmsr.provenance import provenance
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
@@ -45,29 +45,38 @@ class Embedded:
     width: int
 
 
-def check_folder(folder: Path, *, force: bool) -> None:
+def check_output(output: str, *, force: bool) -> Path:
     """Check that vectors can be written to a folder.
 
     Parameters
     ----------
-    folder : it may be missing or empty.
+    output : the folder, as the user named it; it may be missing or empty.
     force : whether earlier vectors may be replaced.
+
+    Returns
+    -------
+    The folder, links followed.
 
     Raises
     ------
-    UserError : something is there that must not be replaced.
+    UserError : as `mmsr.data.exporters.folder.folder_to_make`, or something is there that must not
+        be replaced.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not folder.is_dir():
-        raise UserError(f"{shown(str(folder))} is a file: name a folder")
-    if not (folder / RECORD).exists() or files_in(folder) - _FILES:
-        raise UserError(f"{shown(str(folder))} holds other things than vectors: name a new folder")
+    target = folder_to_make(output)
+    try:
+        found = files_in(target) if target.exists() else set()
+    except OSError as error:
+        raise UserError(f"--output is {shown(output)}: {reason_of(error)}") from None
+    if not found:
+        return target
+    if RECORD not in found or found - _FILES:
+        raise UserError(f"{shown(output)} holds other things than vectors: name a new folder")
     if not force:
         raise UserError(
-            f"{shown(str(folder))} holds earlier vectors: replace them with --force, or name "
-            "another folder"
+            f"{shown(output)} holds earlier vectors: replace them with --force, or name another "
+            "folder"
         )
+    return target
 
 
 def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) -> Embedded:
@@ -76,7 +85,7 @@ def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) ->
     Parameters
     ----------
     recommender : the model, and its users.
-    folder : what `check_folder` has allowed; it is there when all is written, and not before.
+    folder : what `check_output` has returned; it is there when all is written, and not before.
     reporter : shows progress.
 
     Raises
@@ -84,7 +93,7 @@ def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) ->
     UserError : the folder cannot be written.
     """
     options = Options(empty="skipped")
-    with replacing(folder.resolve()) as new:
+    with replacing(folder) as new:
         with reporter.stage("vectors of items"):
             vectors = recommender.item_vectors()
             n_items, width = vectors.shape
@@ -112,14 +121,11 @@ def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) ->
 class _Writer:
     """Writes ids and vectors, block by block, to the three files of one kind."""
 
-    def __init__(
-        self, array: NDArray[np.float32], table: pa.parquet.ParquetWriter, text: Any
-    ) -> None:
-        self.array, self.table, self.text, self.n = array, table, text, 0
+    def __init__(self, array: BinaryIO, table: pa.parquet.ParquetWriter, text: TextIO) -> None:
+        self.array, self.table, self.text = array, table, text
 
     def __call__(self, ids: pa.Array, vectors: NDArray[np.float32]) -> None:
-        self.array[self.n : self.n + len(ids)] = vectors
-        self.n += len(ids)
+        self.array.write(np.ascontiguousarray(vectors, dtype="<f4").data)
         columns = [ids.cast(pa.string()), vector_column(vectors)]
         self.table.write_table(pa.Table.from_arrays(columns, schema=self.table.schema))
         if pc.any(pc.match_substring_regex(ids, "[\r\n]")).as_py():
@@ -133,19 +139,11 @@ def _writing(folder: Path, kind: str, n: int, width: int) -> Iterator[_Writer]:
     with ExitStack() as stack:
         table = stack.enter_context(pa.parquet.ParquetWriter(folder / f"{kind}s.parquet", schema))
         text = stack.enter_context((folder / f"{kind}_ids.txt").open("w", encoding="utf-8"))
-        array = _array(folder / f"{kind}s.npy", n, width)
+        # appended, not mapped: on a full disk a write raises, and a map ends the process
+        array = stack.enter_context((folder / f"{kind}s.npy").open("wb"))
+        header = {"descr": "<f4", "fortran_order": False, "shape": (n, width)}
+        np.lib.format.write_array_header_1_0(array, header)
         yield _Writer(array, table, text)
-        if isinstance(array, np.memmap):
-            array.flush()
-
-
-def _array(path: Path, n: int, width: int) -> NDArray[np.float32]:
-    """A new `.npy` file that is written in parts; one without rows cannot be mapped."""
-    if n:
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, width))
-    empty = np.empty((0, width), dtype=np.float32)
-    np.save(path, empty)
-    return empty
 
 
 def _record(recommender: Recommender, done: Embedded) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class ReadItem:
     share: float | None
     """Its share of attention; None where the model's attention is not known."""
     effects: tuple[float, ...]
-    """How much each recommended item's score falls without it; none if it is the only item."""
+    """How much each recommended item's score falls without it, when the model reads earlier
+    items of the history in its place; none if the history has no other item."""
     modality_effects: dict[str, tuple[float, ...]]
     """The same where the item loses only this modality; the modalities that it has."""
 
@@ -102,13 +103,15 @@ def explain(
     """
     ranked = ranker.rank(history, options)
     recommended = ranked.items[0][ranked.items[0] >= 0]
-    read = history.batch(np.zeros(1, dtype=np.int64), ranker.config.graph.max_history)[0]
+    whole = history.items[history.starts[0] : history.ends[0]]
+    longest = ranker.config.graph.max_history
+    read = whole[-longest:].astype(np.int64)
     distinct = list(dict.fromkeys(read[::-1].tolist()))  # the latest first
     with torch.no_grad():  # gradients are needed inside, so no inference mode
         attention = ranker.model.attention(torch.from_numpy(read).to(_device(ranker)))
     with scoring(ranker.model) as scorer:
         whole_K = _scores(scorer, [read], recommended)[0]
-        effects = _without_items(scorer, read, distinct, recommended, whole_K)
+        effects = _without_items(scorer, whole, longest, distinct, recommended, whole_K)
         lost = {
             modality: whole_K - _without(scorer, modality, read, distinct, recommended)
             for modality in ranker.model.tables.modalities
@@ -119,7 +122,7 @@ def explain(
             item=item,
             times=int((read == item).sum()),
             share=None if attention is None else attention.items.get(item, 0.0),
-            effects=tuple(effects[place].tolist()) if len(distinct) > 1 else (),
+            effects=() if effects is None else tuple(effects[place].tolist()),
             modality_effects={
                 name: tuple(lost[name][place].tolist())
                 for name in lost
@@ -135,15 +138,21 @@ def explain(
 
 def _without_items(
     scorer: Scorer,
-    read: NDArray[np.int64],
+    whole: NDArray[np.int32],
+    longest: int,
     distinct: Sequence[int],
     recommended: NDArray[np.int64],
     whole_K: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Effects of leaving out each item, `[H, K]`; zeros if there is only one."""
-    if len(distinct) == 1:
-        return np.zeros((1, len(recommended)))
-    return whole_K - _scores(scorer, [read[read != item] for item in distinct], recommended)
+) -> NDArray[np.float64] | None:
+    """Effects of leaving out each item, `[H, K]`; None if the history has no other.
+
+    The item is left out of the whole history, so that the model then reads earlier ones in its
+    place, as it would if the item had never been there.
+    """
+    if (whole == whole[0]).all():
+        return None
+    variants = [whole[whole != item][-longest:] for item in distinct]
+    return whole_K - _scores(scorer, variants, recommended)
 
 
 def _without(
@@ -165,7 +174,7 @@ def _without(
 
 
 def _scores(
-    scorer: Scorer, variants: Sequence[NDArray[np.int64]], recommended: NDArray[np.int64]
+    scorer: Scorer, variants: Sequence[NDArray[np.integer]], recommended: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Scores of the recommended items for variants of a history, `[B, K]`."""
     lengths = np.array([len(one) for one in variants], dtype=np.int64)

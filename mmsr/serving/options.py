@@ -102,6 +102,26 @@ def flattened(histories: Iterable[Sequence[str]]) -> tuple[list[str], NDArray[np
     return ids, np.array([len(one) for one in found], dtype=np.int64)
 
 
+def ids_of_users(user_ids: Iterable[str]) -> list[str]:
+    """Ids of users as a list.
+
+    Parameters
+    ----------
+    user_ids : texts.
+
+    Raises
+    ------
+    UserError : they are something else.
+    """
+    if isinstance(user_ids, str | bytes) or not isinstance(user_ids, Iterable):
+        raise UserError(f"user_ids is {shown(user_ids)}: give a list of user ids")
+    ids = list(user_ids)
+    for one in ids:
+        if not isinstance(one, str):
+            raise UserError(f"user id {shown(one)} is no text: user ids are texts, such as '12'")
+    return ids
+
+
 def read_items(
     items: NDArray[np.int64],
     lengths: NDArray[np.int64],

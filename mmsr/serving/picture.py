@@ -90,7 +90,8 @@ def _draw_effects(axes: Axes, found: Explanation, catalogue: Catalogue) -> None:
     axes.set_title("how much the score falls without the item", fontsize=9, loc="left")
     items = found.items[:_MOST]
     if not items[0].effects:
-        axes.text(0.5, 0.5, "the history has one item", ha="center", va="center", fontsize=9)
+        why = "the history has one item" if len(found.recommended) else "nothing is recommended"
+        axes.text(0.5, 0.5, why, ha="center", va="center", fontsize=9)
         axes.set_axis_off()
         return
     effects = np.array([one.effects for one in items])

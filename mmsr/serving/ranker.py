@@ -73,7 +73,7 @@ class Ranker:
                 self._leave_seen_out(scores_BI, histories, rows, options)
                 if new_I is not None:
                     scores_BI.masked_fill_(new_I.to(scorer.device), -torch.inf)
-                scores_BK, items_BK = scores_BI.topk(top, dim=1)
+                scores_BK, items_BK = best(scores_BI, top)
                 if scores_BK[:, 0].isnan().any():  # NaN comes first
                     raise UserError("a score is NaN: this model has diverged, train it again")
                 items_BK = items_BK.masked_fill(scores_BK == -torch.inf, -1)
@@ -131,3 +131,27 @@ class Ranker:
                 "load the model from its study"
             )
         return torch.from_numpy(self.counts == 0)
+
+
+def best(scores_BI: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """The best scores `[B, K]` and their items, best first; of equal ones, the first item first.
+
+    So a shorter list is the beginning of a longer one.
+
+    Parameters
+    ----------
+    scores_BI : scores of all items.
+    top : K, at most I.
+    """
+    scores_BK, items_BK = scores_BI.topk(min(top + 1, scores_BI.shape[1]), dim=1)
+    if scores_BK.shape[1] > top:  # where a tie crosses the end, `topk` may take any of its items
+        last_B, next_B = scores_BK[:, top - 1], scores_BK[:, top]
+        crossed_B = (last_B == next_B) & (last_B != -torch.inf)
+        scores_BK, items_BK = scores_BK[:, :top].clone(), items_BK[:, :top].clone()
+        if crossed_B.any():
+            sorted_BI = scores_BI[crossed_B].sort(dim=1, descending=True, stable=True)
+            scores_BK[crossed_B] = sorted_BI.values[:, :top]
+            items_BK[crossed_B] = sorted_BI.indices[:, :top]
+    items_BK, order_BK = items_BK.sort(dim=1)
+    scores_BK, order_BK = scores_BK.gather(1, order_BK).sort(dim=1, descending=True, stable=True)
+    return scores_BK, items_BK.gather(1, order_BK)

@@ -18,7 +18,7 @@ from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.explanation import Explanation, explain
 from mmsr.serving.facts import Facts
-from mmsr.serving.options import Options, Read, read_histories, read_users
+from mmsr.serving.options import Options, Read, ids_of_users, read_histories, read_users
 from mmsr.serving.ranker import Ranked, Ranker
 from mmsr.training import choose_device
 
@@ -26,7 +26,8 @@ from mmsr.training import choose_device
 class Recommender:
     """A trained model that recommends items by their ids.
 
-    `mmsr.load` makes it, of a study, a checkpoint or an exported model.
+    `mmsr.load` makes it, of a study, a checkpoint or an exported model. It is for one thread at a
+    time: explaining changes what its model reads, and changes it back.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class Recommender:
         """
         wanted = Options(top=top, **options)
         users = self.known_users()
-        given = users.user_ids.to_pylist() if user_ids is None else list(user_ids)
+        given = users.user_ids.to_pylist() if user_ids is None else ids_of_users(user_ids)
         found = users.find(given)
         read = self.read_users(found, wanted, given)
         ids = np.asarray(given, dtype=object)[read.rows]

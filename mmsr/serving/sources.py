@@ -103,17 +103,19 @@ def of_study(
 ) -> Recommender:
     """The recommender of a study; the parameters are those of `load`."""
     known.check_honest()
-    wanted = refit if refit is not None else trial is None and model is None
-    if seed is not None and refit is None:
-        wanted = True
+    if model is not None:
+        known.check_model(model)
+    wanted = refit if refit is not None else trial is None or seed is not None
     if seed is not None and refit is False:
         raise UserError(f"seed {seed} is that of a refit: leave it out, or take a refit")
     finalized = _finalized(known, trial, model) if wanted else None
     if finalized is not None:
         return _of_refit(known, finalized, seed, device)
     if refit or seed is not None:
+        of = "" if trial is None else f" of trial {trial}"
+        of += "" if model is None else f" of model {model}"
         raise UserError(
-            f"study {known.name!r} has no refit{'' if trial is None else f' of trial {trial}'}: "
+            f"study {known.name!r} has no refit{of}: "
             f"make it with `mmsr study finalize {known.name}`, or take the trial's own model"
         )
     row, config = known.best(trial, model)

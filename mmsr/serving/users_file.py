@@ -20,6 +20,8 @@ from mmsr.serving.recommender import Recommender
 
 ROWS = 1 << 16
 """Most users that are read and ranked at a time."""
+RECOMMENDATIONS = 1 << 24
+"""Most recommendations that are held at a time."""
 USER, HISTORY = "user_id", "history"
 
 
@@ -88,10 +90,10 @@ class UsersFile:
         if has_histories:
             recommender.check_reads_histories()
         wanted = [name for name in (HISTORY, USER) if name in self.names]
-        first = 0
+        first, rows = 0, _rows(recommender, options)
         for whole in read_pieces(self.path, wanted):
-            for start in range(0, whole.num_rows, ROWS):
-                table = whole.slice(start, ROWS)
+            for start in range(0, whole.num_rows, rows):
+                table = whole.slice(start, rows)
                 places = range(first, first + table.num_rows)
                 keys = self._ids(table, first) if has_ids else pa.array(places)
                 if has_histories:
@@ -158,10 +160,17 @@ def all_users(recommender: Recommender, options: Options) -> Iterator[Block]:
     """
     users = recommender.known_users()
     options = replace(options, empty="skipped")
-    for start in range(0, len(users), ROWS):
-        keys = users.user_ids.slice(start, ROWS)
+    rows = _rows(recommender, options)
+    for start in range(0, len(users), rows):
+        keys = users.user_ids.slice(start, rows)
         found = np.arange(start, start + len(keys), dtype=np.int64)
         yield Block(keys, read_users(found, users.histories, options, keys))
+
+
+def _rows(recommender: Recommender, options: Options) -> int:
+    """Users of a block."""
+    each = min(options.top, len(recommender.catalogue))
+    return max(min(ROWS, RECOMMENDATIONS // each), 1)
 
 
 def _words(texts: pa.Array) -> pa.Array:

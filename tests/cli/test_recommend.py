@@ -68,6 +68,13 @@ def test_what_cannot_be_read(recommend):
     assert "no recommendation: the history has no known item" in done.stdout
 
 
+def test_nothing_is_left_to_recommend(recommend):
+    everything = ",".join(f"i{item}" for item in range(40))
+    done = recommend("--history", everything, "--seen", "masked", "--explain")
+    assert done.exit_code == 0
+    assert "no recommendation: all items of the catalogue are left out" in done.stdout
+
+
 def test_explained(recommend, tmp_path: Path):
     picture = tmp_path / "new" / "why.svg"
     done = recommend("--history", "i1,i2,i7", "--explain", "--picture", picture, "--top", 2)
@@ -111,7 +118,9 @@ def test_all_users_and_those_of_a_file(recommend, shop, tmp_path: Path):
         (("--history", "i1", "--top", "0"), "top is 0"),
         (("--history", "i1", "--seen", "no"), "unknown value of seen 'no'"),
         (("--history", "i1", "--trial", "3"), "trial is for studies"),
-        (("--users", "none.csv", "-o", "a.parquet"), "none.csv"),
+        (("--users", "none.csv", "-o", "a.parquet"), "--users 'none.csv': there is no such file"),
+        (("--all-users", "-o", "s3://b/a.parquet"), "give a file of this machine"),
+        (("--history", "i1", "--picture", "s3://b/a.png"), "give a file of this machine"),
     ],
 )
 def test_bad_words(words, message, recommend, tmp_path, monkeypatch):
@@ -122,9 +131,11 @@ def test_bad_words(words, message, recommend, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_words_load_no_torch():
+@pytest.mark.parametrize("words", [[], ["--users", "none.csv", "-o", "a.parquet"]])
+def test_bad_words_load_no_torch(words):
     code = (
-        "import sys\nfrom mmsr.cli.app import main\nsys.argv = ['mmsr', 'recommend', 'x']\n"
+        "import sys\nfrom mmsr.cli.app import main\n"
+        f"sys.argv = ['mmsr', 'recommend', 'x', *{words}]\n"
         "try: main()\nfinally: print(sorted({'torch', 'matplotlib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -155,8 +155,10 @@ def test_the_digest_tells_models_apart(make_recommender: Any, tmp_path: Path) ->
 
 
 def test_mlflow_loads_it_without_unpickling(
-    make_recommender: Any, no_home: Any, tmp_path: Path
+    make_recommender: Any, no_home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
@@ -181,6 +183,7 @@ def test_mlflow_loads_it_without_unpickling(
         with pytest.raises(MlflowException) as caught:
             loaded.predict(table, params=bad)
         assert caught.value.get_http_status_code() == 400
+    assert list(Path.cwd().iterdir()) == [], "MLflow's default store is not opened"
 
 
 def test_a_checkpoint_is_exported_by_the_command_line(

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmsr import paths
 from mmsr.data.openings import openings
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
 from mmsr.serving import users_file
-from mmsr.serving.embedding import check_folder, write_vectors
+from mmsr.serving.embedding import _writing, check_output, write_vectors
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
 from mmsr.serving.users_file import UsersFile, all_users
@@ -65,6 +67,15 @@ def test_histories_of_a_file(name, save, rows, make_recommender, tmp_path, monke
     np.testing.assert_allclose(found.score, expected.score, atol=1e-6)
     about = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"mmsr"])
     assert (about["model"], about["top"], about["seen"]) == ("a test", 3, "kept")
+
+
+def test_a_block_has_fewer_users_where_each_gets_more_items(make_recommender, monkeypatch):
+    monkeypatch.setattr(users_file, "RECOMMENDATIONS", 100)
+    recommender = make_recommender()
+    for top, most in ((1, 60), (10, 10), (1000, 2)):
+        blocks = list(all_users(recommender, Options(top=top)))
+        assert max(len(block.keys) for block in blocks) == most
+        assert sum(len(block.keys) for block in blocks) == 60
 
 
 def test_histories_without_names(make_recommender, tmp_path: Path):
@@ -194,14 +205,35 @@ def test_vectors(name, make_recommender, shop, tmp_path: Path, monkeypatch):
 
 def test_vectors_replace_only_vectors(make_recommender, tmp_path: Path):
     folder = tmp_path / "vectors"
-    check_folder(folder, force=False)
+    assert check_output(str(folder), force=False) == folder
     write_vectors(make_recommender(), folder, Silent())
     with pytest.raises(UserError, match="holds earlier vectors: replace them with --force"):
-        check_folder(folder, force=False)
-    check_folder(folder, force=True)
+        check_output(str(folder), force=False)
+    assert check_output(str(folder), force=True) == folder
     write_vectors(make_recommender(), folder, Silent())
     (folder / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="holds other things than vectors"):
-        check_folder(folder, force=True)
+        check_output(str(folder), force=True)
     with pytest.raises(UserError, match="is a file: name a folder"):
-        check_folder(folder / "mine.txt", force=True)
+        check_output(str(folder / "mine.txt"), force=True)
+
+
+def test_vectors_are_written_to_folders_of_their_own(tmp_path: Path, monkeypatch):
+    for wrong in ("s3://bucket/vectors", str(paths.studies() / "toys"), str(paths.home())):
+        with pytest.raises(UserError, match="--output is"):
+            check_output(wrong, force=True)
+    (tmp_path / "mmsr-vectors.json").write_text("{}")
+    assert check_output(str(tmp_path), force=True) == tmp_path
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="which this command runs in"):
+        check_output(".", force=True)
+
+
+def test_a_file_of_vectors_grows_as_they_come(tmp_path: Path):
+    vectors = np.arange(4000, dtype=np.float32).reshape(1000, 4)
+    with _writing(tmp_path, "user", 1000, 4) as write:
+        write.array.flush()
+        before = (tmp_path / "users.npy").stat().st_size
+        assert before < 4000, "what is laid out beforehand ends the process where the disk is full"
+        write(pa.array(map(str, range(1000))), np.asfortranarray(vectors))
+    assert np.array_equal(np.load(tmp_path / "users.npy"), vectors)

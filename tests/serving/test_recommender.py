@@ -15,6 +15,7 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.evaluation import evaluate, ranking
 from mmsr.models.base import CollaborativeRecommender
+from mmsr.serving.ranker import best
 from mmsr.serving.recommender import Recommender
 
 
@@ -54,6 +55,30 @@ def test_scores_are_those_of_evaluation(name, shop, make_recommender):
     targets = found[np.arange(len(valid)), valid.target_items()]
     assert (ranks == (found >= targets[:, None]).sum(axis=1)).all()
     assert (frame.groupby(frame.columns[0], sort=False).score.diff().dropna() <= 0).all()
+
+
+@pytest.mark.parametrize("seen", ["masked", "read_masked"])
+def test_places_are_the_ranks_of_evaluation(seen, shop, make_recommender):
+    recommender = make_recommender("sasrec", graph__max_history=2)
+    histories, valid = histories_of(shop, recommender)
+    assert max(map(len, histories)) > 2
+    ranks = evaluate(recommender.model, valid, max_history=2, seen=seen)
+    frame = recommender.recommend(histories, top=shop.n_items, seen=seen)
+    targets = np.array(shop.item_ids[:])[valid.target_items()]
+    found = frame[frame.item_id.to_numpy() == targets[frame.history]]
+    assert len(found) > len(valid) / 2, "a target that was seen is not recommended"
+    assert found["rank"].tolist() == ranks[found.history].tolist()
+
+
+def test_items_with_equal_scores_go_in_the_order_of_the_catalogue():
+    scores = torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0, 1.0, -torch.inf]])
+    for top in range(1, 9):
+        found, items = best(scores, top)
+        assert items[0].tolist() == [1, 3, 5, 0, 2, 4, 6, 7][:top]
+        assert torch.equal(found, scores[:, items[0]])
+    ties = torch.randint(0, 5, (7, 1000), generator=torch.Generator().manual_seed(0)).float()
+    whole = best(ties, 1000)[1]
+    assert all(torch.equal(best(ties, top)[1], whole[:, :top]) for top in (1, 10, 300, 999))
 
 
 @pytest.mark.parametrize("name", ["mmsr", "sasrec", "mmgcn"])
@@ -169,6 +194,20 @@ def test_users_by_id(shop, make_recommender):
         recommender.recommend_users(["u1", "nobody"])
     found = recommender.recommend_users(["u1", "nobody"], top=1, unknown="skipped")
     assert found.attrs["unknown_users"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([5], "user id 5 is no text"),
+        ([None], "user id None is no text"),
+        ("u1", "user_ids is 'u1'"),
+        (5, "user_ids is 5"),
+    ],
+)
+def test_other_things_than_ids_of_users(ids, message, make_recommender):
+    with pytest.raises(UserError, match=message):
+        make_recommender().recommend_users(ids, unknown="skipped")
 
 
 def test_a_model_of_users_reads_no_histories(make_recommender):

@@ -156,6 +156,20 @@ def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
         mmsr.load("small", seed=5)
     with pytest.raises(UserError, match="seed 5 is that of a refit"):
         mmsr.load("small", seed=5, refit=False)
+    for options in ({}, {"seed": 5}, {"refit": True}):
+        with pytest.raises(UserError, match="--model nova: the study has one model"):
+            mmsr.load("small", model="nova", **options)
+    several = look_up("small")
+    models = ("mmsr", "nova")
+    object.__setattr__(
+        several, "definition", several.definition.model_copy(update={"models": models})
+    )
+    assert sources.of_study(several, model="mmsr").origin == refit.origin
+    for options in ({"seed": 5}, {"refit": True}):
+        with pytest.raises(UserError, match="has no refit of model nova"):
+            sources.of_study(several, model="nova", **options)
+    with pytest.raises(UserError, match="unknown model of the study 'novo'"):
+        sources.of_study(several, model="novo", refit=True)
     with pytest.raises(UserError, match="has no refit of trial 0"):
         mmsr.load("small", trial=0, refit=True)
 

@@ -111,7 +111,11 @@ def model_event(folder, digest, **more):
     return ModelLogged(key="final", time=1_900, folder=str(folder), digest=digest, **given)
 
 
-def test_a_model_is_registered_once_and_the_newest_is_the_champion(store, runs_of, tmp_path):
+def test_a_model_is_registered_once_and_the_newest_is_the_champion(
+    store, runs_of, tmp_path, monkeypatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "MLmodel").write_text("flavors: {}")
@@ -136,6 +140,7 @@ def test_a_model_is_registered_once_and_the_newest_is_the_champion(store, runs_o
     assert len(client.search_model_versions("name = 'toys'")) == 2
     champion = client.get_model_version_by_alias("toys", "champion")
     assert champion.version == version.version, "who moved the alias is not corrected"
+    assert list(Path.cwd().iterdir()) == [], "MLflow's default store is not opened"
 
 
 def test_registering_that_was_interrupted_is_finished(store, runs_of, tmp_path, monkeypatch):

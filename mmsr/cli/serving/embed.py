@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from mmsr.console import Console
 def embed(
     name: Source,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to make.")
+        str, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to make.")
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Replace the folder if it holds earlier vectors.")
@@ -33,9 +32,9 @@ def embed(
     the history are not left out of it. Each kind is written as Parquet and as `.npy` with a text
     file of ids, a line for each row. Histories are those of development data: test stays closed.
     """
-    from mmsr.serving.embedding import check_folder, write_vectors
+    from mmsr.serving.embedding import check_output, write_vectors
 
-    check_folder(output, force=force)
+    target = check_output(output, force=force)
     from mmsr.cli.views.progress import ConsoleReporter
     from mmsr.serving.sources import load
 
@@ -44,7 +43,7 @@ def embed(
     )
     console = Console()
     console.print(f"model: {recommender.origin}", soft_wrap=True)
-    done = write_vectors(recommender, output, ConsoleReporter())
+    done = write_vectors(recommender, target, ConsoleReporter())
     console.print(
         f"wrote {output}: vectors of {done.items:,} items and {done.users:,} users, {done.width} "
         "wide",

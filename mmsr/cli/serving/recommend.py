@@ -13,7 +13,8 @@ import typer
 from mmsr.cli.options import Device, StudyStorage
 from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
 from mmsr.console import Console
-from mmsr.errors import UserError
+from mmsr.errors import UserError, shown
+from mmsr.urls import is_uri
 
 if TYPE_CHECKING:
     from mmsr.serving.options import Options
@@ -41,7 +42,7 @@ def recommend(
     ] = False,
     top: Annotated[int, typer.Option(metavar="N", help="Items per history.")] = 10,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o", "--output", metavar="FILE", help="Parquet file to write, with --users and such."
         ),
@@ -86,7 +87,7 @@ def recommend(
         ),
     ] = False,
     picture: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Draw the explanation: a .png or .svg file to write."),
     ] = None,
     trial: Trial = None,
@@ -103,13 +104,17 @@ def recommend(
     set's users are those of development data: test stays closed.
 
     New items that have codes are scored by these where the model was trained with
-    `model.cold_items=codes`; else by vectors that no history has trained.
+    `model.cold_items=codes`. Else they were never a target of training, which pushes such items
+    down; how far depends on the model and its scoring.
 
     Examples: `mmsr recommend demo --history item-0001,item-0002`,
     `mmsr recommend demo -o top.parquet --all-users`.
     """
-    _check(history, users, all_users, output, force)
-    _check_explanation(history, explain, picture, force)
+    _check(history, users, all_users, output is not None)
+    if history is None and (explain or picture is not None):
+        raise UserError("--explain and --picture are for one history: give it with --history")
+    target = None if output is None else _file("--output", output, (".parquet", ".pq"), force)
+    drawing = None if picture is None else _file("--picture", picture, (".png", ".svg"), force)
     from mmsr.serving.options import Options
 
     wishes: dict[str, Any] = {"seen": seen, "new": new, "unknown": unknown, "empty": empty}
@@ -125,9 +130,9 @@ def recommend(
         name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
     )
     if history is not None:
-        _show_one(recommender, history, options, console, explain=explain, picture=picture)
+        _show_one(recommender, history, options, console, explain=explain, picture=drawing)
         return
-    if output is None:  # never so: it has been checked
+    if target is None:  # never so: it has been checked
         return
     from mmsr.cli.views.progress import ConsoleReporter
     from mmsr.cli.views.recommend import show_counts
@@ -137,41 +142,36 @@ def recommend(
     read = of_all if file is None else file.blocks
     blocks = partial(read, recommender, options)
     started = time.perf_counter()
-    counts = write_recommendations(recommender, blocks, output, options, key, ConsoleReporter())
+    counts = write_recommendations(recommender, blocks, target, options, key, ConsoleReporter())
     seconds = time.perf_counter() - started
-    show_counts(counts, recommender, options, output, seconds, console)
+    show_counts(counts, recommender, options, target, seconds, console)
 
 
-def _check(
-    history: str | None, users: Path | None, all_users: bool, output: Path | None, force: bool
-) -> None:
+def _check(history: str | None, users: Path | None, all_users: bool, has_output: bool) -> None:
     """Check what is asked for before anything slow is imported."""
     given = [history is not None, users is not None, all_users]
     if sum(given) != 1:
         raise UserError(
             "for whom? give one of --history ID,… (one history), --users FILE and --all-users"
         )
-    if history is not None and output is not None:
+    if history is not None and has_output:
         raise UserError("--output is for --users and --all-users; one history is shown")
-    if history is None and output is None:
+    if history is None and not has_output:
         raise UserError("--output FILE is missing: name the Parquet file to write")
-    if output is not None and output.suffix not in (".parquet", ".pq"):
-        raise UserError(f"--output {str(output)!r}: name a file that ends in .parquet")
-    if output is not None and output.exists() and not force:
-        raise UserError(f"{output} exists: name another file, or replace it with --force")
+    if users is not None and not users.is_file():  # what reads it imports much
+        raise UserError(f"--users {str(users)!r}: there is no such file")
 
 
-def _check_explanation(
-    history: str | None, explain: bool, picture: Path | None, force: bool
-) -> None:
-    if history is None and (explain or picture is not None):
-        raise UserError("--explain and --picture are for one history: give it with --history")
-    if picture is None:
-        return
-    if picture.suffix.lower() not in (".png", ".svg"):
-        raise UserError(f"--picture {str(picture)!r}: name a file that ends in .png or .svg")
-    if picture.exists() and not force:
-        raise UserError(f"{picture} exists: name another file, or replace it with --force")
+def _file(option: str, given: str, endings: tuple[str, ...], force: bool) -> Path:
+    """The file that an option names, which may be written."""
+    path = Path(given)
+    if is_uri(given):
+        raise UserError(f"{option} is {shown(given)}: give a file of this machine")
+    if path.suffix.lower() not in endings:
+        raise UserError(f"{option} {given!r}: name a file that ends in {' or '.join(endings)}")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists: name another file, or replace it with --force")
+    return path
 
 
 def _show_one(

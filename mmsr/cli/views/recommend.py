@@ -54,7 +54,9 @@ def show_recommendations(
     console.print(table)
     console.print()
     if found.empty:
-        console.print("no recommendation: the history has no known item")
+        masked = "all items of the catalogue are left out (--seen, --new)"
+        why = masked if len(items) else "the history has no known item"
+        console.print(f"no recommendation: {why}")
         return
     table = _table("", "item", "title", "score", "")
     places = catalogue.find(list(found["item_id"]))
@@ -113,7 +115,11 @@ def remarks(recommender: Recommender, options: Options) -> list[str]:
         elif isinstance(model, MmsrConfig) and model.cold_items == "codes":
             how = f"{are} scored by their codes, where they have some (model.cold_items=codes)"
         else:
-            how = f"{are} scored by vectors that were never trained; --new masked leaves them out"
+            was = "was" if n_new == 1 else "were"
+            how = (
+                f"{was} never a target of training, which pushes such items down; --new masked "
+                "leaves them out"
+            )
         lines.append(f"{plural(n_new, 'new item')} of the catalogue {how}")
     return lines
 

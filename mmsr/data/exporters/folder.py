@@ -68,6 +68,43 @@ def check_output(output: str, *, overwrite: bool) -> Path:
         something is there that is no export, that holds other files, too, or that may not be
         replaced.
     """
+    target = folder_to_make(output)
+    try:
+        found = files_in(target) if target.exists() else set()
+        if not found:
+            return target
+        record = _record_in(target)
+        others = () if record is None else sorted(found - set(record.files))
+    except OSError as error:
+        raise UserError(f"--output is {shown(output)}: {reason_of(error)}") from None
+    if record is None:
+        raise UserError(f"{output} is there and is no export of mmsr: name another folder")
+    if not overwrite:
+        raise UserError(f"{output} is an earlier export: use --overwrite, or name another folder")
+    if others:
+        raise UserError(
+            f"{output} holds {shown(others[0])}, which the export did not write: move it away, or "
+            "name another folder"
+        )
+    return target
+
+
+def folder_to_make(output: str) -> Path:
+    """Check that a folder may be made or replaced at a place, whatever is in it.
+
+    Parameters
+    ----------
+    output : the folder, as the user named it.
+
+    Returns
+    -------
+    The folder, links followed.
+
+    Raises
+    ------
+    UserError : it is in an object store, it is in the home or holds it or the current folder, or it
+        is a file.
+    """
     if is_uri(output):
         raise UserError(f"--output is {shown(output)}: give a folder of this machine")
     try:
@@ -87,24 +124,11 @@ def check_output(output: str, *, overwrite: bool) -> Path:
             )
         if not target.is_dir():
             raise UserError(f"{output} is a file: name a folder")
-        if not any(target.iterdir()):
-            return target
-        record = _record_in(target)
-        others = () if record is None else sorted(files_in(target) - set(record.files))
     except (OSError, RuntimeError, ValueError) as error:  # e.g. a loop of links, a NUL, no home
         if isinstance(error, UserError):
             raise
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"--output is {shown(output)}: {reason}") from None
-    if record is None:
-        raise UserError(f"{output} is there and is no export of mmsr: name another folder")
-    if not overwrite:
-        raise UserError(f"{output} is an earlier export: use --overwrite, or name another folder")
-    if others:
-        raise UserError(
-            f"{output} holds {shown(others[0])}, which the export did not write: move it away, or "
-            "name another folder"
-        )
     return target
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from safetensors.torch import save as save_tensors
 
 from mmsr.data import Dataset
-from mmsr.data.exporters.folder import files_in, replacing
+from mmsr.data.exporters.folder import files_in, folder_to_make, replacing
 from mmsr.errors import UserError, reason_of, shown
 from mmsr.models.inputs import DatasetInputs
 from mmsr.models.make import make_model
@@ -33,7 +33,6 @@ from mmsr.serving.exported.inputs import RecordingInputs
 from mmsr.serving.exported.read import holds_model, read_model
 from mmsr.serving.histories import FlatHistories
 from mmsr.serving.recommender import Recommender
-from mmsr.urls import is_uri
 from mmsr.version import __version__
 
 _SAMPLES, _SAMPLE_SEED = 64, 0
@@ -56,34 +55,25 @@ def check_output(output: str, *, force: bool) -> Path:
     ------
     UserError : something is there that is no exported model, or that may not be replaced.
     """
-    if is_uri(output):
-        raise UserError(f"--output is {shown(output)}: give a folder of this machine")
+    target = folder_to_make(output)
     try:
-        target = Path(output).expanduser().resolve()
-        if not target.exists():
-            return target
-        if not target.is_dir():
-            raise UserError(f"{output} is a file: name a folder")
-        found = files_in(target)
-        if not found:
-            return target
-        if not holds_model(target):
-            raise UserError(f"{output} is there and is no exported model: name another folder")
-        if not force:
-            raise UserError(
-                f"{output} is an exported model: replace it with --force, or name another folder"
-            )
-        written = {RECORD, CARD, CATALOGUE, CONFIG, INPUTS, ONNX, WEIGHTS}
-        if others := sorted(found - written):
-            raise UserError(
-                f"{output} holds {shown(others[0])}, which no export wrote: move it away, or name "
-                "another folder"
-            )
-    except (OSError, RuntimeError, ValueError) as error:  # e.g. a loop of links, a NUL
-        if isinstance(error, UserError):
-            raise
-        reason = reason_of(error) if isinstance(error, OSError) else str(error)
-        raise UserError(f"--output is {shown(output)}: {reason}") from None
+        found = files_in(target) if target.exists() else set()
+    except OSError as error:
+        raise UserError(f"--output is {shown(output)}: {reason_of(error)}") from None
+    if not found:
+        return target
+    if not holds_model(target):
+        raise UserError(f"{output} is there and is no exported model: name another folder")
+    if not force:
+        raise UserError(
+            f"{output} is an exported model: replace it with --force, or name another folder"
+        )
+    written = {RECORD, CARD, CATALOGUE, CONFIG, INPUTS, ONNX, WEIGHTS}
+    if others := sorted(found - written):
+        raise UserError(
+            f"{output} holds {shown(others[0])}, which no export wrote: move it away, or name "
+            "another folder"
+        )
     return target
 
 

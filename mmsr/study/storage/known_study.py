@@ -103,13 +103,17 @@ class KnownStudy:
 
         if model is None:
             return best(self.overview.standings, row_of, self.name, trial)
+        self.check_model(model)
+        own = [row for row in rows(self.study) if row.model == model]
+        return best(own, row_of, f"{self.name}, model {model}", trial)
+
+    def check_model(self, model: str) -> None:
+        """Raise UserError unless the study has several models, and this is one of them."""
         if not self.definition.models:
             only = self.definition.config.get("model.name", "several")
             raise UserError(f"--model {model}: the study has one model, {only}: leave it out")
         if model not in self.definition.models:
             raise unknown("model of the study", model, self.definition.models)
-        own = [row for row in rows(self.study) if row.model == model]
-        return best(own, row_of, f"{self.name}, model {model}", trial)
 
     def open_dataset(self) -> Dataset:
         """Open the data set that the study was made with.
