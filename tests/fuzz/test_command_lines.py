@@ -18,8 +18,8 @@ from .harness import refused, texts
 
 USAGE_ERROR = typer.BadParameter.__mro__[1]
 COMMAND = typer.main.get_command(app)
-STARTS_WORK = [["data", "demo"], ["model", "describe"], ["model", "list"]]
-"""Commands that work without a data set."""
+STARTS_WORK = [["data", "demo"], ["model", "describe"], ["model", "list"], ["ui"]]
+"""Commands that work without a data set; `mmsr ui` serves until it is stopped."""
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[str]]:
@@ -71,7 +71,7 @@ def test_options(arguments):
 @settings(max_examples=500)
 @given(st.lists(st.sampled_from(["data", "study", "import", "list", "run"]) | words, max_size=3))
 def test_words(arguments):
-    if arguments[:2] not in STARTS_WORK:
+    if arguments[:2] not in STARTS_WORK and arguments[:1] not in STARTS_WORK:
         refused(run, arguments)
 
 
