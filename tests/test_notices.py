@@ -228,5 +228,6 @@ def test_a_study_checks_the_url_before_it_runs_and_tells_how_it_ended(
 def test_the_url_is_stored_with_no_command(monkeypatch, option):
     words = [word.replace("URL", f"https://h/{SECRET}") for word in option]
     monkeypatch.setattr("sys.argv", ["/x/toys.py", *words, "--trials", "3"])
+    monkeypatch.setattr(provenance, "is_interactive", lambda: False)
     assert provenance.command_line() == "toys.py --trials 3"
     assert provenance.words() == ["/x/toys.py", "--trials", "3"]

@@ -30,7 +30,7 @@ def test_figures_compare_seed_by_seed(load):
 def test_both_methods_train_the_same(load, monkeypatch):
     benchmark = load("search_methods")
     ran = []
-    monkeypatch.setattr(benchmark.Study, "run", lambda study, options: ran.append(study) or 0)
+    monkeypatch.setattr(benchmark, "execute", lambda study, options: ran.append(study) or 0)
     monkeypatch.setattr(benchmark, "look_up", lambda name: SimpleNamespace(study=name))
     found = [SimpleNamespace(value=value) for value in (0.2, None, 0.1, 0.3)]
     monkeypatch.setattr(benchmark, "rows", lambda study: found)

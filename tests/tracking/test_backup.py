@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -237,11 +238,14 @@ def test_a_password_is_not_among_the_arguments(backup, tmp_path, query):
 
 def test_files_that_change_or_go_while_they_are_copied(script, tmp_path, monkeypatch):
     """As when trials replace their best checkpoint while a backup is made."""
-    copied = script.copy_files
+    copied, turn = script.copy_files, threading.Lock()
+    other = tmp_path / "here" / "1" / "other"
 
     def change_first(source, *places, **systems):
-        (tmp_path / "here" / "1" / "model").write_text("a longer model")
-        (tmp_path / "here" / "1" / "other").unlink(missing_ok=True)
+        with turn:
+            if other.exists():
+                other.with_name("model").write_text("a longer model")
+                other.unlink()
         copied(source, *places, **systems)
 
     with monkeypatch.context() as patch:

@@ -102,12 +102,12 @@ def test_the_dry_run_says_what_each_model_gets(plan, monkeypatch, capsys, share,
         dataset="shop", models=dict.fromkeys(VALUES, SPACE), trials=7, share=share, name="dry"
     )
     dry_run.show_plan(make_plan(study, Options()))
-    out = capsys.readouterr().out
-    assert told in " ".join(out.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert told in out
     for one in plan.models:
         assert f"search space of {one.model}" in out
-        size = f"{one.model} ({len(one.known)} tried first, 1 settings × 1 continuous dimension)"
-        assert size in " ".join(out.split())
+        size = f"{one.model} ({len(one.known)} tried first, 1 setting × 1 continuous dimension)"
+        assert size in out
     assert out.count("tried first") == 3 + sum(len(one.known) for one in plan.models)
 
 

@@ -203,9 +203,11 @@ def test_ray_is_not_imported_to_ask_for_it(monkeypatch):
 
 
 def test_a_notebook_is_resumed_by_the_same_call(monkeypatch):
-    plan = SimpleNamespace(name="orders")
-    assert "pytest" in opening._command(plan)
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    plan, main = SimpleNamespace(name="orders"), sys.modules["__main__"]
+    monkeypatch.setattr(sys, "argv", ["/x/orders.py"])
+    monkeypatch.setattr(main, "__file__", "/x/orders.py", raising=False)
+    assert opening._command(plan).endswith(" /x/orders.py")
+    monkeypatch.delattr(main, "__file__")
     assert opening._command(plan) == "Study(…, name='orders').run()"
     record = StudyRecord(
         name="orders",
