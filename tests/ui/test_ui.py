@@ -106,6 +106,8 @@ def test_both_servers_answer_until_ctrl_c(small_study, study_home, opened_study)
     opened_study(plan, "python shop.py")
     process = subprocess.Popen(
         [sys.executable, "-m", "mmsr.cli.app", "ui", "shop"],
+        # A shell's background job ignores SIGINT, and so would its children; a terminal's does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
