@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from mmsr.data.exporters.folder import files_in, folder_to_make, replacing
+from mmsr.data.exporters.folder import folder_to_make, replacing
 from mmsr.data.progress import Reporter
 from mmsr.data.storage import vector_column
-from mmsr.errors import UserError, reason_of, shown
+from mmsr.errors import UserError, shown
 from mmsr.provenance import provenance
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
@@ -62,11 +62,7 @@ def check_output(output: str, *, force: bool) -> Path:
     UserError : as `mmsr.data.exporters.folder.folder_to_make`, or something is there that must not
         be replaced.
     """
-    target = folder_to_make(output)
-    try:
-        found = files_in(target) if target.exists() else set()
-    except OSError as error:
-        raise UserError(f"--output is {shown(output)}: {reason_of(error)}") from None
+    target, found = folder_to_make(output)
     if not found:
         return target
     if RECORD not in found or found - _FILES:

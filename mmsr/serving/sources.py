@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mmsr.config import Config
-from mmsr.data import Dataset
 from mmsr.errors import UserError, shown
 from mmsr.format import plural
 from mmsr.serving.catalogue import Catalogue, Users
@@ -19,6 +17,7 @@ from mmsr.serving.facts import Facts, Tested
 from mmsr.serving.recommender import Recommender
 from mmsr.study.results.finalized import ConfigFigures, finals_of, read_final
 from mmsr.study.results.held_out import checkpoint_of
+from mmsr.study.results.measured_model import trained_on
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import rows
 from mmsr.training import choose_device, holds_checkpoint, load_best_model, read_checkpoint_state
@@ -147,13 +146,7 @@ def of_checkpoint(
     UserError : the checkpoint is damaged, or its data set has other contents now.
     """
     state = read_checkpoint_state(folder)
-    config = Config.from_stored(state.config, source=str(folder / "state.json"))
-    dataset = Dataset.open(config.dataset)
-    if dataset.content_hash != state.dataset_hash:
-        raise UserError(
-            f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
-            f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
-        )
+    config, dataset = trained_on(folder, state)
     part = "train + validation" if state.part == "development" else "the training part"
     _, items = dataset.interactions(state.part)
     counts = np.bincount(items, minlength=dataset.n_items)

@@ -68,11 +68,10 @@ def check_output(output: str, *, overwrite: bool) -> Path:
         something is there that is no export, that holds other files, too, or that may not be
         replaced.
     """
-    target = folder_to_make(output)
+    target, found = folder_to_make(output)
+    if not found:
+        return target
     try:
-        found = files_in(target) if target.exists() else set()
-        if not found:
-            return target
         record = _record_in(target)
         others = () if record is None else sorted(found - set(record.files))
     except OSError as error:
@@ -89,7 +88,7 @@ def check_output(output: str, *, overwrite: bool) -> Path:
     return target
 
 
-def folder_to_make(output: str) -> Path:
+def folder_to_make(output: str) -> tuple[Path, set[str]]:
     """Check that a folder may be made or replaced at a place, whatever is in it.
 
     Parameters
@@ -98,12 +97,12 @@ def folder_to_make(output: str) -> Path:
 
     Returns
     -------
-    The folder, links followed.
+    The folder, links followed, and the names of the files that are in it.
 
     Raises
     ------
-    UserError : it is in an object store, it is in the home or holds it or the current folder, or it
-        is a file.
+    UserError : it is in an object store, it is in the home or holds it or the current folder, it is
+        a file, or it cannot be read.
     """
     if is_uri(output):
         raise UserError(f"--output is {shown(output)}: give a folder of this machine")
@@ -117,19 +116,19 @@ def folder_to_make(output: str) -> Path:
                     f"({paths.home()}): name another folder"
                 )
         if not target.exists():
-            return target
+            return target, set()
         if Path.cwd().is_relative_to(target):  # who works there would be left in what was replaced
             raise UserError(
                 f"--output is {shown(output)}, which this command runs in: name another"
             )
         if not target.is_dir():
             raise UserError(f"{output} is a file: name a folder")
+        return target, files_in(target)
     except (OSError, RuntimeError, ValueError) as error:  # e.g. a loop of links, a NUL, no home
         if isinstance(error, UserError):
             raise
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"--output is {shown(output)}: {reason}") from None
-    return target
 
 
 def files_in(folder: Path) -> set[str]:

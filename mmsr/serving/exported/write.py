@@ -13,8 +13,8 @@ from safetensors.numpy import save
 from safetensors.torch import save as save_tensors
 
 from mmsr.data import Dataset
-from mmsr.data.exporters.folder import files_in, folder_to_make, replacing
-from mmsr.errors import UserError, reason_of, shown
+from mmsr.data.exporters.folder import folder_to_make, replacing
+from mmsr.errors import UserError, shown
 from mmsr.models.inputs import DatasetInputs
 from mmsr.models.make import make_model
 from mmsr.serving.exported.card import card
@@ -55,11 +55,7 @@ def check_output(output: str, *, force: bool) -> Path:
     ------
     UserError : something is there that is no exported model, or that may not be replaced.
     """
-    target = folder_to_make(output)
-    try:
-        found = files_in(target) if target.exists() else set()
-    except OSError as error:
-        raise UserError(f"--output is {shown(output)}: {reason_of(error)}") from None
+    target, found = folder_to_make(output)
     if not found:
         return target
     if not holds_model(target):

@@ -21,6 +21,7 @@ from mmsr.study.storage.trials import TrialRow
 
 if TYPE_CHECKING:
     from mmsr.models.base import Recommender
+    from mmsr.training import CheckpointState
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,27 @@ def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
     return *known.best(), "best"
 
 
+def trained_on(folder: Path, state: CheckpointState) -> tuple[Config, Dataset]:
+    """The config of a checkpoint, and the data set that it was trained on.
+
+    Parameters
+    ----------
+    folder, state : the checkpoint.
+
+    Raises
+    ------
+    UserError : the data set is gone, or has other contents now.
+    """
+    config = Config.from_stored(state.config, source=str(folder / "state.json"))
+    dataset = Dataset.open(config.dataset)
+    if dataset.content_hash != state.dataset_hash:
+        raise UserError(
+            f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
+            f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
+        )
+    return config, dataset
+
+
 def _of_run(folder: Path) -> Subject:
     from mmsr.training import read_checkpoint_state
 
@@ -179,13 +201,7 @@ def _of_run(folder: Path) -> Subject:
             f"{str(folder)!r} was trained on validation targets too, so they would flatter it: "
             "name a run of `mmsr train`, or a study"
         )
-    config = Config.from_stored(state.config, source=str(folder / "state.json"))
-    dataset = Dataset.open(config.dataset)
-    if dataset.content_hash != state.dataset_hash:
-        raise UserError(
-            f"{str(folder)!r} was trained on other data than {dataset.name!r} holds now "
-            f"({state.dataset_hash[:12]}, now {dataset.content_hash[:12]}): import those again"
-        )
+    config, dataset = trained_on(folder, state)
     check_inputs(dataset, config)
     name = folder.resolve().name
     output = paths.home() / "robustness" / f"{name}-{digest(str(folder.resolve()))}"
