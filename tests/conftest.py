@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -489,3 +489,42 @@ def _postgres() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def without_ray() -> Callable[..., None]:
+    """Lets drivers run trials in this process: called with a patch, and with what stands for Tune.
+
+    By default the trials are trained, one after the other.
+    """
+
+    def replace(patch: pytest.MonkeyPatch, tune: Callable[..., None] = _train_here) -> None:
+        replaced: dict[str, Callable[..., Any]] = {
+            "ray_cluster": lambda address: nullcontext(),
+            "watched_head": lambda *_: nullcontext(),
+            "shown_board": lambda show: nullcontext("none"),
+            "settle": lambda plan, say: plan,
+            "_tune": tune,
+        }
+        for name, value in replaced.items():
+            patch.setattr(f"mmsr.study.driver.run.{name}", value)
+
+    return replace
+
+
+def _train_here(plan: Any, ledger: Any, n_trials: int, *_: object) -> None:
+    from mmsr.study.storage.lineage import trial_folder
+    from mmsr.study.workers.messages import Report
+    from mmsr.training import train
+
+    for name in map(str, range(n_trials)):
+        proposal = ledger.ask(name)
+        for place, result in enumerate(train(proposal.config, plan.dataset)):
+            fields = ("epoch", "metrics", "best_epoch", "best_metrics", "finished")
+            report = Report(**{field: getattr(result, field) for field in fields})
+            folder = trial_folder(plan.folder.ray, proposal.number) / f"checkpoint_{place:06d}"
+            result.save_checkpoint(folder)
+            files = {path.name: path.stat().st_size for path in folder.iterdir()}
+            kept = report.model_copy(update={"files": files})
+            (folder / "report.json").write_text(kept.model_dump_json())
+            ledger.report(name, report)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmsr.study import Choice, Float, Int, Study
-from mmsr.study.driver import run as runner
 from mmsr.study.driver.ledger import Ledger
 from mmsr.study.driver.opening import open_study_of
 from mmsr.study.planning.declaration import Options
 from mmsr.study.planning.make_plan import make_plan
-from mmsr.study.planning.plan import Plan
 from mmsr.study.results.outcome import Ended
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.lineage import trial_folder
 from mmsr.study.workers.messages import Failure, Report
-from mmsr.training import train
 
 
 @pytest.fixture(scope="session")
-def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def trained_home(
+    shop_home: Path, tmp_path_factory: pytest.TempPathFactory, without_ray: Callable[..., None]
+) -> Path:
     """A home with the finished study `small` of three trials, trained in this process."""
     home = tmp_path_factory.mktemp("trained") / "home"
     for part in ("datasets", "held-out"):
@@ -48,28 +45,9 @@ def trained_home(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMSR_HOME", str(home))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(runner, "_tune", _tune)
-        patch.setattr(runner, "ray_cluster", lambda address: nullcontext())
-        patch.setattr(runner, "watched_head", lambda *_: nullcontext())
-        patch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
-        patch.setattr(runner, "settle", lambda plan, say: plan)
+        without_ray(patch)
         assert study.run().ended is Ended.FINISHED
     return home
-
-
-def _tune(plan: Plan, ledger: Ledger, n_trials: int, *given: object) -> None:
-    """Run trials one after the other; Ray is not started."""
-    for name in map(str, range(n_trials)):
-        proposal = ledger.ask(name)
-        for place, result in enumerate(train(proposal.config, plan.dataset)):
-            fields = ("epoch", "metrics", "best_epoch", "best_metrics", "finished")
-            report = Report(**{field: getattr(result, field) for field in fields})
-            folder = trial_folder(plan.folder.ray, proposal.number) / f"checkpoint_{place:06d}"
-            result.save_checkpoint(folder)
-            files = {path.name: path.stat().st_size for path in folder.iterdir()}
-            kept = report.model_copy(update={"files": files})
-            (folder / "report.json").write_text(kept.model_dump_json())
-            ledger.report(name, report)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,8 @@ from mmsr.errors import UserError
 from mmsr.evaluation.robustness import links_of
 from mmsr.robustness.request import RATES, make_sweep, parse_rates, parse_subsets
 from mmsr.study import Study
-from mmsr.study.driver import run as runner
-from mmsr.study.driver.ledger import Ledger
-from mmsr.study.planning.plan import Plan
 from mmsr.study.results.knockouts import some_targets
 from mmsr.study.results.measured_model import find_subject
-from mmsr.study.storage.lineage import trial_folder
-from mmsr.study.workers.messages import Report
 from mmsr.training import read_checkpoint_state, train
 
 SMALL = {
@@ -177,27 +172,9 @@ def test_some_targets_are_those_of_whole_users(shop: Dataset):
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_process(monkeypatch: pytest.MonkeyPatch, without_ray: Callable[..., None]) -> None:
     """Trials run one after the other in this process, Ray is not started."""
-
-    def tune(plan: Plan, ledger: Ledger, n_trials: int, *given: object) -> None:
-        for name in map(str, range(n_trials)):
-            proposal = ledger.ask(name)
-            for place, result in enumerate(train(proposal.config, plan.dataset)):
-                fields = ("epoch", "metrics", "best_epoch", "best_metrics", "finished")
-                report = Report(**{field: getattr(result, field) for field in fields})
-                folder = trial_folder(plan.folder.ray, proposal.number) / f"checkpoint_{place:06d}"
-                result.save_checkpoint(folder)
-                files = {path.name: path.stat().st_size for path in folder.iterdir()}
-                kept = report.model_copy(update={"files": files})
-                (folder / "report.json").write_text(kept.model_dump_json())
-                ledger.report(name, report)
-
-    monkeypatch.setattr(runner, "_tune", tune)
-    monkeypatch.setattr(runner, "ray_cluster", lambda address: nullcontext())
-    monkeypatch.setattr(runner, "watched_head", lambda *_: nullcontext())
-    monkeypatch.setattr(runner, "shown_board", lambda show: nullcontext("none"))
-    monkeypatch.setattr(runner, "settle", lambda plan, say: plan)
+    without_ray(monkeypatch)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
 
 import pytest
 
@@ -35,22 +34,14 @@ class Server:
 
 
 @pytest.fixture
-def plan(small_study, study_home, monkeypatch):
+def plan(small_study, study_home, monkeypatch, without_ray):
     """A study of one trial, which is never run."""
     monkeypatch.setattr("mmsr.tracking.mlflow.MlflowSink", Server)
     monkeypatch.setattr(Server, "stored", ())
     monkeypatch.setattr(Server, "error", Unavailable("no route"))
     monkeypatch.setattr("mmsr.study.storage.known_study.SHIP_SECONDS", 0.1)
-    here = "mmsr.study.driver.run"
-    for name, value in {
-        "SHIP_SECONDS": 0.1,
-        "ray_cluster": lambda address: nullcontext(),
-        "settle": lambda plan, say: plan,
-        "watched_head": lambda *_: nullcontext(),
-        "shown_board": lambda show: nullcontext("none"),
-        "_tune": lambda *_: None,
-    }.items():
-        monkeypatch.setattr(f"{here}.{name}", value)
+    monkeypatch.setattr("mmsr.study.driver.run.SHIP_SECONDS", 0.1)
+    without_ray(monkeypatch, lambda *_: None)
     return make_plan(dataclasses.replace(small_study, trials=1), Options(name="small"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,20 +51,6 @@ def pretend(plan: Plan, ledger: Ledger, n_trials: int, *_: object) -> None:
             )
 
 
-def without_ray(patch: pytest.MonkeyPatch, tune: Callable[..., None] = pretend) -> None:
-    """Let drivers run their trials by `tune`, in this process."""
-    here = "mmsr.study.driver.run"
-    replaced: dict[str, Any] = {
-        "ray_cluster": lambda address: nullcontext(),
-        "watched_head": lambda *_: nullcontext(),
-        "shown_board": lambda show: nullcontext("none"),
-        "settle": lambda plan, say: plan,
-        "_tune": tune,
-    }
-    for name, value in replaced.items():
-        patch.setattr(f"{here}.{name}", value)
-
-
 def declared(name: str, **changes: Any) -> Study:
     """A study of four trials, one of which fails."""
     widths = (8, 16, UNLUCKY, 40)
@@ -88,7 +73,9 @@ def declare() -> Callable[..., Study]:
 
 
 @pytest.fixture(scope="session")
-def finished(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def finished(
+    shop_home: Path, tmp_path_factory: pytest.TempPathFactory, without_ray: Callable[..., None]
+) -> SimpleNamespace:
     """A finished study `small` in a home of its own, and the result of its run; to be read only."""
     home = tmp_path_factory.mktemp("reader") / "home"
     for part in ("datasets", "held-out"):
@@ -97,7 +84,7 @@ def finished(shop_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Simpl
         patch.setenv("MMSR_HOME", str(home))
         for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "MMSR_STORAGE"):
             patch.delenv(name, raising=False)
-        without_ray(patch)
+        without_ray(patch, pretend)
         result = declared("small").run()
     return SimpleNamespace(home=home, result=result)
 
@@ -110,7 +97,9 @@ def small(finished: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def runs(study_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def runs(
+    study_home: Path, monkeypatch: pytest.MonkeyPatch, without_ray: Callable[..., None]
+) -> Callable[..., Any]:
     """Runs a study in a new home, without Ray; `tune` stands for Tune."""
 
     def run(name: str, tune: Callable[..., None] = pretend, **changes: Any) -> Any:
