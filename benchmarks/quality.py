@@ -124,9 +124,11 @@ def _note_commit(folder: Path) -> None:
         log.write_text(f"{before}{common.COMMIT}\n")
 
 
-def trained_by(root: Path, seeds: list[int]) -> list[str]:
+def trained_by(
+    root: Path, seeds: list[int], stages: tuple[str, ...] = ("choose", "refit")
+) -> list[str]:
     """The commits that trained these seeds' models."""
-    found = (root / f"{seed}-{stage}.commits" for seed in seeds for stage in ("choose", "refit"))
+    found = (root / f"{seed}-{stage}.commits" for seed in seeds for stage in stages)
     return sorted({commit for file in found for commit in file.read_text().split()})
 
 

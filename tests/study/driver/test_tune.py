@@ -34,7 +34,7 @@ OBJECTIVE = "valid/mrr@20"
 def tune(tmp_path):
     """A study with its ledger and adapters, of which two trials fit at once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     rules = Rules({"model.width": Int(1, 900)}, Config(dataset="shop"), OBJECTIVE)
     ledger = Ledger(study, rules, tmp_path / "trials")
 

@@ -37,7 +37,9 @@ BASE = Config(dataset="shop")
 
 @pytest.fixture
 def study():
-    return optuna.create_study(directions=directions(OBJECTIVES))
+    return optuna.create_study(
+        directions=directions(OBJECTIVES), sampler=optuna.samplers.RandomSampler(seed=0)
+    )
 
 
 @pytest.fixture
