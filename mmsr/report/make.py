@@ -8,15 +8,13 @@ from mmsr import __version__
 from mmsr.errors import UserError
 from mmsr.format import plural
 from mmsr.provenance import now
+from mmsr.report import answers
 from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
-from mmsr.report.importance import ROUGH, Importance, importances
+from mmsr.report.importance import Importance, importances
 from mmsr.report.sections import models, running, scores, settings
 from mmsr.study.search.objectives import in_words
 from mmsr.study.views.tables import chosen_on, settings_text, summary
-
-_MOST = 3
-"""Settings that the lead names."""
 
 
 def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) -> Page:
@@ -73,7 +71,7 @@ def _lead(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
             f"`mmsr study status {facts.name}` shows the trials' states."
         )
         return
-    yield Points(tuple(_answers(facts, found)))
+    yield Points((*answers.to_ship(facts), *_answers(facts, found)))
     yield _best_settings(facts)
 
 
@@ -91,13 +89,9 @@ def _answers(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
     )
     yield from _against_lines(facts, best.value)
     yield from _against_second(facts)
-    for one in found:
-        if top := list(one.ped_anova or one.fanova)[:_MOST]:
-            rough = ", roughly" if one.n < ROUGH else ""
-            yield f"What mattered most{rough}, among {one.subset}: {', '.join(top)}."
-    if (worth := facts.worth) is not None:
-        for verdict in worth.knockouts.verdicts():
-            yield f"Model of trial {worth.trial}, {verdict}."
+    yield from answers.what_mattered(facts, found)
+    if facts.worth is not None:
+        yield from answers.what_modalities_bring(facts.worth)
     result = facts.final.result
     if result is not None and f"test/{facts.metric}" in result.best.mean:
         value = 100 * result.best.mean[f"test/{facts.metric}"]
@@ -108,19 +102,14 @@ def _answers(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
 
 
 def _against_lines(facts: Facts, value: float) -> Iterator[str]:
-    lines = {
-        line.label: line.metrics[facts.metric]
-        for line in facts.lines
-        if line.metrics is not None and facts.metric in line.metrics
-    }
-    if not lines:
+    line = answers.best_line(facts)
+    if line is None or line.metrics is None:
         return
-    label = max(lines, key=lambda name: lines[name])
-    points = 100 * (value - lines[label])
+    points = 100 * (value - line.metrics[facts.metric])
     more = "above" if points > 0 else "below"
     yield (
-        f"That is {abs(points):.3f} points {more} the best reference line, {label} "
-        f"({100 * lines[label]:.3f} %)."
+        f"That is {abs(points):.3f} points {more} the best reference line, {line.label} "
+        f"({100 * line.metrics[facts.metric]:.3f} %)."
     )
 
 

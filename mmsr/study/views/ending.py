@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mmsr.config import Config
+from mmsr.config.models import model_class
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import final_record
 from mmsr.study.results.references import AT_THE_END, cached_lines, measured_lines
+from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
@@ -101,9 +104,34 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         "report": f"mmsr study report {plan.name}",
         "robustness": f"mmsr robustness {plan.name}",
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
+        **_recommending(known, config),
         **_test(known),
     }.items():
         console.print(f"  {aim:<12} {command}", soft_wrap=True)
+
+
+def _recommending(known: KnownStudy, config: Config) -> dict[str, str]:
+    """How to recommend with the study; empty where no command of mmsr's does."""
+    definition = known.definition
+    if definition.test_selected or definition.trainer != TRAINER:
+        return {}
+    return {"recommend": recommend_command(known.name, config)}
+
+
+def recommend_command(name: str, config: Config) -> str:
+    """The command that recommends with a study: for one history, or for users that a model knows.
+
+    Parameters
+    ----------
+    name : name of the study.
+    config : the config of its best trial.
+    """
+    # What models read is known by their classes, which need torch.
+    from mmsr.models.base import CollaborativeRecommender
+
+    if issubclass(model_class(config.model.name), CollaborativeRecommender):
+        return f"mmsr recommend {name} --all-users -o top.parquet"
+    return f"mmsr recommend {name} --history ITEM,ITEM"
 
 
 def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:

@@ -64,6 +64,7 @@ def test_test_is_named_once_all_trials_are_done(ended):
     _, shown = ended(1)
     assert "mmsr best-config export shop" in shown
     assert "finalize" not in shown, "interrupted"
+    assert "recommend    mmsr recommend shop --history ITEM,ITEM\n" in shown
     assert "test, once   mmsr study finalize shop --seeds 3" in ended(1)[1]
 
 

@@ -1,0 +1,149 @@
+"""The answers that a report begins with: what to ship, what mattered, what modalities bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mmsr.format import plural
+from mmsr.report.facts import Facts, Worth
+from mmsr.report.importance import ROUGH, Importance
+from mmsr.study.results.finalized import ConfigFigures
+from mmsr.study.results.references import ReferenceLine
+from mmsr.study.storage.definition import TRAINER
+from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.ending import recommend_command
+from mmsr.study.views.tables import chosen_on, settings_text
+
+MOST = 3
+"""Settings that are named."""
+
+
+def to_ship(facts: Facts) -> Iterator[str]:
+    """Which model to use, and why; and the commands that recommend with it.
+
+    Parameters
+    ----------
+    facts : the study.
+    """
+    best = facts.best
+    if best is None or best.value is None or facts.known.definition.test_selected:
+        return
+    line = best_line(facts)
+    if line is not None and _value(line, facts) >= best.value:
+        yield (
+            f"Ship none of these models yet: the reference line {line.label}, which nothing was "
+            f"trained for, is as good as the best of them in {facts.metric} or better."
+        )
+        return
+    refit = _refit(facts)
+    yield _refit_to_ship(facts, refit) if refit is not None else _trial_to_ship(facts, best)
+    if facts.known.definition.trainer == TRAINER and best.config is not None:
+        yield f"It recommends by `{recommend_command(facts.name, best.config)}`."
+
+
+def best_line(facts: Facts) -> ReferenceLine | None:
+    """The best reference line by the first objective; None where none was measured.
+
+    Parameters
+    ----------
+    facts : the study.
+    """
+    lines = [one for one in facts.lines if one.metrics is not None and facts.metric in one.metrics]
+    return max(lines, key=lambda line: _value(line, facts), default=None)
+
+
+def _value(line: ReferenceLine, facts: Facts) -> float:
+    return (line.metrics or {})[facts.metric]
+
+
+def _refit(facts: Facts) -> ConfigFigures | None:
+    """The config whose refits `mmsr recommend` takes; None if there is no refit."""
+    result = facts.final.result
+    if result is None or all(one.error is not None for one in result.best.seeds):
+        return None
+    return result.best
+
+
+def _refit_to_ship(facts: Facts, refit: ConfigFigures) -> str:
+    best = facts.best
+    since = (
+        f" Trial {best.number} has become better on validation since, and is not finalized."
+        if best is not None and best.number != refit.trial
+        else ""
+    )
+    return (
+        f"Ship the refit of trial {refit.trial}: it was the best on validation when the study was "
+        f"finalized, and has learnt from train + validation.{since}"
+    )
+
+
+def _trial_to_ship(facts: Facts, best: TrialRow) -> str:
+    n = sum(row.state == "finished" for row in facts.rows)
+    why = (
+        f"it has the best {facts.metric} of {plural(n, 'finished trial')} on "
+        f"{chosen_on(facts.objective)}"
+    )
+    if facts.front:
+        why += " (the first objective; others of the Pareto front weigh the objectives otherwise)"
+    if facts.running or not facts.progress.is_over:
+        return f"So far, ship trial {best.number}: {why}; the study has trials left to run."
+    finalizing = (
+        f" `mmsr study finalize {facts.name}` trains its config on validation, too, and gives test "
+        "figures; then ship that refit."
+        if facts.known.definition.trainer == TRAINER
+        else ""
+    )
+    return f"Ship trial {best.number}: {why}.{finalizing}"
+
+
+def what_mattered(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
+    """The settings that mattered most, a sentence for each group of trials.
+
+    Parameters
+    ----------
+    facts : the study.
+    found : the importance of its settings.
+    """
+    # In a study of several models, the best trial has the settings of its own model alone.
+    best = None if facts.known.definition.models else facts.best
+    for one in found:
+        top = list((one.ped_anova or one.fanova).items())[:MOST]
+        if not top:
+            continue
+        settings = f"{len(top)} settings" if len(top) > 1 else "setting"
+        rough = ", roughly" if one.n < ROUGH else ""
+        named = "; ".join(_named(key, share, best) for key, share in top)
+        yield f"The {settings} that mattered most{rough}, among {one.subset}: {named}."
+
+
+def _named(key: str, share: float, best: TrialRow | None) -> str:
+    value = ""
+    if best is not None and key in best.settings:
+        value = f"; trial {best.number} has {settings_text({'': best.settings[key]}).strip()}"
+    return f"{key} (importance {share:.2f}{value})"
+
+
+def what_modalities_bring(worth: Worth) -> Iterator[str]:
+    """How far the score falls where a modality says nothing, a sentence for each.
+
+    Parameters
+    ----------
+    worth : knock-outs of a model, on validation.
+    """
+    found = worth.knockouts
+    metric, clean = found.metric, f"{100 * found.clean[found.metric]:.3f} %"
+    for modality in found.modalities:
+        one = found.of("shuffled", modality)
+        if one is None:
+            continue
+        falls = "falls" if one.low > 0 else "is not shown to fall: it goes"
+        yield (
+            f"Without what {modality} says, {metric} of trial {worth.trial} on validation {falls} "
+            f"from {clean} to {100 * one.metrics[metric]:.3f} %; {100 * one.cost:.1f} % of it is "
+            f"lost (95 % interval {100 * one.low:.1f} … {100 * one.high:.1f} %)."
+        )
+    if found.modalities:
+        yield (
+            "For that, items got the codes of others; the model was not trained again, and one "
+            "that is trained without may do better."
+        )
