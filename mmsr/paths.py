@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmsr.remote import RemotePath
@@ -153,12 +153,17 @@ def write_whole(path: Path, data: bytes, *, durably: bool = False) -> None:
     OSError : it cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    with draft.open("wb") as file:
-        file.write(data)
-        if durably:
-            file.flush()
-            os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            if durably:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:  # on a full disk, and for Ctrl-C
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
     if durably:
         sync_folder(path.parent)
 

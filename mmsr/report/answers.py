@@ -144,6 +144,6 @@ def what_modalities_bring(worth: Worth) -> Iterator[str]:
         )
     if found.modalities:
         yield (
-            "For that, items got the codes of others; the model was not trained again, and one "
-            "that is trained without may do better."
+            "For that, items were given the codes of other items. The model was not trained again: "
+            "one that is trained without may do better."
         )

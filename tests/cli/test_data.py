@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mmsr.cli import app
+from mmsr.cli.views.data import summary
 from mmsr.data import Dataset
 from mmsr.data.held_out import open_test
+from mmsr.data.manifest import Dropped
 
 
 @pytest.fixture
@@ -30,6 +32,19 @@ def mmsr_data(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
     with pytest.raises(SystemExit) as caught:
         app.main()
     return int(caught.value.code or 0)
+
+
+def test_one_of_a_kind_is_left_out_in_the_singular(shop: Dataset) -> None:
+    def told(count: int) -> str:
+        dropped = Dropped(core_items=count, items_without_metadata=count)
+        origin = shop.manifest.provenance.model_copy(update={"dropped": dropped})
+        manifest = shop.manifest.model_copy(update={"provenance": origin})
+        return summary("imported", "shop", manifest, ()).plain
+
+    assert "left out: 1 item outside the" in told(1)
+    assert "kept without metadata: 1 item\n" in told(1)
+    assert "left out: 1,200 items outside the" in told(1200)
+    assert "kept without metadata: 1,200 items\n" in told(1200)
 
 
 def test_import_list_describe(

@@ -173,6 +173,7 @@ def test_an_empty_study_says_why_and_what_brings_it(made_up):
     assert reader.charts == []
     for name in ("leaderboard", "importance", "curves", "history", "parallel", "codes"):
         assert len(words(section(page, name))) > 20
+    assert "Importance is not known: no trial has finished" in reader.text
     assert "No trial has run yet" in reader.text
     assert markdown_of(page).count("\n## ") == len(SECTIONS)
 

@@ -242,24 +242,29 @@ def _left_out(manifest: Manifest) -> list[str]:
     """Lines on what the import left out or kept without metadata; none if there is nothing."""
     dropped = manifest.provenance.dropped
     core = manifest.provenance.settings.core
-    parts = {
-        "duplicate interactions": dropped.duplicate_interactions,
-        f"interactions outside the {core}-core": dropped.core_interactions,
-        f"users outside the {core}-core": dropped.core_users,
-        f"items outside the {core}-core": dropped.core_items,
-        "metadata rows of items without interactions": dropped.unused_metadata_rows,
-        **{
-            f"{modality} vectors of items without interactions": count
+    parts = [
+        ("duplicate interaction", "", dropped.duplicate_interactions),
+        ("interaction", f" outside the {core}-core", dropped.core_interactions),
+        ("user", f" outside the {core}-core", dropped.core_users),
+        ("item", f" outside the {core}-core", dropped.core_items),
+        ("metadata row", " of items without interactions", dropped.unused_metadata_rows),
+        *(
+            (f"{modality} vector", " of items without interactions", count)
             for modality, count in dropped.unused_vectors.items()
-        },
-    }
-    told = [f"{count:,} {what}" for what, count in parts.items() if count]
+        ),
+    ]
+    told = [
+        f"{count:,} {noun}{'' if count == 1 else 's'}{which}"
+        for noun, which, count in parts
+        if count
+    ]
     lines = [f"left out: {', '.join(told)}"] if told else []
     if dropped.unencoded:
         failed = (f"{count:,} of {modality}" for modality, count in dropped.unencoded.items())
         lines.append(f"could not be encoded (see {LIST_FILE}): {', '.join(failed)}")
     if dropped.items_without_metadata:
-        lines.append(f"kept without metadata: {dropped.items_without_metadata:,} items")
+        some = "" if dropped.items_without_metadata == 1 else "s"
+        lines.append(f"kept without metadata: {dropped.items_without_metadata:,} item{some}")
     return lines
 
 

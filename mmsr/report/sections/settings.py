@@ -121,7 +121,10 @@ def codes_map(facts: Facts) -> Section:
             best, n = cells.get((codes, links), (0.0, 0))
             cells[codes, links] = max(best, row.value), n + 1
     if not cells:
-        text = "No trial with one number of codes for all modalities has finished: more trials do."
+        text = (
+            "No trial that has one number of codes for all modalities has finished yet, so the map "
+            "is empty; more trials bring it."
+        )
         return Section(name, title, (Text(text),))
     rows = tuple(
         (str(codes), str(links), f"{100 * best:.3f}", str(n))

@@ -115,7 +115,10 @@ def write_config(file: Path, text: str) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {file}: {reason_of(error)}")
+    return UserError(
+        f"cannot write {file}: {reason_of(error)}; name a file in a folder with space that you can "
+        "write to"
+    )
 
 
 def _finalized(record: FinalRecord, trial: int) -> dict[str, Any] | None:

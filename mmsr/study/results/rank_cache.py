@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,9 @@ class KeptRanks:
                 return ranks
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write {path}: {reason}; name another --output") from None
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
         return ranks
 
 

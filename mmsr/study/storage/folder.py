@@ -201,7 +201,10 @@ class StudyFolder:
                 path.parent.mkdir(exist_ok=True)
             paths.write_whole(path, data)
         except OSError as error:
-            raise UserError(f"cannot write {path}: {reason_of(error)}") from None
+            raise UserError(
+                f"cannot write {path}: {reason_of(error)}; give the command again when that is "
+                "mended"
+            ) from None
 
 
 def study_names() -> list[str]:

@@ -60,7 +60,7 @@ def study_text(
                 ("content", code(definition.dataset_hash[:12])),
                 (
                     "protocol",
-                    f"{code(definition.protocol)}, compared on validation; test is closed",
+                    f"{code(definition.protocol)}, compared on validation; no trial sees test",
                 ),
                 ("search", f"{sampler}; pruner: {definition.pruner}"),
                 ("trials", _trials(progress, running=running)),
