@@ -56,15 +56,11 @@ class Importance:
 def importances(trials: Sequence[FrozenTrial], models: Sequence[str]) -> list[Importance]:
     """Importance of a study's settings for its first objective, one entry for each subset.
 
-    Without a finished trial there is no entry.
-
     Parameters
     ----------
     trials : its finished trials.
     models : its models, if it has several.
     """
-    if not trials:
-        return []
     if not models:
         return list(_of("all {} that finished", trials))
     found: list[Importance] = []

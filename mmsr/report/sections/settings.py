@@ -26,7 +26,8 @@ def importance(facts: Facts, found: Sequence[Importance]) -> Section:
 
 def _importance(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
     if not any(one.ped_anova or one.fanova for one in found):
-        why = "; ".join(f"{one.subset}: {one.why}" for one in found) or "no trial has finished"
+        judged = "; ".join(f"{one.subset}: {one.why}" for one in found)
+        why = judged if facts.finished else "no trial has finished"
         yield Text(f"Importance is not known: {why}. More trials bring it.")
         return
     yield Text(
