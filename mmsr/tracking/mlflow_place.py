@@ -194,11 +194,8 @@ def compare_page(uri: str | Url, experiment: str, runs: Sequence[str]) -> str | 
     """
     if (number := _experiment_id(uri, experiment)) is None:
         return None
-    query = {
-        **_TRAINING,
-        "runs": json.dumps(list(runs)),
-        "experiments": json.dumps([number]),
-    }
+    # MLflow finds `runs` only where it is the first.
+    query = {"runs": json.dumps(list(runs)), "experiments": json.dumps([number])}
     return f"#/compare-runs?{urlencode(query)}"
 
 
