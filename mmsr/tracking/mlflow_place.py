@@ -213,11 +213,13 @@ def run_ids(uri: str | Url, experiment: str, study: str, keys: Sequence[str]) ->
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client, found = MlflowClient(for_mlflow(uri).reveal()), []
+    client = MlflowClient(for_mlflow(uri).reveal())
+    found: list[str] = []
     with suppress(MlflowException):
         for key in keys:
-            found += client.search_runs([number], f"tags.`{KEY_TAG}` = '{study}/{key}'")
-    return [str(run.info.run_id) for run in found]
+            runs = client.search_runs([number], f"tags.`{KEY_TAG}` = '{study}/{key}'")
+            found += [str(run.info.run_id) for run in runs]
+    return found
 
 
 def _experiment_id(uri: str | Url, name: str) -> str | None:

@@ -27,10 +27,13 @@ from mmsr.tracking.journal.sink import Forgotten, Refused, Unavailable
 from mmsr.tracking.mlflow import STATE_TAG, MlflowSink
 from mmsr.tracking.mlflow_place import (
     artifacts_of,
+    compare_page,
     curves_page,
     make_store,
     metric_name,
     move_artifacts,
+    run_ids,
+    run_page,
 )
 from mmsr.urls import Url
 
@@ -408,7 +411,13 @@ def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
         order_by=[f"{asked['orderByKey']} DESC"],
     )
     assert [run.info.run_name for run in found] == ["run b", "run a"]
+    ids = run_ids(store, "study", "uid", ["b", "not recorded", "a"])
+    assert [client.get_run(one).info.run_name for one in ids] == ["run b", "run a"]
+    own = run_page(store, "study", ids[0])
+    assert own == f"{path}/{ids[0]}?workflowType=machine_learning"
+    assert compare_page(store, "study", ids).startswith("#/compare-runs?runs=")
     (home / "mlflow.db").unlink()
+    assert run_ids(store, "study", "uid", ["b"]) == []
     assert curves_page(store, "study", "valid/mrr@20") is None
     assert not (home / "mlflow.db").exists(), "looking makes no store"
     assert curves_page("http://127.0.0.1:9", "study", "valid/mrr@20") is None
