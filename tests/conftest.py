@@ -26,7 +26,8 @@ import pytest
 from hypothesis import settings
 
 from mmsr.data import Dataset, Sources, prepare
-from mmsr.study import Float, Halving, Int, Study
+from mmsr.study import Choice, Float, Halving, Int, Study
+from mmsr.study.results.outcome import Ended
 
 # How long an example takes is the machine's affair.
 settings.register_profile("mmsr", deadline=None)
@@ -512,6 +513,35 @@ def without_ray() -> Callable[..., None]:
     return replace
 
 
+@pytest.fixture(scope="session")
+def trained_home(
+    shop_home: Path, tmp_path_factory: pytest.TempPathFactory, without_ray: Callable[..., None]
+) -> Path:
+    """A home with the finished study `small` of three trials, trained in this process."""
+    home = tmp_path_factory.mktemp("trained") / "home"
+    for part in ("datasets", "held-out"):
+        shutil.copytree(shop_home / part, home / part)
+    study = Study(
+        dataset="shop",
+        name="small",
+        trials=3,
+        epochs=2,
+        space={
+            "graph.n_codes": Int(4, 8, step=2),
+            "graph.links_per_item": Int(1, 2),
+            "model.fusion": Choice("adaptive", "early"),
+            "training.learning_rate": Float(1e-3, 1e-1, log=True),
+        },
+        base={"model.width": 8, "training.batch_size": 32, "model.scoring": "item_and_codes"},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSR_HOME", str(home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        without_ray(patch)
+        assert study.run().ended is Ended.FINISHED
+    return home
+
+
 def _train_here(plan: Any, ledger: Any, n_trials: int, *_: object) -> None:
     from mmsr.study.storage.lineage import trial_folder
     from mmsr.study.workers.messages import Report
@@ -528,3 +558,66 @@ def _train_here(plan: Any, ledger: Any, n_trials: int, *_: object) -> None:
             kept = report.model_copy(update={"files": files})
             (folder / "report.json").write_text(kept.model_dump_json())
             ledger.report(name, report)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for pages that a test looks at as a user does."""
+    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with (
+        sync.sync_playwright() as play,
+        play.chromium.launch(executable_path=program, args=options, timeout=120_000) as started,
+    ):
+        yield started
+
+
+class Tab:
+    """A page in a browser, with what it said, what went wrong in it and what it asked for.
+
+    Parameters
+    ----------
+    browser : the browser.
+    shots : folder of its screenshots.
+    options : of the browser's new page.
+    """
+
+    def __init__(self, browser: Any, shots: Path, **options: Any) -> None:
+        size = {"width": 1400, "height": 1000}
+        self.page = browser.new_page(**{"viewport": size, "color_scheme": "light", **options})
+        self.page.set_default_timeout(120_000)
+        self.said: list[str] = []
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self._shots = shots
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def _note(self, message: Any) -> None:
+        self.said.append(message.text)
+        if message.type == "error":
+            self.wrong.append(f"{message.text} {message.location['url']}")
+
+    def shot(self, name: str) -> None:
+        """Keep a screenshot, `name.png`."""
+        self._shots.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=self._shots / f"{name}.png")
+
+
+@pytest.fixture
+def new_tab(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Tab]]:
+    """Opens pages in the browser; screenshots are kept in `$MMSR_SCREENSHOTS`, if it is set."""
+    opened = []
+    shots = Path(os.environ.get("MMSR_SCREENSHOTS", tmp_path / "screenshots"))
+
+    def new(**options: Any) -> Tab:
+        opened.append(Tab(browser, shots, **options))
+        return opened[-1]
+
+    yield new
+    for tab in opened:
+        tab.page.close()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mmsr.errors import UserError
 from mmsr.tracking import check_tracking
+from mmsr.tracking.base import KEY_TAG
 from mmsr.tracking.databases import recorded, sqlite_file
-from mmsr.tracking.mlflow import KEY_TAG
 from mmsr.tracking.mlflow_place import (
     artifacts_here,
     artifacts_of,

@@ -11,7 +11,7 @@ from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Curves
 from mmsr.format import plural
 from mmsr.reproduce.results import Figure
-from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_page
+from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_figure, write_page
 from mmsr.robustness.results import label
 
 _DASHES = ("solid", "dash", "dot")
@@ -180,4 +180,4 @@ def _draw_grid(figure: Figure, png: Path, page: Path) -> None:
             "yaxis": {"title": {"text": "links of an item"}, "type": "category"},
         },
     )
-    heat.write_html(page, include_plotlyjs=True)
+    write_figure(heat, _heading(figure), page)

@@ -12,6 +12,7 @@ from mmsr.robustness.results import Results, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from plotly.graph_objects import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """The palette of Okabe and Ito, which colour-blind readers can distinguish."""
@@ -46,7 +47,7 @@ def draw_png(results: Results, path: Path) -> None:
         draw_curve(axes, curve, _legend(curve), colour)
     finish(axes, results.curves.metric, results.curves.way)
     axes.set_title(title(results), fontsize=10, loc="left")
-    figure.text(0.01, -0.03, _footnote(results), fontsize=5.5)
+    figure.text(0.01, -0.03, footnote(results), fontsize=5.5)
     figure.savefig(path, bbox_inches="tight")
 
 
@@ -97,7 +98,7 @@ def draw_html(results: Results, path: Path) -> None:
     for curve, colour in zip(results.curves.curves, _colours(results), strict=True):
         traces += traces_of(curve, _legend(curve), colour)
     curves = results.curves
-    write_page(traces, title(results), curves.metric, curves.way, path, _footnote(results))
+    write_page(traces, title(results), curves.metric, curves.way, path, footnote(results))
 
 
 def traces_of(curve: Curve, name: str, colour: str, dash: str = "solid") -> list[dict[str, Any]]:
@@ -184,10 +185,25 @@ def write_page(
             "yaxis": {"title": {"text": f"{metric.upper()}, %"}, "rangemode": "tozero"},
         },
     )
-    figure.write_html(path, include_plotlyjs=True)
+    write_figure(figure, heading, path)
 
 
-def _footnote(results: Results) -> str:
+def write_figure(figure: Figure, heading: str, path: Path) -> None:
+    """Write a figure of plotly as a page that needs no network.
+
+    Parameters
+    ----------
+    figure : the figure.
+    heading : title of the page, which a browser shows on its tab.
+    path : the file to write.
+    """
+    head = f'<html lang="en">\n<head><title>{html.escape(heading)}</title>'
+    page = figure.to_html(include_plotlyjs=True).replace("<html>\n<head>", head, 1)
+    path.write_text(page, encoding="utf-8")
+
+
+def footnote(results: Results) -> str:
+    """What is needed to read the curves of `results`."""
     return f"{results.origin}; band: {results.curves.band}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmsr.config import Config
+from mmsr.robustness.plots import footnote, title
 from mmsr.robustness.results import NAME, Results
 from mmsr.study.results.rank_cache import digest
 from mmsr.study.storage.known_study import (
@@ -16,6 +17,7 @@ from mmsr.study.storage.known_study import (
     open_journal,
 )
 from mmsr.tracking import RunState, Tracker, Unshipped
+from mmsr.tracking.base import NOTE_TAG
 
 
 def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]) -> Unshipped:
@@ -59,6 +61,8 @@ def note(tracker: Tracker, study: str, results: Results, files: Sequence[Path]) 
         params=Config.from_dict(results.config).flat()
         | {"robustness.way": curves.way, "robustness.mask_seeds": len(curves.mask_seeds)},
         tags={
+            NOTE_TAG: f"**{title(results)}**, as in `{NAME}-{results.part}.html`: "
+            f"{footnote(results)}. The step of a metric is the percentage that is missing.",
             "mmsr.kind": NAME,
             "mmsr.study": study,
             "mmsr.part": results.part,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mmsr.errors import UserError, shown
-from mmsr.format import plural
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.exported.read import holds_model, read_model
 from mmsr.serving.facts import Facts, Tested
@@ -189,7 +188,7 @@ def _of_refit(
     row = next(row for row in rows(finals.study) if row.number == chosen.trial)
     origin = (
         f"refit of trial {figures.trial} of study {known.name} on train + validation, with seed "
-        f"{chosen.seed}, one of {plural(len(finished), 'refit')}"
+        f"{chosen.seed}, {_among(len(finished))}"
     )
     facts = {
         "study": known.name,
@@ -206,3 +205,7 @@ FOLDERS: tuple[Folder, ...] = (
     Folder(holds_checkpoint, of_checkpoint),
 )
 """Folders that `load` reads; the first kind that a folder is of is read."""
+
+
+def _among(refits: int) -> str:
+    return "the only refit" if refits == 1 else f"one of {refits} refits"

@@ -24,6 +24,8 @@ class RunState(StrEnum):
 
 ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG = "mmsr.error", "mmsr.failure", "mmsr.traceback"
 """Tags of a failed run. They are removed when the run is opened again."""
+KEY_TAG = "mmsr.key"
+"""Tag by which a run is found again: the study's id, a slash, and the run's key."""
 NOTE_TAG = "mlflow.note.content"
 """Tag that MLflow's pages show as a description, in Markdown."""
 EXPERIMENT = ""

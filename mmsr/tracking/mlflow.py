@@ -18,6 +18,7 @@ from mmsr.tracking.base import (
     ERROR_TAG,
     EXPERIMENT,
     FAILURE_TAG,
+    KEY_TAG,
     TRACEBACK_TAG,
     DataUsed,
     Event,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-KEY_TAG = "mmsr.key"
 STATE_TAG = "mmsr.state"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tells MLflow's page that models are trained here; otherwise it guesses."""
@@ -57,7 +57,7 @@ _STATUS = {
     RunState.INTERRUPTED: "KILLED",
     RunState.FAILED: "FAILED",
 }
-_METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 36
+_METRICS, _PARAMS, _TAG_LENGTH, _DIGEST_LENGTH = 1000, 100, 5000, 12
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 """Errors of a store's folder for files that do not pass by themselves."""
 

@@ -8,12 +8,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlencode, urlsplit
 
 from mmsr import paths
+from mmsr.tracking.base import KEY_TAG
 from mmsr.tracking.databases import connect_arguments, recorded, sqlite_file
 from mmsr.urls import Url, sqlite_url
+
+_TRAINING = {"workflowType": "machine_learning"}
+"""Part of an address that opens MLflow's side for models that are trained."""
 
 
 def metric_name(name: str) -> str:
@@ -139,7 +144,7 @@ def make_store(uri: str | Url) -> None:
                 draft.replace(path)
 
 
-def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
+def curves_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     """Path of the page that shows a study's trials and their curves.
 
     Parameters
@@ -156,7 +161,7 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     if (number := _experiment_id(uri, experiment)) is None:
         return None
     query = {
-        "workflowType": "machine_learning",
+        **_TRAINING,
         "searchFilter": "tags.mmsr.kind='trial'",
         # The default order, by time, folds trials under the study and hides their curves.
         "orderByKey": f"metrics.`best/{metric_name(objective)}`",
@@ -166,18 +171,55 @@ def study_page(uri: str | Url, experiment: str, objective: str) -> str | None:
     return f"#/experiments/{number}/runs?{urlencode(query)}"
 
 
-def compare_page(uri: str | Url, experiment: str, runs: Sequence[str]) -> str | None:
-    """Path of the page that compares runs, as `study_page` returns it.
+def run_page(uri: str | Url, experiment: str, run: str) -> str | None:
+    """Path of the page of one run, as `curves_page` returns it.
 
     Parameters
     ----------
-    uri, experiment : as in `study_page`.
+    uri, experiment : as in `curves_page`.
+    run : id of the run.
+    """
+    if (number := _experiment_id(uri, experiment)) is None:
+        return None
+    return f"#/experiments/{number}/runs/{run}?{urlencode(_TRAINING)}"
+
+
+def compare_page(uri: str | Url, experiment: str, runs: Sequence[str]) -> str | None:
+    """Path of the page that compares runs, as `curves_page` returns it.
+
+    Parameters
+    ----------
+    uri, experiment : as in `curves_page`.
     runs : ids of the runs.
     """
     if (number := _experiment_id(uri, experiment)) is None:
         return None
+    # MLflow finds `runs` only where it is the first.
     query = {"runs": json.dumps(list(runs)), "experiments": json.dumps([number])}
     return f"#/compare-runs?{urlencode(query)}"
+
+
+def run_ids(uri: str | Url, experiment: str, study: str, keys: Sequence[str]) -> list[str]:
+    """Ids of a study's runs, without those that are not recorded or cannot be asked for.
+
+    Parameters
+    ----------
+    uri, experiment : as in `curves_page`.
+    study : id of the study.
+    keys : keys of the runs; their order is kept.
+    """
+    if (number := _experiment_id(uri, experiment)) is None:
+        return []
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(for_mlflow(uri).reveal())
+    found: list[str] = []
+    with suppress(MlflowException):
+        for key in keys:
+            runs = client.search_runs([number], f"tags.`{KEY_TAG}` = '{study}/{key}'")
+            found += [str(run.info.run_id) for run in runs]
+    return found
 
 
 def _experiment_id(uri: str | Url, name: str) -> str | None:

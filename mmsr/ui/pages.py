@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from mmsr.inner_names import id_of_study
-from mmsr.study.storage.known_study import KnownStudy
+from mmsr.inner_names import id_of_study, storage_of
+from mmsr.study.storage.attributes import key_of
+from mmsr.study.storage.database import study_uid
+from mmsr.study.storage.known_study import STUDY, KnownStudy
 from mmsr.study.storage.trials import ranked
-from mmsr.tracking.mlflow_place import compare_page, study_page
+from mmsr.tracking.mlflow_place import compare_page, curves_page, run_ids, run_page
 
 COMPARED = 10
 """How many of the best trials the compare page shows."""
@@ -20,11 +22,16 @@ def mlflow_pages(known: KnownStudy | None) -> dict[str, str]:
     """
     if known is None:
         return {"experiments": "#/experiments"}
-    found = {"curves": study_page(known.tracking, known.name, known.definition.objective)}
+    place, ids = (known.tracking, known.name), known.overview.ids
+    storage = storage_of(known.study)
     best = [one.number for one in ranked(known.overview.standings)[:COMPARED]]
-    runs = [row.mlflow_run_id for row in known.rows(best) if row.mlflow_run_id]
-    if len(runs) > 1:
-        found["compare"] = compare_page(known.tracking, known.name, runs)
+    keys = [key_of(storage.get_trial(ids[number])) for number in best]
+    uid = study_uid(known.study)
+    found = {"curves": curves_page(*place, known.definition.objective)}
+    if own := run_ids(*place, uid, [STUDY]):
+        found = {"study": run_page(*place, own[0]), **found}
+    if len(runs := run_ids(*place, uid, keys)) > 1:
+        found["compare"] = compare_page(*place, runs)
     pages = {name: path for name, path in found.items() if path is not None}
     return {"experiments": "#/experiments", **pages}
 

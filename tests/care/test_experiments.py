@@ -13,7 +13,7 @@ from mmsr.errors import UserError
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import look_up, open_journal
-from mmsr.tracking.mlflow import KEY_TAG
+from mmsr.tracking.base import KEY_TAG
 from mmsr.urls import Url
 
 

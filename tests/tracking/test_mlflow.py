@@ -12,6 +12,7 @@ import pytest
 
 from mmsr.tracking import RunState, Unshipped, check_tracking, default_uri
 from mmsr.tracking.base import (
+    KEY_TAG,
     DataUsed,
     Metrics,
     ModelLogged,
@@ -23,13 +24,16 @@ from mmsr.tracking.base import (
 from mmsr.tracking.journal.shipment import unshipped
 from mmsr.tracking.journal.shipper import JournalTracker
 from mmsr.tracking.journal.sink import Forgotten, Refused, Unavailable
-from mmsr.tracking.mlflow import KEY_TAG, STATE_TAG, MlflowSink
+from mmsr.tracking.mlflow import STATE_TAG, MlflowSink
 from mmsr.tracking.mlflow_place import (
     artifacts_of,
+    compare_page,
+    curves_page,
     make_store,
     metric_name,
     move_artifacts,
-    study_page,
+    run_ids,
+    run_page,
 )
 from mmsr.urls import Url
 
@@ -205,7 +209,7 @@ def test_delivering_twice_stores_once(store, runs_of):
     assert len(found) == 2
     assert len(client.get_metric_history(first["a"], "loss")) == 5
     (used,) = found["a"].inputs.dataset_inputs
-    assert (used.dataset.name, used.dataset.digest) == ("shop", "0123456789" * 3 + "012345")
+    assert (used.dataset.name, used.dataset.digest) == ("shop", "012345678901")
     assert found["a"].info.status == "FINISHED"
     other: dict[str, str] = {}
     MlflowSink(store, "study", "namesake").deliver(events[:1], other)
@@ -383,7 +387,7 @@ def test_a_new_store_is_there_whole_or_not_at_all(home, monkeypatch):
 
 
 def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
-    assert study_page(store, "study", "valid/mrr@20") is None
+    assert curves_page(store, "study", "valid/mrr@20") is None
     MlflowSink(store, "study", "uid").deliver(
         [
             open_run("study"),
@@ -394,7 +398,7 @@ def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
         ],
         {},
     )
-    path, _, query = study_page(store, "study", "valid/mrr@20").partition("?")
+    path, _, query = curves_page(store, "study", "valid/mrr@20").partition("?")
     _, client = runs_of()
     experiment = client.get_experiment_by_name("study")
     assert path == f"#/experiments/{experiment.experiment_id}/runs"
@@ -407,10 +411,16 @@ def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
         order_by=[f"{asked['orderByKey']} DESC"],
     )
     assert [run.info.run_name for run in found] == ["run b", "run a"]
+    ids = run_ids(store, "study", "uid", ["b", "not recorded", "a"])
+    assert [client.get_run(one).info.run_name for one in ids] == ["run b", "run a"]
+    own = run_page(store, "study", ids[0])
+    assert own == f"{path}/{ids[0]}?workflowType=machine_learning"
+    assert compare_page(store, "study", ids).startswith("#/compare-runs?runs=")
     (home / "mlflow.db").unlink()
-    assert study_page(store, "study", "valid/mrr@20") is None
+    assert run_ids(store, "study", "uid", ["b"]) == []
+    assert curves_page(store, "study", "valid/mrr@20") is None
     assert not (home / "mlflow.db").exists(), "looking makes no store"
-    assert study_page("http://127.0.0.1:9", "study", "valid/mrr@20") is None
+    assert curves_page("http://127.0.0.1:9", "study", "valid/mrr@20") is None
 
 
 def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):

@@ -19,12 +19,11 @@ from mmsr.tracking import RunState, check_tracking
 from mmsr.tracking.base import DataUsed, Metrics, RunClosed, RunOpened, Tags, Upload
 from mmsr.tracking.journal.sink import Blocked
 from mmsr.tracking.mlflow import MlflowSink
-from mmsr.tracking.mlflow_place import study_page
+from mmsr.tracking.mlflow_place import curves_page
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
 ATTACK = "<script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>toys"
 CALLS = {
     "POST experiments/create",
@@ -85,7 +84,7 @@ def asked(tracking_server, tmp_path_factory):
         sink.deliver([opened, upload, Tags(key="a", time=5, tags={"a": "b"})], runs)
         (folder / "best.safetensors").unlink()
         sink.deliver([upload, RunClosed(key="a", time=6, state=RunState.FINISHED)], runs)
-        page = study_page(uri, ATTACK, "valid/mrr@20")
+        page = curves_page(uri, ATTACK, "valid/mrr@20")
     return seen, page, runs["a"]
 
 
@@ -225,25 +224,18 @@ def test_files_of_an_experiment_in_a_bucket_go_straight_there(
     assert tracking_server.store.get_object(Bucket=name, Key=key)["Body"].read() == b"weights"
 
 
-def test_texts_stay_texts_in_every_page(asked, tracking_server):
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed")
+def test_texts_stay_texts_in_every_page(asked, tracking_server, new_tab):
     server, (user, password) = tracking_server.server, tracking_server.user
     _, table, run = asked
     experiment = re.search(r"experiments/(\d+)", table)[1]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(http_credentials={"username": user, "password": password})
-        page.set_default_timeout(60_000)
-        for path in (
-            "#/experiments",
-            table,
-            table.replace("compareRunsMode=CHART", "compareRunsMode=TABLE"),
-            f"#/experiments/{experiment}/runs/{run}",
-        ):
-            page.goto("about:blank")
-            page.goto(f"{server.uri}/{path}")
-            page.get_by_text("<script>window.attacked = 1</script>").first.wait_for()
-            assert page.evaluate("window.attacked") is None, path
-        browser.close()
+    page = new_tab(http_credentials={"username": user, "password": password}).page
+    for path in (
+        "#/experiments",
+        table,
+        table.replace("compareRunsMode=CHART", "compareRunsMode=TABLE"),
+        f"#/experiments/{experiment}/runs/{run}",
+    ):
+        page.goto("about:blank")
+        page.goto(f"{server.uri}/{path}")
+        page.get_by_text("<script>window.attacked = 1</script>").first.wait_for()
+        assert page.evaluate("window.attacked") is None, path

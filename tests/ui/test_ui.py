@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 import signal
-import subprocess
-import sys
-import urllib.request
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -98,32 +92,3 @@ def test_pages_of_a_study_and_of_all(small_study, study_home, opened_study):
     assert dashboard_page(known) == "dashboard/studies/1"
     assert dashboard_page(None) == "dashboard"
     assert mlflow_pages(known) == {"experiments": "#/experiments"}, "nothing is recorded yet"
-
-
-@pytest.mark.slow
-def test_both_servers_answer_until_ctrl_c(small_study, study_home, opened_study):
-    plan = make_plan(small_study, Options())
-    opened_study(plan, "python shop.py")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmsr.cli.app", "ui", "shop"],
-        # A shell's background job ignores SIGINT, and so would its children; a terminal's does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines = []
-    while not lines or "Ctrl-C" not in lines[-1]:
-        lines.append(process.stdout.readline())
-        assert lines[-1], "".join(lines)
-    children = psutil.Process(process.pid).children(recursive=True)
-    addresses = [re.search(r"http://\S+", line)[0] for line in lines if "http://" in line]
-    assert addresses[-1].endswith("/dashboard/studies/1")
-    for address in addresses:
-        with urllib.request.urlopen(address.partition("#")[0]) as page:
-            assert page.status == 200
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, "stopped\n")
-    assert not [child for child in children if child.is_running()]

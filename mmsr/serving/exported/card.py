@@ -68,14 +68,19 @@ def _figures(facts: Facts) -> str:
     else:
         lines = [
             "In %. Validation: of the trial that chose this config and its number of epochs. Test: "
-            f"of this config, mean over {test.seeds} refits on train + validation, of which this "
-            "model is one"
+            f"of {_refits(test.seeds)}"
             + ("; ±: standard deviation over them" if test.std else "")
             + ("; [ ]: 95 % interval over users" if test.low else "")
             + "."
         ]
         table = markdown_table(("metric", "validation", "test"), rows)
     return "\n\n".join([*lines, table, "All items were ranked; nothing was sampled."])
+
+
+def _refits(n: int) -> str:
+    if n == 1:
+        return "this model, the only refit of this config on train + validation"
+    return f"this config, mean over {n} refits on train + validation, of which this model is one"
 
 
 def _usage(config: Config, with_onnx: bool) -> str:

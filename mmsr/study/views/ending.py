@@ -164,9 +164,9 @@ def _curves(plan: Plan) -> str:
     """How to see the trials' curves in MLflow."""
     if plan.tracking.kind != "server":
         return f"mmsr ui {plan.name}"
-    from mmsr.tracking.mlflow_place import study_page
+    from mmsr.tracking.mlflow_place import curves_page
 
-    page = study_page(plan.tracking, plan.name, plan.objective)
+    page = curves_page(plan.tracking, plan.name, plan.objective)
     return f"{plan.tracking.without_password()}/{page or ''}"
 
 

@@ -52,14 +52,16 @@ def run_name(config: Config, settings: Mapping[str, Any], *, model: bool = False
 
 
 def numbered(name: str, number: int) -> str:
-    """The name of a trial's run with the number by which commands know the trial.
+    """The name of a trial's run, behind the number by which commands know the trial.
+
+    Lists cut long names at the end, so the number comes first.
 
     Parameters
     ----------
     name : the name.
     number : the trial's number.
     """
-    return f"{name}{SEPARATOR}#{number}"
+    return f"#{number}{SEPARATOR}{name}"
 
 
 def params_of(

@@ -24,7 +24,7 @@ SETTINGS = {
 def test_a_name_has_what_the_study_varies():
     config = apply(BASE, SETTINGS)
     assert run_name(config, SETTINGS) == "ni_hohe · 30×3 · d128 · lr 2e-3"
-    assert numbered(run_name(config, {}), 4) == "mmsr · #4"
+    assert numbered(run_name(config, {}), 4) == "#4 · mmsr"
     assert run_name(config, SETTINGS, model=True).startswith("mmsr · ni_hohe · ")
     more = {**SETTINGS, "model.dropout": 0.4, "model.aggregator.share_qkv": False}
     assert run_name(apply(BASE, more), more).endswith("lr 2e-3 · dropout 0.4 · no share qkv")
