@@ -159,7 +159,7 @@ def test_the_study_s_run_describes_it_and_has_its_report(ui, small, visit):
     )
     text = tab.page.inner_text("body")
     assert f"valid/mrr@20 {100 * best.metrics['valid/mrr@20']:.3f} %" in text
-    for said in ("60 users, 40 items", "3 of 3 done: 3 finished", "test is closed"):
+    for said in ("60 users, 40 items", "3 of 3 done: 3 finished", "no trial sees test"):
         assert said in text
     assert f"mmsr.best_trial\n: {best.number}" in text
     tab.shot("study")
