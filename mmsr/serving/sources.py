@@ -47,25 +47,7 @@ def load(
     storage: str | None = None,
     device: str = "auto",
 ) -> Recommender:
-    """Load a trained model, to recommend with.
-
-    Parameters
-    ----------
-    source : name of a study, folder of a checkpoint, or folder of an exported model.
-    trial : number of the study's trial. By default it is the one that was finalized best, or else
-        the best one on validation.
-    refit : whether to take the refit of `mmsr study finalize`, which was trained on validation
-        targets, too, instead of the trial's own model. None takes it where there is one, but with
-        `trial` the trial's own.
-    seed : seed of the refit; by default the first one.
-    model : only trials of this model, in a study of several.
-    storage : URL of the study's state; by default where it was run.
-    device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
-
-    Raises
-    ------
-    UserError : there is no such model, or its data set has other contents now.
-    """
+    """Load a trained model, to recommend with; see `mmsr.load`."""
     choose_device(device)
     path = Path(source)
     for kind in FOLDERS:
@@ -100,7 +82,7 @@ def of_study(
     model: str | None = None,
     device: str = "auto",
 ) -> Recommender:
-    """The recommender of a study; the parameters are those of `load`."""
+    """The recommender of a study; the parameters are those of `mmsr.load`."""
     known.check_honest()
     if model is not None:
         known.check_model(model)
@@ -137,7 +119,7 @@ def of_checkpoint(
     Parameters
     ----------
     folder : folder of the checkpoint.
-    device : as in `load`.
+    device : as in `mmsr.load`.
     origin : where the model comes from, in words; None names the folder.
     facts : what the checkpoint does not know of `Facts`.
 
