@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mmsr.config import Config
 from mmsr.errors import UserError, shown
 from mmsr.evaluation.ranking import scoring
+from mmsr.format import plural
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
@@ -64,7 +65,7 @@ class Recommender:
     ) -> None:
         if len(catalogue) != model.n_items:
             raise UserError(
-                f"the model scores {model.n_items:,} items, and the catalogue has "
+                f"the model scores {plural(model.n_items, 'item')}, and the catalogue has "
                 f"{len(catalogue):,}: it is not the model's"
             )
         self.device = choose_device(device)
@@ -74,7 +75,7 @@ class Recommender:
         self.ranker = Ranker(self.model, config, catalogue.counts)
 
     def __repr__(self) -> str:
-        return f"Recommender({self.origin}; {len(self.catalogue):,} items)"
+        return f"Recommender({self.origin}; {plural(len(self.catalogue), 'item')})"
 
     @property
     def knows_users(self) -> bool:

@@ -130,10 +130,13 @@ def of_checkpoint(
     state = read_checkpoint_state(folder)
     config, dataset = trained_on(folder, state)
     part = "train + validation" if state.part == "development" else "the training part"
+    model = load_best_model(folder, config, dataset)
+    if read_checkpoint_state(folder).epoch != state.epoch:  # one was saved meanwhile
+        return of_checkpoint(folder, device, origin, facts)
     _, items = dataset.interactions(state.part)
     counts = np.bincount(items, minlength=dataset.n_items)
     return Recommender(
-        load_best_model(folder, config, dataset),
+        model,
         config,
         Catalogue.of(dataset, counts),
         origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",

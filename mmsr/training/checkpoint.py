@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,7 @@ def write_checkpoint(
             for name, named in tensors.items():
                 save_file(_contiguous(named), partial / name)
         (partial / STATE).write_text(state.model_dump_json(indent=2), encoding="utf-8")
-        if folder.exists():
-            folder.rename(_set_aside(folder))
-        partial.rename(folder)
+        _put_in_place(partial, folder)
     except SafetensorError as error:
         raise system_error(error) from None
     finally:
@@ -131,12 +130,28 @@ def holds_checkpoint(folder: Path) -> bool:
     return (folder / STATE).exists()
 
 
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Replace a checkpoint; again, where a reader has restored the old one meanwhile."""
+    while True:
+        if folder.exists():
+            folder.rename(_set_aside(folder))
+        try:
+            new.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+        else:
+            return
+
+
 def _tidy(folder: Path) -> None:
     """Remove the old checkpoint if the new one is in place; restore it if not."""
     old = _set_aside(folder)
     if old.exists() and not folder.exists():
-        old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):  # its writer may be alive, and just have put the new one in place
+            old.rename(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _set_aside(folder: Path) -> Path:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
@@ -103,24 +101,18 @@ def resumed_record(checkpoint: Path, dataset: str) -> TrainingRecord | None:
     return own[-1] if own else None
 
 
-@contextmanager
-def only_writer(record: TrainingRecord) -> Iterator[bool]:
+def only_writer(record: TrainingRecord) -> AbstractContextManager[bool]:
     """Hold the exclusive right to write a training's journal; False if another process has it.
 
     Parameters
     ----------
     record : the training.
+
+    Raises
+    ------
+    OSError : its folder cannot be written.
     """
-    lock = FileLock(record.folder / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    return paths.if_free(record.folder / LOCK)
 
 
 def remove(record: TrainingRecord) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pytest
 import torch
 
 from mmsr import paths
+from mmsr.data.exporters.folder import replacing
 from mmsr.data.importers.bounded import scratch
 from mmsr.data.importers.bounded.scratch import Limits
 from mmsr.data.importers.readers import json_lines
@@ -26,7 +30,7 @@ from mmsr.serving.embedding import _writing, check_output, write_vectors
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
 from mmsr.serving.users_file import UsersFile, all_users
-from mmsr.serving.writing import Counts, write_recommendations
+from mmsr.serving.writing import Counts, replacing_file, write_recommendations
 
 HISTORIES = [["i1", "i2"], ["i3"], ["i4", "i4", "i5"]]
 
@@ -205,6 +209,41 @@ def test_an_interrupted_run_leaves_what_was_there(make_recommender, tmp_path: Pa
         write(recommender, tmp_path / "a.csv", output)
     assert output.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "out.parquet"}
+
+
+def test_what_a_killed_command_left_goes_with_the_next(make_recommender, tmp_path: Path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from mmsr.data.exporters.folder import replacing
+from mmsr.serving.writing import replacing_file
+with replacing_file(Path("out.parquet")) as draft, replacing(Path.cwd() / "vectors") as new:
+    draft.write_text("half")
+    (new / "half.npy").write_text("half")
+    if sys.argv[1:]:
+        (Path.cwd() / "vectors").rename(new.with_name("old"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, cwd=tmp_path).returncode == -signal.SIGKILL
+    assert [path for path in tmp_path.iterdir() if path.name[0] != "."] == []
+    (tmp_path / "a.csv").write_text("history\ni1\n")
+    recommender = make_recommender()
+    with replacing_file(tmp_path / "out.parquet") as draft:  # of a command that is running
+        write(recommender, tmp_path / "a.csv", tmp_path / "out.parquet")
+        write_vectors(recommender, tmp_path / "vectors", Silent())
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "a.csv",
+            "out.parquet",
+            "vectors",
+            draft.parent.name,
+        }
+        draft.write_text("later")
+    before = (tmp_path / "vectors" / "items.npy").read_bytes()
+    assert subprocess.run([*words, "moved"], cwd=tmp_path).returncode == -signal.SIGKILL
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "vectors"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "vectors" / "items.npy").read_bytes() == before, "nothing replaced it"
 
 
 @pytest.mark.parametrize("name", ["mmsr", "mmgcn"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,38 @@ def test_a_checkpoint(shop: Dataset, tmp_path: Path):
     (tmp_path / "train" / "best.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match=r"best\.safetensors.*cannot be read"):
         mmsr.load(tmp_path / "train")
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(shop: Dataset, tmp_path: Path, monkeypatch):
+    folder, run = tmp_path / "run", train(SMALL.replace({"training.epochs": 2}), shop)
+    next(run).save_checkpoint(folder)
+    load, epochs = sources.load_best_model, []
+
+    def late(*given: Any) -> Any:
+        if not epochs:
+            next(run).save_checkpoint(folder)
+        epochs.append(sources.read_checkpoint_state(folder).epoch)
+        return load(*given)
+
+    monkeypatch.setattr(sources, "load_best_model", late)
+    recommender = mmsr.load(folder)
+    assert epochs == [2, 2]
+    assert recommender.facts is not None
+    assert recommender.facts.epoch == sources.read_checkpoint_state(folder).best_epoch
+
+
+def test_a_loaded_model_outlives_what_it_was_loaded_from(study_home: Path, tmp_path: Path):
+    (result,) = train(SMALL, Dataset.open("shop"))
+    result.save_checkpoint(tmp_path / "run")
+    before, after = mmsr.load(tmp_path / "run"), mmsr.load(tmp_path / "run")
+    expected = before.recommend([["i1", "i2"]]), before.recommend_users(), before.item_vectors()
+    explained = before.explain(["i1", "i2"])
+    for gone in (tmp_path / "run", study_home / "datasets", study_home / "cache"):
+        shutil.rmtree(gone, ignore_errors=True)
+    assert after.recommend([["i1", "i2"]]).equals(expected[0])
+    assert after.recommend_users().equals(expected[1])
+    assert np.array_equal(after.item_vectors(), expected[2])
+    assert after.explain(["i1", "i2"]).items == explained.items
 
 
 def test_data_that_have_changed(shop: Dataset, tmp_path: Path):

@@ -9,6 +9,7 @@ import typer
 from mmsr.cli.options import Device
 from mmsr.cli.serving.options import Load, naming_a_model
 from mmsr.console import Console
+from mmsr.format import plural
 
 
 @naming_a_model
@@ -38,12 +39,12 @@ def embed(
     console.print(f"model: {recommender.origin}", soft_wrap=True)
     done = write_vectors(recommender, target, ConsoleReporter())
     console.print(
-        f"wrote {output}: vectors of {done.items:,} items and {done.users:,} users, {done.width} "
-        "wide",
+        f"wrote {output}: vectors of {plural(done.items, 'item')} and "
+        f"{plural(done.users, 'user')}, {done.width} wide",
         soft_wrap=True,
     )
     if done.empty:
-        console.print(f"left out: {done.empty:,} users without a history", soft_wrap=True)
+        console.print(f"left out: {plural(done.empty, 'user')} without a history", soft_wrap=True)
     console.print(
         "score: inner product of a user's and an item's vector; items of the history are not left "
         f"out (training.seen: {recommender.config.training.seen})",
