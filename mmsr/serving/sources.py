@@ -70,7 +70,11 @@ def load(
             "an exported model"
         )
     known = look_up(str(source), storage)
-    return of_study(known, trial=trial, refit=refit, seed=seed, model=model, device=device)
+    try:
+        return of_study(known, trial=trial, refit=refit, seed=seed, model=model, device=device)
+    except (UserError, LookupError, OSError):
+        look_up(str(source), storage)  # says so where it has been removed or renamed meanwhile
+        raise
 
 
 def of_study(

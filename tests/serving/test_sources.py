@@ -137,7 +137,7 @@ def test_other_things(given: str, message: str, home: Path, tmp_path: Path, monk
 
 
 def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
-    small_study: Any, study_home: Path, opened_study: Any
+    small_study: Any, study_home: Path, opened_study: Any, monkeypatch: pytest.MonkeyPatch
 ):
     plan = make_plan(small_study, Options(name="small", trials=2))
     ledger = Ledger(opened_study(plan, command="python small.py"), plan.rules(), plan.folder.ray)
@@ -205,6 +205,15 @@ def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
         sources.of_study(several, model="novo", refit=True)
     with pytest.raises(UserError, match="has no refit of trial 0"):
         mmsr.load("small", trial=0, refit=True)
+
+    def late(*given: Any) -> Path:
+        known.folder.path.rename(known.folder.path.with_name(".small.removed-0123abcd"))
+        return checkpoint_of(*given)
+
+    checkpoint_of = sources.checkpoint_of
+    monkeypatch.setattr(sources, "checkpoint_of", late)
+    with pytest.raises(UserError, match="unknown study 'small'"):
+        mmsr.load("small", refit=False)
 
 
 def test_new_items_with_codes(home: Path, tmp_path: Path):
