@@ -19,6 +19,8 @@ from mmsr.urls import is_uri
 RECORD_FILE = "mmsr-export.json"
 _OLD, _LOCK = "old", "lock"
 """In the folder of a draft: what it is to replace, and what its process holds."""
+_NO_LOCK = (OSError, NotImplementedError)
+"""What is raised where a file system has no locks, or the user may not take one."""
 
 
 class ExportRecord(BaseModel):
@@ -205,14 +207,14 @@ def drafting(target: Path) -> Iterator[Path]:
     prefix = f".{target.name[:100]}.draft-"
     target.parent.mkdir(parents=True, exist_ok=True)
     for lock in target.parent.glob(f"{glob.escape(prefix)}*/{_LOCK}"):
-        with suppress(OSError), paths.if_free(lock) as is_left:
+        with suppress(*_NO_LOCK), paths.if_free(lock) as is_left:
             if is_left:
                 _give_back(lock.with_name(_OLD), target)
                 shutil.rmtree(lock.parent, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         with ExitStack() as stack:
-            with suppress(OSError, NotImplementedError):  # a file system may have no locks
+            with suppress(*_NO_LOCK):
                 stack.enter_context(paths.if_free(draft / _LOCK))
             yield draft
     finally:
