@@ -111,6 +111,11 @@ def studies() -> Path:
     return home() / "studies"
 
 
+def trainings() -> Path:
+    """Folder of the tracked trainings outside of studies, one sub-folder each."""
+    return home() / "trainings"
+
+
 def changes() -> Path:
     """Folder of the records of removals and renames that are under way, see `mmsr.care.changes`."""
     return home() / "changes"

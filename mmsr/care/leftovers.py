@@ -30,7 +30,6 @@ from mmsr.data.importers import scratch
 from mmsr.errors import UserError, reason_and_file
 from mmsr.format import data_size
 from mmsr.study.storage.folder import study_names
-from mmsr.trainings.folder import folder_of_all
 
 _IMPORT = re.compile(rf"\.({paths.NAME.pattern})\.(draft-.*|old)")
 _REMOVED = re.compile(rf"\.({paths.NAME.pattern})\.removed-[0-9a-f]{{8}}")
@@ -139,7 +138,7 @@ def _drafts() -> Iterator[Leftover]:
     """Files that were not completed, of writers that are gone."""
     found = [
         path
-        for folder in (paths.studies(), folder_of_all(), paths.home() / "cache")
+        for folder in (paths.studies(), paths.trainings(), paths.home() / "cache")
         for entry in files_in(folder)
         if _DRAFT.fullmatch(entry.name) and is_abandoned(path := Path(entry.path))
     ]

@@ -40,12 +40,7 @@ class TrainingRecord(BaseModel):
     @property
     def folder(self) -> Path:
         """Its folder."""
-        return folder_of_all() / self.id
-
-
-def folder_of_all() -> Path:
-    """The folder of all tracked trainings."""
-    return paths.home() / "trainings"
+        return paths.trainings() / self.id
 
 
 def new_record(
@@ -79,7 +74,7 @@ def new_record(
 def records() -> list[TrainingRecord]:
     """The trainings whose folders are there, oldest first; damaged records are passed over."""
     found = []
-    for path in folder_of_all().glob(f"*/{RECORD}"):
+    for path in paths.trainings().glob(f"*/{RECORD}"):
         try:
             record = TrainingRecord.model_validate_json(path.read_bytes())
             found.append((path.stat().st_mtime, record))
