@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -29,6 +28,7 @@ from torch.optim import Optimizer
 from mmsr.config import Config
 from mmsr.data import Dataset, Part
 from mmsr.errors import UserError, reason_of, shown, system_error
+from mmsr.models.weights import load_weights
 from mmsr.numbers import alike
 from mmsr.paths import shared_as_usual
 
@@ -132,16 +132,14 @@ def holds_checkpoint(folder: Path) -> bool:
 
 def _put_in_place(new: Path, folder: Path) -> None:
     """Replace a checkpoint; again, where a reader has restored the old one meanwhile."""
-    while True:
-        if folder.exists():
-            folder.rename(_set_aside(folder))
-        try:
-            new.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        else:
-            return
+    if folder.exists():
+        folder.rename(_set_aside(folder))
+    try:
+        new.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        _put_in_place(new, folder)
 
 
 def _tidy(folder: Path) -> None:
@@ -232,25 +230,6 @@ def load_model(folder: Path, name: str, model: nn.Module) -> None:
     UserError : the file is missing or damaged, or it holds another model's weights.
     """
     load_into(folder / name, lambda weights: load_weights(model, weights))
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a model, but skip buffers that hold the same values already.
-
-    A buffer that is not written to stays on the mapped file that it came from, which all processes
-    of a node share.
-
-    Parameters
-    ----------
-    model : changed in place.
-    weights : all parameters and buffers of the model, by name.
-    """
-    kept = {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name in weights and torch.equal(buffer, weights[name].to(buffer.device))
-    }
-    model.load_state_dict({**weights, **kept})
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:
