@@ -7,7 +7,7 @@ what they need when they are called, so `import mmsr` takes no time.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmsr.version import __version__
 
@@ -76,14 +76,43 @@ def datasets() -> pd.DataFrame:
     return datasets_frame()
 
 
-def load(source: str | Path, **options: Any) -> Recommender:
+def load(
+    source: str | Path,
+    *,
+    trial: int | None = None,
+    refit: bool | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    storage: str | None = None,
+    device: str = "auto",
+) -> Recommender:
     """Load a trained model, to recommend with.
 
     Parameters
     ----------
     source : name of a study, folder of a checkpoint, or folder of an exported model.
-    options : as for `mmsr.serving.sources.load`.
+    trial : number of the study's trial. By default it is the one that was finalized best, or else
+        the best one on validation.
+    refit : whether to take the refit of `mmsr study finalize`, which was trained on validation
+        targets, too, instead of the trial's own model. None takes it where there is one, but with
+        `trial` the trial's own.
+    seed : seed of the refit; by default the first one.
+    model : only trials of this model, in a study of several.
+    storage : URL of the study's state; by default where it was run.
+    device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
+
+    Raises
+    ------
+    UserError : there is no such model, or its data set has other contents now.
+
+    Examples
+    --------
+    >>> import mmsr
+    >>> recommender = mmsr.load("toys")  # doctest: +SKIP
+    >>> recommender.recommend([["B00004TDLD", "B0000205XI"]], top=5)  # doctest: +SKIP
     """
     from mmsr.serving import sources
 
-    return sources.load(source, **options)
+    return sources.load(
+        source, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
+    )

@@ -42,14 +42,14 @@ def percent(value: float | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: `1 trial`, `3 trials`.
+    """A count with its noun: `1 trial`, `3,000 trials`.
 
     Parameters
     ----------
     count : how many.
     noun : the singular of a noun that takes an `s`.
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def data_size(n_bytes: float) -> str:

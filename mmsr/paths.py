@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from mmsr.remote import RemotePath
 from mmsr.urls import is_uri
 
@@ -109,6 +111,11 @@ def studies() -> Path:
     return home() / "studies"
 
 
+def trainings() -> Path:
+    """Folder of the tracked trainings outside of studies, one sub-folder each."""
+    return home() / "trainings"
+
+
 def changes() -> Path:
     """Folder of the records of removals and renames that are under way, see `mmsr.care.changes`."""
     return home() / "changes"
@@ -189,6 +196,30 @@ def shared_as_usual(*files: Path) -> Iterator[None]:
     yield
     for file, mode in zip(files, modes, strict=True):
         file.chmod(mode)
+
+
+@contextmanager
+def if_free(lock: Path) -> Iterator[bool]:
+    """Context in which no other process holds a lock; False where one does.
+
+    Parameters
+    ----------
+    lock : file of the lock; its folder must exist.
+
+    Raises
+    ------
+    OSError : it cannot be written.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        held.release()
 
 
 def sync_folder(folder: Path) -> None:

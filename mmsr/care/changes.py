@@ -13,11 +13,10 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmsr import paths
@@ -122,17 +121,13 @@ def go_on(change: Change) -> list[str]:
 
 @contextmanager
 def unless_busy() -> Iterator[bool]:
-    """Context in which no other process changes the home; False where one is doing so."""
-    lock = FileLock(paths.changes() / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except (Timeout, OSError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    """Context in which no other process changes the home; False where one is, or nobody can."""
+    with ExitStack() as stack:
+        try:
+            free = stack.enter_context(paths.if_free(paths.changes() / ".lock"))
+        except OSError:
+            free = False
+        yield free
 
 
 def remove_folder(folder: Path) -> list[str]:

@@ -138,7 +138,7 @@ def _drafts() -> Iterator[Leftover]:
     """Files that were not completed, of writers that are gone."""
     found = [
         path
-        for folder in (paths.studies(), paths.home() / "cache")
+        for folder in (paths.studies(), paths.trainings(), paths.home() / "cache")
         for entry in files_in(folder)
         if _DRAFT.fullmatch(entry.name) and is_abandoned(path := Path(entry.path))
     ]

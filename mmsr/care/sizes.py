@@ -19,6 +19,7 @@ _KINDS = {
     "datasets": "data set",
     paths.HELD_OUT: "test part",
     "studies": "study",
+    "trainings": "tracked training",
     "cache": "cache",
     "downloads": "download",
     "imports": "files of an import",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsr.cli.options import ConfigFile, Settings, StudyStorage, known_datasets
+from mmsr.cli.options import ConfigFile, Settings, known_datasets
 from mmsr.cli.output import AsCsv, AsJson, check_format, write_csv, write_json
-from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
+from mmsr.cli.serving.options import Load, naming_a_model
 from mmsr.cli.views import records
 from mmsr.config import Config, parse_settings, read_yaml
 from mmsr.console import Console
@@ -105,8 +105,9 @@ def describe(
 
 
 @app.command()
+@naming_a_model
 def export(
-    name: Source,
+    load: Load,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to write.")
     ],
@@ -119,11 +120,6 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the folder if it is an exported model.")
     ] = False,
-    trial: Trial = None,
-    refit: Refit = None,
-    seed: Seed = None,
-    model: ModelName = None,
-    storage: StudyStorage = None,
 ) -> None:
     """Write a trained model as a folder that recommends without the data set.
 
@@ -131,12 +127,9 @@ def export(
     `mmsr recommend FOLDER` and `mmsr.load("FOLDER")` read it.
     """
     from mmsr.serving.exported.write import check_output, export_model
-    from mmsr.serving.sources import load
 
     target = check_output(output, force=force)
-    recommender = load(
-        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device="cpu"
-    )
+    recommender = load("cpu")
     record = export_model(recommender, target, with_onnx=onnx)
     size = sum(one.bytes for one in record.files.values())
     typer.echo(f"wrote {output} ({data_size(size)}): {record.origin}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmsr.data.progress import Reporter
 from mmsr.data.storage import vector_column
 from mmsr.errors import UserError, shown
 from mmsr.provenance import provenance
+from mmsr.serving.histories import FlatHistories
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
 from mmsr.serving.users_file import all_users
@@ -86,7 +87,7 @@ def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) ->
 
     Raises
     ------
-    UserError : the folder cannot be written.
+    UserError : the folder cannot be written, or a vector is not finite.
     """
     options = Options(empty="skipped")
     with replacing(folder) as new:
@@ -107,11 +108,23 @@ def write_vectors(recommender: Recommender, folder: Path, reporter: Reporter) ->
             ):
                 for block in all_users(recommender, options):
                     ids = block.keys.take(pa.array(block.read.rows))
-                    write(ids, recommender.ranker.vectors(block.read.histories, advance))
+                    write(ids, _user_vectors(recommender, block.read.histories, ids, advance))
         done = Embedded(n_items, n_users, n_empty, width)
         record = _record(recommender, done)
         (new / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return done
+
+
+def _user_vectors(
+    recommender: Recommender,
+    histories: FlatHistories,
+    ids: pa.Array,
+    advance: Callable[[int], None],
+) -> NDArray[np.float32]:
+    def name_of(row: int) -> str:
+        return f"user {shown(ids[row].as_py())}"
+
+    return recommender.ranker.vectors(histories, advance, name_of)
 
 
 class _Writer:

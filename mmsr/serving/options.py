@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,15 @@ class Options:
         for name, kind in allowed.items():
             if (given := getattr(self, name)) not in get_args(kind):
                 raise unknown(f"value of {name}", str(given), get_args(kind))
+
+
+class Wishes(TypedDict, total=False):
+    """`Options` but for `top`, as keyword arguments."""
+
+    seen: Seen | None
+    new: New
+    unknown: Unreadable
+    empty: Unreadable
 
 
 @dataclass(frozen=True)

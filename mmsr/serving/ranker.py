@@ -21,6 +21,8 @@ from mmsr.models.base import Recommender as Model
 from mmsr.serving.histories import FlatHistories
 from mmsr.serving.options import Options
 
+_DIVERGED = "this model has diverged, train it again, e.g. with a smaller learning rate"
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -61,7 +63,7 @@ class Ranker:
 
         Raises
         ------
-        UserError : a score is NaN, or it is not known which items are new.
+        UserError : a score is NaN or infinite, or it is not known which items are new.
         """
         top = min(options.top, self.model.n_items)
         items = np.empty((len(histories), top), dtype=np.int64)
@@ -74,8 +76,9 @@ class Ranker:
                 if new_I is not None:
                     scores_BI.masked_fill_(new_I.to(scorer.device), -torch.inf)
                 scores_BK, items_BK = best(scores_BI, top)
-                if scores_BK[:, 0].isnan().any():  # NaN comes first
-                    raise UserError("a score is NaN: this model has diverged, train it again")
+                first_B = scores_BK[:, 0]  # NaN comes first, then infinity
+                if (first_B.isnan() | first_B.isposinf()).any():
+                    raise UserError(f"a score is NaN or infinite: {_DIVERGED}")
                 items_BK = items_BK.masked_fill(scores_BK == -torch.inf, -1)
                 items[rows], scores[rows] = items_BK.cpu().numpy(), scores_BK.cpu().numpy()
                 if progress:
@@ -83,7 +86,10 @@ class Ranker:
         return Ranked(items, scores)
 
     def vectors(
-        self, histories: FlatHistories, progress: Callable[[int], None] | None = None
+        self,
+        histories: FlatHistories,
+        progress: Callable[[int], None] | None = None,
+        name_of: Callable[[int], str] = "history {}".format,
     ) -> NDArray[np.float32]:
         """User vectors of n histories, float32 `[n, D]`.
 
@@ -91,6 +97,11 @@ class Ranker:
         ----------
         histories : none of them empty.
         progress : as in `rank`.
+        name_of : what errors call a history, by its place.
+
+        Raises
+        ------
+        UserError : a vector is not finite.
         """
         with scoring(self.model) as scorer:
             vectors = np.empty((len(histories), scorer.items_ID.shape[1]), dtype=np.float32)
@@ -98,6 +109,7 @@ class Ranker:
                 vectors[rows] = scorer.user_vectors(histories_BL, users_B).cpu().numpy()
                 if progress:
                     progress(len(rows))
+        check_finite(vectors, name_of)
         return vectors
 
     def _chunks(
@@ -131,6 +143,22 @@ class Ranker:
                 "load the model from its study"
             )
         return torch.from_numpy(self.counts == 0)
+
+
+def check_finite(vectors_ND: NDArray[np.float32], name_of: Callable[[int], str]) -> None:
+    """Raise UserError if a vector has NaN or infinity, as those of a model that has diverged.
+
+    Parameters
+    ----------
+    vectors_ND : N vectors.
+    name_of : what the error calls the owner of a vector, by its place.
+    """
+    wrong = np.flatnonzero(~np.isfinite(vectors_ND).all(axis=1))
+    if len(wrong):
+        others = f", as have {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+        raise UserError(
+            f"the vector of {name_of(int(wrong[0]))} has NaN or infinity{others}: {_DIVERGED}"
+        )
 
 
 def best(scores_BI: Tensor, top: int) -> tuple[Tensor, Tensor]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mmsr.config import Config
-from mmsr.errors import UserError
+from mmsr.errors import UserError, shown
 from mmsr.evaluation.ranking import scoring
+from mmsr.format import plural
 from mmsr.models.base import CollaborativeRecommender
 from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.explanation import Explanation, explain
 from mmsr.serving.facts import Facts
-from mmsr.serving.options import Options, Read, ids_of_users, read_histories, read_users
-from mmsr.serving.ranker import Ranked, Ranker
+from mmsr.serving.options import Options, Read, Wishes, ids_of_users, read_histories, read_users
+from mmsr.serving.ranker import Ranked, Ranker, check_finite
 from mmsr.training import choose_device
 
 
@@ -64,7 +65,7 @@ class Recommender:
     ) -> None:
         if len(catalogue) != model.n_items:
             raise UserError(
-                f"the model scores {model.n_items:,} items, and the catalogue has "
+                f"the model scores {plural(model.n_items, 'item')}, and the catalogue has "
                 f"{len(catalogue):,}: it is not the model's"
             )
         self.device = choose_device(device)
@@ -74,7 +75,7 @@ class Recommender:
         self.ranker = Ranker(self.model, config, catalogue.counts)
 
     def __repr__(self) -> str:
-        return f"Recommender({self.origin}; {len(self.catalogue):,} items)"
+        return f"Recommender({self.origin}; {plural(len(self.catalogue), 'item')})"
 
     @property
     def knows_users(self) -> bool:
@@ -82,7 +83,7 @@ class Recommender:
         return isinstance(self.model, CollaborativeRecommender)
 
     def recommend(
-        self, histories: Iterable[Sequence[str]], *, top: int = 10, **options: Any
+        self, histories: Iterable[Sequence[str]], *, top: int = 10, **options: Unpack[Wishes]
     ) -> pd.DataFrame:
         """Recommend items for histories.
 
@@ -111,7 +112,7 @@ class Recommender:
         return frame
 
     def recommend_users(
-        self, user_ids: Sequence[str] | None = None, *, top: int = 10, **options: Any
+        self, user_ids: Sequence[str] | None = None, *, top: int = 10, **options: Unpack[Wishes]
     ) -> pd.DataFrame:
         """Recommend items for users of the model's data set.
 
@@ -140,7 +141,9 @@ class Recommender:
         frame.attrs = {"unknown_users": read.unknown, "empty_histories": read.empty}
         return frame
 
-    def explain(self, history: Sequence[str], *, top: int = 10, **options: Any) -> Explanation:
+    def explain(
+        self, history: Sequence[str], *, top: int = 10, **options: Unpack[Wishes]
+    ) -> Explanation:
         """Say what recommendations for one history rest on.
 
         Parameters
@@ -166,17 +169,24 @@ class Recommender:
 
         Raises
         ------
-        UserError : unknown items, empty histories, or the model knows users alone.
+        UserError : unknown items, empty histories, a vector that is not finite, or the model knows
+            users alone.
         """
         self.check_reads_histories()
         read = read_histories(histories, self.catalogue, Options())
         return self.ranker.vectors(read.histories)
 
     def item_vectors(self) -> NDArray[np.float32]:
-        """Vectors of all items, float32 `[I, D]`, in the order of the catalogue."""
+        """Vectors of all items, float32 `[I, D]`, in the order of the catalogue.
+
+        Raises
+        ------
+        UserError : a vector is not finite.
+        """
         with scoring(self.model) as scorer:
             vectors: NDArray[np.float32] = scorer.items_ID.float().cpu().numpy()
-            return vectors
+        check_finite(vectors, lambda row: f"item {shown(self.catalogue.item_ids[row].as_py())}")
+        return vectors
 
     def check_reads_histories(self) -> None:
         """Raise UserError if the model scores by users alone."""

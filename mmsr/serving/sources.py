@@ -46,25 +46,7 @@ def load(
     storage: str | None = None,
     device: str = "auto",
 ) -> Recommender:
-    """Load a trained model, to recommend with.
-
-    Parameters
-    ----------
-    source : name of a study, folder of a checkpoint, or folder of an exported model.
-    trial : number of the study's trial. By default it is the one that was finalized best, or else
-        the best one on validation.
-    refit : whether to take the refit of `mmsr study finalize`, which was trained on validation
-        targets, too, instead of the trial's own model. None takes it where there is one, but with
-        `trial` the trial's own.
-    seed : seed of the refit; by default the first one.
-    model : only trials of this model, in a study of several.
-    storage : URL of the study's state; by default where it was run.
-    device : a torch device name, or `auto`: CUDA where there is a device, else the CPU.
-
-    Raises
-    ------
-    UserError : there is no such model, or its data set has other contents now.
-    """
+    """Load a trained model, to recommend with; see `mmsr.load`."""
     choose_device(device)
     path = Path(source)
     for kind in FOLDERS:
@@ -87,7 +69,11 @@ def load(
             "an exported model"
         )
     known = look_up(str(source), storage)
-    return of_study(known, trial=trial, refit=refit, seed=seed, model=model, device=device)
+    try:
+        return of_study(known, trial=trial, refit=refit, seed=seed, model=model, device=device)
+    except (UserError, LookupError, OSError):
+        look_up(str(source), storage)  # says so where it has been removed or renamed meanwhile
+        raise
 
 
 def of_study(
@@ -99,7 +85,7 @@ def of_study(
     model: str | None = None,
     device: str = "auto",
 ) -> Recommender:
-    """The recommender of a study; the parameters are those of `load`."""
+    """The recommender of a study; the parameters are those of `mmsr.load`."""
     known.check_honest()
     if model is not None:
         known.check_model(model)
@@ -136,7 +122,7 @@ def of_checkpoint(
     Parameters
     ----------
     folder : folder of the checkpoint.
-    device : as in `load`.
+    device : as in `mmsr.load`.
     origin : where the model comes from, in words; None names the folder.
     facts : what the checkpoint does not know of `Facts`.
 
@@ -147,10 +133,13 @@ def of_checkpoint(
     state = read_checkpoint_state(folder)
     config, dataset = trained_on(folder, state)
     part = "train + validation" if state.part == "development" else "the training part"
+    model = load_best_model(folder, config, dataset)
+    if read_checkpoint_state(folder).epoch != state.epoch:  # one was saved meanwhile
+        return of_checkpoint(folder, device, origin, facts)
     _, items = dataset.interactions(state.part)
     counts = np.bincount(items, minlength=dataset.n_items)
     return Recommender(
-        load_best_model(folder, config, dataset),
+        model,
         config,
         Catalogue.of(dataset, counts),
         origin=origin or f"epoch {state.best_epoch} of checkpoint {folder}, trained on {part}",

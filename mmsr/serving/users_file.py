@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmsr.data.importers.readers.pieces import read_pieces
+from mmsr.data.importers.readers.pieces import opened
 from mmsr.data.importers.readers.plain import plain
-from mmsr.data.importers.readers.tables import column_names, empty
+from mmsr.data.importers.readers.tables import empty
 from mmsr.errors import UserError
 from mmsr.serving.options import Options, Read, read_items, read_users
 from mmsr.serving.recommender import Recommender
@@ -46,28 +47,38 @@ class UsersFile:
     A history is a list of item ids, or a text of ids with blanks between them. Users without
     histories are those of the model's data set.
 
-    Parameters
+    Attributes
     ----------
-    path : CSV, TSV, JSONL (all also .gz) or Parquet.
+    path : the file.
+    names : which of the two columns it has.
+    pieces : reads these from the beginning, in pieces.
     """
 
     path: Path
+    names: list[str]
+    pieces: Callable[[], Iterator[pa.Table]]
 
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of its columns.
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[Self]:
+        """Context with a file of users.
+
+        Parameters
+        ----------
+        path : CSV, TSV, JSONL (all also .gz) or Parquet.
 
         Raises
         ------
         UserError : the file cannot be read, or lacks both columns.
         """
-        names = column_names(self.path)
-        if HISTORY not in names and USER not in names:
-            raise UserError(
-                f"{self.path} has neither a column `{HISTORY}` nor `{USER}`: give histories (lists "
-                "of item ids, or texts of ids with blanks between them), or ids of users"
-            )
-        return names
+        with opened(path, (HISTORY, USER)) as pieces:
+            names = next(pieces()).column_names
+            if HISTORY not in names and USER not in names:
+                raise UserError(
+                    f"{path} has neither a column `{HISTORY}` nor `{USER}`: give histories (lists "
+                    "of item ids, or texts of ids with blanks between them), or ids of users"
+                )
+            yield cls(path, names, pieces)
 
     @property
     def key(self) -> str:
@@ -84,14 +95,13 @@ class UsersFile:
 
         Raises
         ------
-        UserError : the file cannot be read, is empty or lacks columns, or something is refused.
+        UserError : the file cannot be read or is empty, or something is refused.
         """
         has_histories, has_ids = HISTORY in self.names, self.key == USER
         if has_histories:
             recommender.check_reads_histories()
-        wanted = [name for name in (HISTORY, USER) if name in self.names]
         first, rows = 0, _rows(recommender, options)
-        for whole in read_pieces(self.path, wanted):
+        for whole in self.pieces():
             for start in range(0, whole.num_rows, rows):
                 table = whole.slice(start, rows)
                 places = range(first, first + table.num_rows)

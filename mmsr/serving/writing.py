@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from mmsr.data.exporters.folder import drafting
 from mmsr.data.progress import Reporter
 from mmsr.errors import UserError, reason_of, shown
 from mmsr.provenance import provenance
@@ -101,22 +101,18 @@ def replacing_file(path: Path) -> Iterator[Path]:
     ------
     UserError : it cannot be written.
     """
-    draft = path.with_name(f".{path.stem[:100]}.{os.getpid()}.draft{path.suffix}")
     try:
         if path.is_dir():
             raise UserError(f"{shown(str(path))} is a folder: name a file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.touch()
-        yield draft
-        draft.replace(path)
+        with drafting(path) as folder:
+            draft = folder / path.name
+            yield draft
+            draft.replace(path)
     except OSError as error:
         raise UserError(
             f"cannot write {shown(str(path))}: {reason_of(error)}; name a file in a folder with "
             "space that you can write to"
         ) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _schema(recommender: Recommender, options: Options, key: str) -> pa.Schema:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsr.models.base import Recommender
-from mmsr.training.checkpoint import load_weights
+from mmsr.models.weights import load_weights
 
 _STEPS, _MODEL = "n_averaged", "module."
 """Names in a checkpoint: the number of steps, and the prefix of all weights."""

@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from mmsr.config import Config
 from mmsr.data import Dataset, Part
 from mmsr.errors import UserError, reason_of, shown, system_error
+from mmsr.models.weights import load_weights
 from mmsr.numbers import alike
 from mmsr.paths import shared_as_usual
 
@@ -87,9 +88,7 @@ def write_checkpoint(
             for name, named in tensors.items():
                 save_file(_contiguous(named), partial / name)
         (partial / STATE).write_text(state.model_dump_json(indent=2), encoding="utf-8")
-        if folder.exists():
-            folder.rename(_set_aside(folder))
-        partial.rename(folder)
+        _put_in_place(partial, folder)
     except SafetensorError as error:
         raise system_error(error) from None
     finally:
@@ -131,12 +130,26 @@ def holds_checkpoint(folder: Path) -> bool:
     return (folder / STATE).exists()
 
 
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Replace a checkpoint; again, where a reader has restored the old one meanwhile."""
+    if folder.exists():
+        folder.rename(_set_aside(folder))
+    try:
+        new.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        _put_in_place(new, folder)
+
+
 def _tidy(folder: Path) -> None:
     """Remove the old checkpoint if the new one is in place; restore it if not."""
     old = _set_aside(folder)
     if old.exists() and not folder.exists():
-        old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):  # its writer may be alive, and just have put the new one in place
+            old.rename(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _set_aside(folder: Path) -> Path:
@@ -217,25 +230,6 @@ def load_model(folder: Path, name: str, model: nn.Module) -> None:
     UserError : the file is missing or damaged, or it holds another model's weights.
     """
     load_into(folder / name, lambda weights: load_weights(model, weights))
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a model, but skip buffers that hold the same values already.
-
-    A buffer that is not written to stays on the mapped file that it came from, which all processes
-    of a node share.
-
-    Parameters
-    ----------
-    model : changed in place.
-    weights : all parameters and buffers of the model, by name.
-    """
-    kept = {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name in weights and torch.equal(buffer, weights[name].to(buffer.device))
-    }
-    model.load_state_dict({**weights, **kept})
 
 
 def load_optimizer(folder: Path, optimizer: Optimizer) -> None:

@@ -22,6 +22,7 @@ from mmsr.data import Dataset, Part, Prefixes
 from mmsr.evaluation import by_novelty, evaluate, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.base import Recommender
+from mmsr.models.weights import load_weights
 from mmsr.training import checkpoint
 from mmsr.training.allocation import keep_freed_memory
 from mmsr.training.averaging import WeightAverage
@@ -258,12 +259,12 @@ class Run:
     def _robust_auc(self, valid: Prefixes) -> float:
         """How well the best epoch's model ranks with missing modalities (`robust_auc`)."""
         newest = _copy_weights(self.ranked)
-        checkpoint.load_weights(self.ranked, self.best_weights)
+        load_weights(self.ranked, self.best_weights)
         try:
             clean = self.best_metrics[self.config.training.select_by]
             return robust_auc(self.ranked, valid, self.config, clean)
         finally:
-            checkpoint.load_weights(self.ranked, newest)
+            load_weights(self.ranked, newest)
 
     def save(self, folder: Path, result: EpochResult) -> None:
         """Write a checkpoint to `folder`; `result` is that of the newest epoch."""

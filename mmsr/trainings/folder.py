@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmsr import paths
@@ -42,12 +40,7 @@ class TrainingRecord(BaseModel):
     @property
     def folder(self) -> Path:
         """Its folder."""
-        return folder_of_all() / self.id
-
-
-def folder_of_all() -> Path:
-    """The folder of all tracked trainings."""
-    return paths.home() / "trainings"
+        return paths.trainings() / self.id
 
 
 def new_record(
@@ -81,7 +74,7 @@ def new_record(
 def records() -> list[TrainingRecord]:
     """The trainings whose folders are there, oldest first; damaged records are passed over."""
     found = []
-    for path in folder_of_all().glob(f"*/{RECORD}"):
+    for path in paths.trainings().glob(f"*/{RECORD}"):
         try:
             record = TrainingRecord.model_validate_json(path.read_bytes())
             found.append((path.stat().st_mtime, record))
@@ -103,24 +96,18 @@ def resumed_record(checkpoint: Path, dataset: str) -> TrainingRecord | None:
     return own[-1] if own else None
 
 
-@contextmanager
-def only_writer(record: TrainingRecord) -> Iterator[bool]:
+def only_writer(record: TrainingRecord) -> AbstractContextManager[bool]:
     """Hold the exclusive right to write a training's journal; False if another process has it.
 
     Parameters
     ----------
     record : the training.
+
+    Raises
+    ------
+    OSError : its folder cannot be written.
     """
-    lock = FileLock(record.folder / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    return paths.if_free(record.folder / LOCK)
 
 
 def remove(record: TrainingRecord) -> None:

@@ -45,6 +45,7 @@ def test_the_sizes_add_up(study, study_home):
     write(study_home / "notes" / "deep" / "er.txt", 90)
     write(study_home / "studies" / "small" / "ray" / "trial-00000" / "checkpoint_000000" / "w", 500)
     write(study_home / "studies" / "small" / "tracking.jsonl", 600)
+    write(study_home / "trainings" / "0123abcd" / "tracking.jsonl", 100)
     (study_home / "datasets" / "link").symlink_to(study_home / "studies")
     found = {(one.kind, one.name): one for one in used()}
     files = [path for path in study_home.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -52,6 +53,7 @@ def test_the_sizes_add_up(study, study_home):
     sizes = {key: one.n_bytes for key, one in found.items()}
     assert sizes["cache", "vectors"] == 70
     assert sizes["download", "toys.gz"] == 80
+    assert sizes["tracked training", "0123abcd"] == 100
     assert sizes["other", "notes"] == 90
     assert {("data set", "shop"), ("test part", "shop"), ("other", "optuna.db")} <= found.keys()
     assert found["study", "small"].detail == "checkpoints 0.5 kB, tracking journal 0.6 kB"
@@ -95,12 +97,14 @@ def test_what_killed_processes_left_can_go(study_home):
     write(study_home / "studies" / ".gone.removed-0123abcd" / "ray" / "w", 40)
     write(study_home / "cache" / "codes" / "k.1f.partial", 50, DAYS)
     write(study_home / ".mlflow.db.draft-xyz" / "mlflow.db", 60, DAYS)
+    write(study_home / "trainings" / "0123abcd" / ".training.json.7.draft", 70, DAYS)
+    write(study_home / ".top.parquet.draft-xyz" / "top.parquet", 80, DAYS)
     kept.add(write(study_home / "cache" / "codes" / "k.2f.partial", 70))
     kept.add(write(study_home / "downloads" / "toys.gz.partial", 80, DAYS))
     assert free() == {
         "left by an interrupted import of shop": 60,
         "left by an interrupted removal of study gone": 40,
-        "abandoned drafts": 110,
+        "abandoned drafts": 260,
     }
     assert files_of(study_home) == kept
     assert free() == {}

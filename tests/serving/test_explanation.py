@@ -12,11 +12,15 @@ import pyarrow as pa
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mmsr.config.models import MODELS
 from mmsr.errors import UserError
 from mmsr.serving.catalogue import Catalogue
+from mmsr.serving.explanation import Explanation, ReadCode, ReadItem
 from mmsr.serving.picture import draw
+from mmsr.serving.ranker import Ranked
 from mmsr.serving.recommender import Recommender
 
 HISTORY = ["i1", "i2", "i5", "i1", "i7"]
@@ -149,6 +153,53 @@ def test_a_picture(name, history, ending, make_recommender, tmp_path: Path):
     assert start.startswith(b"\x89PNG") if ending == ".png" else b"<?xml" in start
     if ending == ".svg":
         ElementTree.parse(path)  # letters that XML does not allow end it
+
+
+def made_up(n_items: int, n_recommended: int) -> Explanation:
+    """An explanation of a history of so many items, each linked to one code."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(2 * n_items)).tolist()
+    items = tuple(
+        ReadItem(item, 1, shares[item], tuple(rng.normal(size=n_recommended).tolist()), {})
+        for item in range(n_items)
+    )
+    codes = tuple(
+        ReadCode("text", code, shares[n_items + code], (code,), (code,)) for code in range(n_items)
+    )
+    ranked = Ranked(np.arange(n_recommended)[None], np.ones((1, n_recommended), np.float32))
+    return Explanation(ranked, items, codes, True, ("text",))
+
+
+@pytest.mark.parametrize(("n_items", "n_recommended"), [(2, 1), (50, 10), (200, 150)])
+def test_a_picture_has_room_for_what_it_shows(n_items, n_recommended, tmp_path: Path, monkeypatch):
+    titles = ["日本語のとても長い題名のおもちゃ" * 3, "Möbius " * 30, "dice 🎲", "$x", None]
+    ids = pa.array([f"id-{item}" for item in range(200)])
+    catalogue = Catalogue(ids, pa.array([titles[item % 5] for item in range(200)]))
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: drawn.append(self) or save(self, *a, **k)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(made_up(n_items, n_recommended), catalogue, "word " * 100, tmp_path / "a.png")
+    (figure,) = drawn
+    assert max(figure.get_size_inches()) < 13
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    width, height = figure.bbox.size
+    for text in texts:
+        box = text.get_window_extent()
+        assert -1 <= box.x0 <= box.x1 <= width + 1, text
+        assert -1 <= box.y0 <= box.y1 <= height + 1, text
+    shown = {text.get_text() for text in texts}
+    assert {"id-0", "1. id-0"} <= shown, "the font has no letters for the title"
+    if n_items > 2:
+        assert {"dice", "$x", "id-4"} <= shown
+        assert any(f"the latest 15 of {n_items} items" in text for text in shown)
+    for axes in figure.axes[:2]:
+        assert len(axes.get_yticklabels()) <= 15
+    assert len(figure.axes[1].get_xticklabels()) == min(n_recommended, 15)
+    assert ("the first 15 of 150 recommendations" in shown) == (n_recommended == 150)
 
 
 def test_a_picture_without_recommendations(make_recommender, tmp_path: Path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from mmsr import paths
+from mmsr.data.exporters.folder import replacing
+from mmsr.data.importers.bounded import scratch
+from mmsr.data.importers.bounded.scratch import Limits
+from mmsr.data.importers.readers import json_lines
 from mmsr.data.openings import openings
 from mmsr.data.progress import Silent
 from mmsr.errors import UserError
@@ -22,15 +30,16 @@ from mmsr.serving.embedding import _writing, check_output, write_vectors
 from mmsr.serving.options import Options
 from mmsr.serving.recommender import Recommender
 from mmsr.serving.users_file import UsersFile, all_users
-from mmsr.serving.writing import Counts, write_recommendations
+from mmsr.serving.writing import Counts, replacing_file, write_recommendations
 
 HISTORIES = [["i1", "i2"], ["i3"], ["i4", "i4", "i5"]]
 
 
 def write(recommender: Recommender, path: Path, output: Path, **options: Any) -> Counts:
-    wanted, file = Options(**{"top": 3, **options}), UsersFile(path)
-    blocks = partial(file.blocks, recommender, wanted)
-    return write_recommendations(recommender, blocks, output, wanted, file.key, Silent())
+    wanted = Options(**{"top": 3, **options})
+    with UsersFile.opened(path) as file:
+        blocks = partial(file.blocks, recommender, wanted)
+        return write_recommendations(recommender, blocks, output, wanted, file.key, Silent())
 
 
 def as_text(frame: pd.DataFrame, path: Path) -> None:
@@ -76,6 +85,30 @@ def test_a_block_has_fewer_users_where_each_gets_more_items(make_recommender, mo
         blocks = list(all_users(recommender, Options(top=top)))
         assert max(len(block.keys) for block in blocks) == most
         assert sum(len(block.keys) for block in blocks) == 60
+
+
+def test_a_file_of_json_lines_is_parsed_once(make_recommender, tmp_path: Path, monkeypatch):
+    sizes = []
+
+    def read(block: bytes, *given: Any) -> Any:
+        sizes.append(len(block))
+        return read_either(block, *given)
+
+    read_either = json_lines._read_either
+    monkeypatch.setattr(json_lines, "_read_either", read)
+    monkeypatch.setattr(scratch, "LIMITS", Limits(block_bytes=50, memory_bytes=50))
+    rows = [{"history": [f"i{row % 40}"], "note": "x" * row} for row in range(30)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*rows, {"user_id": "last", "history": ["i1"]}])))
+    with UsersFile.opened(path) as file:
+        assert (file.key, set(file.names)) == ("user_id", {"history", "user_id"})
+        assert max(sizes) < 200, "in bounded pieces"
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sizes.clear()
+    counts = write(make_recommender(), tmp_path / "b.jsonl", tmp_path / "out.parquet", top=1)
+    assert counts.ranked == 30
+    assert sum(sizes) <= (tmp_path / "b.jsonl").stat().st_size
+    assert not paths.imports().exists()
 
 
 def test_histories_without_names(make_recommender, tmp_path: Path):
@@ -178,6 +211,41 @@ def test_an_interrupted_run_leaves_what_was_there(make_recommender, tmp_path: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "out.parquet"}
 
 
+def test_what_a_killed_command_left_goes_with_the_next(make_recommender, tmp_path: Path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from mmsr.data.exporters.folder import replacing
+from mmsr.serving.writing import replacing_file
+with replacing_file(Path("out.parquet")) as draft, replacing(Path.cwd() / "vectors") as new:
+    draft.write_text("half")
+    (new / "half.npy").write_text("half")
+    if sys.argv[1:]:
+        (Path.cwd() / "vectors").rename(new.with_name("old"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, cwd=tmp_path).returncode == -signal.SIGKILL
+    assert [path for path in tmp_path.iterdir() if path.name[0] != "."] == []
+    (tmp_path / "a.csv").write_text("history\ni1\n")
+    recommender = make_recommender()
+    with replacing_file(tmp_path / "out.parquet") as draft:  # of a command that is running
+        write(recommender, tmp_path / "a.csv", tmp_path / "out.parquet")
+        write_vectors(recommender, tmp_path / "vectors", Silent())
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "a.csv",
+            "out.parquet",
+            "vectors",
+            draft.parent.name,
+        }
+        draft.write_text("later")
+    before = (tmp_path / "vectors" / "items.npy").read_bytes()
+    assert subprocess.run([*words, "moved"], cwd=tmp_path).returncode == -signal.SIGKILL
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "vectors"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "vectors" / "items.npy").read_bytes() == before, "nothing replaced it"
+
+
 @pytest.mark.parametrize("name", ["mmsr", "mmgcn"])
 def test_vectors(name, make_recommender, shop, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(users_file, "ROWS", 17)
@@ -201,6 +269,34 @@ def test_vectors(name, make_recommender, shop, tmp_path: Path, monkeypatch):
     about = json.loads((folder / "mmsr-vectors.json").read_text())
     assert about["model"] == "a test"
     assert "inner product" in about["score"]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_vectors_of_a_model_that_has_diverged_are_not_written(
+    wrong, make_recommender, tmp_path: Path, monkeypatch
+):
+    recommender = make_recommender("sasrec")
+    vectors = type(recommender.ranker.model).user_vectors
+
+    def diverged(self: Any, histories: Any, *rest: Any) -> Any:
+        found = vectors(self, histories, *rest).clone()
+        found[(histories == recommender.catalogue.find(["i3"])[0]).any(dim=1)] = wrong
+        return found
+
+    monkeypatch.setattr(type(recommender.ranker.model), "user_vectors", diverged)
+    for having in (recommender.user_vectors, recommender.recommend):
+        assert having([["i1"]]) is not None
+    with pytest.raises(UserError, match=r"vector of history 1 has NaN or infinity: this model has"):
+        recommender.user_vectors([["i1"], ["i3"]])
+    with pytest.raises(UserError, match="a score is NaN or infinite: this model has diverged"):
+        recommender.recommend([["i1"], ["i3"]])
+    with pytest.raises(UserError, match=r"of user 'u\d+' has NaN or infinity, as have \d+ more"):
+        write_vectors(recommender, tmp_path / "vectors", Silent())
+    with torch.no_grad():
+        next(recommender.model.parameters())[2] = wrong
+    with pytest.raises(UserError, match=r"the vector of item 'i\d+' has NaN or infinity"):
+        write_vectors(recommender, tmp_path / "vectors", Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_vectors_replace_only_vectors(make_recommender, tmp_path: Path):

@@ -231,7 +231,7 @@ def test_a_model_that_has_diverged(make_recommender):
     recommender = make_recommender()
     with torch.no_grad():
         recommender.model.tables.item[3, 0] = torch.nan
-    with pytest.raises(UserError, match="a score is NaN: this model has diverged"):
+    with pytest.raises(UserError, match="a score is NaN or infinite: this model has diverged"):
         recommender.recommend([["i1"]])
 
 

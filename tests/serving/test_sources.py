@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,38 @@ def test_a_checkpoint(shop: Dataset, tmp_path: Path):
         mmsr.load(tmp_path / "train")
 
 
+def test_a_checkpoint_that_is_replaced_while_it_is_read(shop: Dataset, tmp_path: Path, monkeypatch):
+    folder, run = tmp_path / "run", train(SMALL.replace({"training.epochs": 2}), shop)
+    next(run).save_checkpoint(folder)
+    load, epochs = sources.load_best_model, []
+
+    def late(*given: Any) -> Any:
+        if not epochs:
+            next(run).save_checkpoint(folder)
+        epochs.append(sources.read_checkpoint_state(folder).epoch)
+        return load(*given)
+
+    monkeypatch.setattr(sources, "load_best_model", late)
+    recommender = mmsr.load(folder)
+    assert epochs == [2, 2]
+    assert recommender.facts is not None
+    assert recommender.facts.epoch == sources.read_checkpoint_state(folder).best_epoch
+
+
+def test_a_loaded_model_outlives_what_it_was_loaded_from(study_home: Path, tmp_path: Path):
+    (result,) = train(SMALL, Dataset.open("shop"))
+    result.save_checkpoint(tmp_path / "run")
+    before, after = mmsr.load(tmp_path / "run"), mmsr.load(tmp_path / "run")
+    expected = before.recommend([["i1", "i2"]]), before.recommend_users(), before.item_vectors()
+    explained = before.explain(["i1", "i2"])
+    for gone in (tmp_path / "run", study_home / "datasets", study_home / "cache"):
+        shutil.rmtree(gone, ignore_errors=True)
+    assert after.recommend([["i1", "i2"]]).equals(expected[0])
+    assert after.recommend_users().equals(expected[1])
+    assert np.array_equal(after.item_vectors(), expected[2])
+    assert after.explain(["i1", "i2"]).items == explained.items
+
+
 def test_data_that_have_changed(shop: Dataset, tmp_path: Path):
     (result,) = train(SMALL, shop)
     result.save_checkpoint(tmp_path / "run")
@@ -104,7 +137,7 @@ def test_other_things(given: str, message: str, home: Path, tmp_path: Path, monk
 
 
 def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
-    small_study: Any, study_home: Path, opened_study: Any
+    small_study: Any, study_home: Path, opened_study: Any, monkeypatch: pytest.MonkeyPatch
 ):
     plan = make_plan(small_study, Options(name="small", trials=2))
     ledger = Ledger(opened_study(plan, command="python small.py"), plan.rules(), plan.folder.ray)
@@ -172,6 +205,15 @@ def test_a_study_gives_its_best_trial_and_then_the_refit_of_the_winner(
         sources.of_study(several, model="novo", refit=True)
     with pytest.raises(UserError, match="has no refit of trial 0"):
         mmsr.load("small", trial=0, refit=True)
+
+    def late(*given: Any) -> Path:
+        known.folder.path.rename(known.folder.path.with_name(".small.removed-0123abcd"))
+        return checkpoint_of(*given)
+
+    checkpoint_of = sources.checkpoint_of
+    monkeypatch.setattr(sources, "checkpoint_of", late)
+    with pytest.raises(UserError, match="unknown study 'small'"):
+        mmsr.load("small", refit=False)
 
 
 def test_new_items_with_codes(home: Path, tmp_path: Path):

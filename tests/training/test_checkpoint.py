@@ -99,6 +99,25 @@ def test_a_writer_killed_between_its_two_renames_loses_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_reader_that_looks_between_the_two_renames_stops_nobody(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(TINY, shop)
+    next(run).save_checkpoint(tmp_path / "run")
+    rename, found = Path.rename, []
+
+    def looked_at(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial") and not found:
+            found.append(holds_checkpoint(tmp_path / "run"))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", looked_at)
+    next(run).save_checkpoint(tmp_path / "run")
+    assert found == [True], "it has restored the old one"
+    assert read_checkpoint_state(tmp_path / "run").epoch == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_full_disk_is_an_os_error_and_keeps_the_old_one(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

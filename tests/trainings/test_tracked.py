@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
+from mmsr import paths
 from mmsr.cli.app import app
 from mmsr.config import Config
 from mmsr.data import Dataset
@@ -15,7 +16,7 @@ from mmsr.tracking import RunState, Unshipped, default_uri
 from mmsr.tracking.base import EXPERIMENT, NOTE_TAG, RunClosed, RunOpened
 from mmsr.tracking.databases import place_of
 from mmsr.tracking.journal.sink import Unavailable
-from mmsr.trainings.folder import folder_of_all, records
+from mmsr.trainings.folder import records
 from mmsr.trainings.reporting import RUN, tracked
 from mmsr.trainings.sync import deliver_all
 from mmsr.urls import Url
@@ -92,7 +93,7 @@ def test_a_run_has_a_name_params_curves_and_a_description(study_home, shop_of, s
     assert epoch.values["system/process_memory_megabytes"] > 1
     assert closed.state == RunState.FINISHED
     assert "**valid/mrr@20 25.000 % at epoch 1**" in closed.tags[NOTE_TAG]
-    assert list(folder_of_all().iterdir()) == []  # nothing is left of a training that is stored
+    assert list(paths.trainings().iterdir()) == []  # nothing is left of a training that is stored
 
 
 @pytest.mark.parametrize(

@@ -6,25 +6,22 @@ from typing import Annotated
 
 import typer
 
-from mmsr.cli.options import Device, StudyStorage
-from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
+from mmsr.cli.options import Device
+from mmsr.cli.serving.options import Load, naming_a_model
 from mmsr.console import Console
+from mmsr.format import plural
 
 
+@naming_a_model
 def embed(
-    name: Source,
+    load: Load,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to make.")
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Replace the folder if it holds earlier vectors.")
     ] = False,
-    trial: Trial = None,
-    refit: Refit = None,
-    seed: Seed = None,
-    model: ModelName = None,
     device: Device = "auto",
-    storage: StudyStorage = None,
 ) -> None:
     """Write the vectors of all items, and of all users that have a history, for other programs.
 
@@ -36,21 +33,18 @@ def embed(
 
     target = check_output(output, force=force)
     from mmsr.cli.views.progress import ConsoleReporter
-    from mmsr.serving.sources import load
 
-    recommender = load(
-        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
-    )
+    recommender = load(device)
     console = Console()
     console.print(f"model: {recommender.origin}", soft_wrap=True)
     done = write_vectors(recommender, target, ConsoleReporter())
     console.print(
-        f"wrote {output}: vectors of {done.items:,} items and {done.users:,} users, {done.width} "
-        "wide",
+        f"wrote {output}: vectors of {plural(done.items, 'item')} and "
+        f"{plural(done.users, 'user')}, {done.width} wide",
         soft_wrap=True,
     )
     if done.empty:
-        console.print(f"left out: {done.empty:,} users without a history", soft_wrap=True)
+        console.print(f"left out: {plural(done.empty, 'user')} without a history", soft_wrap=True)
     console.print(
         "score: inner product of a user's and an item's vector; items of the history are not left "
         f"out (training.seen: {recommender.config.training.seen})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmsr.cli.options import Device, StudyStorage
-from mmsr.cli.serving.options import ModelName, Refit, Seed, Source, Trial
+from mmsr.cli.options import Device
+from mmsr.cli.serving.options import Load, naming_a_model
 from mmsr.console import Console
 from mmsr.errors import UserError, shown
 from mmsr.urls import is_uri
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from mmsr.serving.recommender import Recommender
 
 
+@naming_a_model
 def recommend(
-    name: Source,
+    load: Load,
     history: Annotated[
         str | None,
         typer.Option(metavar="ID,…", help="Item ids of one history, oldest first."),
@@ -90,12 +92,7 @@ def recommend(
         str | None,
         typer.Option(metavar="FILE", help="Draw the explanation: a .png or .svg file to write."),
     ] = None,
-    trial: Trial = None,
-    refit: Refit = None,
-    seed: Seed = None,
-    model: ModelName = None,
     device: Device = "auto",
-    storage: StudyStorage = None,
 ) -> None:
     """Recommend items with a trained model: of a study, a checkpoint or an exported model.
 
@@ -119,32 +116,10 @@ def recommend(
 
     wishes: dict[str, Any] = {"seen": seen, "new": new, "unknown": unknown, "empty": empty}
     options = Options(top=top, **wishes)
-    from mmsr.serving.sources import load
-    from mmsr.serving.users_file import USER, UsersFile
-    from mmsr.serving.users_file import all_users as of_all
-
-    file = None if users is None else UsersFile(users)
-    key = USER if file is None else file.key  # a bad file is refused before the model is loaded
-    console = Console()
-    recommender = load(
-        name, trial=trial, refit=refit, seed=seed, model=model, storage=storage, device=device
-    )
     if history is not None:
-        _show_one(recommender, history, options, console, explain=explain, picture=drawing)
-        return
-    if target is None:  # never so: it has been checked
-        return
-    from mmsr.cli.views.progress import ConsoleReporter
-    from mmsr.cli.views.recommend import show_counts
-    from mmsr.serving.writing import write_recommendations
-
-    console.print(f"model: {recommender.origin}", soft_wrap=True)
-    read = of_all if file is None else file.blocks
-    blocks = partial(read, recommender, options)
-    started = time.perf_counter()
-    counts = write_recommendations(recommender, blocks, target, options, key, ConsoleReporter())
-    seconds = time.perf_counter() - started
-    show_counts(counts, recommender, options, target, seconds, console)
+        _show_one(load(device), history, options, explain=explain, picture=drawing)
+    elif target is not None:  # always so: it has been checked
+        _write_many(load, device, users, options, target)
 
 
 def _check(history: str | None, users: Path | None, all_users: bool, has_output: bool) -> None:
@@ -174,17 +149,39 @@ def _file(option: str, given: str, endings: tuple[str, ...], force: bool) -> Pat
     return path
 
 
+def _write_many(
+    load: Load, device: str, users: Path | None, options: Options, target: Path
+) -> None:
+    """Write recommendations for the users of a file, or for all; a bad file is refused first."""
+    from mmsr.cli.views.progress import ConsoleReporter
+    from mmsr.cli.views.recommend import show_counts
+    from mmsr.serving.users_file import USER, UsersFile, all_users
+    from mmsr.serving.writing import write_recommendations
+
+    console = Console()
+    with ExitStack() as stack:
+        file = None if users is None else stack.enter_context(UsersFile.opened(users))
+        recommender = load(device)
+        console.print(f"model: {recommender.origin}", soft_wrap=True)
+        key, read = (USER, all_users) if file is None else (file.key, file.blocks)
+        blocks = partial(read, recommender, options)
+        started = time.perf_counter()
+        counts = write_recommendations(recommender, blocks, target, options, key, ConsoleReporter())
+        seconds = time.perf_counter() - started
+    show_counts(counts, recommender, options, target, seconds, console)
+
+
 def _show_one(
     recommender: Recommender,
     history: str,
     options: Options,
-    console: Console,
     *,
     explain: bool,
     picture: Path | None,
 ) -> None:
     from mmsr.cli.views.recommend import show_recommendations
 
+    console = Console()
     ids = [one.strip() for one in history.split(",") if one.strip()]
     found = recommender.recommend([ids], **asdict(options))
     show_recommendations(recommender, ids, found, options, console)

@@ -15,7 +15,7 @@ from mmsr.data.encoders.lacks import LIST_FILE
 from mmsr.data.importers.readers.rows import RowCount
 from mmsr.data.manifest import Manifest, shown
 from mmsr.data.openings import RecordedOpening
-from mmsr.format import data_size
+from mmsr.format import data_size, plural
 
 if TYPE_CHECKING:
     from mmsr.data.exporters.export import Exported
@@ -61,8 +61,8 @@ def summary(verb: str, name: str, manifest: Manifest, rows: Sequence[RowCount]) 
     """
     counts = manifest.counts
     lines = [
-        f": {counts.users:,} users, {counts.items:,} items, "
-        f"{counts.interactions:,} interactions; modalities: {_modalities(manifest)}",
+        f": {plural(counts.users, 'user')}, {plural(counts.items, 'item')}, "
+        f"{plural(counts.interactions, 'interaction')}; modalities: {_modalities(manifest)}",
         f"{manifest.protocol}: {counts.train_targets:,} training, {counts.valid_targets:,} "
         f"validation and {counts.test_targets:,} test targets",
         *(str(count) for count in rows),
@@ -83,7 +83,8 @@ def exported(done: Exported) -> Text:
     record = done.record
     parts = ", ".join(f"{n:,} {part}" for part, n in record.interactions.items())
     lines = [
-        f" to {done.folder}: {record.users:,} users, {record.items:,} items; interactions: {parts}",
+        f" to {done.folder}: {plural(record.users, 'user')}, "
+        f"{plural(record.items, 'item')}; interactions: {parts}",
         f"test is included; its opening is on record: mmsr data describe {record.dataset}"
         if record.with_test
         else "test is not included and stays closed; --with-test opens and includes it",
@@ -253,18 +254,13 @@ def _left_out(manifest: Manifest) -> list[str]:
             for modality, count in dropped.unused_vectors.items()
         ),
     ]
-    told = [
-        f"{count:,} {noun}{'' if count == 1 else 's'}{which}"
-        for noun, which, count in parts
-        if count
-    ]
+    told = [f"{plural(count, noun)}{which}" for noun, which, count in parts if count]
     lines = [f"left out: {', '.join(told)}"] if told else []
     if dropped.unencoded:
         failed = (f"{count:,} of {modality}" for modality, count in dropped.unencoded.items())
         lines.append(f"could not be encoded (see {LIST_FILE}): {', '.join(failed)}")
     if dropped.items_without_metadata:
-        some = "" if dropped.items_without_metadata == 1 else "s"
-        lines.append(f"kept without metadata: {dropped.items_without_metadata:,} item{some}")
+        lines.append(f"kept without metadata: {plural(dropped.items_without_metadata, 'item')}")
     return lines
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mmsr.config import MmsrConfig
 from mmsr.console import Console
+from mmsr.format import plural
 from mmsr.serving.catalogue import Catalogue
 from mmsr.serving.explanation import Explanation, ReadCode
 from mmsr.serving.picture import name_of
@@ -107,8 +108,8 @@ def _remarks(recommender: Recommender, found: Explanation) -> list[str]:
             lines.append("early fusion: codes are parts of items, and attention reads items alone")
     n_codes = len(found.codes) - len(_shown(found))
     hidden = [
-        f"{len(found.items) - _ITEMS:,} earlier items" if len(found.items) > _ITEMS else "",
-        f"{n_codes:,} codes of smaller shares" if n_codes else "",
+        plural(len(found.items) - _ITEMS, "earlier item") if len(found.items) > _ITEMS else "",
+        f"{plural(n_codes, 'code')} of small share" if n_codes else "",
     ]
     if any(hidden):
         lines.append(f"not shown: {', '.join(filter(None, hidden))}")

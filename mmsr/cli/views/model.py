@@ -17,6 +17,7 @@ from mmsr.config.mmsr import AggregatorConfig
 from mmsr.config.models import model_class, model_names
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.format import plural
 from mmsr.models.features import FeatureTables
 from mmsr.models.mmsr.aggregators.attention_orders import ORDERS
 from mmsr.models.mmsr.model import FUSIONS
@@ -155,18 +156,20 @@ def _what(config: Config, example: Example) -> tuple[str, str]:
         known = [f"{name} ({tables.width(name)} wide)" for name in tables.modalities]
     else:
         times = f"{graph.n_levels} × " if graph.n_levels > 1 else ""
-        known = [f"{name} ({times}{graph.codes_of(name)} codes)" for name in tables.modalities]
+        known = [
+            f"{name} ({times}{plural(graph.codes_of(name), 'code')})" for name in tables.modalities
+        ]
     known = known or ["no modality"]
     if isinstance(config.model, MmsrConfig):
         known.append(
-            f"{graph.links_per_item} link{'s' if graph.links_per_item > 1 else ''} per item"
+            f"{plural(graph.links_per_item, 'link')} per item"
             + (" and level" if graph.n_levels > 1 else "")
         )
     return (
         _settings(config.model),
         f"batch of {len(example.given)} {example.origin}"
         + ("; " if example.history is None else f", {example.history:.1f} items each; ")
-        + f"{example.model.n_items:,} items; "
+        + f"{plural(example.model.n_items, 'item')}; "
         f"{', '.join(known)}",
     )
 
@@ -176,7 +179,7 @@ def _settings(model: ModelConfig) -> str:
         knobs = (f"{key.replace('_', ' ')} {value}" for key, value in model if key != "name")
         return ", ".join((model.name, *knobs))
     order = getattr(model.aggregator, "order", None)
-    layers = f"{model.layers} layer{'s' if model.layers > 1 else ''}"
+    layers = plural(model.layers, "layer")
     aggregator = model.aggregator.name + (f" ({order})" if order else "")
     return (
         f"{model.fusion} fusion, {layers} of {aggregator}, width {model.width}, readout "

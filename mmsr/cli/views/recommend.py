@@ -92,14 +92,14 @@ def show_counts(
     console : where to show it.
     """
     console.print(
-        f"wrote {output}: {counts.rows:,} recommendations for {plural(counts.ranked, 'user')} in "
-        f"{seconds:,.1f} s, {data_size(output.stat().st_size)}",
+        f"wrote {output}: {plural(counts.rows, 'recommendation')} for "
+        f"{plural(counts.ranked, 'user')} in {seconds:,.1f} s, {data_size(output.stat().st_size)}",
         soft_wrap=True,
     )
     if counts.empty:
         console.print(f"left out: {plural(counts.empty, 'user')} without a known item")
     if counts.unknown:
-        console.print(f"skipped: {counts.unknown:,} unknown users, or items of histories")
+        console.print(f"skipped: {counts.unknown:,} unknown (users, or items of histories)")
     for line in remarks(recommender, options):
         console.print(line, style="dim", soft_wrap=True)
 

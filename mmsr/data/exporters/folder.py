@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +17,10 @@ from mmsr.errors import UserError, reason_of, shown
 from mmsr.urls import is_uri
 
 RECORD_FILE = "mmsr-export.json"
+_OLD, _LOCK = "old", "lock"
+"""In the folder of a draft: what it is to replace, and what its process holds."""
+_NO_LOCK = (OSError, NotImplementedError)
+"""What is raised where a file system has no locks, or the user may not take one."""
 
 
 class ExportRecord(BaseModel):
@@ -166,29 +171,60 @@ def replacing(target: Path) -> Iterator[Path]:
     ------
     UserError : it cannot be written.
     """
-    draft = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.draft-", dir=target.parent))
-        new, old = draft / "new", draft / "old"
-        new.mkdir()
-        yield new
-        if target.exists():
-            target.rename(old)
-        try:
-            new.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
+        with drafting(target) as draft:
+            new, old = draft / "new", draft / _OLD
+            new.mkdir()
+            yield new
+            if target.exists():
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                _give_back(old, target)
+                raise
     except OSError as error:
         raise UserError(
             f"cannot write {target}: {reason_of(error)}; name a folder with space that you can "
             "write to"
         ) from None
+
+
+@contextmanager
+def drafting(target: Path) -> Iterator[Path]:
+    """Context with a new hidden folder beside a file or folder to write, which goes at the end.
+
+    Those that killed processes have left for the same target go first.
+
+    Parameters
+    ----------
+    target : what is to be written; its folder is made where it is missing.
+
+    Raises
+    ------
+    OSError : the folder cannot be made.
+    """
+    prefix = f".{target.name[:100]}.draft-"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for lock in target.parent.glob(f"{glob.escape(prefix)}*/{_LOCK}"):
+        with suppress(*_NO_LOCK), paths.if_free(lock) as is_left:
+            if is_left:
+                _give_back(lock.with_name(_OLD), target)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+    draft = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    try:
+        with ExitStack() as stack:
+            with suppress(*_NO_LOCK):
+                stack.enter_context(paths.if_free(draft / _LOCK))
+            yield draft
     finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _give_back(old: Path, target: Path) -> None:
+    """Move what was to be replaced back to its place, if nothing has replaced it."""
+    if old.exists() and not target.exists():
+        old.rename(target)
 
 
 def _record_in(folder: Path) -> ExportRecord | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmsr.config import Config
-from mmsr.format import markdown_table
+from mmsr.format import markdown_table, plural
 from mmsr.serving.facts import Facts, Tested
 
 _SHOWN = ("hr@5", "mrr@5", "ndcg@5", "hr@10", "ndcg@10", "hr@20", "mrr@20", "ndcg@20")
@@ -33,10 +33,10 @@ def card(origin: str, facts: Facts, config: Config, *, with_onnx: bool) -> str:
                 ("protocol", facts.protocol),
                 (
                     "size",
-                    f"{facts.users:,} users, {facts.items:,} items, {facts.interactions:,} "
-                    "interactions",
+                    f"{plural(facts.users, 'user')}, {plural(facts.items, 'item')}, "
+                    f"{plural(facts.interactions, 'interaction')}",
                 ),
-                ("trained on", f"{part}, {facts.epoch} epochs, seed {facts.seed}"),
+                ("trained on", f"{part}, {plural(facts.epoch, 'epoch')}, seed {facts.seed}"),
             ],
         ),
         "## Figures",
@@ -117,7 +117,7 @@ def _limits(config: Config) -> str:
         "read_masked": "Items that the model reads of the history are not recommended again.",
     }[config.training.seen]
     lines = [
-        f"It reads the latest {config.graph.max_history} items of a history.",
+        f"It reads the latest {plural(config.graph.max_history, 'item')} of a history.",
         "It knows only the items of its catalogue.",
         seen,
     ]

@@ -16,6 +16,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from mmsr.errors import UserError, shown, unknown
+from mmsr.format import plural
 from mmsr.serving.exported.read import read_model
 from mmsr.serving.options import Options, read_histories
 from mmsr.serving.recommender import Recommender
@@ -74,7 +75,8 @@ class Predictor:
         options = Options(**{**PARAMETERS, **params})
         if options.top > len(ours.catalogue):
             raise UserError(
-                f"top is {shown(options.top)}: the catalogue has {len(ours.catalogue):,} items"
+                f"top is {shown(options.top)}: the catalogue has "
+                f"{plural(len(ours.catalogue), 'item')}"
             )
         histories = [_plain(one) for one in table[HISTORY]]
         read = read_histories(histories, ours.catalogue, options)

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from mmsr.config import Config
 from mmsr.models.make import make_model
+from mmsr.models.weights import load_weights
 from mmsr.serving.catalogue import Catalogue
 from mmsr.serving.exported.files import (
     CATALOGUE,
@@ -25,7 +26,7 @@ from mmsr.serving.exported.files import (
 )
 from mmsr.serving.exported.inputs import StoredInputs
 from mmsr.serving.recommender import Recommender
-from mmsr.training.checkpoint import load_into, load_weights
+from mmsr.training.checkpoint import load_into
 
 
 def holds_model(folder: Path) -> bool:

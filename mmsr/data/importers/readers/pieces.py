@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +27,6 @@ _PIECE = 1 << 17
 def read_pieces(path: Path, wanted: Collection[str], ending: str = "") -> Iterator[pa.Table]:
     """Read those of the wanted columns that a file has, in pieces that fit in memory.
 
-    JSON lines are first written to a temporary folder: only the last one tells the columns' types.
-
     Parameters
     ----------
     path : the file.
@@ -42,27 +42,55 @@ def read_pieces(path: Path, wanted: Collection[str], ending: str = "") -> Iterat
     ------
     UserError : the file cannot be read, or has a wanted column twice.
     """
+    with opened(path, wanted, ending) as pieces:
+        yield from pieces()
+
+
+@contextmanager
+def opened(
+    path: Path, wanted: Collection[str], ending: str = ""
+) -> Iterator[Callable[[], Iterator[pa.Table]]]:
+    """Context with what reads a file as `read_pieces`, each time from its beginning.
+
+    JSON lines are parsed once, into a temporary folder: only the last one tells the columns' types.
+
+    Parameters
+    ----------
+    path, wanted, ending : as for `read_pieces`.
+
+    Raises
+    ------
+    UserError : as `read_pieces`.
+    """
     ending = ending or check_format(path)
+    if ending not in JSON:
+        yield partial(_plain_pieces, path, ending, partial(_blocks, path, ending, wanted))
+        return
+    with scratch() as folder:
+        space = Scratch(folder)
+        staged = Staged(path, space)
+        with explained(path, ending):
+            names = stage_json_lines(path, wanted, staged, space.limits.block_bytes)
+            staged.finish({name: name for name in _chosen(path, names, wanted)})
+        yield partial(_plain_pieces, path, ending, staged.tables)
+
+
+def _plain_pieces(
+    path: Path, ending: str, tables: Callable[[], Iterator[pa.Table]]
+) -> Iterator[pa.Table]:
     with explained(path, ending):
-        for table in _pieces(path, ending, wanted):
+        for table in tables():
             yield pa.table(
                 {name: plain(table.column(name), name, str(path)) for name in table.column_names}
             )
 
 
-def _pieces(path: Path, ending: str, wanted: Collection[str]) -> Iterator[pa.Table]:
+def _blocks(path: Path, ending: str, wanted: Collection[str]) -> Iterator[pa.Table]:
     if ending in PARQUET:
         schema = pa.parquet.read_schema(path)
         chosen = _chosen(path, schema.names, wanted)
         yield schema.empty_table().select(chosen)  # there may be no rows at all
         yield from parquet_blocks(path, chosen, _PIECE)
-    elif ending in JSON:
-        with scratch() as folder:
-            space = Scratch(folder)
-            staged = Staged(path, space)
-            names = stage_json_lines(path, wanted, staged, space.limits.block_bytes)
-            staged.finish({name: name for name in _chosen(path, names, wanted)})
-            yield from staged.tables()
     else:
         chosen = _chosen(path, read_header(path, ending), wanted)
         yield pa.table({name: pa.array([], pa.large_string()) for name in chosen})
