@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mmsr import __version__
 from mmsr.errors import UserError
-from mmsr.format import plural
+from mmsr.format import listed, plural
 from mmsr.provenance import now
 from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
 from mmsr.report.importance import ROUGH, Importance, importances
 from mmsr.report.sections import models, running, scores, settings
 from mmsr.study.search.objectives import in_words
-from mmsr.study.views.tables import chosen_on, settings_text, summary
+from mmsr.study.views.standings import chosen_on
+from mmsr.study.views.tables import settings_text, summary
 
 _MOST = 3
 """Settings that the lead names."""
@@ -155,7 +156,7 @@ def _against_second(facts: Facts) -> Iterator[str]:
 
 
 def _trials(numbers: Sequence[int]) -> str:
-    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f"trial{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
 
 def _best_settings(facts: Facts) -> Block:

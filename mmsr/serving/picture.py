@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmsr.errors import printable
+from mmsr.format import PALETTE
 from mmsr.serving.catalogue import Catalogue
 from mmsr.serving.explanation import Explanation
 
@@ -20,8 +21,7 @@ ENDINGS = (".png", ".svg")
 _MOST = 15
 """Most bars, and most rows of the map."""
 _LONGEST = 34
-_ITEM, _CODES = "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of the palette of Okabe and Ito, which colour-blind readers can distinguish."""
+_ITEM, *_CODES = PALETTE
 
 
 def draw(found: Explanation, catalogue: Catalogue, title: str, path: Path) -> None:

@@ -309,7 +309,7 @@ def test_test_figures_are_labelled(made_up):
     page, reader = page_and_reader(known)
     told = words(section(page, "finals"))
     assert "These are figures of TEST" in told
-    assert "15.00 ± 1.00 [12.00 – 18.00]" in told
+    assert "15.00±1.00 [12.00–18.00]" in told
     assert "TEST, trial 1 refitted with 1 seed: mrr@20 15.000 %" in reader.text
     assert "refits for test, and runs with other seeds 1 h 00 min" in words(section(page, "cost"))
     known.folder.write("finalized.json", "damaged")

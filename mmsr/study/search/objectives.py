@@ -14,6 +14,7 @@ from mmsr.config import VALID_METRICS
 from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
 from mmsr.errors import shown as shorten
+from mmsr.format import short
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
@@ -107,11 +108,12 @@ def shown(objective: str, value: float) -> str:
     value : a share in [0, 1], seconds, or a count.
     """
     if objective in TIMES:
-        return f"{value:.3g} s"
+        return f"{short(value)} s"
     if objective not in COSTS:
         return f"{100 * value:.3f}"
+    value = float(f"{value:.3g}")  # 999,700 is 1 M
     scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), (1.0, ""))
-    return f"{value / scale:.3g} {prefix}".strip()
+    return f"{short(value / scale)} {prefix}".strip()
 
 
 def dominates(one: Sequence[float], other: Sequence[float], objectives: Sequence[str]) -> bool:
