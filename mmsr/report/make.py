@@ -12,12 +12,16 @@ from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
 from mmsr.report.importance import ROUGH, Importance, importances
 from mmsr.report.sections import models, running, scores, settings
+from mmsr.report.sendable import labelled, without_paths
 from mmsr.study.search.objectives import in_words
+from mmsr.study.storage.definition import TEST_SELECTED
 from mmsr.study.views.standings import chosen_on
 from mmsr.study.views.tables import settings_text, summary
 
 _MOST = 3
 """Settings that the lead names."""
+_WITHOUT_FIGURES = frozenset({"failures", "cost", "replay"})
+"""Sections without figures of models."""
 
 
 def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) -> Page:
@@ -31,7 +35,7 @@ def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) 
     notice("importance of the settings")
     definition = facts.known.definition
     found = importances(facts.finished, definition.models)
-    return Page(
+    page = Page(
         title=f"Study {facts.name}",
         lead=tuple(_lead(facts, found)),
         sections=(
@@ -50,6 +54,9 @@ def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) 
         ),
         foot=f"Made {now()} by mmsr {__version__} with `mmsr study report {facts.name}`.",
     )
+    if definition.test_selected:
+        page = labelled(page, TEST_SELECTED.upper(), _WITHOUT_FIGURES)
+    return without_paths(page)
 
 
 def _lead(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:

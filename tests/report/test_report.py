@@ -321,15 +321,23 @@ def test_the_command_writes_both_files_and_attaches_them(trained, tmp_path):
     from mlflow import MlflowClient
 
     out = tmp_path / "page.html"
+    client = MlflowClient(f"sqlite:///{trained.folder.path.parents[1] / 'mlflow.db'}")
+
+    def study_run():
+        experiment = client.get_experiment_by_name("small").experiment_id
+        (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'study'")
+        return run
+
+    ended = {study_run().info.end_time}
     for _ in range(2):
         done = CliRunner().invoke(app, ["study", "report", "small", "-o", str(out)])
         assert done.exit_code == 0, done.output + repr(done.exception)
+        ended.add(study_run().info.end_time)
+    assert len(ended) == 1, "it ends when the study has ended"
     assert "attached to the study's run in MLflow" in done.output
     assert out.read_text().startswith("<!doctype html>")
     assert out.with_suffix(".md").read_text().startswith("# Study small")
-    client = MlflowClient(f"sqlite:///{trained.folder.path.parents[1] / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("small").experiment_id
-    (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'study'")
+    run = study_run()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"report.html", "report.md"} <= files
     assert run.info.status == "FINISHED"

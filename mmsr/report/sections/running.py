@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmsr.format import listed, plural, seconds, short
 from mmsr.report.blocks import Block, Code, Section, Table, Text
@@ -101,7 +102,7 @@ def replay(facts: Facts) -> Section:
     name, record, definition = facts.name, facts.record, facts.known.definition
     blocks: list[Block] = []
     if record is not None:
-        where = f" in {record.directory}" if record.directory else ""
+        where = f" in the folder {Path(record.directory).name}" if record.directory else ""
         again = "repeats the study under another --name" if facts.progress.is_over else "resumes it"
         blocks += [Text(f"The study was run by this command{where}; it {again}:")]
         blocks += [Code(record.command)]

@@ -153,7 +153,7 @@ def _tested(
 
 
 def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Contender:
-    from mmsr.evaluation import ranking_metrics
+    from mmsr.evaluation import ranked_apart, ranking_metrics
     from mmsr.study.results.held_out import rank
     from mmsr.study.results.measured_model import find_subject
     from mmsr.training import read_checkpoint_state
@@ -176,7 +176,9 @@ def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Conte
         objective=subject.config.training.select_by,
         config=subject.config,
         epoch=state.best_epoch,
-        valid={} if ranks is None else ranking_metrics(ranks),
+        valid={}
+        if ranks is None
+        else ranking_metrics(ranks) | ranked_apart(ranks, valid, subject.dataset),
         ranks=None if ranks is None else ValidRanks(ranks, valid.users),
         targets=None if ranks is None else valid,
         lacking=lacking,

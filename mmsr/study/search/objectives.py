@@ -114,16 +114,3 @@ def shown(objective: str, value: float) -> str:
     value = float(f"{value:.3g}")  # 999,700 is 1 M
     scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), (1.0, ""))
     return f"{short(value / scale)} {prefix}".strip()
-
-
-def dominates(one: Sequence[float], other: Sequence[float], objectives: Sequence[str]) -> bool:
-    """Whether a trial is nowhere worse than another, and better in at least one objective.
-
-    Parameters
-    ----------
-    one, other : values of the two trials, one for each objective.
-    objectives : the objectives.
-    """
-    signs = [-1.0 if minimised(name) else 1.0 for name in objectives]
-    gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
-    return min(gains) >= 0 and max(gains) > 0
