@@ -35,9 +35,9 @@ def failures(facts: Facts) -> Section:
     ).cut(MOST_ROWS, facts.all_states)
     n = sum(len(group.numbers) for group in groups)
     where = (
-        f"{plural(n, 'trial')} of {len(facts.rows)} failed: {facts.all_states} has all. The whole "
-        "tracebacks are artifacts of their runs in MLflow, and files in the folder failures of the "
-        "study's."
+        f"{plural(n, 'trial')} of {len(facts.rows)} failed; {facts.all_states} names all. The "
+        "whole tracebacks are artifacts of their runs in MLflow, and files in the study's folder, "
+        "under failures."
     )
     return Section("failures", "Failures", (Text(where), table))
 
