@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Integral, Real
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1")
+"""Colours of charts: those of Okabe and Ito, which colour-blind readers can distinguish. A purple
+stands for their black, which is not seen on dark pages."""
 
 
 def seconds(value: float | None) -> str:
@@ -39,6 +45,33 @@ def percent(value: float | None) -> str:
     value : the share, in [0, 1]; None gives an empty text.
     """
     return "" if value is None else f"{100 * value:.3f}"
+
+
+def short(value: object) -> str:
+    """A value in a few characters: whole numbers as they are, others with three digits, texts too.
+
+    Parameters
+    ----------
+    value : a number such as `1020`, `0.00123` or `12.3`; or anything else.
+    """
+    if isinstance(value, Integral) or not isinstance(value, Real):
+        return str(value)
+    number = float(value)
+    large = math.isfinite(number) and 999.5 <= abs(number) < 1e15
+    return f"{number:.0f}" if large else f"{number:.3g}"
+
+
+def listed(values: Sequence[object], most: int = 10) -> str:
+    """Values in a row, of which not all need be named: `0, 1, 2 and 17 more`.
+
+    Parameters
+    ----------
+    values : what is listed.
+    most : how many are named.
+    """
+    named = ", ".join(map(str, values[:most]))
+    left = len(values) - most
+    return f"{named} and {left:,} more" if left > 0 else named
 
 
 def plural(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Annotated, Any
 
 import typer
@@ -89,15 +90,16 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(own) for key, own in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(own) for own in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, Real) and not isinstance(value, int):  # also NumPy's
+        number = int(value) if isinstance(value, Integral) else float(value)
+        return number if math.isfinite(number) else None
     return value if isinstance(value, int | str | None) else str(value)
 
 
 def _cell(value: Any) -> Any:
     value = _plain(value)
     if isinstance(value, list):
-        return ";".join(map(str, value))
+        return ";".join("" if one is None else str(_cell(one)) for one in value)
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value) if isinstance(value, dict) else value

@@ -4,6 +4,7 @@ from mmsr.evaluation.metrics import (
     by_novelty,
     contributions,
     exclude_seen,
+    ranked_apart,
     ranking_metrics,
     ranks_of,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "contributions",
     "evaluate",
     "exclude_seen",
+    "ranked_apart",
     "ranking_metrics",
     "ranks_of",
 ]

@@ -10,6 +10,7 @@ Legend: B prefixes of a chunk, I items, L longest history of the chunk.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor
 
 from mmsr.config import TOP_K
 from mmsr.errors import UserError
+
+if TYPE_CHECKING:
+    from mmsr.data import Dataset, Prefixes
 
 
 def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
@@ -115,6 +119,20 @@ def ranking_metrics(ranks: NDArray[np.int64], top_k: Sequence[int] = TOP_K) -> d
             "prepare the data set with another protocol, e.g. leave-one-out"
         )
     return {name: float(values.mean()) for name, values in contributions(ranks, top_k).items()}
+
+
+def ranked_apart(ranks: NDArray[np.int64], targets: Prefixes, dataset: Dataset) -> dict[str, float]:
+    """The metrics of `by_novelty`, for data whose protocol has targets of both kinds.
+
+    Parameters
+    ----------
+    ranks : int64 array [n], ranks of the targets, 1 is best.
+    targets : the n targets, of validation or of test.
+    dataset : where they come from.
+    """
+    if dataset.protocol != "temporal":
+        return {}
+    return by_novelty(ranks, ~dataset.in_training[targets.target_items()])
 
 
 def by_novelty(ranks: NDArray[np.int64], is_cold: NDArray[np.bool_]) -> dict[str, float]:

@@ -55,7 +55,7 @@ class FinalsReporter:
         definition = plan.study.definition
         self._tags = tags_of(plan.study.name, definition) | {"mmsr.objective": definition.objective}
         self._data = data_of(plan)
-        tracker.open_run(STUDY, f"study {plan.study.name}")
+        tracker.open_run(STUDY, f"study {plan.study.name}", resume=False)
         tracker.open_run(
             FINALIZE,
             "finalize",
@@ -202,7 +202,7 @@ def report_results(
         return Unshipped()
     tracker = open_journal(known)
     opened = {"mmsr.test_opened": str(len(record.opened))}
-    tracker.open_run(STUDY, f"study {known.name}")
+    tracker.open_run(STUDY, f"study {known.name}", resume=False)
     row, best = known.best(result.best.trial)
     first = len(record.opened) == 1  # params cannot be changed, and later openings may differ
     tracker.open_run(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
 from mmsr.console import Console
 from mmsr.finalize.request import FinalPlan
-from mmsr.format import markdown_table, percent, plural, seconds
+from mmsr.finalize.tables import compared, figures, metrics_of
+from mmsr.format import markdown_table, plural, seconds
 from mmsr.study.planning.existing import foresee
-from mmsr.study.results.comparison import LEVEL, Comparison
+from mmsr.study.results.comparison import LEVEL
 from mmsr.study.results.finalized import FinalRecord, FinalResult, Optimism
 from mmsr.study.views.dry_run import show_outlook, what, where
-from mmsr.study.views.tables import SHOWN, facts, settings_text
-
-Lines = list[list[str]]
+from mmsr.study.views.tables import facts, settings_text
 
 
 def show_request(plan: FinalPlan, console: Console) -> None:
@@ -73,7 +70,7 @@ def show_record(record: FinalRecord, console: Console) -> None:
         return
     console.print(f"\n{_heading(result)}", style="bold", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    columns, body = _figures(result)
+    columns, body = figures(result)
     for column in columns:
         column = column.replace(" ", "\n")  # all of it fits a terminal of 80 characters
         table.add_column(column, justify="left" if column == "config" else "right", no_wrap=True)
@@ -82,9 +79,9 @@ def show_record(record: FinalRecord, console: Console) -> None:
         table.add_row(*interval, style="dim")
     console.print(table)
     if result.pairs:
-        metric = _metrics(result)[0]
+        metric = metrics_of(result)[0]
         pairs = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        columns, rows = _compared(result, [metric])
+        columns, rows = compared(result, [metric])
         for column in columns:
             pairs.add_column(column, justify="left" if column == "trials" else "right")
         for line in rows:
@@ -101,14 +98,15 @@ def markdown(record: FinalRecord) -> str:
     result = record.result
     if result is None:
         return ""
-    columns, body = _figures(result, every=True)
+    every = [name.removeprefix("test/") for name in result.best.mean]
+    columns, body = figures(result, every)
     parts = [
         f"# {_heading(result)}",
         markdown_table(columns, [row for pair in body for row in pair]),
         "\n".join(f"- {line}" for line in (*optimism(result), *notes(record))),
     ]
     if result.pairs:
-        columns, rows = _compared(result, list(result.pairs[0].metrics))
+        columns, rows = compared(result, list(result.pairs[0].metrics))
         parts += ["## Configs against each other, means over users", markdown_table(columns, rows)]
     parts += [
         "## Settings",
@@ -215,51 +213,3 @@ def _heading(result: FinalResult) -> str:
         f"{result.study}: test of {configs} × {plural(len(result.seeds), 'seed')}, chosen on "
         "validation, in %"
     )
-
-
-def _metrics(result: FinalResult) -> list[str]:
-    objective = (result.objective or "valid/mrr@20").partition("/")[2]
-    return list(dict.fromkeys([objective, *SHOWN]))
-
-
-def _figures(
-    result: FinalResult, every: bool = False
-) -> tuple[list[str], list[tuple[list[str], list[str]]]]:
-    """Column heads, and two lines for each config: mean ± std, then the interval."""
-    names = [name.removeprefix("test/") for name in result.best.mean] if every else _metrics(result)
-    chosen_by = _metrics(result)[0]
-    columns = ["config", "epochs", f"valid {chosen_by}", *(f"test {name}" for name in names)]
-    body = []
-    for config in result.configs:
-        by = config.validation.get(f"valid/{chosen_by}")
-        first = [f"trial {config.trial}", str(config.epochs), "" if by is None else percent(by)]
-        second = ["", "", ""]
-        for name in names:
-            key = f"test/{name}"
-            mean = config.mean.get(key)
-            std = f"±{100 * config.std[key]:.2f}" if key in config.std else ""
-            first.append("failed" if mean is None else f"{100 * mean:.2f}{std}")
-            low, high = config.low.get(key), config.high.get(key)
-            bounds = "" if low is None or high is None else f"[{100 * low:.2f}–{100 * high:.2f}]"
-            second.append(bounds)
-        body.append((first, second))
-    return columns, body
-
-
-def _compared(result: FinalResult, metrics: Sequence[str]) -> tuple[list[str], Lines]:
-    columns = ["trials", "metric", "difference", "95 % interval", "p, bootstrap", "p, Wilcoxon"]
-    rows = [
-        [f"{pair.first} – {pair.second}", metric, *_comparison(pair.metrics[metric])]
-        for metric in metrics
-        for pair in result.pairs
-    ]
-    return columns, rows
-
-
-def _comparison(one: Comparison) -> list[str]:
-    return [
-        f"{100 * one.difference:+.3f}",
-        f"[{100 * one.low:+.3f}, {100 * one.high:+.3f}]",
-        f"{one.p_bootstrap_corrected:.2g}",
-        f"{one.p_corrected:.2g}{' *' if one.significant else ''}",
-    ]

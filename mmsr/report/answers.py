@@ -12,7 +12,8 @@ from mmsr.study.results.references import ReferenceLine
 from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import recommend_command
-from mmsr.study.views.tables import chosen_on, settings_text
+from mmsr.study.views.standings import chosen_on
+from mmsr.study.views.tables import settings_text
 
 MOST = 3
 """Settings that are named."""

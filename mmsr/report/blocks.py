@@ -6,7 +6,7 @@ written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -44,6 +44,21 @@ class Table:
     caption: str = ""
     closed: bool = False
     """Whether the page shows only the caption until a reader asks for more."""
+    more: str = ""
+    """What is left out, and where all of it is; empty if nothing is."""
+
+    def cut(self, most: int, where: str) -> Table:
+        """The table without the rows that nobody would read.
+
+        Parameters
+        ----------
+        most : how many rows stay.
+        where : what has all of them.
+        """
+        left = len(self.rows) - most
+        if left <= 0:
+            return self
+        return replace(self, rows=self.rows[:most], more=f"… and {left:,} more: {where} has all.")
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmsr.format import PALETTE
 from mmsr.report.blocks import Chart
 from mmsr.study.storage.trials import TrialRow
 
 Trace = dict[str, Any]
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1")
-"""The palette of Okabe and Ito, which colour-blind readers can distinguish, without its black."""
 GREY = "rgba(128,128,128,0.45)"
 MOST_CURVES = 200
 """Learning curves that one chart can show."""
 _NAMED = 5
 """Curves that have a colour of their own."""
+_POINTS = 20_000
+"""Points that all learning curves have together; longer ones are thinned out."""
+_CELLS = 24
+"""Values on each side of a map: more cannot be read."""
 
 
 def plain(value: object) -> str:
@@ -59,7 +62,7 @@ def learning_curves(
     """
     traces = []
     for place, row in enumerate(found[:MOST_CURVES]):
-        curve = curves.get(row.number, {})
+        curve = _thinned(curves.get(row.number, {}), _POINTS // min(len(found), MOST_CURVES))
         if not curve:
             continue
         named = place < _NAMED
@@ -85,6 +88,15 @@ def learning_curves(
         "legend": {"traceorder": "reversed"},
     }
     return Chart(tuple(reversed(traces)), layout, "learning curves")
+
+
+def _thinned(curve: Mapping[int, float], most: int) -> Mapping[int, float]:
+    """A curve of about as many points; its best and its last epoch are among them."""
+    step = -(-len(curve) // most)
+    if step <= 1:
+        return curve
+    kept = {*list(curve)[::step], max(curve, key=lambda epoch: curve[epoch]), max(curve)}
+    return {epoch: curve[epoch] for epoch in sorted(kept)}
 
 
 def _most(curves: Mapping[int, Mapping[int, float]]) -> int:
@@ -136,7 +148,7 @@ def history(found: Sequence[TrialRow], metric: str) -> Chart:
             "name": "best so far",
             "x": [x for x, _ in steps],
             "y": [y for _, y in steps],
-            "line": {"shape": "hv", "color": "#d55e00", "width": 2},
+            "line": {"shape": "hv", "color": PALETTE[1], "width": 2},
             "hovertemplate": "best up to trial %{x}: %{y:.3f} %<extra></extra>",
         }
     )
@@ -177,7 +189,7 @@ def bars(shares: Mapping[str, Mapping[str, float]], title: str) -> Chart:
 def grid_map(
     cells: Mapping[tuple[int, int], tuple[float, int]], across: str, down: str, metric: str
 ) -> Chart:
-    """The best score for each pair of two whole-numbered settings.
+    """The best score for each pair of two whole-numbered settings; of many values, the best ones.
 
     Parameters
     ----------
@@ -185,7 +197,9 @@ def grid_map(
     across, down : the two settings.
     metric : name of the score.
     """
-    xs, ys = sorted({x for x, _ in cells}), sorted({y for _, y in cells})
+    best = sorted(cells, key=lambda cell: -cells[cell][0])
+    xs = sorted(list(dict.fromkeys(x for x, _ in best))[:_CELLS])
+    ys = sorted(list(dict.fromkeys(y for _, y in best))[:_CELLS])
     values = [[100 * cells[x, y][0] if (x, y) in cells else None for x in xs] for y in ys]
     texts = [
         [

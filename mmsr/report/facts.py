@@ -35,6 +35,8 @@ from mmsr.study.storage.progress import Progress, ending_of, progress_of
 from mmsr.study.storage.trials import TrialRow, ranked
 from mmsr.tracking.base import RunState
 
+MOST_ROWS = 20
+"""Rows of a table that grows with the trials."""
 INTERVALS = 5
 """Trials whose validation scores get an interval, unless a user asks for others."""
 
@@ -98,6 +100,16 @@ class Facts:
     def ranked(self) -> list[TrialRow]:
         """Finished trials, best first, then those stopped early."""
         return ranked(self.rows)
+
+    @property
+    def all_scores(self) -> str:
+        """The command that lists all trials with a score, with their metrics and settings."""
+        return f"`mmsr study leaderboard {self.name} --top {len(self.ranked)} --csv`"
+
+    @property
+    def all_states(self) -> str:
+        """The command that lists all trials with their states, values and errors."""
+        return f"`mmsr study status {self.name} --last {len(self.rows)} --csv`"
 
     @property
     def best(self) -> TrialRow | None:

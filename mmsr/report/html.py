@@ -108,6 +108,8 @@ def _table(table: Table) -> str:
         f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>'
         "</table></div>"
     )
+    if table.more:
+        text += f"<p>{_marked(table.more)}</p>"
     if table.closed:
         return f"<details><summary>{_escaped(table.caption)}</summary>{text}</details>"
     return text

@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mmsr import __version__
 from mmsr.errors import UserError
-from mmsr.format import plural
+from mmsr.format import listed, plural
 from mmsr.provenance import now
 from mmsr.report import answers
 from mmsr.report.blocks import Block, Page, Points, Table, Text
 from mmsr.report.facts import Facts
 from mmsr.report.importance import Importance, importances
 from mmsr.report.sections import models, running, scores, settings
+from mmsr.report.sendable import labelled, without_paths
 from mmsr.study.search.objectives import in_words
-from mmsr.study.views.tables import chosen_on, settings_text, summary
+from mmsr.study.storage.definition import TEST_SELECTED
+from mmsr.study.views.standings import chosen_on
+from mmsr.study.views.tables import settings_text, summary
+
+_WITHOUT_FIGURES = frozenset({"failures", "cost", "replay"})
+"""Sections without figures of models."""
 
 
 def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) -> Page:
@@ -28,7 +34,7 @@ def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) 
     notice("importance of the settings")
     definition = facts.known.definition
     found = importances(facts.finished, definition.models)
-    return Page(
+    page = Page(
         title=f"Study {facts.name}",
         lead=tuple(_lead(facts, found)),
         sections=(
@@ -47,6 +53,9 @@ def page_of(facts: Facts, notice: Callable[[str], None] = lambda message: None) 
         ),
         foot=f"Made {now()} by mmsr {__version__} with `mmsr study report {facts.name}`.",
     )
+    if definition.test_selected:
+        page = labelled(page, TEST_SELECTED.upper(), _WITHOUT_FIGURES)
+    return without_paths(page)
 
 
 def _lead(facts: Facts, found: Sequence[Importance]) -> Iterator[Block]:
@@ -144,7 +153,7 @@ def _against_second(facts: Facts) -> Iterator[str]:
 
 
 def _trials(numbers: Sequence[int]) -> str:
-    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f"trial{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
 
 def _best_settings(facts: Facts) -> Block:

@@ -44,7 +44,9 @@ def _table(table: Table) -> str:
         bold = place in table.bold
         lines.append([f"**{_cell(c)}**" if bold and c.strip() else _cell(c) for c in row])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{_escaped(table.caption)}:\n\n{text}" if table.caption else text
+    above = f"{_escaped(table.caption)}:\n\n" if table.caption else ""
+    below = f"\n\n{_marked(table.more)}" if table.more else ""
+    return f"{above}{text}{below}"
 
 
 def _cell(text: str) -> str:

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmsr.format import short
 from mmsr.report.blocks import Chart
 from mmsr.report.charts import plain
 from mmsr.study.storage.trials import TrialRow
 
 MOST_LINES, MOST_AXES = 150, 12
+_MOST_LABELS = 16
+"""Labels beside an axis of words."""
 _MISSING = -0.12
 """Height of trials that do not have a setting."""
 _LOW, _HIGH = (120, 130, 160), (213, 94, 0)
@@ -74,7 +77,9 @@ def _axis(name: str, values: Mapping[int, Any]) -> _Axis:
         kinds = sorted({str(value) for value in values.values()})
         at = {kind: i / max(len(kinds) - 1, 1) for i, kind in enumerate(kinds)}
         places = {number: at[str(value)] for number, value in values.items()}
-        return _Axis(name, places, tuple((height, kind) for kind, height in at.items()))
+        step = -(-len(kinds) // _MOST_LABELS)
+        ticks = tuple((at[kind], kind) for kind in kinds[::step])
+        return _Axis(name, places, ticks)
     low, high = min(values.values()), max(values.values())
     log = low > 0 and high / low >= 30
     start, end = (math.log(low), math.log(high)) if log else (float(low), float(high))
@@ -86,8 +91,10 @@ def _axis(name: str, values: Mapping[int, Any]) -> _Axis:
 
     few = sorted(set(values.values()))
     middle = math.exp((start + end) / 2) if log else (low + high) / 2
+    if all(isinstance(value, int) for value in few):
+        middle = round(middle)
     marks = few if len(few) <= 6 else [low, middle, high]
-    ticks = tuple((height(value), f"{value:.3g}") for value in marks)
+    ticks = tuple((height(value), short(value)) for value in marks)
     return _Axis(name, {n: height(value) for n, value in values.items()}, ticks)
 
 
@@ -96,7 +103,7 @@ def _line(row: TrialRow, place: int, n: int, axes: Sequence[_Axis]) -> dict[str,
     red, green, blue = (
         round(low + share * (high - low)) for low, high in zip(_LOW, _HIGH, strict=True)
     )
-    settings = "<br>".join(f"{plain(key)}: {plain(_short(v))}" for key, v in row.settings.items())
+    settings = "<br>".join(f"{plain(key)}: {plain(short(v))}" for key, v in row.settings.items())
     score = "" if row.value is None else f"{100 * row.value:.3f} %"
     model = f", {plain(row.model)}" if row.model else ""
     return {
@@ -170,7 +177,3 @@ def _head(name: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 14 else f"{text[:13]}…"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -101,7 +101,7 @@ def attach(known: KnownStudy, folder: Path) -> Unshipped:
     """
     with known.folder.locked():
         tracker = open_journal(known)
-        tracker.open_run(STUDY, f"study {known.name}")
+        tracker.open_run(STUDY, f"study {known.name}", resume=False)
         tracker.upload(STUDY, folder, NAMES)
         close_study(tracker, known)
         return tracker.close(SHIP_SECONDS)

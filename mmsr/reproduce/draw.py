@@ -9,9 +9,9 @@ from rich.table import Table
 from mmsr.console import Console
 from mmsr.errors import UserError, reason_of
 from mmsr.evaluation.sweep import Curves
-from mmsr.format import plural
+from mmsr.format import PALETTE, plural
 from mmsr.reproduce.results import Figure
-from mmsr.robustness.plots import COLOURS, draw_curve, finish, traces_of, write_figure, write_page
+from mmsr.robustness.plots import draw_curve, finish, traces_of, write_figure, write_page
 from mmsr.robustness.results import label
 
 _DASHES = ("solid", "dash", "dot")
@@ -110,7 +110,7 @@ def _draw_curves(figure: Figure, png: Path, page: Path) -> None:
     traces = []
     for position, (panel, subset) in enumerate(zip(panels, subsets, strict=True)):
         for place, (name, curves) in enumerate(rows):
-            colour, curve = COLOURS[place % len(COLOURS)], curves.curves[position]
+            colour, curve = PALETTE[place % len(PALETTE)], curves.curves[position]
             draw_curve(panel, curve, f"{name} ({curve.area:.2f})", colour)
             dash = _DASHES[position % len(_DASHES)]
             traces += traces_of(curve, f"{name}, {label(subset)}", colour, dash)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsr.evaluation.sweep import Curve, Way
+from mmsr.format import PALETTE
 from mmsr.robustness.results import Results, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from plotly.graph_objects import Figure
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""The palette of Okabe and Ito, which colour-blind readers can distinguish."""
 _FOOTNOTE = 110
 """Most characters of a footnote's line on a page."""
 _RATE: dict[Way, str] = {
@@ -212,4 +211,4 @@ def _legend(curve: Curve) -> str:
 
 
 def _colours(results: Results) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(results.curves.curves))]
+    return [PALETTE[i % len(PALETTE)] for i in range(len(results.curves.curves))]

@@ -33,7 +33,7 @@ def record_robustness(known: KnownStudy, results: Results, files: Sequence[Path]
     """
     with known.folder.locked():
         tracker = open_journal(known)
-        tracker.open_run(STUDY, f"study {known.name}")
+        tracker.open_run(STUDY, f"study {known.name}", resume=False)
         note(tracker, known.name, results, files)
         close_study(tracker, known)
         return tracker.close(SHIP_SECONDS)
@@ -72,6 +72,7 @@ def note(tracker: Tracker, study: str, results: Results, files: Sequence[Path]) 
             "mmsr.version": results.code["version"],
             "mmsr.commit": results.code.get("commit", ""),
         },
+        resume=False,
     )
     steps: dict[int, dict[str, float]] = {}
     for curve in curves.curves:

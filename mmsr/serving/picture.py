@@ -13,6 +13,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from mmsr.errors import printable
+from mmsr.format import PALETTE
 from mmsr.serving.catalogue import Catalogue
 from mmsr.serving.explanation import Explanation
 
@@ -27,8 +28,7 @@ _LONGEST, _COLUMN = 34, 24
 """Widest names of items, and of those above columns, in letters of a terminal."""
 _LINE = 76
 """Letters of the title on a line above one panel."""
-_ITEM, _CODES = "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of the palette of Okabe and Ito, which colour-blind readers can distinguish."""
+_ITEM, *_CODES = PALETTE
 
 
 def draw(found: Explanation, catalogue: Catalogue, title: str, path: Path) -> None:

@@ -101,6 +101,7 @@ class Tracker(Protocol):
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         data: DataUsed | None = None,
+        resume: bool = True,
     ) -> None:
         """Start a run, or resume it.
 
@@ -112,6 +113,8 @@ class Tracker(Protocol):
         params : parameters by name; values are recorded as text.
         tags : tags by name.
         data : the data that it reads.
+        resume : whether a run that has ended is running again; False only records something more
+            with it, and it ends when it has ended.
         """
 
     def log(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -201,6 +204,7 @@ class RunOpened(_Event):
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
     data: DataUsed | None = None
+    resume: bool = True
 
 
 class Metrics(_Event):

@@ -199,12 +199,15 @@ class MlflowSink:
         if event.data is not None:
             self._log_data(run, event.data)
         self._log_params(run, event.params)
-        self._tag(run, {STATE_TAG: "running", **event.tags})
+        state = {STATE_TAG: "running"} if event.resume else {}
+        self._tag(run, {**state, **event.tags})
 
     def _resume(self, run: str, event: RunOpened) -> None:
         known = self._client.get_run(run)
         if known.info.lifecycle_stage != "active":
             self._client.restore_run(run)
+        if not event.resume:
+            return
         self._client.update_run(run, status="RUNNING", name=event.name)
         for name in (ERROR_TAG, FAILURE_TAG, TRACEBACK_TAG):
             if name in known.data.tags:
@@ -272,7 +275,9 @@ class MlflowSink:
 
     def _close(self, event: RunClosed, run: str) -> None:
         self._tag(run, {STATE_TAG: event.state.value, **event.tags})
-        self._client.set_terminated(run, _STATUS[event.state], end_time=event.time)
+        known = self._client.get_run(run).info
+        ended = known.end_time if known.status in _STATUS.values() else None
+        self._client.set_terminated(run, _STATUS[event.state], end_time=ended or event.time)
 
 
 def _metrics(event: Metrics) -> list[Metric]:

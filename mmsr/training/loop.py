@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmsr.config import Config
 from mmsr.data import Dataset, Part, Prefixes
-from mmsr.evaluation import by_novelty, evaluate, ranking_metrics
+from mmsr.evaluation import evaluate, ranked_apart, ranking_metrics
 from mmsr.evaluation.robustness import robust_auc
 from mmsr.models.base import Recommender
 from mmsr.models.weights import load_weights
@@ -250,10 +250,7 @@ class Run:
             )
         except FloatingPointError as error:
             raise TrainingDiverged(f"epoch {self.epoch}: {error}") from None
-        metrics = ranking_metrics(ranks)
-        if self.dataset.protocol == "temporal":
-            is_cold = ~self.dataset.in_training[valid.target_items()]
-            metrics |= by_novelty(ranks, is_cold)
+        metrics = ranking_metrics(ranks) | ranked_apart(ranks, valid, self.dataset)
         return {f"valid/{name}": value for name, value in metrics.items()}
 
     def _robust_auc(self, valid: Prefixes) -> float:

@@ -18,7 +18,7 @@ from mmsr.cli.app import main
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.evaluation.significance import holm, paired_wilcoxon, per_user_means
-from mmsr.finalize import run
+from mmsr.finalize import reporting, run
 from mmsr.finalize.collect import collect, runs_of
 from mmsr.finalize.request import DEVELOPMENT, TRAIN, make_final_plan
 from mmsr.finalize.view import markdown, show_record
@@ -30,7 +30,7 @@ from mmsr.study.results.finalized import FinalRecord, read_final
 from mmsr.study.results.held_out import Opening
 from mmsr.study.storage import database
 from mmsr.study.storage.budget import BUDGET, SPENT
-from mmsr.study.storage.known_study import look_up
+from mmsr.study.storage.known_study import STUDY, look_up
 from mmsr.study.storage.progress import failed, n_over, set_target, take_back
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Failure, Report
@@ -228,6 +228,16 @@ def test_optimism_can_be_left_out(known, finalized):
     result = finalized(make_final_plan(known, top=1, n_seeds=1, optimism=False))
     assert (result.best.optimism, result.best.reseeded) == (None, ())
     assert result.best.std == {}
+
+
+def test_the_studys_own_run_is_not_resumed(known, finalized, monkeypatch):
+    tracker = Mock()
+    monkeypatch.setattr(reporting, "open_journal", lambda known: tracker)
+    plan = make_final_plan(known, n_seeds=1, optimism=False)
+    reporting.FinalsReporter(plan, tracker)
+    reporting.report_results(known, FinalRecord(result=finalized(plan)), [])
+    opened = [call for call in tracker.open_run.call_args_list if call.args[0] == STUDY]
+    assert [call.kwargs["resume"] for call in opened] == [False, False]
 
 
 def test_every_two_configs_are_compared_over_users(known, finalized):

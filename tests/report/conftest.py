@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,10 +29,17 @@ def trained(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> KnownStudy:
 
 @pytest.fixture
 def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
-    """Makes a study, and trials with these values of the first objective; a text is an error."""
+    """Makes a study, and trials with these values of the first objective; a text is an error.
+
+    All trials have the metrics of `more`, too.
+    """
 
     def make(
-        outcomes: Any = (), name: str = "made-up", running: int = 0, **changes: Any
+        outcomes: Any = (),
+        name: str = "made-up",
+        running: int = 0,
+        more: Mapping[str, float] = MappingProxyType({}),
+        **changes: Any,
     ) -> KnownStudy:
         study = dataclasses.replace(small_study, **{"pruner": None, **changes})
         plan = make_plan(study, Options(name=name, trials=max(1, len(outcomes) + running)))
@@ -45,7 +53,7 @@ def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
                 ledger.fail(trial, Failure(error=outcome, traceback="line 1"))
                 continue
             for epoch in (1, 2):
-                metrics = dict.fromkeys(plan.definition.objectives, outcome * epoch / 2)
+                metrics = dict.fromkeys(plan.definition.objectives, outcome * epoch / 2) | more
                 ledger.report(
                     trial,
                     Report(

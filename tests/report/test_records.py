@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mmsr.cli.app import app
-from mmsr.cli.output import flattened
+from mmsr.cli.app import app, main
+from mmsr.cli.output import flattened, write_csv, write_json
 from mmsr.errors import UserError
 
 COMMANDS = (
@@ -115,3 +117,46 @@ def test_trees_become_records_with_dotted_keys():
     tree = {"a": 1, "b": {"c": [1, 2], "d": [{"e": None}]}}
     found = {one["key"]: one["value"] for one in flattened(tree)}
     assert found == {"a": 1, "b.c": [1, 2], "b.d.0.e": None}
+
+
+def test_what_is_no_number_is_null_and_texts_are_as_they_are(made_up, monkeypatch):
+    error = f"ValueError: [red]x[/red], :smile:, {'long ' * 40}end"
+    made_up([0.2, error], more={"valid/ndcg@10": float("nan"), "time/train_seconds": float("inf")})
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    board, places = read("study leaderboard made-up")
+    assert board["trials"][0]["metrics"]["valid/ndcg@10"] is None
+    assert board["trials"][0]["metrics"]["time/train_seconds"] is None
+    assert (places[0]["valid/ndcg@10"], places[0]["value"]) == ("", "0.2")
+    status, rows = read("study status made-up")
+    assert status["trials"][1]["error"] == rows[1]["error"] == error
+    assert status["trials"][1]["value"] is None
+    for command in ("study status made-up", "study leaderboard made-up"):
+        assert "\x1b" not in call(command, "--json").stdout + call(command, "--csv").stdout
+
+
+@pytest.mark.parametrize("command", ["study status", "study leaderboard", "data describe"])
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_what_is_not_there_is_refused_with_nothing_on_stdout(
+    home, command, form, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["mmsr", *command.split(), "nope", form])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+
+
+def test_numbers_of_numpy_are_numbers(capsys):
+    tree = {"a": np.int64(3), "b": np.float32(0.5), "c": np.float64("nan"), "d": [{"x": 1}, None]}
+    write_json(tree)
+    assert json.loads(capsys.readouterr().out) == {
+        "a": 3,
+        "b": 0.5,
+        "c": None,
+        "d": [{"x": 1}, None],
+    }
+    write_csv([tree])
+    assert capsys.readouterr().out.splitlines() == ["a,b,c,d", '3,0.5,,"{""x"": 1};"']

@@ -310,7 +310,7 @@ def test_test_figures_are_labelled(made_up):
     page, reader = page_and_reader(known)
     told = words(section(page, "finals"))
     assert "These are figures of TEST" in told
-    assert "15.00 ± 1.00 [12.00 – 18.00]" in told
+    assert "15.00±1.00 [12.00–18.00]" in told
     assert "TEST, trial 1 refitted with 1 seed: mrr@20 15.000 %" in reader.text
     assert "refits for test, and runs with other seeds 1 h 00 min" in words(section(page, "cost"))
     known.folder.write("finalized.json", "damaged")
@@ -322,15 +322,23 @@ def test_the_command_writes_both_files_and_attaches_them(trained, tmp_path):
     from mlflow import MlflowClient
 
     out = tmp_path / "page.html"
+    client = MlflowClient(f"sqlite:///{trained.folder.path.parents[1] / 'mlflow.db'}")
+
+    def study_run():
+        experiment = client.get_experiment_by_name("small").experiment_id
+        (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'study'")
+        return run
+
+    ended = {study_run().info.end_time}
     for _ in range(2):
         done = CliRunner().invoke(app, ["study", "report", "small", "-o", str(out)])
         assert done.exit_code == 0, done.output + repr(done.exception)
+        ended.add(study_run().info.end_time)
+    assert len(ended) == 1, "it ends when the study has ended"
     assert "attached to the study's run in MLflow" in done.output
     assert out.read_text().startswith("<!doctype html>")
     assert out.with_suffix(".md").read_text().startswith("# Study small")
-    client = MlflowClient(f"sqlite:///{trained.folder.path.parents[1] / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("small").experiment_id
-    (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'study'")
+    run = study_run()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"report.html", "report.md"} <= files
     assert run.info.status == "FINISHED"

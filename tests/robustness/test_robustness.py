@@ -193,14 +193,22 @@ def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_r
     assert "knocking out" not in capsys.readouterr().out, "it is worked out once"
     board = CliRunner().invoke(app, ["study", "leaderboard", "shop"])
     assert "  image: " in board.output
+    client = MlflowClient(f"sqlite:///{study_home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("shop").experiment_id
+
+    def ends() -> set[tuple[str, int]]:
+        found = client.search_runs([experiment])
+        return {(run.info.run_id, run.info.end_time) for run in found}
+
+    before = ends()
     ask("shop", "--rates", "0.5,1", "--seeds", "1")
+    assert before < (between := ends()), "runs end when they have ended"
     ask("shop", "--rates", "0.5,1", "--seeds", "1")
+    assert ends() == between
     assert (study_home / "studies" / "shop" / "knockouts.json").read_text() == kept
     found = json.loads(
         (study_home / "studies" / "shop/robustness/robustness-valid.json").read_text()
     )
-    client = MlflowClient(f"sqlite:///{study_home / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("shop").experiment_id
     (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'robustness'")
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["mmsr.kind"] == "study"

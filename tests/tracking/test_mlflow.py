@@ -110,6 +110,36 @@ def test_a_study_as_mlflow_sees_it(store, runs_of, tmp_path):
     assert found["b"].data.tags["mmsr.error"] == "boom"
 
 
+def test_a_run_ends_when_it_has_ended_whatever_is_recorded_later(store, runs_of, tmp_path):
+    (tmp_path / "report.html").write_text("a page")
+    later = [
+        RunOpened(key="study", time=8_000, name="study", tags={"more": "yes"}, resume=False),
+        Metrics(key="study", time=8_100, step=1, values={"valid/mrr@20": 0.5}),
+        Upload(key="study", time=8_200, folder=str(tmp_path), names=["report.html"]),
+        RunClosed(key="study", time=9_000, state=RunState.FAILED),
+    ]
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    ended = RunClosed(key="study", time=2_500, state=RunState.FAILED, tags={"mmsr.error": "boom"})
+    sink.deliver([open_run("study"), ended], runs)
+    for number, event in enumerate([*later, *later]):
+        sink.deliver([event], runs)
+        run = runs_of()[0]["study"]
+        assert (run.info.status, run.info.end_time) == ("FAILED", 2_500), number
+    assert (run.data.tags["more"], run.data.tags["mmsr.error"]) == ("yes", "boom")
+    assert run.data.tags[STATE_TAG] == "failed"
+    sink.deliver([open_run("study")], runs)
+    assert runs_of()[0]["study"].info.status == "RUNNING"
+    sink.deliver([RunClosed(key="study", time=9_500, state=RunState.FINISHED)], runs)
+    run = runs_of()[0]["study"]
+    assert (run.info.status, run.info.end_time) == ("FINISHED", 9_500), "it has run again"
+    sink.deliver(
+        [later[0].model_copy(update={"key": "new"}), later[3].model_copy(update={"key": "new"})],
+        runs,
+    )
+    assert runs_of()[0]["new"].info.end_time == 9_000
+
+
 def model_event(folder, digest, **more):
     given = {"name": "toys", "alias": "champion", "description": "# Card", **more}
     return ModelLogged(key="final", time=1_900, folder=str(folder), digest=digest, **given)

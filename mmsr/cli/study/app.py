@@ -212,9 +212,9 @@ def leaderboard(
     from mmsr.study.results.pareto import pareto_front
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.trials import ranked, rows
+    from mmsr.study.views.standings import chosen_on
     from mmsr.study.views.tables import (
         by_model,
-        chosen_on,
         leaderboard,
         settings_text,
         show_front,

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmsr.evaluation.knockouts import Knockouts
+from mmsr.finalize.tables import compared, figures
 from mmsr.finalize.view import notes, optimism
-from mmsr.format import plural
+from mmsr.format import PALETTE, plural
 from mmsr.report.blocks import Block, Chart, Points, Section, Table, Text
-from mmsr.report.charts import PALETTE, axis, plain
-from mmsr.report.facts import Facts
-from mmsr.report.sections.scores import interval_text
+from mmsr.report.charts import axis, plain
+from mmsr.report.facts import MOST_ROWS, Facts
 from mmsr.robustness.plots import traces_of
 from mmsr.robustness.results import Results, label
-from mmsr.study.results.finalized import ConfigFigures, FinalResult
-from mmsr.study.views.tables import SHOWN, settings_text
+from mmsr.study.views.tables import settings_text
 
+_FINAL = "finalized.json in the study's folder, and with its run,"
+_PAIRS, _SWEEPS = 40, 6
+"""Most pairs of configs, and most measurements of robustness, that are shown."""
 _PARTS = {"valid": "validation", "test": "TEST"}
 
 
@@ -101,7 +103,9 @@ def robustness(facts: Facts) -> Section:
             else "The model of the best trial reads no modalities, so nothing can go missing."
         )
         return Section("robustness", "Robustness", (Text(text),))
-    blocks = [block for one in facts.robustness for block in _robustness(one)]
+    blocks = [block for one in facts.robustness[:_SWEEPS] for block in _robustness(one)]
+    if (left := len(facts.robustness) - _SWEEPS) > 0:
+        blocks.append(Text(f"… and {left:,} more: the study's folder robustness has all."))
     return Section("robustness", "Robustness to missing modalities", tuple(blocks))
 
 
@@ -162,65 +166,32 @@ def finals(facts: Facts) -> Section:
                 f"`mmsr study finalize {facts.name}` refits the best config and opens test."
             )
         return Section("finals", title, (Text(text),))
+    heads, body = figures(result)
     table = Table(
-        ("config", "epochs", f"valid {facts.metric}", *_heads(result, facts.metric), "settings"),
-        tuple(_final(config, result, facts.metric) for config in result.configs),
+        (*heads, "settings"),
+        tuple(
+            (*(" ".join(filter(None, both)) for both in zip(*lines, strict=True)), settings)
+            for lines, settings in zip(
+                body, (settings_text(one.settings) for one in result.configs), strict=True
+            )
+        ),
         words=frozenset({"config", "settings"}),
         bold=frozenset({0}),
         caption="TEST in %: mean ± standard deviation over seeds [95 % interval over users]",
-    )
+    ).cut(MOST_ROWS, _FINAL)
     lines = (*optimism(result), *notes(facts.final))
     intro = (
         f"These are figures of TEST, of {plural(len(result.configs), 'config')} refitted on train "
         f"+ validation with {plural(len(result.seeds), 'seed')}; what is not marked as TEST on "
         "this page is of validation."
     )
-    pairs = tuple(
-        (
-            f"trial {pair.first} – trial {pair.second}",
-            metric,
-            f"{100 * one.difference:+.3f}",
-            f"{100 * one.low:+.3f} – {100 * one.high:+.3f}",
-            f"{one.p_bootstrap_corrected:.2g}",
-            f"{one.p_corrected:.2g}",
-        )
-        for pair in result.pairs
-        for metric, one in pair.metrics.items()
-    )
-    heads = ("configs", "metric", "difference, points", "95 % interval", "p, bootstrap")
-    compared = Table(
-        (*heads, "p, Wilcoxon"),
-        pairs,
-        words=frozenset({"configs", "metric"}),
-        caption="TEST, configs against each other, paired over users; p with Holm's correction",
-    )
-    blocks: list[Block] = [Text(intro), table, *([compared] if pairs else []), Points(lines)]
+    columns, pairs = compared(result, list(result.pairs[0].metrics) if result.pairs else ())
+    against = Table(
+        tuple(columns),
+        tuple(map(tuple, pairs)),
+        words=frozenset({"trials", "metric"}),
+        caption="TEST, configs against each other in points, paired over users; p with Holm's "
+        "correction",
+    ).cut(_PAIRS, _FINAL)
+    blocks: list[Block] = [Text(intro), table, *([against] if pairs else []), Points(lines)]
     return Section("finals", title, tuple(blocks))
-
-
-def _names(result: FinalResult, metric: str) -> list[str]:
-    return [name for name in dict.fromkeys([metric, *SHOWN]) if f"test/{name}" in result.best.mean]
-
-
-def _heads(result: FinalResult, metric: str) -> list[str]:
-    return [f"test {name}" for name in _names(result, metric)]
-
-
-def _final(config: ConfigFigures, result: FinalResult, metric: str) -> tuple[str, ...]:
-    chosen = config.validation.get(f"valid/{metric}")
-    return (
-        f"trial {config.trial}",
-        str(config.epochs),
-        "" if chosen is None else f"{100 * chosen:.3f}",
-        *(_cell(config, f"test/{name}") for name in _names(result, metric)),
-        settings_text(config.settings),
-    )
-
-
-def _cell(config: ConfigFigures, key: str) -> str:
-    if key not in config.mean:
-        return "failed"
-    std = f" ± {100 * config.std[key]:.2f}" if key in config.std else ""
-    low, high = config.low.get(key), config.high.get(key)
-    bounds = "" if low is None or high is None else f" [{interval_text((low, high))}]"
-    return f"{100 * config.mean[key]:.2f}{std}{bounds}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from mmsr.format import plural, seconds
+from mmsr.format import listed, plural, seconds, short
 from mmsr.report.blocks import Block, Code, Section, Table, Text
-from mmsr.report.facts import Facts
+from mmsr.report.facts import MOST_ROWS, Facts
 from mmsr.study.results.finalized import SeedFigures
 from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.trials import TrialRow
@@ -24,18 +25,19 @@ def failures(facts: Facts) -> Section:
         text = "No trial has failed." if begun else "No trial has run yet."
         return Section("failures", "Failures", (Text(text),))
     rows = tuple(
-        (group.kind, str(len(group.numbers)), ", ".join(map(str, group.numbers)), group.error)
+        (group.kind, str(len(group.numbers)), listed(group.numbers), group.error)
         for group in groups
     )
     table = Table(
         ("kind", "trials", "numbers", "error of the first"),
         rows,
         words=frozenset({"kind", "numbers", "error of the first"}),
-    )
+    ).cut(MOST_ROWS, facts.all_states)
     n = sum(len(group.numbers) for group in groups)
     where = (
-        f"{plural(n, 'trial')} of {len(facts.rows)} failed; the whole tracebacks are artifacts of "
-        f"their runs in MLflow, and files in {facts.known.folder.path / 'failures'}."
+        f"{plural(n, 'trial')} of {len(facts.rows)} failed; {facts.all_states} names all. The "
+        "whole tracebacks are artifacts of their runs in MLflow, and files in the study's folder, "
+        "under failures."
     )
     return Section("failures", "Failures", (Text(where), table))
 
@@ -65,7 +67,7 @@ def _cost(facts: Facts) -> Iterator[Block]:
         rows.append((f"of that, {model}", _hours(_sum(own) / 3600)))
     for kind, name in (("cpu_hours", "CPU-hours"), ("gpu_hours", "GPU-hours")):
         if kind in spent:
-            rows.append((name, f"{spent[kind]:.3g}"))
+            rows.append((name, short(spent[kind])))
     if (finals := _finals(facts)) > 0:
         rows.append(("refits for test, and runs with other seeds", _hours(finals / 3600)))
     resources = (facts.record.resources if facts.record else None) or {}
@@ -92,7 +94,7 @@ def _sum(rows: Sequence[TrialRow]) -> float:
 
 
 def _hours(hours: float) -> str:
-    return f"{seconds(3600 * hours)} ({hours:.3g} h)" if hours >= 0.1 else seconds(3600 * hours)
+    return f"{seconds(3600 * hours)} ({short(hours)} h)" if hours >= 0.1 else seconds(3600 * hours)
 
 
 def replay(facts: Facts) -> Section:
@@ -100,7 +102,7 @@ def replay(facts: Facts) -> Section:
     name, record, definition = facts.name, facts.record, facts.known.definition
     blocks: list[Block] = []
     if record is not None:
-        where = f" in {record.directory}" if record.directory else ""
+        where = f" in the folder {Path(record.directory).name}" if record.directory else ""
         again = "repeats the study under another --name" if facts.progress.is_over else "resumes it"
         blocks += [Text(f"The study was run by this command{where}; it {again}:")]
         blocks += [Code(record.command)]

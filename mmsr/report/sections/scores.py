@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmsr.format import percent, plural, seconds
+from mmsr.format import listed, percent, plural, seconds
 from mmsr.report.blocks import Block, Section, Table, Text
 from mmsr.report.charts import MOST_CURVES, front, history, learning_curves
-from mmsr.report.facts import Facts
-from mmsr.study.search.objectives import minimised, shown
-from mmsr.study.storage.trials import TrialRow, best_value, ranked
-from mmsr.study.views.tables import SHOWN, chosen_on, settings_text, summary
+from mmsr.report.facts import MOST_ROWS, Facts
+from mmsr.study.results.pareto import FRONT
+from mmsr.study.search.objectives import shown
+from mmsr.study.views.standings import (
+    MOST_OF_FRONT,
+    chosen_on,
+    front_heads,
+    metric_names,
+    model_standings,
+)
+from mmsr.study.views.tables import settings_text, summary
 
-TOP = 20
-"""Trials of the leaderboard."""
 _OVER = ("finished", "pruned", "failed")
 """States of trials that count in the history: others may still get better."""
 _CURVES, _EPOCHS = 5, 8
@@ -37,6 +42,11 @@ def _leaderboard(facts: Facts) -> Iterator[Block]:
     if models:
         yield _by_model(facts, models)
     yield _best(facts)
+    if any(name.startswith("cold/") for name in metric_names(facts.ranked, facts.objective)):
+        yield Text(
+            "warm: targets that occur in the training part; cold: those that do not. Each is a "
+            "mean over its own targets."
+        )
     yield Text(_about_intervals(facts))
     left_out = [line for line in facts.lines if line.metrics is None]
     if left_out:
@@ -45,13 +55,13 @@ def _leaderboard(facts: Facts) -> Iterator[Block]:
 
 
 def _best(facts: Facts) -> Table:
-    part, _, metric = facts.objective.partition("/")
-    names = [name for name in dict.fromkeys([metric, *SHOWN]) if name != metric]
+    part = facts.objective.partition("/")[0]
+    metric, *names = metric_names(facts.ranked, facts.objective)
     several = bool(facts.known.definition.models)
     columns = ["place", "trial", *(["model"] if several else []), metric, "95 % interval", *names]
     columns += ["epoch", "time", "settings"]
     rows = []
-    for place, row in enumerate(facts.ranked[:TOP], start=1):
+    for place, row in enumerate(facts.ranked[:MOST_ROWS], start=1):
         own = facts.interval(row.number) if row.state == "finished" else None
         rows.append(
             (
@@ -72,20 +82,21 @@ def _best(facts: Facts) -> Table:
             label = (line.label, "") if several else (line.label,)
             value = percent(line.metrics.get(metric))
             rows.append(("", *label, value, "", *figures, "", "", "reference line"))
-    left = len(facts.ranked) - TOP
-    more = f"; {plural(left, 'more trial')} not shown" if left > 0 else ""
+    left = len(facts.ranked) - MOST_ROWS
+    more = f"… and {plural(left, 'more trial')}: {facts.all_scores} has all." if left > 0 else ""
     return Table(
         tuple(columns),
         tuple(rows),
         words=frozenset({"model", "settings"}),
         bold=frozenset({0} if facts.best is not None else ()),
-        caption=f"Trials by {metric} on {chosen_on(facts.objective)}, all metrics in %{more}",
+        caption=f"Trials by {metric} on {chosen_on(facts.objective)}, all metrics in %",
+        more=more,
     )
 
 
 def _about_intervals(facts: Facts) -> str:
     cut = " “cut” marks trials that were stopped early."
-    lacking = "; ".join(f"trial {n}: {why}" for n, why in facts.measured.lacking.items())
+    lacking = listed([f"trial {n}: {why}" for n, why in facts.measured.lacking.items()], 5)
     when = " While the study runs, none is measured anew." if facts.running else ""
     n = len(facts.measured.ranks)
     if n:
@@ -114,26 +125,18 @@ def interval_text(ends: tuple[float, float]) -> str:
 
 
 def _by_model(facts: Facts, models: tuple[str, ...]) -> Table:
-    own = {name: [row for row in facts.rows if row.model == name] for name in models}
-    best = {name: best_value(trials) for name, trials in own.items()}
-    order = sorted(own, key=lambda name: (best[name] is None, -(best[name] or 0.0)))
-
-    def first(name: str) -> TrialRow | None:
-        return next((row for row in ranked(own[name]) if row.state == "finished"), None)
-
     rows = []
-    for name in order:
-        row = first(name)
-        found = None if row is None else facts.interval(row.number)
+    for one in model_standings(facts.rows, models):
+        found = None if one.first is None else facts.interval(one.first.number)
         rows.append(
             (
-                name,
-                percent(best[name]),
+                one.name,
+                percent(one.best),
                 "" if found is None else interval_text(found),
-                "" if row is None else str(row.number),
-                str(len(own[name])),
-                seconds(sum(row.seconds or 0.0 for row in own[name])),
-                summary(own[name], running=facts.running),
+                "" if one.first is None else str(one.first.number),
+                str(len(one.trials)),
+                seconds(one.seconds),
+                summary(one.trials, running=facts.running),
             )
         )
     columns = ("model", f"best {facts.metric}", "95 % interval", "of trial", "trials", "time")
@@ -150,10 +153,6 @@ def _front(facts: Facts) -> Iterator[Block]:
     objectives = facts.known.definition.objectives
     finished = [row for row in facts.ranked if row.state == "finished"]
     yield front(finished, facts.front, objectives)
-    heads = [
-        f"{name}{', %' if name.startswith('valid/') else ''} {'↓' if minimised(name) else '↑'}"
-        for name in objectives
-    ]
     rows = [
         (
             str(row.number),
@@ -162,14 +161,15 @@ def _front(facts: Facts) -> Iterator[Block]:
         )
         for row in facts.front
     ]
-    yield Table(
-        ("trial", *heads, "settings"),
+    front_table = Table(
+        ("trial", *front_heads(objectives), "settings"),
         tuple(rows),
         words=frozenset({"settings"}),
         bold=frozenset({0}),
         caption=f"Pareto front: {len(rows)} of {plural(len(finished), 'finished trial')}, which no "
         "other trial beats in every objective",
     )
+    yield front_table.cut(MOST_OF_FRONT, f"{FRONT} in the study's folder, and with its run,")
 
 
 def curves(facts: Facts) -> Section:
@@ -216,11 +216,11 @@ def progress(facts: Facts) -> Section:
             rows.append((str(row.number), percent(best), settings_text(row.settings)))
     table = Table(
         ("trial", f"{facts.metric}, %", "settings"),
-        tuple(rows),
+        tuple(reversed(rows)),
         words=frozenset({"settings"}),
-        caption="Trials that were the best so far",
+        caption="Trials that were the best so far, the newest first",
         closed=True,
-    )
+    ).cut(MOST_ROWS, facts.all_states)
     last = f"; trial {rows[-1][0]} was the last that improved on all before it" if rows else ""
     text = Text(f"{plural(len(scored), 'trial')} with a score, in the order of their start{last}.")
     chart = history(scored, facts.metric)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mmsr.report.blocks import Block, Section, Table, Text
 from mmsr.report.charts import bars, grid_map
-from mmsr.report.facts import Facts
+from mmsr.report.facts import MOST_ROWS, Facts
 from mmsr.report.importance import MOST_FOR_FANOVA, ROUGH, Importance
 from mmsr.report.parallel import MOST_LINES, parallel_coordinates
 
@@ -133,6 +133,7 @@ def codes_map(facts: Facts) -> Section:
     )
     metric = f"best {facts.metric}, %"
     table = Table(("codes", "links per item", metric, "trials"), rows, closed=True, caption="Cells")
+    table = table.cut(MOST_ROWS, facts.all_scores)
     text = (
         "The best score of the finished trials with each pair, and their number n; empty cells "
         "were not tried, or all their trials were stopped early. The other settings differ between "

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.report.intervals import BROKEN, ValidRanks, broken, valid_ranks
-from mmsr.study.results.finalized import ConfigFigures, FinalFolder, FinalResult, read_final
+from mmsr.study.results.finalized import (
+    ConfigFigures,
+    FinalFolder,
+    FinalResult,
+    chosen_trial,
+    read_final,
+)
 from mmsr.study.results.held_out import Ranked, read_ranked
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over
@@ -86,22 +92,14 @@ def contender(
 
 def _named(name: str, known: KnownStudy, part: str) -> tuple[TrialRow, Config]:
     if not part:
-        return _chosen(known)
+        # Of the finalized trial, validation and test figures are of one config.
+        row, config, _ = chosen_trial(known)
+        return row, config
     try:
         return known.best(trial=int(part)) if part.isdecimal() else known.best(model=part)
     except UserError as error:
         told = re.sub("^--(trial|model) [^:]*: ", "", str(error))
         raise UserError(f"{name}: {told}") from None
-
-
-def _chosen(known: KnownStudy) -> tuple[TrialRow, Config]:
-    """The finalized trial, so that validation and test figures are of one config; else the best."""
-    result = read_final(known.folder.finalized).result
-    if result is not None and result.best.trial in known.overview.ids:
-        (row,) = known.rows([result.best.trial])
-        if row.config is not None:
-            return row, row.config
-    return known.best()
 
 
 def _of_trial(
@@ -155,7 +153,7 @@ def _tested(
 
 
 def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Contender:
-    from mmsr.evaluation import ranking_metrics
+    from mmsr.evaluation import ranked_apart, ranking_metrics
     from mmsr.study.results.held_out import rank
     from mmsr.study.results.measured_model import find_subject
     from mmsr.training import read_checkpoint_state
@@ -178,7 +176,9 @@ def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Conte
         objective=subject.config.training.select_by,
         config=subject.config,
         epoch=state.best_epoch,
-        valid={} if ranks is None else ranking_metrics(ranks),
+        valid={}
+        if ranks is None
+        else ranking_metrics(ranks) | ranked_apart(ranks, valid, subject.dataset),
         ranks=None if ranks is None else ValidRanks(ranks, valid.users),
         targets=None if ranks is None else valid,
         lacking=lacking,

@@ -19,6 +19,7 @@ from mmsr.study.results.comparison import (
     compare_seeds,
     users_means,
 )
+from mmsr.study.views.standings import apart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +52,13 @@ class SideBySide:
     pairs: tuple[Pair, ...]
     not_paired: tuple[str, ...]
     """A sentence for each pair, and part, that no test compares: why."""
+
+    @property
+    def on_valid(self) -> tuple[str, ...]:
+        """The metrics of validation that are shown: also of warm and of cold targets, if apart."""
+        first, *others = self.metrics
+        known = {name for one in self.contenders for name in one.valid}
+        return (first, *(name for name in apart(first) if name in known), *others)
 
     def differences(self) -> dict[str, tuple[Any, ...]]:
         """Config values that are not the same for all, by key; None where there is no such key."""

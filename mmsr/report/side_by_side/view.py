@@ -64,7 +64,7 @@ def _show_figures(found: SideBySide, console: Console) -> None:
     table.add_column("metric")
     for one in found.contenders:
         table.add_column(one.name, justify="right")
-    for metric in found.metrics:
+    for metric in found.on_valid:
         cells = (_valid_cell(one, metric) for one in found.contenders)
         table.add_row(f"valid {metric}", *cells)
     if any(one.final is not None for one in found.contenders):
@@ -79,7 +79,7 @@ def _valid_cell(one: Contender, metric: str) -> str:
     value = one.valid.get(metric)
     if value is None:
         return ""
-    if one.ranks is None:
+    if one.ranks is None or metric.startswith(("warm/", "cold/")):
         return f"{100 * value:.3f}"
     low, high = one.ranks.interval(metric)
     return f"{100 * value:.3f} [{100 * low:.2f}–{100 * high:.2f}]"

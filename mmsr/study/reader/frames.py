@@ -21,7 +21,8 @@ from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.lineage import current, whole_curve
 from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.trials import TrialRow, ranked
-from mmsr.study.views.tables import SHOWN, state_of
+from mmsr.study.views.standings import metric_names
+from mmsr.study.views.tables import state_of
 from mmsr.tracking.base import Metrics
 from mmsr.tracking.journal.file import Journal
 
@@ -93,10 +94,8 @@ def leaderboard_frame(
     """
     best = ranked(rows)
     measured = [(line.label, line.metrics) for line in lines if line.metrics is not None]
-    part, _, metric = objective.partition("/")
-    names = [f"{part}/{name}" for name in dict.fromkeys([metric, *SHOWN])]
-    if any(f"{part}/cold/{metric}" in row.metrics for row in best):
-        names[1:1] = [f"{part}/warm/{metric}", f"{part}/cold/{metric}"]
+    part = objective.partition("/")[0]
+    names = [f"{part}/{name}" for name in metric_names(best, objective)]
     names += [name for name in against if name not in names]
     finished = iter(range(1, len(best) + 1))
     places = [next(finished) if row.state == "finished" else None for row in best]

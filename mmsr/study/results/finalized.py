@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from mmsr.config import Config
 from mmsr.errors import UserError
 from mmsr.study.results.comparison import Comparison
 from mmsr.study.results.held_out import Opening, all_openings
 from mmsr.study.storage import database
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.storage.known_study import KnownStudy
+from mmsr.study.storage.trials import TrialRow
 
 
 class _Frozen(BaseModel):
@@ -179,6 +181,29 @@ def read_final(path: Path) -> FinalRecord:
         raise UserError(
             f"{path} cannot be read, so it is not known whether test was opened: restore the file"
         ) from None
+
+
+def chosen_trial(known: KnownStudy) -> tuple[TrialRow, Config, bool]:
+    """The trial that stands for a study: the one that was finalized, or else the best.
+
+    Parameters
+    ----------
+    known : the study.
+
+    Returns
+    -------
+    The trial, its config, and whether it was finalized.
+
+    Raises
+    ------
+    UserError : no trial has finished, or the record is damaged.
+    """
+    result = read_final(known.folder.finalized).result
+    if result is not None and result.best.trial in known.overview.ids:
+        (row,) = known.rows([result.best.trial])
+        if row.config is not None:
+            return row, row.config, True
+    return *known.best(), False
 
 
 class FinalFolder(StudyFolder):

@@ -13,7 +13,7 @@ from mmsr.data import Dataset
 from mmsr.errors import UserError
 from mmsr.graph.checks import check_inputs, modalities_of
 from mmsr.graph.masks import n_lost
-from mmsr.study.results.finalized import read_final
+from mmsr.study.results.finalized import chosen_trial
 from mmsr.study.results.held_out import checkpoint_of
 from mmsr.study.results.rank_cache import digest
 from mmsr.study.storage.known_study import KnownStudy, look_up
@@ -128,7 +128,8 @@ def of_study(known: KnownStudy) -> Subject:
     Refits are not used: they were trained on the validation targets.
     """
     known.check_honest()
-    return of_trial(known, *_chosen(known))
+    row, config, finalized = chosen_trial(known)
+    return of_trial(known, row, config, "finalized" if finalized else "best")
 
 
 def best_of_study(known: KnownStudy) -> Subject:
@@ -160,15 +161,6 @@ def of_trial(known: KnownStudy, row: TrialRow, config: Config, why: str) -> Subj
         known=known,
         trial=row.number,
     )
-
-
-def _chosen(known: KnownStudy) -> tuple[TrialRow, Config, str]:
-    result = read_final(known.folder.finalized).result
-    if result is not None and result.best.trial in known.overview.ids:
-        (row,) = known.rows([result.best.trial])
-        if row.config is not None:
-            return row, row.config, "finalized"
-    return *known.best(), "best"
 
 
 def trained_on(folder: Path, state: CheckpointState) -> tuple[Config, Dataset]:

@@ -6,7 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mmsr.study.search.objectives import dominates, minimised
+import numpy as np
+
+from mmsr.study.search.objectives import minimised
 from mmsr.study.storage.trials import R, TrialRow, ranked
 
 FRONT = "pareto_front.csv"
@@ -22,18 +24,16 @@ def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
     objectives : its objectives.
     """
     finished = [row for row in ranked(found) if row.state == "finished"]
-    values = {row.number: [row.metrics[name] for name in objectives] for row in finished}
+    values = np.array([[row.metrics[name] for name in objectives] for row in finished])
     signs = [1.0 if minimised(name) else -1.0 for name in objectives]
-
-    def worst_last(number: int) -> list[float]:
-        return [sign * value for sign, value in zip(signs, values[number], strict=True)]
-
+    costs = values.reshape(-1, len(objectives)) * signs
     # In this order nothing dominates what comes before it, so the front so far is all to look at.
     front: list[int] = []
-    for number in sorted(values, key=worst_last):
-        if not any(dominates(values[other], values[number], objectives) for other in front):
-            front.append(number)
-    return [row for row in finished if row.number in front]
+    for place in np.lexsort(costs.T[::-1]).tolist():
+        others, own = costs[front], costs[place]
+        if not ((others <= own).all(axis=1) & (others < own).any(axis=1)).any():
+            front.append(place)
+    return [finished[place] for place in sorted(front)]
 
 
 def front_table(found: Sequence[TrialRow], objectives: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ from mmsr.config import VALID_METRICS
 from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
 from mmsr.errors import shown as shorten
+from mmsr.format import short
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
@@ -107,21 +108,9 @@ def shown(objective: str, value: float) -> str:
     value : a share in [0, 1], seconds, or a count.
     """
     if objective in TIMES:
-        return f"{value:.3g} s"
+        return f"{short(value)} s"
     if objective not in COSTS:
         return f"{100 * value:.3f}"
+    value = float(f"{value:.3g}")  # 999,700 is 1 M
     scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), (1.0, ""))
-    return f"{value / scale:.3g} {prefix}".strip()
-
-
-def dominates(one: Sequence[float], other: Sequence[float], objectives: Sequence[str]) -> bool:
-    """Whether a trial is nowhere worse than another, and better in at least one objective.
-
-    Parameters
-    ----------
-    one, other : values of the two trials, one for each objective.
-    objectives : the objectives.
-    """
-    signs = [-1.0 if minimised(name) else 1.0 for name in objectives]
-    gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
-    return min(gains) >= 0 and max(gains) > 0
+    return f"{short(value / scale)} {prefix}".strip()

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmsr.format import short
+
 if TYPE_CHECKING:
     import optuna
 
@@ -60,7 +62,7 @@ class Budget:
         spent : hours by kind.
         """
         parts = [
-            f"{spent.get(kind, 0.0):.3g} of {limit:g} {KINDS[kind]}"
+            f"{short(spent.get(kind, 0.0))} of {limit:g} {KINDS[kind]}"
             for kind, limit in self.limits.items()
         ]
         return f"budget: {', '.join(parts)}"

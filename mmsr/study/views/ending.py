@@ -11,6 +11,7 @@ from mmsr.config import Config
 from mmsr.config.models import model_class
 from mmsr.console import Console
 from mmsr.errors import UserError
+from mmsr.format import listed
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import final_record
 from mmsr.study.results.references import AT_THE_END, cached_lines, measured_lines
@@ -18,9 +19,9 @@ from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.standings import chosen_on
 from mmsr.study.views.tables import (
     by_model,
-    chosen_on,
     leaderboard,
     settings_text,
     show_front,
@@ -46,7 +47,7 @@ class FailureGroup:
 
     def __str__(self) -> str:
         noun = "trial" if len(self.numbers) == 1 else "trials"
-        return f"{self.kind}, {noun} {', '.join(map(str, self.numbers))}: {self.error}"
+        return f"{self.kind}, {noun} {listed(self.numbers)}: {self.error}"
 
 
 def grouped(rows: Iterable[TrialRow]) -> Iterator[FailureGroup]:

@@ -8,20 +8,20 @@ from typing import Any
 from rich.table import Table
 
 from mmsr.console import Console
-from mmsr.format import plural, seconds
-from mmsr.study.results.pareto import pareto_front
+from mmsr.format import plural, seconds, short
+from mmsr.study.results.pareto import FRONT, pareto_front
 from mmsr.study.results.references import ReferenceLine
-from mmsr.study.search.objectives import minimised, shown
-from mmsr.study.storage.trials import Ranked, TrialRow, best_value, ranked
+from mmsr.study.search.objectives import shown
+from mmsr.study.storage.trials import Ranked, TrialRow, ranked
+from mmsr.study.views.standings import (
+    MOST_OF_FRONT,
+    chosen_on,
+    front_heads,
+    metric_names,
+    model_standings,
+)
 
-SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
-
-
-def chosen_on(objective: str) -> str:
-    """The part of the data that `objective` is measured on, as titles name it."""
-    part = objective.partition("/")[0]
-    return "validation" if part == "valid" else part.upper()
 
 
 def leaderboard(
@@ -44,10 +44,8 @@ def leaderboard(
     top : number of trials to show.
     lines : the reference lines; those without metrics are not shown here.
     """
-    part, _, metric = objective.partition("/")
-    names = list(dict.fromkeys([metric, *SHOWN]))
-    if any(f"{part}/cold/{metric}" in row.metrics for row in found):
-        names[1:1] = [f"warm/{metric}", f"cold/{metric}"]
+    part = objective.partition("/")[0]
+    names = metric_names(found, objective)
     several = any(row.model is not None for row in found)
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("#", justify="right")
@@ -90,25 +88,20 @@ def by_model(found: Sequence[TrialRow], objective: str, models: Sequence[str]) -
     objective : metric that ranks them.
     models : names of the models.
     """
-    own = {name: [row for row in found if row.model == name] for name in models}
-    best = {name: best_value(trials) for name, trials in own.items()}
     title = f"models by {objective} ({chosen_on(objective)}, %)"
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("model", no_wrap=True)
     for column in ("best", "trial", "trials", "time"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("how they ended")
-    for name in sorted(own, key=lambda name: (best[name] is None, -(best[name] or 0.0))):
-        first = next((str(row.number) for row in ranked(own[name]) if row.state == "finished"), "")
-        time = sum(row.seconds or 0.0 for row in own[name])
-        value = best[name]
+    for one in model_standings(found, models):
         cells = (
-            "" if value is None else f"{100 * value:.2f}",
-            first,
-            str(len(own[name])),
-            seconds(time),
+            "" if one.best is None else f"{100 * one.best:.2f}",
+            "" if one.first is None else str(one.first.number),
+            str(len(one.trials)),
+            seconds(one.seconds),
         )
-        table.add_row(name, *cells, summary(own[name]))
+        table.add_row(one.name, *cells, summary(one.trials))
     return table
 
 
@@ -136,7 +129,7 @@ def settings_text(settings: dict[str, Any]) -> str:
     ----------
     settings : values by dotted config key.
     """
-    return ", ".join(f"{_leaf(key)} {_plain(value)}" for key, value in settings.items())
+    return ", ".join(f"{_leaf(key)} {short(value)}" for key, value in settings.items())
 
 
 def summary(found: Sequence[Ranked], *, running: bool = True) -> str:
@@ -173,14 +166,12 @@ def _leaf(key: str) -> str:
     return ".".join(parts[-2:]) if parts[-1] in ("name", "dropout", "rate", "per") else parts[-1]
 
 
-def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def show_front(
     found: Sequence[TrialRow], objectives: Sequence[str], console: Console, finished: int
 ) -> None:
     """Show the Pareto front as a table, its settings, and which trial other commands take.
+
+    A long front is cut off.
 
     Parameters
     ----------
@@ -198,19 +189,20 @@ def show_front(
         title_style="bold",
     )
     table.add_column("trial", justify="right")
-    for name in objectives:
-        percent = ", %" if name.startswith("valid/") else ""
-        table.add_column(f"{name}{percent} {'↓' if minimised(name) else '↑'}", justify="right")
+    for head in front_heads(objectives):
+        table.add_column(head, justify="right")
     table.add_column("epoch", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    for row in front:
+    for row in front[:MOST_OF_FRONT]:
         values = [shown(name, row.metrics[name]) for name in objectives]
         epoch = f"{row.best_epoch} of {row.epochs}"
         table.add_row(str(row.number), *values, epoch, seconds(row.seconds))
     console.print(table)
-    for row in front:
+    for row in front[:MOST_OF_FRONT]:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, soft_wrap=True)
+    if (left := len(front) - MOST_OF_FRONT) > 0:
+        console.print(f"and {left:,} more: {FRONT} in the study's folder has all", soft_wrap=True)
     console.print(
         f"export and finalize take trial {front[0].number}, the best in {objectives[0]}; "
         "--trial N takes another",

@@ -169,8 +169,11 @@ class Shipment:
             if number <= after.get(event.key, number) or isinstance(event, _LASTING):
                 continue
             tags[event.key] = {**tags.get(event.key, {}), **event.tags}
-            if isinstance(event, RunOpened | RunClosed):
-                ends[event.key] = event
+            if isinstance(event, RunOpened):
+                if event.resume:
+                    ends[event.key] = event
+            elif isinstance(event, RunClosed) and not isinstance(ends.get(event.key), RunClosed):
+                ends[event.key] = event  # a later one only recorded something more
         for key, newest in tags.items():
             if newest:
                 self._accepts(Tags(key=key, time=0, tags=newest))

@@ -78,8 +78,9 @@ class JournalTracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         data: DataUsed | None = None,
+        resume: bool = True,
     ) -> None:
-        """Start the run `key`, or resume it."""
+        """Start the run `key`, or resume it; see `Tracker.open_run`."""
         self._note(
             RunOpened(
                 key=key,
@@ -89,6 +90,7 @@ class JournalTracker:
                 params={name: str(value) for name, value in (params or {}).items()},
                 tags=dict(tags or {}),
                 data=data,
+                resume=resume,
             )
         )
 
