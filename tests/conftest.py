@@ -75,6 +75,43 @@ def write_shop(folder: Path) -> tuple[Path, dict[str, Path]]:
 
 
 @pytest.fixture(scope="session")
+def put_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts an MLflow store without runs into a file; its tables, which take seconds, are made once.
+
+    A driver makes none where its home has one.
+    """
+    from mmsr.tracking.mlflow_place import make_store, prepare_environment
+    from mmsr.urls import sqlite_url
+
+    made = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+
+    def put(path: Path) -> None:
+        prepare_environment()
+        make_store(sqlite_url(made))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made, path)
+
+    return put
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_stores_are_copies(put_store: Callable[[Path], None]) -> Iterator[None]:
+    """The MLflow stores that studies make in this process are copies of one."""
+    from mmsr.tracking.databases import sqlite_file
+    from mmsr.tracking.mlflow_place import make_store
+
+    def make(uri: Any) -> None:
+        path = sqlite_file(uri)
+        if path is not None and not path.exists():
+            put_store(path)
+        make_store(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmsr.tracking.mlflow.make_store", make)
+        yield
+
+
+@pytest.fixture(scope="session")
 def shop_tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
     """The shop's interactions, and features by modality."""
     return write_shop(tmp_path_factory.mktemp("tables"))
@@ -267,7 +304,9 @@ def driver_class() -> type[Driver]:
 
 @pytest.fixture(scope="session")
 def faked_place(
-    shop_home: Path, tmp_path_factory: pytest.TempPathFactory
+    shop_home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    put_store: Callable[[Path], None],
 ) -> Callable[..., SimpleNamespace]:
     """Makes a home, a study file and its driver; the trials of `fake_training` log their epochs."""
 
@@ -275,6 +314,7 @@ def faked_place(
         folder = tmp_path_factory.mktemp(name)
         for part in ("datasets", "held-out"):
             shutil.copytree(shop_home / part, folder / "home" / part)
+        put_store(folder / "home" / "mlflow.db")
         (folder / "fake_training.py").write_text(FAKE_TRAINING)
         script = folder / f"{name}.py"
         script.write_text(text)

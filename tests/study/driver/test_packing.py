@@ -64,12 +64,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def cluster(shop_home, tmp_path_factory, fake_training_code, driver_class):
+def cluster(shop_home, tmp_path_factory, fake_training_code, driver_class, put_store):
     """A node with two GPUs that exist as numbers, and another that has many CPUs and none."""
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("packing")
     shutil.copytree(shop_home / "datasets", folder / "home" / "datasets")
+    put_store(folder / "home" / "mlflow.db")
     (folder / "fake_training.py").write_text(fake_training_code)
     (folder / "packed_training.py").write_text(TRAINING)
     (folder / "packed.py").write_text(STUDY)
