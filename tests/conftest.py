@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -265,6 +274,44 @@ def small_study() -> Study:
     )
 
 
+def called_here(
+    call: Callable[[], object], arguments: Sequence[str], environment: Mapping[str, str]
+) -> SimpleNamespace:
+    """Call a program's main function in this process: the exit `code`, and what it said.
+
+    Parameters
+    ----------
+    call : the function.
+    arguments : the whole command line.
+    environment : variables that it sees besides those of this process.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr("sys.argv", list(arguments))
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as stop:
+            call()
+    assert "Traceback" not in out.getvalue() + err.getvalue()
+    return SimpleNamespace(code=stop.value.code or 0, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def mmsr_here() -> Callable[..., SimpleNamespace]:
+    """Runs `mmsr` in this process, with a home and arguments; see `called_here`.
+
+    Cheaper by seconds than a process, for all that needs none of its own.
+    """
+
+    def run(home: Path, *arguments: str) -> SimpleNamespace:
+        from mmsr.cli.app import main
+
+        environment = {"MMSR_HOME": str(home), "COLUMNS": "160"}
+        return called_here(main, ["mmsr", *arguments], environment)
+
+    return run
+
+
 class Driver:
     """Runs a study file by path, as a user does.
 
@@ -294,6 +341,19 @@ class Driver:
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in out + err
         return out, err
+
+    def run_here(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """Like `run`, but in this process: cheaper by seconds."""
+        own = {k: v for k, v in self.environment.items() if os.environ.get(k) != v}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(self.script.parent)
+            done = called_here(
+                lambda: runpy.run_path(str(self.script), run_name="__main__"),
+                [str(self.script), *arguments],
+                own,
+            )
+        assert done.code == code, f"exit code {done.code}\n{done.out}\n{done.err}"
+        return done.out, done.err
 
 
 @pytest.fixture(scope="session")

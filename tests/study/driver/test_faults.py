@@ -273,7 +273,7 @@ def test_resources_that_no_node_has_are_refused(place):
     text = STUDY.replace('"faults"', '"huge"')
     script.write_text(text.replace("pruner=None", 'pruner=None, resources={"cpu": 999}'))
     driver = type(place.driver)(script, place.driver.environment)
-    _, err = driver.run(code=2)
+    _, err = driver.run_here(code=2)
     assert "999 CPU" in err
     assert "this machine has" in err
     assert err.count("\n") == 1

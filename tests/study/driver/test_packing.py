@@ -116,7 +116,7 @@ def test_what_no_node_can_run_is_refused(cluster, wanted, told):
     text = STUDY.replace('"packed"', '"huge"')
     script.write_text(text.replace(str({"cpu": 1, "gpu": 0.5}).replace("'", '"'), str(wanted)))
     driver = type(cluster.driver)(script, cluster.driver.environment)
-    _, err = driver.run("--address", cluster.address, code=2)
+    _, err = driver.run_here("--address", cluster.address, code=2)
     assert f"a trial wants {told}, and no node of the cluster has that" in err
     assert "4 CPU, 2 GPU" in err
     assert "8 CPU, 0 GPU" in err

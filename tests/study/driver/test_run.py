@@ -148,16 +148,16 @@ def test_export_replays_to_the_digit(known, tmp_path):
 
 
 def test_the_same_command_again_runs_nothing(finished):
-    out, _ = finished.driver.run()
+    out, _ = finished.driver.run_here()
     assert "nothing to do" in out
     assert "starting Ray" not in out
 
 
 def test_another_definition_is_refused(finished):
-    _, err = finished.driver.run("--epochs", "4", code=2)
+    _, err = finished.driver.run_here("--epochs", "4", code=2)
     assert "training.epochs was 3 and is 4" in err
     assert err.count("\n") == 1
-    _, err = finished.driver.run("--set", "graph.n_codes=4", code=2)
+    _, err = finished.driver.run_here("--set", "graph.n_codes=4", code=2)
     assert "exists with another definition" in err
 
 
@@ -317,19 +317,12 @@ def test_the_leaderboard_puts_the_best_first(known):
 
 
 @pytest.fixture
-def mmsr(finished, monkeypatch, capsys):
+def mmsr(finished, mmsr_here):
     """Run the `mmsr` command in this process; returns its exit code and what it said."""
-    from mmsr.cli.app import main
-
-    monkeypatch.setenv("MMSR_HOME", str(finished.home))
-    monkeypatch.setenv("COLUMNS", "160")
 
     def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["mmsr", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
+        done = mmsr_here(finished.home, *arguments)
+        return done.code, done.out, done.err
 
     return run
 
