@@ -312,6 +312,15 @@ def mmsr_here() -> Callable[..., SimpleNamespace]:
     return run
 
 
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """Ray, started once for all studies that the tests of a module run in this process."""
+    from mmsr.study.workers.cluster import ray_cluster
+
+    with ray_cluster(None):
+        yield
+
+
 class Driver:
     """Runs a study file by path, as a user does.
 

@@ -197,7 +197,7 @@ def versions_of(name, known):
     return list(client.search_model_versions(f"name = '{name}'"))
 
 
-def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
+def test_finalize_opens_test_once_and_records_it(finished, known, mmsr, ray_here):
     test_file = finished.home / "held-out" / "shop" / "test.arrow"
     test_file.rename(test_file.with_name("away"))
     code, _, err = mmsr("study", "finalize", "small")
@@ -208,9 +208,11 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert (code, "is being run" in err) == (2, True)
     assert read_final(known.folder.finalized).opened == (), "neither has opened test"
 
-    script = finished.driver.script.with_name("finalize.py")
-    script.write_text("from mmsr.cli.app import main\nmain()\n")
-    run = type(finished.driver)(script, {**finished.driver.environment, "COLUMNS": "160"}).run
+    def run(*arguments, code=0):
+        found, out, err = mmsr(*arguments)
+        assert found == code, out + err
+        return out, err
+
     arguments = ("study", "finalize", "small", "--top", "2", "--seeds", "2")
     out, _ = run(*arguments)
     record = read_final(known.folder.finalized)
