@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +82,43 @@ def write_shop(folder: Path) -> tuple[Path, dict[str, Path]]:
             features[modality]
         )
     return interactions, features
+
+
+@pytest.fixture(scope="session")
+def put_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts an MLflow store without runs into a file; its tables, which take seconds, are made once.
+
+    A driver makes none where its home has one.
+    """
+    from mmsr.tracking.mlflow_place import make_store, prepare_environment
+    from mmsr.urls import sqlite_url
+
+    made = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+
+    def put(path: Path) -> None:
+        prepare_environment()
+        make_store(sqlite_url(made))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made, path)
+
+    return put
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_stores_are_copies(put_store: Callable[[Path], None]) -> Iterator[None]:
+    """The MLflow stores that studies make in this process are copies of one."""
+    from mmsr.tracking.databases import sqlite_file
+    from mmsr.tracking.mlflow_place import make_store
+
+    def make(uri: Any) -> None:
+        path = sqlite_file(uri)
+        if path is not None and not path.exists():
+            put_store(path)
+        make_store(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmsr.tracking.mlflow.make_store", make)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -229,6 +275,53 @@ def small_study() -> Study:
     )
 
 
+def called_here(
+    call: Callable[[], object], arguments: Sequence[str], environment: Mapping[str, str]
+) -> SimpleNamespace:
+    """Call a program's main function in this process: the exit `code`, and what it said.
+
+    Parameters
+    ----------
+    call : the function.
+    arguments : the whole command line.
+    environment : variables that it sees besides those of this process.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr("sys.argv", list(arguments))
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as stop:
+            call()
+    assert "Traceback" not in out.getvalue() + err.getvalue()
+    return SimpleNamespace(code=stop.value.code or 0, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def mmsr_here() -> Callable[..., SimpleNamespace]:
+    """Runs `mmsr` in this process, with a home and arguments; see `called_here`.
+
+    Cheaper by seconds than a process, for all that needs none of its own.
+    """
+
+    def run(home: Path, *arguments: str) -> SimpleNamespace:
+        from mmsr.cli.app import main
+
+        environment = {"MMSR_HOME": str(home), "COLUMNS": "160"}
+        return called_here(main, ["mmsr", *arguments], environment)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """Ray, started once for all studies that the tests of a module run in this process."""
+    from mmsr.study.workers.cluster import ray_cluster
+
+    with ray_cluster(None):
+        yield
+
+
 class Driver:
     """Runs a study file by path, as a user does.
 
@@ -259,6 +352,19 @@ class Driver:
         assert "Traceback" not in out + err
         return out, err
 
+    def run_here(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """Like `run`, but in this process: cheaper by seconds."""
+        own = {k: v for k, v in self.environment.items() if os.environ.get(k) != v}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(self.script.parent)
+            done = called_here(
+                lambda: runpy.run_path(str(self.script), run_name="__main__"),
+                [str(self.script), *arguments],
+                own,
+            )
+        assert done.code == code, f"exit code {done.code}\n{done.out}\n{done.err}"
+        return done.out, done.err
+
 
 @pytest.fixture(scope="session")
 def driver_class() -> type[Driver]:
@@ -268,7 +374,9 @@ def driver_class() -> type[Driver]:
 
 @pytest.fixture(scope="session")
 def faked_place(
-    shop_home: Path, tmp_path_factory: pytest.TempPathFactory
+    shop_home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    put_store: Callable[[Path], None],
 ) -> Callable[..., SimpleNamespace]:
     """Makes a home, a study file and its driver; the trials of `fake_training` log their epochs."""
 
@@ -276,6 +384,7 @@ def faked_place(
         folder = tmp_path_factory.mktemp(name)
         for part in ("datasets", "held-out"):
             shutil.copytree(shop_home / part, folder / "home" / part)
+        put_store(folder / "home" / "mlflow.db")
         (folder / "fake_training.py").write_text(FAKE_TRAINING)
         script = folder / f"{name}.py"
         script.write_text(text)

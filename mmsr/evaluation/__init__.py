@@ -1,5 +1,7 @@
 """How good a ranking is: metrics, and the evaluation of a model on prefixes."""
 
+from typing import TYPE_CHECKING, Any
+
 from mmsr.evaluation.metrics import (
     by_novelty,
     contributions,
@@ -8,7 +10,9 @@ from mmsr.evaluation.metrics import (
     ranking_metrics,
     ranks_of,
 )
-from mmsr.evaluation.ranking import evaluate
+
+if TYPE_CHECKING:
+    from mmsr.evaluation.ranking import evaluate
 
 __all__ = [
     "by_novelty",
@@ -19,3 +23,12 @@ __all__ = [
     "ranking_metrics",
     "ranks_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`evaluate`, which needs torch: what only reads records of a ranking does not."""
+    if name == "evaluate":
+        from mmsr.evaluation.ranking import evaluate
+
+        return evaluate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mmsr.config import TOP_K
 from mmsr.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmsr.data import Dataset, Prefixes
 
 
@@ -48,10 +48,13 @@ def ranks_of(scores_BI: Tensor, targets_B: Tensor) -> NDArray[np.int64]:
     --------
     Item 3 scores highest, items 0 and 2 tie: as a target, each of them counts the other as better.
 
+    >>> import torch
     >>> scores = torch.tensor([[0.5, 0.1, 0.5, 0.9]])
     >>> [ranks_of(scores, torch.tensor([target])).item() for target in range(4)]
     [3, 4, 3, 1]
     """
+    import torch
+
     target_scores_B1 = scores_BI.gather(1, targets_B.long().unsqueeze(1))
     if target_scores_B1.isnan().any():
         raise FloatingPointError("a target's score is NaN: the model has diverged")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mmsr.config import Config
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import ranking_metrics
-from mmsr.evaluation.ranking import evaluate
 from mmsr.graph.masks import Links, check_rate, without
-from mmsr.models.base import Recommender
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmsr.models.base import Recommender
 
 AUC_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Missing rates of `robust_auc`."""
@@ -85,6 +87,8 @@ def rank_linked(
     -------
     int64 `[n]`, rank of each target, 1 is best.
     """
+    import torch
+
     tensors = {modality: torch.from_numpy(link) for modality, link in links.items()}
     return _rank(model, prefixes, config, model.tables.relinked(tensors), progress)
 
@@ -118,6 +122,8 @@ def rank_by_access(
     -------
     int64 `[n]`, rank of each target, 1 is best.
     """
+    import torch
+
     check_rate(rate)
     which = tuple(modalities)
     generator = torch.Generator().manual_seed(seed)
@@ -137,6 +143,8 @@ def _rank(
     changed: AbstractContextManager[None],
     progress: Chunk | None,
 ) -> NDArray[np.int64]:
+    from mmsr.evaluation.ranking import evaluate
+
     with changed:
         return evaluate(
             model,

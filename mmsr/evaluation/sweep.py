@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from mmsr.config import Config
 from mmsr.data import Prefixes
 from mmsr.evaluation.metrics import contributions, ranking_metrics
 from mmsr.evaluation.robustness import Chunk, rank_by_access, rank_without, relative_area
-from mmsr.models.base import Recommender
+
+if TYPE_CHECKING:
+    from mmsr.models.base import Recommender
 
 Way = Literal["item", "access"]
 """`item`: seeded, nested choices of items lose a modality; `access`: each occurrence of an item

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -130,21 +127,14 @@ def test_a_grid_with_holes_is_drawn(tmp_path):
 
 
 @pytest.mark.slow
-def test_figures_from_the_command_to_their_files(shop_home, tmp_path):
+def test_figures_from_the_command_to_their_files(shop_home, tmp_path, mmsr_here, ray_here):
     home = tmp_path / "home"
     shutil.copytree(shop_home / "datasets", home / "datasets")
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "mmsr.cli.app", "reproduce", *arguments, "--dataset", "shop"],
-            env={**os.environ, "MMSR_HOME": str(home), "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        done = mmsr_here(home, "reproduce", *arguments, "--dataset", "shop")
+        assert done.code == 0, done.out + done.err
+        return done.out
 
     small = ("--set", "model.width=8", "--epochs", "1", "--seeds", "1")
     codes = ("--set", "graph.n_codes=6", "--set", "graph.links_per_item=2")

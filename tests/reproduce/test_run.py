@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -32,25 +29,17 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(shop_home, tmp_path_factory):
+def place(shop_home, tmp_path_factory, mmsr_here, ray_here):
     """A home of its own, and the command in it."""
     folder = tmp_path_factory.mktemp("reproduce")
     home = folder / "home"
     for part in ("datasets", "held-out"):
         shutil.copytree(shop_home / part, home / part)
 
-    def run(*arguments, code=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "mmsr.cli.app", "reproduce", *arguments],
-            env={**os.environ, "MMSR_HOME": str(home), "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        return SimpleNamespace(out=done.stdout, err=done.stderr)
+    def run(*arguments, code=0, home=home):
+        done = mmsr_here(home, "reproduce", *arguments)
+        assert done.code == code, done.out + done.err
+        return done
 
     return SimpleNamespace(home=home, run=run, output=folder / "tables")
 
@@ -114,19 +103,8 @@ def test_files_are_enough_to_go_on_without_the_home(place, honest, known):
     new = place.home.with_name("other")
     for part in ("datasets", "held-out"):
         shutil.copytree(place.home / part, new / part)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "mmsr.cli.app", "reproduce", *honest.arguments),
-            *("--output", str(place.output)),
-        ],
-        env={**os.environ, "MMSR_HOME": str(new), "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "nothing to do" in done.stdout
+    done = place.run(*honest.arguments, "--output", str(place.output), home=new)
+    assert "nothing to do" in done.out
     assert results_in(place.output, "table3-shop").rows == before.rows
     assert not (new / "studies" / "table3-shop" / "study.json").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -40,21 +39,9 @@ from mmsr.urls import Url
 DATA = DataUsed(name="shop", digest="0123456789" * 6, source="/shop", profile={"users": 3})
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store whose tables are made, which takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    sink = MlflowSink(f"sqlite:///{folder / 'mlflow.db'}", "warm-up", "0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMSR_HOME", str(folder))
-        sink.deliver([RunOpened(key="x", time=1, name="x")], {})
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def store(home, empty_store):
-    home.mkdir()
-    shutil.copy(empty_store, home / "mlflow.db")
+def store(home, put_store):
+    put_store(home / "mlflow.db")
     return default_uri()
 
 
@@ -268,25 +255,17 @@ def test_a_deleted_experiment_is_taken_up_again(store, runs_of):
     assert "a" in runs_of()[0]
 
 
-def test_an_experiment_that_is_gone_is_made_again(store, home, empty_store, runs_of):
+def test_an_experiment_that_is_gone_is_made_again(store, home, put_store, runs_of):
     sink = MlflowSink(store, "study", "uid")
     sink.deliver([open_run("a")], {})
-    shutil.copy(empty_store, home / "mlflow.db")
+    put_store(home / "mlflow.db")
     with pytest.raises(Forgotten):  # first, a missing run is refused
         sink.deliver([Tags(key="a", time=1, tags={"x": "y"})], {})
     sink.deliver([open_run("a")], {})
     assert set(runs_of()[0]) == {"a"}
 
 
-def test_a_store_that_was_removed_gets_everything_again(
-    store, home, tmp_path, runs_of, empty_store, monkeypatch
-):
-    def copied(_):  # to make its tables anew takes seconds
-        if not (home / "mlflow.db").exists():
-            shutil.copy(empty_store, home / "mlflow.db")
-
-    monkeypatch.setattr("mmsr.tracking.mlflow.make_store", copied)
-
+def test_a_store_that_was_removed_gets_everything_again(store, home, tmp_path, runs_of):
     def sent():
         return JournalTracker(tmp_path, MlflowSink(store, "study", "uid"), every=0.01)
 
@@ -453,14 +432,14 @@ def test_the_page_of_a_study_shows_its_trials(store, home, runs_of):
     assert curves_page("http://127.0.0.1:9", "study", "valid/mrr@20") is None
 
 
-def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, empty_store, tmp_path):
+def test_a_store_that_is_replaced_gets_all_again(store, home, runs_of, put_store, tmp_path):
     journal = tmp_path / "journal"
     journal.mkdir()
     tracker = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
     tracker.open_run("study", "study")
     tracker.log("study", 1, {"loss": 1.0})
     assert tracker.close(10) == Unshipped()
-    shutil.copy(empty_store, home / "mlflow.db")
+    put_store(home / "mlflow.db")
     later = JournalTracker(journal, MlflowSink(store, "study", "uid"), every=0.01)
     later.log("study", 2, {"loss": 0.5})
     assert later.close(10) == Unshipped()

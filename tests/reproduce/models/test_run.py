@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +26,7 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(shop_home, tmp_path_factory):
+def place(shop_home, tmp_path_factory, mmsr_here, ray_here):
     """A home of its own, and the command in it, given once for two models."""
     folder = tmp_path_factory.mktemp("models")
     home = folder / "home"
@@ -37,17 +34,9 @@ def place(shop_home, tmp_path_factory):
         shutil.copytree(shop_home / part, home / part)
 
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "mmsr.cli.app", "reproduce", "table2", *SMALL, *arguments],
-            env={**os.environ, "MMSR_HOME": str(home), "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        return done.stdout
+        done = mmsr_here(home, "reproduce", "table2", *SMALL, *arguments)
+        assert done.code == 0, done.out + done.err
+        return done.out
 
     def results():
         file = home / "studies" / "table2-shop" / "table2-shop.json"

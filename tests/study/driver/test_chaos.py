@@ -151,9 +151,10 @@ def cluster_of(driver_class):
 
 
 @pytest.fixture(scope="module")
-def survived(shop_home, tmp_path_factory, cluster_of):
+def survived(shop_home, tmp_path_factory, cluster_of, put_store):
     """The study after many blows, struck at random moments."""
     place = Place(tmp_path_factory.mktemp("chaos"), "chaos", SETTINGS, shop_home)
+    put_store(place.home / "mlflow.db")
     rng = random.Random(SEED)
     blows = rng.sample(BLOWS, len(BLOWS))
     # Between two blows, so many epochs are trained; the last falls well before the end.

@@ -77,9 +77,10 @@ def end_with_children(process, number):
 def seen_from_outside(process):
     """Where a running driver and all that it started listen, and what strangers get of its Ray."""
     driver = psutil.Process(process.pid)
+    members = (driver, *driver.children(recursive=True))
     connections = [
         (member.name(), connection)
-        for member in (driver, *driver.children(recursive=True))
+        for member in members
         for connection in member.net_connections(kind="all")
     ]
     listening = {
@@ -90,6 +91,7 @@ def seen_from_outside(process):
     (port,) = (address.port for name, address in listening if name == "gcs_server")
     paths = {connection.laddr for _, connection in connections if connection.family == AF_UNIX}
     return SimpleNamespace(
+        programs={Path(word).name for member in members for word in member.cmdline()},
         addresses={(name, address.ip) for name, address in listening},
         answers=[ask_the_head(port, token) for token in (None, "0" * 64)],
         sockets=[Path(path) for path in paths if path.endswith(("/raylet", "/plasma_store"))],
@@ -148,6 +150,11 @@ def test_its_ray_listens_on_loopback_alone(survived):
         address = ipaddress.ip_address(ip)
         address = getattr(address, "ipv4_mapped", None) or address
         assert address.is_loopback, f"{name} listens at {ip}"
+
+
+def test_its_ray_starts_no_helpers_that_it_does_not_need(survived):
+    assert {"raylet", "gcs_server"} <= survived.outside.programs
+    assert survived.outside.programs.isdisjoint({"monitor.py", "log_monitor.py"})
 
 
 def test_its_ray_refuses_whoever_has_no_token(survived):
@@ -266,7 +273,7 @@ def test_resources_that_no_node_has_are_refused(place):
     text = STUDY.replace('"faults"', '"huge"')
     script.write_text(text.replace("pruner=None", 'pruner=None, resources={"cpu": 999}'))
     driver = type(place.driver)(script, place.driver.environment)
-    _, err = driver.run(code=2)
+    _, err = driver.run_here(code=2)
     assert "999 CPU" in err
     assert "this machine has" in err
     assert err.count("\n") == 1

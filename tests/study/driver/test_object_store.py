@@ -97,5 +97,5 @@ def test_another_machine_goes_on(driver, tmp_path, tracked_runs):
     kept = [path.name for path in copies.rglob("checkpoint_*")]
     assert kept == [], "checkpoints are in the object store alone"
     assert not list(copies.rglob("test.arrow"))
-    out, _ = driver("third").run()
+    out, _ = driver("third").run_here()
     assert "nothing to do" in out

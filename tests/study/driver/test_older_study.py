@@ -86,7 +86,7 @@ def place(tmp_path_factory, driver_class):
         states = [row.state for row in rows(before.study)]
         curve = dict(before.study.trials[2].intermediate_values)
         driver = driver_class(script, environment)
-        _, refused = driver.run("--resume", code=2)
+        _, refused = driver.run_here("--resume", code=2)
         out, _ = driver.run("--resume", "--set", KEPT, "--set", SHARED, "--set", FITTED)
         study = look_up("before").study
         yield SimpleNamespace(

@@ -64,12 +64,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def cluster(shop_home, tmp_path_factory, fake_training_code, driver_class):
+def cluster(shop_home, tmp_path_factory, fake_training_code, driver_class, put_store):
     """A node with two GPUs that exist as numbers, and another that has many CPUs and none."""
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("packing")
     shutil.copytree(shop_home / "datasets", folder / "home" / "datasets")
+    put_store(folder / "home" / "mlflow.db")
     (folder / "fake_training.py").write_text(fake_training_code)
     (folder / "packed_training.py").write_text(TRAINING)
     (folder / "packed.py").write_text(STUDY)
@@ -115,7 +116,7 @@ def test_what_no_node_can_run_is_refused(cluster, wanted, told):
     text = STUDY.replace('"packed"', '"huge"')
     script.write_text(text.replace(str({"cpu": 1, "gpu": 0.5}).replace("'", '"'), str(wanted)))
     driver = type(cluster.driver)(script, cluster.driver.environment)
-    _, err = driver.run("--address", cluster.address, code=2)
+    _, err = driver.run_here("--address", cluster.address, code=2)
     assert f"a trial wants {told}, and no node of the cluster has that" in err
     assert "4 CPU, 2 GPU" in err
     assert "8 CPU, 0 GPU" in err

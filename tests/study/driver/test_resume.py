@@ -48,13 +48,14 @@ KILL_AT = (2, 3)
 
 
 @pytest.fixture(scope="module")
-def run_study(shop_home, tmp_path_factory, driver_class):
+def run_study(shop_home, tmp_path_factory, driver_class, put_store):
     """Run the study in a home of its own, perhaps killed and run again; returns the home."""
 
     def run(kill_at: tuple[int, int] | None) -> Path:
         folder = tmp_path_factory.mktemp("resume")
         home = folder / "home"
         shutil.copytree(shop_home / "datasets", home / "datasets")
+        put_store(home / "mlflow.db")
         script = folder / "small.py"
         script.write_text(STUDY)
         driver = driver_class(script, {**os.environ, "MMSR_HOME": str(home)})

@@ -148,16 +148,16 @@ def test_export_replays_to_the_digit(known, tmp_path):
 
 
 def test_the_same_command_again_runs_nothing(finished):
-    out, _ = finished.driver.run()
+    out, _ = finished.driver.run_here()
     assert "nothing to do" in out
     assert "starting Ray" not in out
 
 
 def test_another_definition_is_refused(finished):
-    _, err = finished.driver.run("--epochs", "4", code=2)
+    _, err = finished.driver.run_here("--epochs", "4", code=2)
     assert "training.epochs was 3 and is 4" in err
     assert err.count("\n") == 1
-    _, err = finished.driver.run("--set", "graph.n_codes=4", code=2)
+    _, err = finished.driver.run_here("--set", "graph.n_codes=4", code=2)
     assert "exists with another definition" in err
 
 
@@ -197,7 +197,7 @@ def versions_of(name, known):
     return list(client.search_model_versions(f"name = '{name}'"))
 
 
-def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
+def test_finalize_opens_test_once_and_records_it(finished, known, mmsr, ray_here):
     test_file = finished.home / "held-out" / "shop" / "test.arrow"
     test_file.rename(test_file.with_name("away"))
     code, _, err = mmsr("study", "finalize", "small")
@@ -208,9 +208,11 @@ def test_finalize_opens_test_once_and_records_it(finished, known, mmsr):
     assert (code, "is being run" in err) == (2, True)
     assert read_final(known.folder.finalized).opened == (), "neither has opened test"
 
-    script = finished.driver.script.with_name("finalize.py")
-    script.write_text("from mmsr.cli.app import main\nmain()\n")
-    run = type(finished.driver)(script, {**finished.driver.environment, "COLUMNS": "160"}).run
+    def run(*arguments, code=0):
+        found, out, err = mmsr(*arguments)
+        assert found == code, out + err
+        return out, err
+
     arguments = ("study", "finalize", "small", "--top", "2", "--seeds", "2")
     out, _ = run(*arguments)
     record = read_final(known.folder.finalized)
@@ -317,19 +319,12 @@ def test_the_leaderboard_puts_the_best_first(known):
 
 
 @pytest.fixture
-def mmsr(finished, monkeypatch, capsys):
+def mmsr(finished, mmsr_here):
     """Run the `mmsr` command in this process; returns its exit code and what it said."""
-    from mmsr.cli.app import main
-
-    monkeypatch.setenv("MMSR_HOME", str(finished.home))
-    monkeypatch.setenv("COLUMNS", "160")
 
     def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["mmsr", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
+        done = mmsr_here(finished.home, *arguments)
+        return done.code, done.out, done.err
 
     return run
 

@@ -50,7 +50,8 @@ def test_the_notebooks_are_kept_without_outputs(name):
 
 
 @pytest.mark.slow
-def test_the_notebooks_run(home, tmp_path, monkeypatch):
+def test_the_notebooks_run(home, tmp_path, monkeypatch, put_store):
+    put_store(home / "mlflow.db")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for variable in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "MMSR_STORAGE"):
         monkeypatch.delenv(variable, raising=False)
@@ -77,9 +78,14 @@ def test_the_notebooks_run(home, tmp_path, monkeypatch):
 
 @pytest.fixture
 def kernel(
-    study_home: Path, tmp_path: Path, fake_training_code: str, monkeypatch: pytest.MonkeyPatch
+    study_home: Path,
+    tmp_path: Path,
+    fake_training_code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    put_store: Callable[[Path], None],
 ) -> Iterator[SimpleNamespace]:
     """A notebook whose trials only pretend to train: `run(code)` returns the outputs of a cell."""
+    put_store(study_home / "mlflow.db")
     (tmp_path / "fake_training.py").write_text(fake_training_code)
     log = tmp_path / "epochs.log"
     monkeypatch.setenv("FAKE_LOG", str(log))

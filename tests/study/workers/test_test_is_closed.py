@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -164,7 +161,7 @@ ATTEMPTS = {
 }
 
 
-def test_every_road_ends_at_the_rule_and_leaves_no_opening(faked_place, monkeypatch):
+def test_every_road_ends_at_the_rule_and_leaves_no_opening(faked_place, mmsr_here, monkeypatch):
     place = faked_place("closed", STUDY)
     (place.folder / "roads.py").write_text(ROADS)
     out, _ = place.driver.run()
@@ -176,20 +173,14 @@ def test_every_road_ends_at_the_rule_and_leaves_no_opening(faked_place, monkeypa
             assert "test is closed to trials" in error, road
             assert "mmsr study finalize" in error, road
 
+    def described():
+        done = mmsr_here(place.home, "data", "describe", "shop")
+        assert done.code == 0, done.err
+        return done.out
+
     monkeypatch.setenv("MMSR_HOME", str(place.home))
     assert "no opening of test on record" in described()
     shop = Dataset.open("shop")
     assert openings(shop) == ()
     open_test(shop, who="tests", why="to see that an opening shows")
     assert "to see that an opening shows" in described()
-
-
-def described():
-    done = subprocess.run(
-        [sys.executable, "-m", "mmsr.cli.app", "data", "describe", "shop"],
-        env={**os.environ, "COLUMNS": "150"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
