@@ -128,8 +128,6 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
       system) would end Ray before the study could stop in good order: the study would wait for it
       in vain and fail. Ray's processes still end with this one, however it ends.
     - With patience. Ray gives its node 30 seconds, which a busy machine may exceed.
-    - Without two helpers that cost a second each: nobody reads the workers' output, which one sends
-      to the driver, and no node is ever added, which the other would do.
 
     Parameters
     ----------
@@ -144,7 +142,6 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
     OSError : Ray took longer, or one of its servers has ended; out of `ray.init`.
     """
     from ray._private import services
-    from ray._private.node import Node
 
     started: list[subprocess.Popen[bytes]] = []
     deadline = time.monotonic() + seconds
@@ -168,11 +165,7 @@ def starting_ray(seconds: float) -> Iterator[list[subprocess.Popen[bytes]]]:
                     raise OSError(f"it did not answer within {seconds:.0f} seconds") from None
                 time.sleep(0.1)
 
-    def start_nothing(*_: Any, **__: Any) -> None: ...
-
     with (
-        patch.object(Node, "start_log_monitor", start_nothing),
-        patch.object(Node, "start_monitor", start_nothing),
         patch.object(services, "resolve_ip_for_localhost", lambda host: host),
         patch.object(services, "ConsolePopen", start_in_own_group),
         patch.object(services, "get_node", wait_for_node),

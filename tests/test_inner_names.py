@@ -197,17 +197,6 @@ def test_ray_services_console_popen_get_node_and_resolve_ip_for_localhost(monkey
     assert "services.resolve_ip_for_localhost(_node_ip" in inspect.getsource(worker.init)
 
 
-def test_ray_node_start_log_monitor_and_start_monitor():
-    from ray._private.node import Node
-
-    plain = (Node.start_log_monitor, Node.start_monitor)
-    with inner_names.starting_ray(60):
-        assert Node.start_log_monitor(None) is Node.start_monitor(None) is None
-    assert (Node.start_log_monitor, Node.start_monitor) == plain
-    assert "self.start_monitor()" in inspect.getsource(Node.start_head_processes)
-    assert "self.start_log_monitor()" in inspect.getsource(Node.start_ray_processes)
-
-
 def test_ray_authentication_token_loader_and_config(monkeypatch):
     from ray._raylet import AuthenticationMode, get_authentication_mode
 
