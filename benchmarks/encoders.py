@@ -5,17 +5,21 @@ Beauty) and all settings are the same. Each seed is trained with early stopping,
 metrics of its best epoch are compared; test stays closed. The settings are MMSR's last known ones.
 They were chosen on Toys with CLIP's vectors, which may favour these.
 
-A difference from TF-IDF is taken seed by seed, and stands beside its standard error. Trainings are
-resumed by the same command if interrupted; `--train-only` leaves the comparison to a later one.
-The step runs in bfloat16 where the processor has it.
+A difference from TF-IDF is taken seed by seed, over the seeds that both have, and stands beside its
+standard error. Trainings are resumed by the same command if interrupted; `--train-only` leaves the
+comparison to a later one. What the file of `--json` has of the same data and settings is not
+trained again, so that seeds may be added one by one. The step runs in bfloat16 where the processor
+has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -29,6 +33,7 @@ ENCODERS = {"toys": ("tfidf", "minilm", "clip"), "beauty": ("tfidf", "minilm")}
 """What may encode the texts of each data set; `clip` stands for the vectors that come with it."""
 REFERENCE = "tfidf"
 """The default of an import."""
+SCORE = "valid/mrr@20"
 QUICK_SEEDS = 2
 
 
@@ -58,30 +63,47 @@ def encoded(source: str, encoder: str) -> Dataset:
     return prepare(name, sources, ImportSettings(text_encoder=encoder)).dataset
 
 
-def compared(found: dict[str, list[float]]) -> dict[str, float]:
+def compared(found: dict[str, dict[int, float]]) -> dict[str, float]:
     """Means of each encoder's scores, and paired differences from the reference.
 
     Parameters
     ----------
-    found : scores of each encoder, in the order of the seeds.
+    found : scores of each encoder by seed.
 
     Returns
     -------
     `mean_ENCODER`, and with two seeds or more `std_ENCODER`; for each encoder but the reference
-    `difference_ENCODER` and, likewise, its standard error `error_ENCODER`.
+    `difference_ENCODER` over the seeds that both have and, likewise, its standard error
+    `error_ENCODER`.
     """
     figures: dict[str, float] = {}
+    reference = found.get(REFERENCE, {})
     for encoder, scores in found.items():
-        figures[f"mean_{encoder}"] = statistics.fmean(scores)
+        figures[f"mean_{encoder}"] = statistics.fmean(scores.values())
         if len(scores) > 1:
-            figures[f"std_{encoder}"] = statistics.stdev(scores)
-        if encoder == REFERENCE or REFERENCE not in found:
+            figures[f"std_{encoder}"] = statistics.stdev(scores.values())
+        gains = [scores[seed] - reference[seed] for seed in sorted(scores.keys() & reference)]
+        if encoder == REFERENCE or not gains:
             continue
-        gains = [a - b for a, b in zip(scores, found[REFERENCE], strict=True)]
         figures[f"difference_{encoder}"] = statistics.fmean(gains)
         if len(gains) > 1:
             figures[f"error_{encoder}"] = statistics.stdev(gains) / len(gains) ** 0.5
     return figures
+
+
+def kept(file: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """The result in a file, if it is one of these settings; else one of no figures.
+
+    Parameters
+    ----------
+    file : what `--json` names.
+    settings : of the trainings.
+    """
+    if file is not None and file.exists():
+        found: dict[str, Any] = json.loads(file.read_text())
+        if found["settings"] == settings:
+            return found
+    return {"figures": {}, "dataset_hashes": {}, "trained_by": []}
 
 
 def main() -> None:
@@ -92,35 +114,40 @@ def main() -> None:
         sys.exit(f"{source} has no vectors of {', '.join(unknown)}: {', '.join(ENCODERS[source])}")
     seeds = arguments.seeds[:QUICK_SEEDS] if quick else arguments.seeds
     machine = common.machine(seconds=0.5)
-    figures: dict[str, float] = {}
-    found: dict[str, list[float]] = {}
-    hashes, trained_by = {}, set()
+    settings = quality.settings_of("mmsr", "ratio") | {"quick": quick}
+    before = kept(arguments.json, settings)
+    metrics = {key: value for key, value in before["figures"].items() if key[-1].isdigit()}
+    hashes, trained_by = before["dataset_hashes"], set(before["trained_by"])
     for encoder in encoders:
         dataset = encoded(source, encoder)
+        if hashes.setdefault(encoder, dataset.content_hash) != dataset.content_hash:
+            sys.exit(f"{arguments.json} has figures of another {dataset.name}: name another file")
         root = paths.home() / "benchmarks" / f"encoders-{'quick' if quick else 'full'}"
         root /= f"{source}-{encoder}"
-        for seed in seeds:
+        for seed in (seed for seed in seeds if f"epochs_{encoder}_{seed}" not in metrics):
             config = quality.config_of(dataset.name, seed, "mmsr", "ratio", quick)
             epochs, valid = quality.choose_epochs(config, dataset, root / f"{seed}-choose")
-            figures[f"epochs_{encoder}_{seed}"] = float(epochs)
-            figures |= {f"{metric}_{encoder}_{seed}": value for metric, value in valid.items()}
-            found.setdefault(encoder, []).append(valid[config.training.select_by])
-        hashes[encoder] = dataset.content_hash
-        trained_by |= set(quality.trained_by(root, seeds, ("choose",)))
+            metrics[f"epochs_{encoder}_{seed}"] = float(epochs)
+            metrics |= {f"{metric}_{encoder}_{seed}": value for metric, value in valid.items()}
+            trained_by |= set(quality.trained_by(root, [seed], ("choose",)))
     if arguments.train_only:
         return
+    found: dict[str, dict[int, float]] = {}
+    for key, value in metrics.items():
+        metric, encoder, seed_text = key.rsplit("_", 2)
+        if metric == SCORE:
+            found.setdefault(encoder, {})[int(seed_text)] = value
     common.write(
         "encoders",
-        figures | compared(found),
+        metrics | compared(found),
         {},
         arguments.json,
         machine,
         dataset=source,
         dataset_hashes=hashes,
-        seeds=seeds,
+        seeds={encoder: sorted(scores) for encoder, scores in found.items()},
         trained_by=sorted(trained_by),
-        settings=quality.settings_of("mmsr", "ratio"),
-        selected_on=config.training.select_by,
+        settings=settings,
     )
 
 
