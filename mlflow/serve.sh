@@ -84,6 +84,8 @@ esac
 
 # The job runner of the parts for language models would cost eight more processes and 2 GB.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true
+# Outside its sandbox, MLflow's assistant runs commands for every account of this machine.
+export MLFLOW_ENABLE_ASSISTANT_SANDBOX=true
 export MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=${MLFLOW_SQLALCHEMYSTORE_POOL_SIZE:-20}
 export MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=${MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW:-40}
 # Not among the arguments, which every user of the machine can list: they may hold passwords.

@@ -116,8 +116,10 @@ def mlflow_server(store: Url, port: int) -> tuple[list[str], dict[str, str]]:
     port : port on loopback.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", _LOOPBACK, "--port", str(port)]
-    # More than one worker costs 40 ms a call.
+    # More than one worker costs 40 ms a call. Outside its sandbox, MLflow's assistant runs commands
+    # for whoever reaches the port: every account of this machine.
     return [*command, "--workers", "1"], {
+        "MLFLOW_ENABLE_ASSISTANT_SANDBOX": "true",
         "MLFLOW_BACKEND_STORE_URI": store.reveal(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

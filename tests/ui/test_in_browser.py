@@ -131,7 +131,7 @@ def test_the_trials_are_compared_by_name_with_their_knobs_and_values(ui, small, 
         ):
             assert value in text
     cells = [line.split("\t") for line in text.splitlines()]
-    rates = next(line[1:] for line in cells if line[0] == "training.learning_rate")
+    rates = next(row[1:] for row in cells if row[0] == "training.learning_rate" and row[1:])
     assert rates == [str(row.settings["training.learning_rate"]) for row in small.best]
     tab.shot("compare")
 

@@ -86,6 +86,15 @@ def test_passwords_are_on_no_command_line():
         assert url.reveal() in environment.values()
 
 
+def test_mlflows_assistant_runs_nothing_outside_its_sandbox(monkeypatch):
+    base = pytest.importorskip("mlflow.assistant.providers.base", reason="MLflow has no assistant")
+    _, environment = mlflow_server(Url.parse("sqlite:///mlflow.db"), 1)
+    assert not base.assistant_sandbox_enabled()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert base.assistant_sandbox_enabled()
+
+
 def test_pages_of_a_study_and_of_all(small_study, study_home, opened_study):
     plan = make_plan(small_study, Options())
     known = plan.as_known(opened_study(plan))
