@@ -197,6 +197,13 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     add("--warm-start", metavar="STUDY", help="learn from another study's trials")
     add("--epochs", type=_whole, metavar="N", help="most epochs of a trial")
     add("--trial-hours", type=_number, metavar="H", help="fail a trial that trains longer")
+    add(
+        "--energy",
+        nargs="?",
+        const=True,
+        metavar="COUNTRY",
+        help="measure trials' energy; with a country such as DEU, CO2 too",
+    )
     add("--name", help="name of the study")
     add("--seed", type=_whole, metavar="N", help="seed of the proposals")
     add("--sampler", choices=SAMPLERS, help="search method, instead of the study's own")
@@ -237,6 +244,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         storage=given.storage,
         tracking_uri=given.tracking_uri,
         notify=given.notify,
+        energy=given.energy,
         resume=given.resume,
         dry_run=given.dry_run,
         settings=parse_settings(given.set),

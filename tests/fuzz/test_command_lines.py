@@ -87,6 +87,7 @@ STUDY = [
     "--resume",
     "--warm-start",
     "--trial-hours",
+    "--energy",
     "--nope",
     "--",
 ]

@@ -18,6 +18,7 @@ from mmsr.study.planning.make_plan import make_plan
 from mmsr.study.storage import database
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.workers.messages import Failure, Report
+from mmsr.tracking.energy import UNMEASURED, Energy
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def trained(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> KnownStudy:
 def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
     """Makes a study, and trials with these values of the first objective; a text is an error.
 
-    All trials have the metrics of `more`, too.
+    All trials have the metrics of `more`, too, and the `energy` after their second epoch.
     """
 
     def make(
@@ -39,6 +40,7 @@ def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
         name: str = "made-up",
         running: int = 0,
         more: Mapping[str, float] = MappingProxyType({}),
+        energy: Energy = UNMEASURED,
         **changes: Any,
     ) -> KnownStudy:
         study = dataclasses.replace(small_study, **{"pruner": None, **changes})
@@ -63,6 +65,7 @@ def made_up(small_study: Study, study_home: Path) -> Callable[..., KnownStudy]:
                         best_metrics=metrics,
                         finished=epoch == 2,
                         seconds=30.0 * epoch,
+                        energy=energy if epoch == 2 else UNMEASURED,
                     ),
                 )
         for place in range(running):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from mmsr.cli.app import app
 from mmsr.config import Config
+from mmsr.console import Console
 from mmsr.data import Prefixes
 from mmsr.errors import UserError
 from mmsr.evaluation import contributions
@@ -18,6 +20,7 @@ from mmsr.evaluation.significance import paired_wilcoxon, per_user_means
 from mmsr.report.intervals import ValidRanks
 from mmsr.report.side_by_side.contenders import Contender
 from mmsr.report.side_by_side.pairs import TEST, VALID, side_by_side
+from mmsr.report.side_by_side.view import show
 from mmsr.study.results.comparison import SeedComparison
 from mmsr.study.results.finalized import ConfigFigures
 from mmsr.study.results.held_out import Ranked
@@ -50,6 +53,8 @@ def contender(name, seed, *, seeds=0, worse=1, **changes):
         targets=TARGETS,
         lacking="",
         final=final if seeds else None,
+        kwh=None,
+        study_kwh=None,
         tested=tuple(Ranked(rng.integers(1, 20, 80) * worse, USERS) for _ in range(seeds)),
     )
     return dataclasses.replace(made, **changes)
@@ -129,6 +134,19 @@ def test_test_ranks_that_are_elsewhere_are_missed():
     assert found.not_paired == (
         "no paired test of a and b on test: the test ranks of b are not on this machine",
     )
+
+
+def test_energy_has_rows_where_it_was_measured():
+    def shown(*contenders):
+        lines = io.StringIO()
+        show(side_by_side(contenders), Console(file=lines, width=200))
+        return [line.split() for line in lines.getvalue().splitlines() if "kWh" in line]
+
+    first, second = contender("a", 0, kwh=0.25, study_kwh=4.0), contender("b", 1)
+    training, study = shown(first, second)
+    assert "0.25" in training
+    assert "4" in study
+    assert shown(second, contender("c", 2)) == []
 
 
 def call(*words):

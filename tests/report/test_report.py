@@ -27,6 +27,7 @@ from mmsr.study import Choice, Float, Int
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord, FinalResult, SeedFigures
 from mmsr.study.results.held_out import Opening
 from mmsr.study.search.objectives import COSTS
+from mmsr.tracking.energy import UNMEASURED, Energy
 
 SECTIONS = {
     "leaderboard": "Leaderboard",
@@ -353,3 +354,34 @@ def test_an_output_that_cannot_be_is_refused_first(output, told, home, monkeypat
     done = CliRunner().invoke(app, ["study", "report", "nothing", "-o", output])
     assert isinstance(done.exception, UserError)
     assert told in str(done.exception)
+
+
+def test_energy_is_summed_and_said_to_be_an_estimate(made_up):
+    known = made_up([0.1, 0.2], energy=Energy(0.5, 0.2))
+    page, _ = page_and_reader(known, intervals=0)
+    told = words(section(page, "cost"))
+    assert "energy of 2 trials 1 kWh" in told
+    assert "CO2 equivalents of 2 trials 0.4 kg" in told
+    assert "estimate" in told
+    board = next(b for b in section(page, "leaderboard").blocks if isinstance(b, Table))
+    at = board.columns.index("kWh")
+    assert [row[at] for row in board.rows[:2]] == ["0.5", "0.5"]
+    done = CliRunner().invoke(app, ["study", "leaderboard", known.name, "--json"])
+    assert [row["energy_kwh"] for row in json.loads(done.stdout)["trials"]] == [0.5, 0.5]
+    shown = CliRunner().invoke(app, ["study", "leaderboard", known.name, "--top", "1"]).stdout
+    assert "energy of 2 trials: 1 kWh" in shown
+
+
+@pytest.mark.parametrize(
+    ("energy", "told"),
+    [
+        (UNMEASURED, ""),
+        (Energy(lacking="no counter"), "No energy measured of 2 trials, the first since: no count"),
+    ],
+)
+def test_energy_that_was_not_measured_has_no_figure(made_up, energy, told):
+    page, _ = page_and_reader(made_up([0.1, 0.2], energy=energy), intervals=0)
+    cost = words(section(page, "cost"))
+    assert "not measured (extra `energy`)" in cost
+    assert told in cost
+    assert "kWh" not in words(section(page, "leaderboard"))

@@ -212,6 +212,7 @@ def leaderboard(
     from mmsr.study.results.pareto import pareto_front
     from mmsr.study.storage.known_study import look_up
     from mmsr.study.storage.trials import ranked, rows
+    from mmsr.study.views.energy import show_energy
     from mmsr.study.views.standings import chosen_on
     from mmsr.study.views.tables import (
         by_model,
@@ -220,6 +221,7 @@ def leaderboard(
         show_front,
         show_left_out,
     )
+    from mmsr.tracking.energy import UNMEASURED
 
     for_program = check_format(as_json, as_csv)
     console = Console()
@@ -248,6 +250,8 @@ def leaderboard(
     for row in best:
         text = f"trial {row.number}: {settings_text(row.settings)}"
         console.print(text, soft_wrap=True)
+    if any(row.energy != UNMEASURED for row in best):
+        show_energy(rows(known.study), console)
     if known.folder.knockouts.exists():
         from mmsr.study.results.knockouts import read_knockouts
         from mmsr.study.views.ending import say

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 DATASETS = ("name", "users", "items", "interactions", "protocol", "modalities", "content_hash")
 STUDIES = ("name", "dataset", "objective", "state", "done", "wanted", "best")
 TRIALS = ("trial", "state", "model", "epochs", "value", "seconds", "error")
-PLACES = ("place", "trial", "state", "model", "value", "best_epoch", "epochs", "seconds")
+PLACES = (
+    "place",
+    "trial",
+    "state",
+    "model",
+    "value",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "energy_kwh",
+)
 ENTRIES = ("key", "name", "text", "source")
 PARTS = ("name", "parameters", "forward", "step", "kept_bytes")
 """Columns that a table always has, in their order."""
@@ -182,6 +192,7 @@ def of_leaderboard(
                 "best_epoch": row.best_epoch,
                 "epochs": row.epochs,
                 "seconds": row.seconds,
+                "energy_kwh": row.energy.kwh,
                 "metrics": row.metrics,
                 "settings": row.settings,
             }

@@ -12,7 +12,9 @@ from mmsr.study.results.finalized import SeedFigures
 from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import grouped
+from mmsr.study.views.energy import energy_in_words, kwh_of, unmeasured
 from mmsr.tracking.databases import recorded
+from mmsr.tracking.energy import ABOUT
 
 _ENDED = {"finished": "finished", "pruned": "stopped early", "failed": "failed"}
 
@@ -74,9 +76,14 @@ def _cost(facts: Facts) -> Iterator[Block]:
     each = ", ".join(f"{amount:g} {kind.upper()}" for kind, amount in resources.items() if amount)
     if each:
         rows.append(("each trial gets", each))
+    energy = energy_in_words(facts.rows) or {"energy": "not measured (extra `energy`)"}
+    rows += energy.items()
     words = frozenset({"what"})
     yield Table(("what", "how much"), tuple(rows), words=words)
-    yield Text("Energy is not recorded.")
+    if kwh_of(facts.rows) is not None:
+        yield Text(ABOUT)
+    if lacking := unmeasured(facts.rows):
+        yield Text(f"{lacking[0].upper()}{lacking[1:]}.")
 
 
 def _finals(facts: Facts) -> float:

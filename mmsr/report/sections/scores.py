@@ -17,7 +17,7 @@ from mmsr.study.views.standings import (
     metric_names,
     model_standings,
 )
-from mmsr.study.views.tables import settings_text, summary
+from mmsr.study.views.tables import kwh_text, settings_text, summary
 
 _OVER = ("finished", "pruned", "failed")
 """States of trials that count in the history: others may still get better."""
@@ -59,7 +59,8 @@ def _best(facts: Facts) -> Table:
     metric, *names = metric_names(facts.ranked, facts.objective)
     several = bool(facts.known.definition.models)
     columns = ["place", "trial", *(["model"] if several else []), metric, "95 % interval", *names]
-    columns += ["epoch", "time", "settings"]
+    measured = any(row.energy.kwh is not None for row in facts.rows)
+    columns += ["epoch", "time", *(["kWh"] if measured else []), "settings"]
     rows = []
     for place, row in enumerate(facts.ranked[:MOST_ROWS], start=1):
         own = facts.interval(row.number) if row.state == "finished" else None
@@ -73,6 +74,7 @@ def _best(facts: Facts) -> Table:
                 *(percent(row.metrics.get(f"{part}/{name}")) for name in names),
                 "" if row.best_epoch is None else f"{row.best_epoch} of {row.epochs}",
                 seconds(row.seconds),
+                *([kwh_text(row.energy.kwh)] if measured else []),
                 settings_text(row.settings),
             )
         )
@@ -81,7 +83,8 @@ def _best(facts: Facts) -> Table:
             figures = (percent(line.metrics.get(name)) for name in names)
             label = (line.label, "") if several else (line.label,)
             value = percent(line.metrics.get(metric))
-            rows.append(("", *label, value, "", *figures, "", "", "reference line"))
+            gaps = [""] * (3 if measured else 2)
+            rows.append(("", *label, value, "", *figures, *gaps, "reference line"))
     left = len(facts.ranked) - MOST_ROWS
     more = f"… and {plural(left, 'more trial')}: {facts.all_scores} has all." if left > 0 else ""
     return Table(

@@ -21,7 +21,8 @@ from mmsr.study.results.finalized import (
 from mmsr.study.results.held_out import Ranked, read_ranked
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over
-from mmsr.study.storage.trials import TrialRow
+from mmsr.study.storage.trials import TrialRow, rows
+from mmsr.study.views.energy import kwh_of
 
 if TYPE_CHECKING:
     from mmsr.data import Prefixes
@@ -51,6 +52,10 @@ class Contender:
     """Why there are no ranks; empty if there are."""
     final: ConfigFigures | None
     """Test figures of its config, if its study was finalized with it."""
+    kwh: float | None
+    """Energy of its training; None where it was not measured."""
+    study_kwh: float | None
+    """Energy of all trials of its study that were measured."""
     tested: tuple[Ranked, ...]
     """The test ranks of its refits, as far as they are on this machine."""
 
@@ -136,6 +141,8 @@ def _of_trial(
         targets=known.open_dataset().valid() if ranks is not None else None,
         lacking=found.lacking.get(row.number, ""),
         final=final,
+        kwh=row.energy.kwh,
+        study_kwh=kwh_of(rows(known.study)),
         tested=_tested(known, result, final),
     )
 
@@ -183,5 +190,7 @@ def _of_folder(name: str, device: str, progress: Callable[[str], None]) -> Conte
         targets=None if ranks is None else valid,
         lacking=lacking,
         final=None,
+        kwh=None,
+        study_kwh=None,
         tested=(),
     )

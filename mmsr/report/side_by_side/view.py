@@ -12,7 +12,7 @@ from mmsr.format import plural
 from mmsr.report.side_by_side.contenders import Contender
 from mmsr.report.side_by_side.pairs import TEST, VALID, Pair, SideBySide
 from mmsr.study.results.comparison import LEVEL, Comparison
-from mmsr.study.views.tables import settings_text
+from mmsr.study.views.tables import kwh_text, settings_text
 
 _FIGURES = ("difference", "low", "high", "p", "p_corrected", "test")
 PAIR_COLUMNS = ("first", "second", "part", "metric", *_FIGURES)
@@ -72,6 +72,10 @@ def _show_figures(found: SideBySide, console: Console) -> None:
         for metric in found.metrics:
             cells = (_test_cell(one, metric) for one in found.contenders)
             table.add_row(f"TEST {metric}", *cells)
+    if any(one.study_kwh is not None for one in found.contenders):
+        table.add_section()
+        table.add_row("kWh, training", *(kwh_text(one.kwh) for one in found.contenders))
+        table.add_row("kWh, its study", *(kwh_text(one.study_kwh) for one in found.contenders))
     console.print(table)
 
 
@@ -169,6 +173,8 @@ def _contender(one: Contender) -> dict[str, Any]:
         "protocol": one.protocol,
         "objective": one.objective,
         "epoch": one.epoch,
+        "energy_kwh": one.kwh,
+        "study_energy_kwh": one.study_kwh,
         "valid": dict(one.valid),
         "test": test and {"mean": test.mean, "std": test.std, "low": test.low, "high": test.high},
         "config": one.config.to_dict(),

@@ -28,6 +28,9 @@ class Options:
     tracking_uri: str | None = field(default=None, repr=False)
     notify: str | None = field(default=None, repr=False)
     """URL that is sent a notice when the study ends, fails or waits; None takes `$MMSR_NOTIFY`."""
+    energy: bool | str | None = None
+    """Whether trials measure their energy (extra `energy`): True, or the ISO code of a country such
+    as "DEU", which adds CO2; see `mmsr.tracking.energy`."""
     resume: bool = False
     dry_run: bool = False
     hours: float | None = None

@@ -27,6 +27,7 @@ from mmsr.study.search.space import stored
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.folder import StudyFolder
 from mmsr.study.workers.resources import read_resources
+from mmsr.tracking.energy import check_energy
 
 
 def make_plan(study: Declaration, options: Options) -> Plan:
@@ -105,6 +106,7 @@ def make_plan(study: Declaration, options: Options) -> Plan:
         pruner=pruner,
         seed=seed,
         trainer=study.trainer,
+        energy=check_energy(options.energy),
         resume=options.resume,
         models=several,
         share=share,

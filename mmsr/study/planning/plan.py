@@ -57,6 +57,9 @@ class Plan:
     pruner: Pruner | None = None
     seed: int = 2023
     trainer: str = TRAINER
+    energy: str | None = None
+    """Country whose power the trials use, as `mmsr.tracking.energy.check_energy` returns it; None
+    measures no energy."""
     resume: bool = False
     models: tuple[Contender, ...] = ()
     """The models of a study of several; `space`, `base` and `known` are those of the first then."""
@@ -198,6 +201,8 @@ class Plan:
             trainer=self.trainer_of(proposal.settings),
             checkpoint=str(proposal.checkpoint) if proposal.checkpoint else None,
             costs=any(map(is_cost, self.against)),
+            energy=self.energy,
+            gpus=self.resources.gpu,
         )
 
     def config_of(self, settings: Mapping[str, Any]) -> Config:

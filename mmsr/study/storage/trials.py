@@ -22,6 +22,7 @@ from mmsr.study.storage.attributes import (
 from mmsr.study.storage.lineage import current, whole_curve
 from mmsr.study.storage.outside import trials_of
 from mmsr.tracking import RunState
+from mmsr.tracking.energy import UNMEASURED, Energy
 
 if TYPE_CHECKING:
     import optuna
@@ -82,6 +83,8 @@ class TrialRow:
     """Versions of the code that ran the trial."""
     model: str | None = None
     """Name of its model; None in a study of one."""
+    energy: Energy = UNMEASURED
+    """What its training used."""
 
     @cached_property
     def config(self) -> Config | None:
@@ -194,6 +197,7 @@ def _row(trial: FrozenTrial, trial_of: Callable[[int], FrozenTrial]) -> TrialRow
         mlflow_run_id=attrs.get("mlflow_run_id"),
         code=attrs.get("code", {}),
         model=attrs.get(MODEL),
+        energy=Energy(**outcome.get("energy", {})),
     )
 
 

@@ -102,7 +102,7 @@ def _models(plan: Plan) -> dict[str, str]:
 
 
 def _limits(plan: Plan) -> dict[str, str]:
-    """Another trainer than mmsr's own, budget and warm start, if the study has them."""
+    """Another trainer than mmsr's own, budget, warm start and energy, if the study has them."""
     told = {}
     if plan.trainer != TRAINER:
         told["trainer"] = plan.trainer
@@ -110,6 +110,8 @@ def _limits(plan: Plan) -> dict[str, str]:
         told["budget"] = f"{plan.budget}, or {plural(plan.trials, 'trial')}: {RULE}"
     if plan.warm is not None:
         told["warm start"] = str(plan.warm)
+    if plan.energy is not None:
+        told["energy"] = "measured" + (f", CO2 of {plan.energy}" if plan.energy else "")
     return told
 
 

@@ -19,6 +19,7 @@ from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
+from mmsr.study.views.energy import show_energy
 from mmsr.study.views.standings import chosen_on
 from mmsr.study.views.tables import (
     by_model,
@@ -78,6 +79,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
     console : where to show them.
     """
     show_failures(plan, found, console)
+    show_energy(found, console)
     known = look_up(plan.name, plan.storage, plan.tracking)
     try:
         top, config = known.best()

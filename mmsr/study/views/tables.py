@@ -56,6 +56,9 @@ def leaderboard(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("epoch", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
+    measured = any(row.energy.kwh is not None for row in found)
+    if measured:
+        table.add_column("kWh", justify="right", no_wrap=True)
     for place, row in enumerate(ranked(found)[:top], start=1):
         pruned = row.state == "pruned"
         values = [row.metrics.get(f"{part}/{name}") for name in names]
@@ -66,6 +69,7 @@ def leaderboard(
             *("" if value is None else f"{100 * value:.2f}" for value in values),
             f"{row.best_epoch} of {row.epochs}",
             seconds(row.seconds),
+            *([kwh_text(row.energy.kwh)] if measured else []),
             style="dim" if pruned else "bold" if place == 1 else "",
         )
     if lines:
@@ -75,8 +79,18 @@ def leaderboard(
             figures = (line.metrics.get(name) for name in names)
             cells = ("" if value is None else f"{100 * value:.2f}" for value in figures)
             label = (line.label, "") if several else (line.label,)
-            table.add_row("", *label, *cells, "", "", style="dim")
+            table.add_row("", *label, *cells, "", "", *([""] if measured else []), style="dim")
     return table
+
+
+def kwh_text(kwh: float | None) -> str:
+    """Energy in a cell of a table; empty where it was not measured.
+
+    Parameters
+    ----------
+    kwh : in kWh.
+    """
+    return "" if kwh is None else short(kwh)
 
 
 def by_model(found: Sequence[TrialRow], objective: str, models: Sequence[str]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from mmsr.config import Config
 from mmsr.remote import AnyPath
 from mmsr.tracking import RunState
+from mmsr.tracking.energy import UNMEASURED, Energy
 
 Origin = Literal["known", "proposed", "retry", "warm start"]
 """Where a trial's settings come from: `known` ones were enqueued at the start, `proposed` ones come
@@ -36,6 +37,10 @@ class Task(_Message):
     """Checkpoint to resume from, left by an earlier driver's run of the same trial."""
     board: str | None = None
     """Name of the board where it writes how far it is, see `mmsr.study.workers.board`."""
+    energy: str | None = None
+    """Country of the energy to measure, see `mmsr.tracking.energy.metered`."""
+    gpus: float = 0.0
+    """GPUs that the trial gets, perhaps a part of one."""
     costs: bool = False
     """Whether to report the config's costs, which are among the study's objectives."""
 
@@ -50,6 +55,8 @@ class Report(_Message):
     finished: bool
     seconds: float = 0.0
     """Seconds of training, over all workers that had the trial."""
+    energy: Energy = UNMEASURED
+    """What the training has used so far, over all workers that had the trial."""
     files: dict[str, int] = {}
     """In a checkpoint: sizes of its other files in bytes, to check that it is complete."""
 
@@ -107,6 +114,8 @@ class Ending:
         }
         if self.report is not None:
             kept |= self.report.model_dump(include={"epoch", "best_epoch", "best_metrics"})
+            if self.report.energy != UNMEASURED:
+                kept["energy"] = asdict(self.report.energy)
         return kept
 
 

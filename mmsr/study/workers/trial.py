@@ -29,6 +29,7 @@ from mmsr.remote import on_this_machine, place
 from mmsr.study.workers.board import written_to
 from mmsr.study.workers.failures import out_of_memory
 from mmsr.study.workers.messages import Failure, Report, Task
+from mmsr.tracking.energy import Energy, metered
 from mmsr.tracking.usage import Usage
 from mmsr.urls import hidden
 
@@ -120,11 +121,12 @@ def _train(task: Task, resume: Path | None, tune: Any) -> None:
     costs = _costs(config, dataset) if task.costs else {}
     yielded, usage = False, Usage()
     watched = _watched(train, written_to(task.board, task.number, config.training.epochs))
-    for result in train(config, dataset, device=task.device, resume=resume, **watched):
-        yielded = True
-        with _home_shared(task.home):
-            seconds = time.monotonic() - started
-            _report(result, task, config, costs, usage.since_last(), seconds, tune)
+    with metered(task.energy, task.gpus, before.energy if before else None) as energy:
+        for result in train(config, dataset, device=task.device, resume=resume, **watched):
+            yielded = True
+            with _home_shared(task.home):
+                seconds = time.monotonic() - started
+                _report(result, task, config, costs, usage.since_last(), energy(), seconds, tune)
     if not yielded and before is not None:  # it had finished before its driver could record it
         tune.report({"report": before.model_dump_json()})
 
@@ -146,16 +148,18 @@ def _report(
     config: Config,
     costs: dict[str, float],
     used: dict[str, float],
+    energy: Energy,
     seconds: float,
     tune: Any,
 ) -> None:
     report = Report(
         epoch=result.epoch,
-        metrics=result.metrics | costs | used,
+        metrics=result.metrics | costs | used | energy.metrics(),
         best_epoch=result.best_epoch,
         best_metrics=result.best_metrics | costs,
         finished=result.finished,
         seconds=seconds,
+        energy=energy,
     )
     with tempfile.TemporaryDirectory(prefix="mmsr-") as scratch:
         folder = Path(scratch) / "checkpoint"

@@ -75,6 +75,13 @@ def test_a_dry_run_of_a_complete_study_measures_and_expects_nothing(planned, cap
     assert "study shop: 4 of 4 trials done, nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("energy", "told"), [("", "measured"), ("DEU", "measured, CO2 of DEU")])
+def test_a_dry_run_says_that_energy_is_measured(planned, capsys, energy, told):
+    dry_run.show_plan(dataclasses.replace(planned, energy=energy))
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("energy"))
+    assert line.split(maxsplit=1)[1].strip() == told
+
+
 def test_a_dry_run_refuses_what_a_run_would(planned, small_study):
     open_study_of(planned, open_storage(planned.storage))
     other = make_plan(dataclasses.replace(small_study, epochs=7), Options())

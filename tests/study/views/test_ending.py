@@ -23,6 +23,7 @@ from mmsr.study.storage.known_study import look_up
 from mmsr.study.storage.trials import rows
 from mmsr.study.views.ending import show_end
 from mmsr.study.workers.messages import Report
+from mmsr.tracking.energy import UNMEASURED, Energy
 
 OPENING = Opening(at="2026-01-01T00:00:00+00:00", trials=(0,))
 RESULT = FinalResult(
@@ -38,7 +39,7 @@ def ended(small_study, study_home):
     study = open_study_of(plan, database.open_storage(plan.storage))
     ledger = Ledger(study, plan.rules(), plan.folder.ray)
 
-    def run(trials=0):
+    def run(trials=0, energy=UNMEASURED):
         for _ in range(trials):
             ledger.ask("a")
             metrics = {plan.objective: 0.2, "train/loss": 1.0}
@@ -51,6 +52,7 @@ def ended(small_study, study_home):
                     best_metrics=metrics,
                     finished=True,
                     seconds=1.0,
+                    energy=energy,
                 ),
             )
         console = Console(width=200, file=io.StringIO())
@@ -66,6 +68,14 @@ def test_test_is_named_once_all_trials_are_done(ended):
     assert "finalize" not in shown, "interrupted"
     assert "recommend    mmsr recommend shop --history ITEM,ITEM\n" in shown
     assert "test, once   mmsr study finalize shop --seeds 3" in ended(1)[1]
+
+
+def test_energy_is_summed_over_the_trials_where_it_is_known(ended):
+    assert "energy" not in ended(0)[1]
+    assert "energy of 1 trial: 0.5 kWh (an estimate)\n" in ended(1, Energy(0.5))[1]
+    _, shown = ended(1, Energy(lacking="no counter"))
+    assert "energy of 1 trial: 0.5 kWh" in shown
+    assert "no energy measured of 1 trial: no counter\n" in shown
 
 
 def test_a_study_that_its_budget_ended_does_not_name_test(ended):
