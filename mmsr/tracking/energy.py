@@ -145,14 +145,15 @@ class _Meter:
         try:
             yield
         except Exception as error:  # a training does not depend on its measurement
-            self._lacking = one_line(f"{type(error).__name__}: {error}")
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            self._lacking = one_line(f"{kind}{error}")
 
     def _measure(self) -> Energy:
         self._newest.total = None
         self._tracker.flush()
         total = self._newest.total
         if total is None:  # it keeps its errors to itself
-            raise RuntimeError("CodeCarbon returned no figures")
+            raise UserError("CodeCarbon returned no figures")
         whole, before = total.energy_consumed, self._before
         kwh = whole - (1 - self._share) * total.gpu_energy
         if before.kwh is None or before.co2_kg is None:
@@ -191,5 +192,5 @@ def _start(country: str, newest: _Newest) -> Any:
     tracker.start()
     if tracker.get_detected_hardware()["cpu_model"] is None:  # it may count the whole machine
         tracker.stop()
-        raise RuntimeError("CodeCarbon does not know the processor: set CODECARBON_FORCE_CPU_POWER")
+        raise UserError("CodeCarbon does not know the processor: set CODECARBON_FORCE_CPU_POWER")
     return tracker

@@ -376,7 +376,7 @@ def test_energy_is_summed_and_said_to_be_an_estimate(made_up):
     ("energy", "told"),
     [
         (UNMEASURED, ""),
-        (Energy(lacking="no counter"), "No energy measured of 2 trials, the first since: no count"),
+        (Energy(lacking="none"), "Energy of 2 trials was not measured; reason of the first: none"),
     ],
 )
 def test_energy_that_was_not_measured_has_no_figure(made_up, energy, told):

@@ -47,8 +47,8 @@ def unmeasured(found: Sequence[TrialRow]) -> str:
     reasons = [row.energy.lacking for row in found if row.energy.lacking]
     if not reasons:
         return ""
-    first = f", the first since: {reasons[0]}" if len(reasons) > 1 else f": {reasons[0]}"
-    return f"no energy measured of {plural(len(reasons), 'trial')}{first}"
+    whose = "; reason of the first" if len(reasons) > 1 else ""
+    return f"energy of {plural(len(reasons), 'trial')} was not measured{whose}: {reasons[0]}"
 
 
 def show_energy(found: Sequence[TrialRow], console: Console) -> None:

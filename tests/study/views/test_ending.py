@@ -75,7 +75,7 @@ def test_energy_is_summed_over_the_trials_where_it_is_known(ended):
     assert "energy of 1 trial: 0.5 kWh (an estimate)\n" in ended(1, Energy(0.5))[1]
     _, shown = ended(1, Energy(lacking="no counter"))
     assert "energy of 1 trial: 0.5 kWh" in shown
-    assert "no energy measured of 1 trial: no counter\n" in shown
+    assert "energy of 1 trial was not measured: no counter\n" in shown
 
 
 def test_a_study_that_its_budget_ended_does_not_name_test(ended):
