@@ -1,10 +1,11 @@
 """How long it takes to recommend for all users of Toys, beside `evaluate` of the same model.
 
-Both rank all items for one history of each user, on one thread and in turns: what else the machine
-does slows both alike. `evaluate` reads the history without its last item, its target.
-Recommendations are read, ranked and written as `mmsr recommend` does it: for all users of the data
-set, and for users and histories of a CSV file. The command itself is timed as a whole process, with
-the start of Python and the loading of the model.
+Both rank all items for one history of each user, on one thread, pyarrow's included, and in turns
+that change their order: what else the machine does slows both alike. A first turn is not counted.
+`evaluate` reads the history without its last item, its target. Recommendations are read, ranked and
+written as `mmsr recommend` does it: for all users of the data set, and for users and histories of a
+CSV file. The command itself is timed as a whole process, with the start of Python and the loading
+of the model.
 
 The model has the default settings and the weights that training starts from: neither side's rate
 depends on what it has learned.
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import common
 import numpy as np
+import pyarrow as pa
 import torch
 
 from mmsr.config import Config
@@ -107,7 +109,7 @@ def for_file(recommender: Recommender, path: Path, output: Path) -> Counts:
 
 
 def run_command(model: Path, users: Path, output: Path) -> None:
-    """Run `mmsr recommend --users FILE` in a process of its own, on one thread."""
+    """Run `mmsr recommend --users FILE` in a process of its own, its arithmetic on one thread."""
     words = [str(model), "--users", str(users), "-o", str(output), "--force", "--device", "cpu"]
     subprocess.run(
         [sys.executable, "-m", "mmsr.cli.app", "recommend", *words],
@@ -135,7 +137,7 @@ def measure(
     dataset : the data set.
     folder : an empty folder for the model and what is written.
     n_users : how many of its users.
-    repeats : turns of `evaluate` and both ways to recommend.
+    repeats : counted turns of `evaluate` and both ways to recommend.
     commands : runs of the whole command.
     """
     model, table, output = folder / "model", folder / "users.csv", folder / "top.parquet"
@@ -159,7 +161,11 @@ def measure(
         "users": partial(for_file, recommender, table, output),
         "all_users": partial(for_all, recommender, output),
     }
-    turns = [{name: seconds_of(call) for name, call in calls.items()} for _ in range(repeats)]
+    turns = []
+    for turn in range(repeats + 1):
+        order = list(calls) if turn % 2 else list(reversed(calls))
+        turns.append({name: seconds_of(calls[name]) for name in order})
+    turns = turns[1:]
     whole = [seconds_of(partial(run_command, model, table, output)) for _ in range(commands)]
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in calls}
 
@@ -182,6 +188,7 @@ def main() -> None:
     arguments = parser().parse_args()
     quick = arguments.quick
     torch.set_num_threads(1)
+    pa.set_cpu_count(1)
     machine = common.machine(seconds=0.5 if quick else 2.0)
     dataset = common.import_if_missing("toys")
     n_users = min(QUICK_USERS, dataset.n_users) if quick else dataset.n_users

@@ -313,6 +313,24 @@ def mmsr_here() -> Callable[..., SimpleNamespace]:
     return run
 
 
+@pytest.fixture(scope="session")
+def mmsr_process() -> Callable[..., SimpleNamespace]:
+    """Like `mmsr_here`, but in a process, whose file descriptors show all that it says."""
+
+    def run(home: Path, *arguments: str) -> SimpleNamespace:
+        done = subprocess.run(
+            [sys.executable, "-m", "mmsr.cli.app", *arguments],
+            env={**os.environ, "MMSR_HOME": str(home), "COLUMNS": "160"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """Ray, started once for all studies that the tests of a module run in this process."""

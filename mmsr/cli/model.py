@@ -123,6 +123,7 @@ def export(
 ) -> None:
     """Write a trained model as a folder that recommends without the data set.
 
+    NAME is a study or a checkpoint: what was exported already cannot be exported again.
     It holds weights, config, item ids, codes or features, and a model card; nothing is pickled.
     `mmsr recommend FOLDER` and `mmsr.load("FOLDER")` read it.
     """

@@ -24,11 +24,12 @@ __all__ = [
     "ranks_of",
 ]
 
+if not TYPE_CHECKING:  # to mypy, a package that has it has every name
 
-def __getattr__(name: str) -> Any:
-    """`evaluate`, which needs torch: what only reads records of a ranking does not."""
-    if name == "evaluate":
-        from mmsr.evaluation.ranking import evaluate
+    def __getattr__(name: str) -> Any:
+        """`evaluate`, which needs torch: what only reads records of a ranking does not."""
+        if name == "evaluate":
+            from mmsr.evaluation.ranking import evaluate
 
-        return evaluate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return evaluate
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

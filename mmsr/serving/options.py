@@ -55,7 +55,7 @@ class Options:
                 raise unknown(f"value of {name}", str(given), get_args(kind))
 
 
-class Wishes(TypedDict, total=False):
+class GivenOptions(TypedDict, total=False):
     """`Options` but for `top`, as keyword arguments."""
 
     seen: Seen | None

@@ -19,7 +19,14 @@ from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.explanation import Explanation, explain
 from mmsr.serving.facts import Facts
-from mmsr.serving.options import Options, Read, Wishes, ids_of_users, read_histories, read_users
+from mmsr.serving.options import (
+    GivenOptions,
+    Options,
+    Read,
+    ids_of_users,
+    read_histories,
+    read_users,
+)
 from mmsr.serving.ranker import Ranked, Ranker, check_finite
 from mmsr.training import choose_device
 
@@ -83,7 +90,7 @@ class Recommender:
         return isinstance(self.model, CollaborativeRecommender)
 
     def recommend(
-        self, histories: Iterable[Sequence[str]], *, top: int = 10, **options: Unpack[Wishes]
+        self, histories: Iterable[Sequence[str]], *, top: int = 10, **options: Unpack[GivenOptions]
     ) -> pd.DataFrame:
         """Recommend items for histories.
 
@@ -112,7 +119,11 @@ class Recommender:
         return frame
 
     def recommend_users(
-        self, user_ids: Sequence[str] | None = None, *, top: int = 10, **options: Unpack[Wishes]
+        self,
+        user_ids: Sequence[str] | None = None,
+        *,
+        top: int = 10,
+        **options: Unpack[GivenOptions],
     ) -> pd.DataFrame:
         """Recommend items for users of the model's data set.
 
@@ -142,7 +153,7 @@ class Recommender:
         return frame
 
     def explain(
-        self, history: Sequence[str], *, top: int = 10, **options: Unpack[Wishes]
+        self, history: Sequence[str], *, top: int = 10, **options: Unpack[GivenOptions]
     ) -> Explanation:
         """Say what recommendations for one history rest on.
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mmsr.errors import UserError, shown
+from mmsr.config import Config
+from mmsr.data import Dataset
+from mmsr.errors import UserError, reason_of, shown
+from mmsr.models.base import Recommender as Model
 from mmsr.serving.catalogue import Catalogue, Users
 from mmsr.serving.exported.read import holds_model, read_model
 from mmsr.serving.facts import Facts, Tested
@@ -19,7 +22,13 @@ from mmsr.study.results.held_out import checkpoint_of
 from mmsr.study.results.measured_model import trained_on
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.trials import rows
-from mmsr.training import choose_device, holds_checkpoint, load_best_model, read_checkpoint_state
+from mmsr.training import (
+    CheckpointState,
+    choose_device,
+    holds_checkpoint,
+    load_best_model,
+    read_checkpoint,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Folder:
 
     Attributes
     ----------
-    holds : whether a folder is of this kind.
+    holds : whether a path is that of a folder of this kind.
     read : makes a recommender of a folder, on the device that is named.
     """
 
@@ -49,16 +58,19 @@ def load(
     """Load a trained model, to recommend with; see `mmsr.load`."""
     choose_device(device)
     path = Path(source)
-    for kind in FOLDERS:
-        if path.is_dir() and kind.holds(path):
-            given = {"trial": trial, "refit": refit, "seed": seed, "model": model}
-            for option, value in given.items():
-                if value is not None:
-                    raise UserError(
-                        f"{option} is for studies, and {shown(str(source))} is a folder"
-                    )
-            return kind.read(path, device)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    try:
+        kind = next((kind for kind in FOLDERS if kind.holds(path)), None)
+        is_config = path.suffix in (".yaml", ".yml") and path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # e.g. too long, a loop of links, a NUL
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{shown(str(source))} cannot be read: {reason}") from None
+    if kind is not None:
+        given = {"trial": trial, "refit": refit, "seed": seed, "model": model}
+        for option, value in given.items():
+            if value is not None:
+                raise UserError(f"{option} is for studies, and {shown(str(source))} is a folder")
+        return kind.read(path, device)
+    if is_config:
         raise UserError(
             f"{shown(str(source))} is a config, and has no weights: train it with `mmsr train "
             "--config FILE --checkpoint FOLDER`, and name that folder"
@@ -130,12 +142,13 @@ def of_checkpoint(
     ------
     UserError : the checkpoint is damaged, or its data set has other contents now.
     """
-    state = read_checkpoint_state(folder)
-    config, dataset = trained_on(folder, state)
+
+    def read(state: CheckpointState) -> tuple[Config, Dataset, Model]:
+        config, dataset = trained_on(folder, state)
+        return config, dataset, load_best_model(folder, config, dataset)
+
+    state, (config, dataset, model) = read_checkpoint(folder, read)
     part = "train + validation" if state.part == "development" else "the training part"
-    model = load_best_model(folder, config, dataset)
-    if read_checkpoint_state(folder).epoch != state.epoch:  # one was saved meanwhile
-        return of_checkpoint(folder, device, origin, facts)
     _, items = dataset.interactions(state.part)
     counts = np.bincount(items, minlength=dataset.n_items)
     return Recommender(

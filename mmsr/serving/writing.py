@@ -105,7 +105,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise UserError(f"{shown(str(path))} is a folder: name a file")
         with drafting(path) as folder:
-            draft = folder / path.name
+            draft = folder / f"new{path.suffix}"
             yield draft
             draft.replace(path)
     except OSError as error:

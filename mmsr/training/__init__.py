@@ -8,7 +8,7 @@ from mmsr.training.checkpoint import (
 )
 from mmsr.training.loop import EpochResult, Progress, TrainingDiverged, train
 from mmsr.training.precision import bf16_is_native
-from mmsr.training.step import choose_device, load_best_model
+from mmsr.training.step import choose_device, load_best_model, read_checkpoint
 
 __all__ = [
     "CheckpointState",
@@ -20,6 +20,7 @@ __all__ = [
     "choose_device",
     "holds_checkpoint",
     "load_best_model",
+    "read_checkpoint",
     "read_checkpoint_state",
     "train",
 ]

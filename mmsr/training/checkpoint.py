@@ -145,11 +145,13 @@ def _put_in_place(new: Path, folder: Path) -> None:
 def _tidy(folder: Path) -> None:
     """Remove the old checkpoint if the new one is in place; restore it if not."""
     old = _set_aside(folder)
-    if old.exists() and not folder.exists():
-        with suppress(OSError):  # its writer may be alive, and just have put the new one in place
-            old.rename(folder)
+    if not old.exists():  # looked at first: what is set aside later may be the only one
+        return
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
+        return
+    with suppress(OSError):  # its writer may be alive, and just have put the new one in place
+        old.rename(folder)
 
 
 def _set_aside(folder: Path) -> Path:

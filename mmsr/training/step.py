@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,10 @@ from mmsr.models.products import products_in
 from mmsr.training import checkpoint
 from mmsr.training.losses.make import Loss, make_loss
 from mmsr.training.modality_dropout import modality_dropout
+
+Found = TypeVar("Found")
+_READS = 10
+"""How often a checkpoint is read that is saved meanwhile, before it is given up."""
 
 
 def train_step(
@@ -126,6 +132,41 @@ def load_best_model(
     model = new_model(config, dataset, part)
     checkpoint.load_model(folder, weights, model)
     return model
+
+
+def read_checkpoint(
+    folder: Path, read: Callable[[checkpoint.CheckpointState], Found]
+) -> tuple[checkpoint.CheckpointState, Found]:
+    """Read a checkpoint whose training may be going on, so that all is of one save.
+
+    Parameters
+    ----------
+    folder : folder of the checkpoint.
+    read : reads what is wanted, given the state; it is called again where one was saved meanwhile.
+
+    Returns
+    -------
+    The state, and what was read.
+
+    Raises
+    ------
+    UserError : there is no checkpoint, it is damaged, or it is saved faster than it can be read.
+    """
+    failed = False
+    for _ in range(_READS):
+        try:
+            state = checkpoint.read_checkpoint_state(folder)
+            found = read(state)
+            if checkpoint.read_checkpoint_state(folder) == state:
+                return state, found
+        except UserError:
+            if failed or not checkpoint.holds_checkpoint(folder):
+                raise
+            failed = True  # it may have been read while one was put in place of another
+    raise UserError(
+        f"checkpoint {str(folder)!r} is saved faster than it can be read: wait until the training "
+        "has ended, or read a copy"
+    )
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -29,19 +30,21 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def place(shop_home, tmp_path_factory, mmsr_here, ray_here):
+def place(shop_home, tmp_path_factory, mmsr_here, mmsr_process, ray_here):
     """A home of its own, and the command in it."""
     folder = tmp_path_factory.mktemp("reproduce")
     home = folder / "home"
     for part in ("datasets", "held-out"):
         shutil.copytree(shop_home / part, home / part)
 
-    def run(*arguments, code=0, home=home):
-        done = mmsr_here(home, "reproduce", *arguments)
+    def run(*arguments, code=0, home=home, start=mmsr_here):
+        done = start(home, "reproduce", *arguments)
         assert done.code == code, done.out + done.err
         return done
 
-    return SimpleNamespace(home=home, run=run, output=folder / "tables")
+    return SimpleNamespace(
+        home=home, run=run, process=partial(run, start=mmsr_process), output=folder / "tables"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +126,8 @@ def test_other_rows_with_other_seeds_are_added(place, honest, known):
 def test_other_settings_are_refused(place, honest):
     wider = [word.replace("width=8", "width=16") for word in SMALL]
     arguments = ("table3", *wider, "--output", str(place.output))
-    for more in ([], ["--dry-run"]):
-        err = place.run(*arguments, *more, code=2).err
+    for run, more in ((place.process, []), (place.run, ["--dry-run"])):
+        err = run(*arguments, *more, code=2).err
         assert "model.width was 8 and is 16" in err
         assert err.count("\n") == 1
     err = place.run("table3", *wider, code=2).err

@@ -99,6 +99,15 @@ def test_a_run_from_the_command_to_its_files(shop: Dataset, tmp_path: Path):
     assert "the authors' way" in by_access
 
 
+def test_a_run_that_is_saved_again_is_not_mixed_up(shop: Dataset, tmp_path: Path):
+    trained(shop, tmp_path / "run")
+    subject = find_subject(str(tmp_path / "run"))
+    assert subject.load("cpu").training
+    trained(shop, tmp_path / "run", seed=7)
+    with pytest.raises(UserError, match="was saved again meanwhile"):
+        subject.load("cpu")
+
+
 def test_a_config_is_trained_first_and_once(shop: Dataset, tmp_path: Path):
     config = Config(dataset="shop").replace(SMALL)
     (tmp_path / "best.yaml").write_text(config.to_yaml())

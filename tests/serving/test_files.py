@@ -194,6 +194,21 @@ def test_places_that_cannot_be_written(make_recommender, tmp_path: Path):
         write(make_recommender(), tmp_path / "a.csv", tmp_path / "a.csv" / "out.parquet")
 
 
+@pytest.mark.parametrize("name", ["old", "lock", "new"])
+def test_no_name_is_special(name: str, tmp_path: Path):
+    def interrupted(path: Path) -> None:
+        with replacing_file(path) as draft:
+            draft.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    with replacing_file(tmp_path / name) as draft:
+        draft.write_text("whole")
+    assert (tmp_path / name).read_text() == "whole"
+
+
 def test_an_interrupted_run_leaves_what_was_there(make_recommender, tmp_path: Path, monkeypatch):
     recommender = make_recommender()
     (tmp_path / "a.csv").write_text("history\ni1\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from mmsr.study.storage.lineage import trial_folder
 from mmsr.study.storage.progress import add_missing
 from mmsr.study.storage.trials import rows
 from mmsr.study.workers.messages import Report
-from mmsr.training import train
+from mmsr.training import checkpoint, read_checkpoint_state, train
 
 SMALL = Config(dataset="shop").replace(
     {"graph.n_codes": 5, "model.width": 8, "training.epochs": 1, "training.batch_size": 64}
@@ -77,22 +78,65 @@ def test_a_checkpoint(shop: Dataset, tmp_path: Path):
         mmsr.load(tmp_path / "train")
 
 
-def test_a_checkpoint_that_is_replaced_while_it_is_read(shop: Dataset, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("change", ["its next epoch", "another training"])
+def test_a_checkpoint_that_is_replaced_while_it_is_read(
+    change: str, shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder, run = tmp_path / "run", train(SMALL.replace({"training.epochs": 2}), shop)
     next(run).save_checkpoint(folder)
-    load, epochs = sources.load_best_model, []
+    if change == "another training":  # as long, and of the same shapes
+        run = train(SMALL.replace({"training.epochs": 2, "seed": 7}), shop)
+    load, states = sources.load_best_model, []
 
     def late(*given: Any) -> Any:
-        if not epochs:
+        if not states:
             next(run).save_checkpoint(folder)
-        epochs.append(sources.read_checkpoint_state(folder).epoch)
+        states.append(read_checkpoint_state(folder))
         return load(*given)
 
     monkeypatch.setattr(sources, "load_best_model", late)
     recommender = mmsr.load(folder)
-    assert epochs == [2, 2]
+    assert len(states) == 2
     assert recommender.facts is not None
-    assert recommender.facts.epoch == sources.read_checkpoint_state(folder).best_epoch
+    assert recommender.facts.epoch == states[1].best_epoch
+    assert recommender.config.to_dict() == states[1].config
+
+
+@pytest.mark.parametrize("missed", ["state", "weights"])
+def test_a_checkpoint_that_is_read_between_the_two_renames(
+    missed: str, shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, aside, missing = tmp_path / "run", tmp_path / ".run.old-checkpoint", []
+    (result,) = train(SMALL, shop)
+    result.save_checkpoint(folder)
+    name = {"state": "read_checkpoint_state", "weights": "load_model"}[missed]
+    own = getattr(checkpoint, name)
+
+    def late(*given: Any) -> Any:
+        if not missing:
+            missing.append(folder.rename(aside))
+        return own(*given)
+
+    monkeypatch.setattr(checkpoint, name, late)
+    assert mmsr.load(folder).facts is not None
+    assert missing == [aside]
+    folder.rename(aside)  # as a killed writer leaves it
+    assert mmsr.load(folder).facts is not None
+
+
+def test_a_checkpoint_that_is_saved_faster_than_it_is_read(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (result,) = train(SMALL, shop)
+    result.save_checkpoint(tmp_path / "run")
+    state, epochs = read_checkpoint_state(tmp_path / "run"), count(1)
+    monkeypatch.setattr(
+        checkpoint,
+        "read_checkpoint_state",
+        lambda folder: state.model_copy(update={"epoch": next(epochs)}),
+    )
+    with pytest.raises(UserError, match="saved faster than it can be read"):
+        mmsr.load(tmp_path / "run")
 
 
 def test_a_loaded_model_outlives_what_it_was_loaded_from(study_home: Path, tmp_path: Path):
@@ -126,6 +170,8 @@ def test_data_that_have_changed(shop: Dataset, tmp_path: Path):
         ("c.yaml", "'c.yaml' is a config, and has no weights"),
         ("empty", "unknown study 'empty'"),
         ("", "holds no model"),
+        ("x" * 300, "File name too long"),
+        ("a/\0", "cannot be read"),
     ],
 )
 def test_other_things(given: str, message: str, home: Path, tmp_path: Path, monkeypatch: Any):

@@ -118,6 +118,26 @@ def test_a_reader_that_looks_between_the_two_renames_stops_nobody(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_reader_does_not_remove_the_only_checkpoint(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, aside = tmp_path / "run", tmp_path / ".run.old-checkpoint"
+    next(train(TINY, shop)).save_checkpoint(folder)
+    before, exists = contents(folder), Path.exists
+
+    def late(path: Path) -> bool:
+        there = exists(path)
+        if path == folder and there:  # a writer sets it aside once the reader has seen it
+            folder.rename(aside)
+        return there
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", late)
+        holds_checkpoint(folder)
+    assert holds_checkpoint(folder)
+    assert contents(folder) == before
+
+
 def test_a_full_disk_is_an_os_error_and_keeps_the_old_one(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

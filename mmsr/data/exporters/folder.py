@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -181,7 +182,11 @@ def replacing(target: Path) -> Iterator[Path]:
             try:
                 new.rename(target)
             except OSError:
-                _give_back(old, target)
+                if target.exists():
+                    raise UserError(
+                        f"another command has written {target} meanwhile: run this one again to "
+                        "replace it"
+                    ) from None
                 raise
     except OSError as error:
         raise UserError(
@@ -204,21 +209,34 @@ def drafting(target: Path) -> Iterator[Path]:
     ------
     OSError : the folder cannot be made.
     """
-    prefix = f".{target.name[:100]}.draft-"
+    prefix = f".{target.name[:40]}.{sha256(os.fsencode(target.name)).hexdigest()[:12]}.draft-"
     target.parent.mkdir(parents=True, exist_ok=True)
     for lock in target.parent.glob(f"{glob.escape(prefix)}*/{_LOCK}"):
         with suppress(*_NO_LOCK), paths.if_free(lock) as is_left:
             if is_left:
                 _give_back(lock.with_name(_OLD), target)
                 shutil.rmtree(lock.parent, ignore_errors=True)
-    draft = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    try:
-        with ExitStack() as stack:
-            with suppress(*_NO_LOCK):
-                stack.enter_context(paths.if_free(draft / _LOCK))
+    with ExitStack() as stack:
+        draft = _locked_folder(target.parent, prefix, stack)
+        try:
             yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        finally:
+            stack.close()  # first: on NFS, a file that is open cannot be removed
+            with suppress(OSError):  # what is not given back stays for the next command
+                _give_back(draft / _OLD, target)
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+def _locked_folder(parent: Path, prefix: str, stack: ExitStack) -> Path:
+    """A new folder, its lock held; another if a command takes one for left before it is locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            is_ours = stack.enter_context(paths.if_free(folder / _LOCK))
+        except _NO_LOCK:
+            is_ours = folder.exists()
+        if is_ours:
+            return folder
 
 
 def _give_back(old: Path, target: Path) -> None:

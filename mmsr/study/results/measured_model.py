@@ -41,6 +41,9 @@ class Subject:
     trial: int | None = None
     to_train: bool = False
     """Whether only the config exists, and the model is still to be trained."""
+    state: CheckpointState | None = None
+    """The checkpoint's state, where its training may be going on; the model is refused if it was
+    saved again."""
 
     @property
     def metric(self) -> str:
@@ -91,11 +94,23 @@ class Subject:
         ----------
         device : device of the model.
         restored : False leaves the model as its epochs were scored, without these modalities.
+
+        Raises
+        ------
+        UserError : the weights are missing or damaged, or not those that `origin` speaks of.
         """
-        from mmsr.training import choose_device, load_best_model
+        from mmsr.training import choose_device, load_best_model, read_checkpoint
         from mmsr.training.step import new_model
 
-        model = load_best_model(self.checkpoint, self.config, self.dataset)
+        def read(state: CheckpointState) -> Recommender:
+            if self.state not in (None, state):
+                raise UserError(
+                    f"checkpoint {str(self.checkpoint)!r} was saved again meanwhile: wait until "
+                    "its training has ended, or name a copy of it"
+                )
+            return load_best_model(self.checkpoint, self.config, self.dataset)
+
+        _, model = read_checkpoint(self.checkpoint, read)
         if restored and self.config.graph.missing.rate > 0:
             whole = new_model(self.config.replace({"graph.missing.rate": 0.0}), self.dataset)
             model.tables.relink({m: whole.tables.links(m) for m in self.modalities})
@@ -185,21 +200,19 @@ def trained_on(folder: Path, state: CheckpointState) -> tuple[Config, Dataset]:
 
 
 def _of_run(folder: Path) -> Subject:
-    from mmsr.training import read_checkpoint_state
+    from mmsr.training import read_checkpoint
 
-    state = read_checkpoint_state(folder)
+    state, (config, dataset) = read_checkpoint(folder, lambda state: trained_on(folder, state))
     if state.part != "train":
         raise UserError(
             f"{str(folder)!r} was trained on validation targets too, so they would flatter it: "
             "name a run of `mmsr train`, or a study"
         )
-    config, dataset = trained_on(folder, state)
     check_inputs(dataset, config)
     name = folder.resolve().name
     output = paths.home() / "robustness" / f"{name}-{digest(str(folder.resolve()))}"
-    return Subject(
-        name, f"epoch {state.best_epoch} of run {folder}", config, dataset, folder, output
-    )
+    origin = f"epoch {state.best_epoch} of run {folder}"
+    return Subject(name, origin, config, dataset, folder, output, state=state)
 
 
 def _of_config(path: Path) -> Subject:

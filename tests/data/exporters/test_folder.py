@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,8 +18,10 @@ from mmsr.data import Dataset
 from mmsr.data.closed import TRIAL
 from mmsr.data.exporters import parquet
 from mmsr.data.exporters.export import FORMATS, export
+from mmsr.data.exporters.folder import drafting, replacing
 from mmsr.data.openings import openings
 from mmsr.errors import UserError
+from mmsr.paths import if_free
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -140,22 +145,85 @@ def test_nothing_half_made_stays(
     assert {path.name for path in (tmp_path / "exports").iterdir()} == ({"out"} if there else set())
 
 
-def test_a_folder_that_cannot_be_replaced_stays(
-    imported: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
+def test_a_folder_that_is_not_replaced_stays(
+    error: BaseException,
+    imported: Callable[..., Dataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset, output = imported(), tmp_path / "exports" / "out"
     export(dataset, "parquet", str(output))
     before, rename = files(output), Path.rename
 
-    def refused(path: Path, target: Path) -> Path:
+    def fails(path: Path, target: Path) -> Path:
         if path.name == "new":
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            raise error
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", refused)
-    with pytest.raises(UserError, match=r"cannot write .*busy"):
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises((UserError, KeyboardInterrupt)) as caught:
         export(dataset, "recbole", str(output), overwrite=True)
+    if isinstance(error, OSError):
+        assert re.match("cannot write .*busy", str(caught.value))
     assert files(output) == before
+    assert [path.name for path in output.parent.iterdir()] == ["out"]
+
+
+def test_two_that_replace_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, rename = tmp_path / "out", Path.rename
+    output.mkdir()
+
+    def late(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            target.mkdir()
+            (target / "theirs").touch()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(UserError, match="another command has written"), replacing(output) as new:
+        (new / "ours").touch()
+    assert files(tmp_path) == {"out/theirs": b""}
+
+
+@pytest.mark.parametrize("taken", ["held", "removed"])
+def test_a_new_draft_is_not_taken_for_one_that_was_left(
+    taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command may find it before its lock is held, and hold that or remove both."""
+    made, others, make = [], ExitStack(), tempfile.mkdtemp
+
+    def late(**given: Any) -> str:
+        made.append(Path(make(**given)))
+        if len(made) == 1 and taken == "held":
+            assert others.enter_context(if_free(made[0] / "lock"))
+        elif len(made) == 1:
+            made[0].rmdir()
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", late)
+    with others, drafting(tmp_path / "out") as draft:
+        assert taken == "removed" or draft == made[1]
+        with drafting(tmp_path / "out"):
+            assert draft.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("a", "a.draft-b"), (f"{'é' * 110}1", f"{'é' * 110}2")]
+)
+def test_what_was_left_is_given_back_to_its_own_place(
+    name: str, other: str, tmp_path: Path
+) -> None:
+    with drafting(tmp_path / other) as draft:
+        pass
+    (draft / "old").mkdir(parents=True)  # as a command leaves it that is killed
+    (draft / "old" / "kept").touch()
+    (draft / "lock").touch()
+    with drafting(tmp_path / name):
+        assert not (tmp_path / name).exists()
+    with drafting(tmp_path / other):
+        assert files(tmp_path / other) == {"kept": b""}
+    assert [path.name for path in tmp_path.iterdir()] == [other]
 
 
 def test_a_folder_that_cannot_be_written(

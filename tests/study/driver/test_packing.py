@@ -103,20 +103,20 @@ def test_four_trials_at_half_a_gpu_run_at_once_and_see_their_own(cluster):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "told", "run"),
     [
-        ({"cpu": 1, "gpu": 3}, "1 CPU, 3 GPU"),
-        ({"cpu": 12, "gpu": 0}, "12 CPU"),  # as many as both nodes have together
-        ({"cpu": 8, "gpu": 1}, "8 CPU, 1 GPU"),  # each somewhere, but on no node both
-        ({"cpu": 1, "memory_gb": 1e6}, "1 CPU, 1e+06 GB"),
+        ({"cpu": 1, "gpu": 3}, "1 CPU, 3 GPU", "run"),  # all that is said is on its stderr
+        ({"cpu": 12, "gpu": 0}, "12 CPU", "run_here"),  # as many as both nodes have together
+        ({"cpu": 8, "gpu": 1}, "8 CPU, 1 GPU", "run_here"),  # each somewhere, but on no node both
+        ({"cpu": 1, "memory_gb": 1e6}, "1 CPU, 1e+06 GB", "run_here"),
     ],
 )
-def test_what_no_node_can_run_is_refused(cluster, wanted, told):
+def test_what_no_node_can_run_is_refused(cluster, wanted, told, run):
     script = cluster.folder / "huge.py"
     text = STUDY.replace('"packed"', '"huge"')
     script.write_text(text.replace(str({"cpu": 1, "gpu": 0.5}).replace("'", '"'), str(wanted)))
     driver = type(cluster.driver)(script, cluster.driver.environment)
-    _, err = driver.run_here("--address", cluster.address, code=2)
+    _, err = getattr(driver, run)("--address", cluster.address, code=2)
     assert f"a trial wants {told}, and no node of the cluster has that" in err
     assert "4 CPU, 2 GPU" in err
     assert "8 CPU, 0 GPU" in err
