@@ -143,7 +143,7 @@ def make_final_plan(
     for name, number in (("--seeds", n_seeds), ("--top", top)):
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
-    if known.definition.trainer not in (None, TRAINER):
+    if known.definition.has_own_trainer:
         raise UserError(
             f"study {known.name!r} has a trainer of its own, {known.definition.trainer}, but "
             f"refits are by {TRAINER}: their test figures would not be those of its trials; refit "

@@ -55,6 +55,11 @@ class Definition(BaseModel):
         return (self.objective, *self.against)
 
     @property
+    def has_own_trainer(self) -> bool:
+        """Whether the trials have another trainer than mmsr's; older studies have mmsr's."""
+        return self.trainer not in (None, TRAINER)
+
+    @property
     def test_selected(self) -> bool:
         """Whether the trials' best epochs were chosen on test."""
         return self.objective.startswith(f"{TEST_SELECTED}/")
