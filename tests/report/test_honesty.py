@@ -208,7 +208,7 @@ def test_knock_outs_name_their_trial_and_the_best_ones_come_first(made_up):
     old = dataclasses.replace(facts, knockouts=kept)
     assert "The model of trial 0" in told(models.modalities(old))
     assert "The best trial is now 1" in told(models.modalities(old))
-    assert any("Model of trial 0, image: 50.0 %" in line for line in make._answers(old, []))
+    assert any("of trial 0 on validation falls" in line for line in make._answers(old, []))
     new = dataclasses.replace(old, robustness=(results,))
     assert new.worth.trial == 1
     new = dataclasses.replace(

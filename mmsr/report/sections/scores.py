@@ -126,7 +126,7 @@ def interval_text(ends: tuple[float, float]) -> str:
 
 def _by_model(facts: Facts, models: tuple[str, ...]) -> Table:
     rows = []
-    for one in model_standings(facts.rows, models):
+    for one in model_standings(facts.rows, facts.known.definition.objectives, models):
         found = None if one.first is None else facts.interval(one.first.number)
         rows.append(
             (

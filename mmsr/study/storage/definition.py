@@ -19,8 +19,6 @@ MEANING = 2
 TEST_SELECTED = "test-selected"
 """Replaces `valid` in the objective of studies whose tables choose epochs on test, so that nothing
 else takes them (`mmsr reproduce`); the values of their trials are validation's."""
-
-
 TRAINER = "mmsr.training:train"
 """Import path of the training generator of trials, unless a study names another."""
 NOT_RECORDED = "not recorded"

@@ -87,7 +87,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         show_front(found, plan.definition.objectives, console, finished)
     else:
         if models := known.definition.models:
-            console.print(by_model(found, plan.objective, models))
+            console.print(by_model(found, plan.definition.objectives, models))
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         lines = cached_lines(known, config)
         if is_over(known.study):
