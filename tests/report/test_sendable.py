@@ -76,7 +76,10 @@ def test_a_study_of_very_many_trials_gives_a_page_that_can_be_read(made_up):
         one for one in tables(page) if one.columns[-1] not in ("value", "searched", "how much")
     ]
     assert max(len(one.rows) for one in grown) <= MOST_ROWS + 3, "three are reference lines"
-    assert f"and {MANY - 1000 - MOST_ROWS:,} more: pareto_front.csv" in text.replace("\\", "")
+    assert (
+        f"and {MANY - 1000 - MOST_ROWS:,} more: pareto_front.csv, written when the study ends"
+        in text.replace("\\", "")
+    )
     assert f"`mmsr study leaderboard made-up --top {MANY - 1000} --csv`" in text
     assert f"`mmsr study status made-up --last {MANY} --csv`" in text
     (failures,) = [one for one in tables(page) if "kind" in one.columns]

@@ -111,7 +111,7 @@ def status(
     """Show how far a study has come, and its trials' states."""
     from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
     from mmsr.study.storage.known_study import look_up, unshipped_of
-    from mmsr.study.views.tables import STYLES, state_of, summary
+    from mmsr.study.views.tables import STYLES, WORDS, state_of, summary
 
     for_program = check_format(as_json, as_csv)
     console = Console()
@@ -147,7 +147,7 @@ def status(
         shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
-            Text(shown, style=STYLES.get(shown, "dim")),
+            Text(WORDS.get(shown, shown), style=STYLES.get(shown, "dim")),
             str(row.epochs or ""),
             percent(row.value),
             seconds(row.seconds),

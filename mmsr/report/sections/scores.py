@@ -169,7 +169,8 @@ def _front(facts: Facts) -> Iterator[Block]:
         caption=f"Pareto front: {len(rows)} of {plural(len(finished), 'finished trial')}, which no "
         "other trial beats in every objective",
     )
-    yield front_table.cut(MOST_OF_FRONT, f"{FRONT} in the study's folder, and with its run,")
+    where = f"{FRONT}, written when the study ends, in its folder and with its run,"
+    yield front_table.cut(MOST_OF_FRONT, where)
 
 
 def curves(facts: Facts) -> Section:

@@ -22,6 +22,8 @@ from mmsr.study.views.standings import (
 )
 
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+WORDS = {"pruned": "stopped early"}
+"""What tables call a state that has another name in records."""
 
 
 def leaderboard(
@@ -148,8 +150,7 @@ def summary(found: Sequence[Ranked], *, running: bool = True) -> str:
     counts = dict.fromkeys(states, 0)
     for row in found:
         counts[state_of(row, running=running)] += 1
-    words = {"pruned": "stopped early"}
-    told = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
+    told = [f"{n} {WORDS.get(state, state)}" for state, n in counts.items() if n]
     return ", ".join(told) or "no trials"
 
 
