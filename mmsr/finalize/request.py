@@ -24,7 +24,7 @@ from mmsr.study.search.space import Space, stored
 from mmsr.study.storage.definition import TRAINER, Definition
 from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.progress import Extent
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import TrialRow, finished
 from mmsr.study.workers.resources import read_resources
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def make_final_plan(
     for name, number in (("--seeds", n_seeds), ("--top", top)):
         if number < 1:
             raise UserError(f"{name} {number}: give a whole number of at least 1")
-    if known.definition.trainer not in (None, TRAINER):
+    if known.definition.has_own_trainer:
         raise UserError(
             f"study {known.name!r} has a trainer of its own, {known.definition.trainer}, but "
             f"refits are by {TRAINER}: their test figures would not be those of its trials; refit "
@@ -205,20 +205,20 @@ def _choose(known: KnownStudy, top: int, trials: Sequence[int]) -> tuple[Chosen,
     There may be fewer than `top` once test is open: older versions opened it for those there were.
     """
     found = known.overview.standings
-    finished = [one.number for one in ranked(found) if one.state == "finished"]
-    if not finished:
+    numbers = [one.number for one in finished(found, known.definition.objectives)]
+    if not numbers:
         raise UserError(
             f"study {known.name!r} has no finished trial yet: see `mmsr study status {known.name}`"
         )
     for number in trials:
-        if number not in finished:
+        if number not in numbers:
             state = next((row.state for row in found if row.number == number), "not there")
             raise UserError(
                 f"--trial {number}: it is {state}; name one that has finished: "
-                f"{', '.join(map(str, finished[:10]))}"
+                f"{', '.join(map(str, numbers[:10]))}"
             )
     chosen: list[Chosen] = []
-    for number in finished:
+    for number in numbers:
         if number in trials if trials else len(chosen) < top:
             (row,) = known.rows([number])
             if row.config is not None and row.config not in [one.config for one in chosen]:

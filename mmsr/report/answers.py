@@ -9,7 +9,6 @@ from mmsr.report.facts import Facts, Worth
 from mmsr.report.importance import ROUGH, Importance
 from mmsr.study.results.finalized import ConfigFigures
 from mmsr.study.results.references import ReferenceLine
-from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import recommend_command
 from mmsr.study.views.standings import chosen_on
@@ -17,6 +16,8 @@ from mmsr.study.views.tables import settings_text
 
 MOST = 3
 """Settings that are named."""
+LEAST = 0.005
+"""Least importance of a setting that is named: less is shown as 0.00."""
 
 
 def to_ship(facts: Facts) -> Iterator[str]:
@@ -32,14 +33,16 @@ def to_ship(facts: Facts) -> Iterator[str]:
     line = best_line(facts)
     if line is not None and _value(line, facts) >= best.value:
         yield (
-            f"Ship none of these models yet: the reference line {line.label}, which nothing was "
-            f"trained for, is as good as the best of them in {facts.metric} or better."
+            f"Ship none of these models yet: the reference line {line.label}, which needs no "
+            f"search, is as good as the best of them in {facts.metric} or better."
         )
         return
-    refit = _refit(facts)
+    result = facts.final.result
+    refit = None if result is None else result.refit
     yield _refit_to_ship(facts, refit) if refit is not None else _trial_to_ship(facts, best)
-    if facts.known.definition.trainer == TRAINER and best.config is not None:
-        yield f"It recommends by `{recommend_command(facts.name, best.config)}`."
+    if not facts.known.definition.has_own_trainer and best.config is not None:
+        command = recommend_command(facts.name, best.number, best.config, result)
+        yield f"Recommend with it: `{command}`."
 
 
 def best_line(facts: Facts) -> ReferenceLine | None:
@@ -57,24 +60,16 @@ def _value(line: ReferenceLine, facts: Facts) -> float:
     return (line.metrics or {})[facts.metric]
 
 
-def _refit(facts: Facts) -> ConfigFigures | None:
-    """The config whose refits `mmsr recommend` takes; None if there is no refit."""
-    result = facts.final.result
-    if result is None or all(one.error is not None for one in result.best.seeds):
-        return None
-    return result.best
-
-
 def _refit_to_ship(facts: Facts, refit: ConfigFigures) -> str:
-    best = facts.best
-    since = (
-        f" Trial {best.number} has become better on validation since, and is not finalized."
-        if best is not None and best.number != refit.trial
+    best, values = facts.best, {row.number: row.value for row in facts.rows}
+    better = (
+        f" Trial {best.number} is better on validation; the newest finalization does not have it."
+        if best is not None and best.value != values.get(refit.trial)
         else ""
     )
     return (
-        f"Ship the refit of trial {refit.trial}: it was the best on validation when the study was "
-        f"finalized, and has learnt from train + validation.{since}"
+        f"Ship the refit of trial {refit.trial}: the study was finalized with it, and the refit "
+        f"has learnt from train + validation.{better}"
     )
 
 
@@ -91,7 +86,7 @@ def _trial_to_ship(facts: Facts, best: TrialRow) -> str:
     finalizing = (
         f" `mmsr study finalize {facts.name}` trains its config on validation, too, and gives test "
         "figures; then ship that refit."
-        if facts.known.definition.trainer == TRAINER
+        if not facts.known.definition.has_own_trainer
         else ""
     )
     return f"Ship trial {best.number}: {why}.{finalizing}"
@@ -108,7 +103,8 @@ def what_mattered(facts: Facts, found: Sequence[Importance]) -> Iterator[str]:
     # In a study of several models, the best trial has the settings of its own model alone.
     best = None if facts.known.definition.models else facts.best
     for one in found:
-        top = list((one.ped_anova or one.fanova).items())[:MOST]
+        shares = (one.ped_anova or one.fanova).items()
+        top = [(key, share) for key, share in shares if share >= LEAST][:MOST]
         if not top:
             continue
         settings = f"{len(top)} settings" if len(top) > 1 else "setting"
@@ -133,17 +129,21 @@ def what_modalities_bring(worth: Worth) -> Iterator[str]:
     """
     found = worth.knockouts
     metric, clean = found.metric, f"{100 * found.clean[found.metric]:.3f} %"
-    for modality in found.modalities:
-        one = found.of("shuffled", modality)
+    shuffled = [(name, found.of("shuffled", name)) for name in found.modalities]
+    for modality, one in shuffled:
         if one is None:
             continue
         falls = "falls" if one.low > 0 else "is not shown to fall: it goes"
+        changed, shares = "lost", (one.cost, one.low, one.high)
+        if one.cost < 0:
+            changed, shares = "gained", (-one.cost, -one.high, -one.low)
+        share, low, high = (100 * end for end in shares)
         yield (
             f"Without what {modality} says, {metric} of trial {worth.trial} on validation {falls} "
-            f"from {clean} to {100 * one.metrics[metric]:.3f} %; {100 * one.cost:.1f} % of it is "
-            f"lost (95 % interval {100 * one.low:.1f} … {100 * one.high:.1f} %)."
+            f"from {clean} to {100 * one.metrics[metric]:.3f} %; {share:.1f} % of it is "
+            f"{changed} (95 % interval {low:.1f} … {high:.1f} %)."
         )
-    if found.modalities:
+    if any(one is not None for _, one in shuffled):
         yield (
             "For that, items were given the codes of other items. The model was not trained again: "
             "one that is trained without may do better."

@@ -32,7 +32,7 @@ from mmsr.study.storage.known_study import KnownStudy
 from mmsr.study.storage.lineage import current, curve_of
 from mmsr.study.storage.outside import trials_of
 from mmsr.study.storage.progress import Progress, ending_of, progress_of
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import TrialRow, finished, ranked
 from mmsr.tracking.base import RunState
 
 MOST_ROWS = 20
@@ -99,7 +99,7 @@ class Facts:
     @cached_property
     def ranked(self) -> list[TrialRow]:
         """Finished trials, best first, then those stopped early."""
-        return ranked(self.rows)
+        return ranked(self.rows, self.known.definition.objectives)
 
     @property
     def all_scores(self) -> str:
@@ -188,7 +188,7 @@ def gather(
     # A study that is finalized is locked as one that is run.
     running = known.folder.is_running() and not progress.is_over
     trials = [trial for trial in current(trials_of(known.study)) if not is_invalid(trial)]
-    best = [row for row in ranked(progress.rows) if row.state == "finished"]
+    best = finished(progress.rows, known.definition.objectives)
     final, opened, error = _final(known)
     return Facts(
         known=known,

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mmsr import paths
 from mmsr.report.blocks import Block, Chart, Code, Page, Points, Table, Text
 
-_PATH = re.compile(
-    r"(?:(?<=sqlite:///)|(?<=file://)|(?<![\w:/.~…-]))/(?:[^\s/'\"`,;:()\[\]{}<>|]+/)+"
-    r"(?P<name>[^\s/'\"`,;:()\[\]{}<>|]*)"
+_ROOTS = (
+    "data|export|gpfs|home|lustre|media|mnt|nfs|opt|private|root|scratch|srv|storage|tmp|user|users"
+    "|usr|var|work|workspace|Users|Volumes"
 )
-"""An absolute path of two parts or more; addresses of servers and names of metrics are none."""
+"""Folders at the root of many machines: an error may have come from another one than this."""
+_PART = r"[^\s/\\'\"`,;:()\[\]{}<>|]"
+_URL = r"[a-z][\w+.-]*://(?!/)[^\s'\"`<>()\[\],]*|sqlite:///(?!/)"
+_WINDOWS = rf"\b[A-Za-z]:\\(?:{_PART}+\\)+(?P<file>{_PART}*)"
 
 
 def without_paths(page: Page) -> Page:
@@ -27,7 +33,7 @@ def without_paths(page: Page) -> Page:
     """
 
     def change(block: Block) -> Block:
-        return Code(_at_home(block.text)) if isinstance(block, Code) else _mapped(block, hidden)
+        return Code(_in_bash(block.text)) if isinstance(block, Code) else _mapped(block, hidden)
 
     return replace(
         page,
@@ -47,22 +53,58 @@ def hidden(text: str) -> str:
     ----------
     text : what may name paths, such as the error of a trial.
     """
-    text = _at_home(_named(text, str(paths.home()), paths.IN_HOME))
-    return _PATH.sub(lambda found: f"…/{found['name']}", text)
+    for folder, name in ((str(paths.home()), paths.IN_HOME), (_user(), "~")):
+        text = re.sub(_whole(folder), name, text)
+    return re.sub(rf"{_URL}|{_path()}|{_WINDOWS}", _cut, text)
 
 
-def _at_home(text: str) -> str:
-    """A text with `~` for the user's folder, as a shell reads it."""
+def _cut(found: re.Match[str]) -> str:
+    if found["file"] is not None:
+        return f"…\\{found['file']}"
+    return found[0] if found["name"] is None else f"{found['scheme'] or ''}…/{found['name']}"
+
+
+@cache
+def _path() -> str:
+    """The pattern of an absolute path that begins with a folder at the root of a machine."""
+    here: list[str] = []
+    with suppress(OSError):
+        here = [name for name in os.listdir("/") if Path("/", name).is_dir()]
+    roots = "|".join((_ROOTS, *map(re.escape, here)))
+    return (
+        r"(?:(?P<scheme>[a-z][\w+.-]*:///?(?=/))|(?<![\w/.~…)}%+#-]))"
+        rf"/+(?:{roots})/+(?:{_PART}+/+)*(?P<name>{_PART}*)"
+    )
+
+
+def _in_bash(text: str) -> str:
+    """A command with `~` or `$HOME` for the user's folder, so that bash still runs it."""
+    whole = _whole(_user())
+
+    def change(found: re.Match[str]) -> str:
+        match found[0][:1]:
+            case "'":
+                return re.sub(whole, "'\"$HOME\"'", found[0])
+            case '"':
+                return re.sub(whole, "$HOME", found[0])
+        before, behind = text[: found.start()][-1:], text[found.end() :][:1]
+        # Bash reads `~` at the start of an unquoted word alone.
+        return "~" if f"{before} ".isspace() and f"{behind} "[0] in "/ \n" else "$HOME"
+
+    return re.sub(rf"'[^']*'|\"[^\"]*\"|{whole}", change, text)
+
+
+def _user() -> str:
+    """The user's folder; empty where there is none."""
     try:
-        user = str(Path.home())
-    except RuntimeError:  # there is none
-        return text
-    return _named(text, user, "~")
+        return str(Path.home())
+    except RuntimeError:
+        return ""
 
 
-def _named(text: str, folder: str, name: str) -> str:
-    whole = rf"(?<![\w.…-]){re.escape(folder)}(?![\w.-])"
-    return re.sub(whole, name, text) if len(folder) > 1 else text
+def _whole(folder: str) -> str:
+    """The pattern of a folder that stands for itself, or before a slash."""
+    return rf"(?<![\w.…-]){re.escape(folder)}(?![\w-]|\.\S)" if len(folder) > 1 else r"(?!)"
 
 
 def labelled(page: Page, label: str, but: frozenset[str] = frozenset()) -> Page:

@@ -72,7 +72,6 @@ def note(tracker: Tracker, study: str, results: Results, files: Sequence[Path]) 
             "mmsr.version": results.code["version"],
             "mmsr.commit": results.code.get("commit", ""),
         },
-        resume=False,
     )
     steps: dict[int, dict[str, float]] = {}
     for curve in curves.curves:

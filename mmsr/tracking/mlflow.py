@@ -222,9 +222,15 @@ class MlflowSink:
     def _log_data(self, run: str, data: DataUsed) -> None:
         from mlflow.entities import Dataset, DatasetInput
 
+        digest = data.digest[:_DIGEST_LENGTH]
+        there = self._client.get_run(run).inputs
+        inputs = there.dataset_inputs if there is not None else []
+        # Older versions gave more of the digest.
+        if any(i.dataset.name == data.name and i.dataset.digest.startswith(digest) for i in inputs):
+            return
         known = Dataset(
             name=data.name,
-            digest=data.digest[:_DIGEST_LENGTH],
+            digest=digest,
             source_type="local",
             source=data.source,
             profile=json.dumps(data.profile),

@@ -24,8 +24,8 @@ def mlflow_pages(known: KnownStudy | None) -> dict[str, str]:
         return {"experiments": "#/experiments"}
     place, ids = (known.tracking, known.name), known.overview.ids
     storage = storage_of(known.study)
-    best = [one.number for one in ranked(known.overview.standings)[:COMPARED]]
-    keys = [key_of(storage.get_trial(ids[number])) for number in best]
+    best = ranked(known.overview.standings, known.definition.objectives)[:COMPARED]
+    keys = [key_of(storage.get_trial(ids[one.number])) for one in best]
     uid = study_uid(known.study)
     found = {"curves": curves_page(*place, known.definition.objective)}
     if own := run_ids(*place, uid, [STUDY]):

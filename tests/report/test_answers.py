@@ -14,8 +14,9 @@ from mmsr.study import Float
 from mmsr.study.results.finalized import ConfigFigures, FinalRecord, FinalResult, SeedFigures
 from mmsr.study.results.references import ReferenceLine
 from mmsr.study.search.objectives import COSTS
+from mmsr.study.storage.trials import rows
 
-RECOMMEND = "It recommends by `mmsr recommend made-up --history ITEM,ITEM`."
+RECOMMEND = "Recommend with it: `mmsr recommend made-up --history ITEM,ITEM`."
 
 
 def facts_of(known, best_line=0.01, result=None):
@@ -30,12 +31,13 @@ def facts_of(known, best_line=0.01, result=None):
 
 
 def refitted(known, trial, error=None):
+    (row,) = known.rows([trial])
     figures = ConfigFigures(
         trial=trial,
         epochs=2,
-        config={},
+        config=row.stored_config,
         validation={},
-        seeds=(SeedFigures(seed=1, error=error),),
+        seeds=(SeedFigures(seed=1, trial=0, error=error),),
         mean={},
         std={},
     )
@@ -73,17 +75,47 @@ def test_a_finalized_study_ships_its_refit(made_up):
     known = made_up([0.1, 0.3, 0.2])
     ship, recommend = to_ship(facts_of(known, result=refitted(known, 1)))
     assert ship.startswith("Ship the refit of trial 1")
-    assert "since" not in ship
+    assert "better" not in ship
     assert recommend == RECOMMEND
     ship, _ = to_ship(facts_of(known, result=refitted(known, 2)))
-    assert "Trial 1 has become better on validation since" in ship
-    ship, _ = to_ship(facts_of(known, result=refitted(known, 2, error="killed")))
-    assert ship.startswith("Ship trial 1"), "there is no refit to take"
+    assert ship == (
+        "Ship the refit of trial 2: the study was finalized with it, and the refit has learnt from "
+        "train + validation. Trial 1 is better on validation; the newest finalization does not "
+        "have it."
+    )
+
+
+def test_without_a_refit_the_command_takes_the_trial_that_is_shipped(made_up):
+    known = made_up([0.1, 0.3, 0.2])
+    facts = facts_of(known, result=refitted(known, 2, error="killed"))
+    ship, recommend = to_ship(facts)
+    assert ship.startswith("Ship trial 1")
+    assert "made-up --trial 1 --history" in recommend, "without --trial it looks for the refit"
+
+
+def test_a_refit_of_another_model_recommends_in_its_own_way(made_up):
+    rates = {"training.learning_rate": Float(1e-3, 1e-1, log=True)}
+    models = {"bm3": dict(rates), "gru4rec": dict(rates)}
+    known = made_up([0.1, 0.3], space=None, enqueue=None, base={}, models=models)
+    kinds = {row.model: row.number for row in rows(known.study)}
+    for model, how in (("bm3", "--all-users"), ("gru4rec", "--history")):
+        _, recommend = to_ship(facts_of(known, result=refitted(known, kinds[model])))
+        assert how in recommend
+
+
+def test_a_study_from_before_trainers_were_recorded_has_mmsrs(made_up):
+    known = made_up([0.1, 0.3])
+    for trainer, commands in ((None, 2), ("shop.training:train", 0)):
+        definition = known.definition.model_copy(update={"trainer": trainer})
+        facts = facts_of(dataclasses.replace(known, definition=definition))
+        assert " ".join(to_ship(facts)).count("`mmsr ") == commands
 
 
 def test_nothing_is_shipped_that_a_reference_line_reaches(made_up):
     (ship,) = to_ship(facts_of(made_up([0.1, 0.3]), best_line=0.3))
-    assert ship.startswith("Ship none of these models yet: the reference line EASE")
+    assert ship.startswith(
+        "Ship none of these models yet: the reference line EASE, which needs no search, is as good"
+    )
 
 
 @pytest.mark.parametrize("change", [{"objective": "test-selected/mrr@20"}, {}])
@@ -99,13 +131,14 @@ def test_a_model_of_users_recommends_for_users(made_up):
     rates = {"training.learning_rate": Float(1e-3, 1e-1, log=True)}
     known = made_up([0.1], space=None, enqueue=None, base={}, models={"bm3": dict(rates)})
     _, recommend = to_ship(facts_of(known))
-    assert recommend == "It recommends by `mmsr recommend made-up --all-users -o top.parquet`."
+    assert recommend == "Recommend with it: `mmsr recommend made-up --all-users -o top.parquet`."
 
 
 def test_three_settings_are_named_with_their_values(made_up):
     facts = facts_of(made_up([0.1, 0.3]))
     codes = facts.best.settings["graph.n_codes"]
     shares = {"graph.n_codes": 0.5, "a": 0.25, "b": 0.15, "c": 0.1}
+    none = {"a": 0.0049, "b": 0.0}
     found = [Importance("all 2 trials", 2, shares, {}), Importance("others", 2, {}, {"a": 1.0})]
     every, others = what_mattered(facts, found)
     assert every == (
@@ -114,12 +147,15 @@ def test_three_settings_are_named_with_their_values(made_up):
     )
     assert others.startswith("The setting that mattered most, roughly, among others: a (")
     assert list(what_mattered(facts, [Importance("few", 1, {}, {}, why="too few")])) == []
+    assert list(what_mattered(facts, [Importance("all", 9, none, {})])) == [], "shown as 0.00"
+    (one,) = what_mattered(facts, [Importance("all", 9, {"graph.n_codes": 0.99, **none}, {})])
+    assert one.startswith("The setting that mattered most")
 
 
 def test_what_a_modality_brings_is_said_in_scores():
-    def shuffled(name, left, low):
+    def shuffled(name, left, low, high=0.9):
         metrics = {"mrr@20": left}
-        given = {"cost": 1 - left / 0.2, "low": low, "high": 0.9}
+        given = {"cost": 1 - left / 0.2, "low": low, "high": high}
         return KnockedOut(kind="shuffled", modality=name, label=name, metrics=metrics, **given)
 
     found = Knockouts(
@@ -133,3 +169,8 @@ def test_what_a_modality_brings_is_said_in_scores():
     assert text.startswith("Without what text says, mrr@20 of trial 4 on validation falls from 20.")
     assert "to 5.000 %; 75.0 % of it is lost (95 % interval 70.0 … 90.0 %)" in text
     assert "not trained again" in how
+    gains = found.model_copy(update={"results": (shuffled("text", 0.21, -0.125, 0.25),)})
+    text, _ = what_modalities_bring(Worth(gains, 4, "a run"))
+    assert "to 21.000 %; 5.0 % of it is gained (95 % interval -25.0 … 12.5 %)" in text
+    none = found.model_copy(update={"results": ()})
+    assert list(what_modalities_bring(Worth(none, 4, "a run"))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_knock_outs_name_their_trial_and_the_best_ones_come_first(made_up):
     old = dataclasses.replace(facts, knockouts=kept)
     assert "The model of trial 0" in told(models.modalities(old))
     assert "The best trial is now 1" in told(models.modalities(old))
-    assert any("image says, mrr@20 of trial 0" in line for line in make._answers(old, []))
+    assert any("of trial 0 on validation falls" in line for line in make._answers(old, []))
     new = dataclasses.replace(old, robustness=(results,))
     assert new.worth.trial == 1
     new = dataclasses.replace(
@@ -255,3 +256,15 @@ def test_csv_without_pairs_has_all_columns_and_reasons(trained, monkeypatch):
         "first,second,part,metric,difference,low,high,p,p_corrected,test"
     ]
     assert "no memory" in done.stderr
+
+
+def test_ranks_that_are_kept_leave_the_draft_of_another_process(tmp_path, monkeypatch):
+    moved = Path.replace
+
+    def replace(draft, path):
+        moved(draft, path)
+        draft.write_bytes(b"another's")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    KeptRanks(tmp_path, "model").get("nothing", lambda: np.arange(3))
+    assert [one.read_bytes() for one in tmp_path.glob("*.draft")] == [b"another's"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import sys
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 
 from mmsr.cli.app import app, main
 from mmsr.cli.output import flattened, write_csv, write_json
+from mmsr.cli.views.records import of_leaderboard
 from mmsr.errors import UserError
+from mmsr.study.views import tables
 
 COMMANDS = (
     "data list",
@@ -160,3 +163,15 @@ def test_numbers_of_numpy_are_numbers(capsys):
     }
     write_csv([tree])
     assert capsys.readouterr().out.splitlines() == ["a,b,c,d", '3,0.5,,"{""x"": 1};"']
+
+
+def test_a_trial_that_was_stopped_early_has_no_place_and_one_name(made_up, monkeypatch):
+    known = made_up([0.2, 0.1])
+    found = known.rows([0, 1])
+    found[1] = dataclasses.replace(found[1], state="pruned")
+    trials = of_leaderboard(known, found, [])["trials"]
+    assert [one["place"] for one in trials] == [1, None]
+    monkeypatch.setattr(tables, "state_of", lambda row, running: "pruned")
+    shown = call("study status made-up").stdout
+    assert "pruned" not in shown
+    assert shown.count("stopped early") == 3, "in the summary and for each trial"

@@ -212,8 +212,10 @@ def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_r
     before = ends()
     ask("shop", "--rates", "0.5,1", "--seeds", "1")
     assert before < (between := ends()), "runs end when they have ended"
+    (run,) = client.search_runs([experiment], "tags.`mmsr.kind` = 'robustness'")
+    client.set_tag(run.info.run_id, "mmsr.error", "it was killed")
     ask("shop", "--rates", "0.5,1", "--seeds", "1")
-    assert ends() == between
+    assert {run_id for run_id, _ in between - ends()} == {run.info.run_id}, "it is measured again"
     assert (study_home / "studies" / "shop" / "knockouts.json").read_text() == kept
     found = json.loads(
         (study_home / "studies" / "shop/robustness/robustness-valid.json").read_text()
@@ -222,6 +224,7 @@ def test_a_study_says_what_modalities_are_and_keeps_its_robustness_as_a_nested_r
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["mmsr.kind"] == "study"
     assert (run.info.run_name, run.info.status) == ("robustness", "FINISHED")
+    assert "mmsr.error" not in run.data.tags
     curve = client.get_metric_history(run.info.run_id, "valid/missing_image/mrr_at_20")
     points = found["curves"]["curves"][0]["points"]
     assert {m.step: m.value for m in curve} == {round(100 * p["rate"]): p["value"] for p in points}

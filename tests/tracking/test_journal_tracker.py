@@ -502,6 +502,38 @@ def test_no_run_is_left_open_by_what_was_refused(tracker_of):
     assert server.open == set()
 
 
+def test_what_was_refused_does_not_move_the_end_of_a_run(tracker_of):
+    class Clock(Server):
+        """It keeps the last closing that it gets of a run that is open, as MLflow does."""
+
+        picky, end = True, None
+
+        def deliver(self, events, runs):
+            for event in events:
+                if isinstance(event, RunOpened) and event.params:
+                    if self.picky:
+                        raise Refused("params")
+                    self.end = None
+                if isinstance(event, RunClosed):
+                    self.end = (self.end or (event.time,))[0], event.state
+            super().deliver(events, runs)
+
+    server = Clock()
+    tracker = tracker_of(server)
+    tracker.open_run("a", "run a", params={"width": 8})
+    tracker.open_run("a", "run a")
+    tracker.close_run("a", RunState.FAILED)
+    wait_for(lambda: server.end)
+    first, _ = server.end
+    wait_for(lambda: int(time.time() * 1000) > first)
+    tracker.open_run("a", "run a", resume=False)
+    tracker.close_run("a", RunState.FINISHED)
+    assert tracker.close(5) == Unshipped(refused=1)
+    server.picky = False
+    assert tracker_of(server).close(5) == Unshipped()
+    assert server.end == (first, RunState.FINISHED)
+
+
 def test_a_server_that_lost_its_memory_gets_all_again(server, tracker_of):
     tracker = tracker_of(server)
     tracker.open_run("a", "run a")

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 from urllib.parse import parse_qs
 
 import pytest
+from mlflow.entities import Dataset, DatasetInput
 
 from mmsr.tracking import RunState, Unshipped, check_tracking, default_uri
 from mmsr.tracking.base import (
@@ -125,6 +126,20 @@ def test_a_run_ends_when_it_has_ended_whatever_is_recorded_later(store, runs_of,
         runs,
     )
     assert runs_of()[0]["new"].info.end_time == 9_000
+
+
+def test_a_run_of_an_older_version_has_its_data_once(store, runs_of):
+    digest = "0123456789ab" * 3
+    runs: dict[str, str] = {}
+    sink = MlflowSink(store, "study", "uid")
+    sink.deliver([open_run("study")], runs)
+    older = Dataset("shop", digest, "local", "/shop")
+    sink._client.log_inputs(runs["study"], [DatasetInput(older)])
+    for now in (digest, "f" * 36):
+        used = DataUsed(name="shop", digest=now, source="/shop")
+        sink.deliver([open_run("study", data=used)], runs)
+    inputs = runs_of()[0]["study"].inputs.dataset_inputs
+    assert sorted(one.dataset.digest for one in inputs) == [digest, "f" * 12]
 
 
 def model_event(folder, digest, **more):

@@ -111,7 +111,7 @@ def status(
     """Show how far a study has come, and its trials' states."""
     from mmsr.study.storage.definition import NOT_RECORDED, TRAINER
     from mmsr.study.storage.known_study import look_up, unshipped_of
-    from mmsr.study.views.tables import STYLES, state_of, summary
+    from mmsr.study.views.tables import STYLES, WORDS, state_of, summary
 
     for_program = check_format(as_json, as_csv)
     console = Console()
@@ -147,7 +147,7 @@ def status(
         shown = state_of(row, running=running)
         table.add_row(
             str(row.number),
-            Text(shown, style=STYLES.get(shown, "dim")),
+            Text(WORDS.get(shown, shown), style=STYLES.get(shown, "dim")),
             str(row.epochs or ""),
             percent(row.value),
             seconds(row.seconds),
@@ -228,7 +228,7 @@ def leaderboard(
     known = look_up(name, storage)
     found = known.overview.standings
     objective, objectives = known.definition.objective, known.definition.objectives
-    best = known.rows(one.number for one in ranked(found)[:top])
+    best = known.rows(one.number for one in ranked(found, objectives)[:top])
     if for_program:
         on_front = [row.number for row in pareto_front(found, objectives)]
         tree = records.of_leaderboard(known, best, _lines(known, best), on_front)
@@ -242,10 +242,10 @@ def leaderboard(
         front = known.rows(one.number for one in pareto_front(found, objectives))
         show_front(front, objectives, console, finished)
     if models := known.definition.models:
-        console.print(by_model(rows(known.study), objective, models))
+        console.print(by_model(rows(known.study), objectives, models))
     title = f"{name}: {objective} ({chosen_on(objective)}, %)"
     lines = _lines(known, best)
-    console.print(leaderboard(best, objective, title, top, lines))
+    console.print(leaderboard(best, objective, title, top, lines, against=objectives[1:]))
     show_left_out(lines, console)
     for row in best:
         text = f"trial {row.number}: {settings_text(row.settings)}"

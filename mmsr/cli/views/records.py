@@ -184,7 +184,7 @@ def of_leaderboard(
         "objectives": list(known.definition.objectives),
         "trials": [
             {
-                "place": place,
+                "place": place if row.state == "finished" else None,
                 "trial": row.number,
                 "state": row.state,
                 "model": row.model,

@@ -129,7 +129,7 @@ def interval_text(ends: tuple[float, float]) -> str:
 
 def _by_model(facts: Facts, models: tuple[str, ...]) -> Table:
     rows = []
-    for one in model_standings(facts.rows, models):
+    for one in model_standings(facts.rows, facts.known.definition.objectives, models):
         found = None if one.first is None else facts.interval(one.first.number)
         rows.append(
             (
@@ -172,7 +172,8 @@ def _front(facts: Facts) -> Iterator[Block]:
         caption=f"Pareto front: {len(rows)} of {plural(len(finished), 'finished trial')}, which no "
         "other trial beats in every objective",
     )
-    yield front_table.cut(MOST_OF_FRONT, f"{FRONT} in the study's folder, and with its run,")
+    where = f"{FRONT}, written when the study ends, in its folder and with its run,"
+    yield front_table.cut(MOST_OF_FRONT, where)
 
 
 def curves(facts: Facts) -> Section:

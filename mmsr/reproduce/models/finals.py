@@ -20,7 +20,7 @@ from mmsr.reproduce.tables import MODEL, OWN_MODEL, PaperTable, Row, models_tabl
 from mmsr.study.planning.plan import Plan
 from mmsr.study.results.finalized import FinalFolder
 from mmsr.study.storage.known_study import look_up
-from mmsr.study.storage.trials import TrialRow, ranked, rows
+from mmsr.study.storage.trials import TrialRow, finished, rows
 from mmsr.study.views.dry_run import describe_size
 
 if TYPE_CHECKING:
@@ -257,13 +257,13 @@ def _figures(plan: Plan, model: str, found: Sequence[TrialRow], asked: int) -> S
     """What the search of a model took, and its best trial."""
     contender = next(one for one in plan.contenders if one.model == model)
     own = [row for row in found if row.model == model]
-    finished = [row for row in ranked(own) if row.state == "finished"]
-    best = finished[0] if finished else None
+    ended = finished(own)
+    best = ended[0] if ended else None
     errors = [row.error for row in own if row.error]
     return SearchFigures(
         model=model,
         trials=len(own),
-        finished=len(finished),
+        finished=len(ended),
         epochs=sum(row.epochs for row in own),
         seconds=sum(row.seconds or 0.0 for row in own),
         space=describe_size(contender.space),

@@ -23,7 +23,7 @@ from mmsr.study.storage.definition import NOT_RECORDED, Definition
 from mmsr.study.storage.known_study import STUDY
 from mmsr.study.storage.lineage import trial_folder
 from mmsr.study.storage.progress import Progress
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import TrialRow, finished
 from mmsr.study.views.descriptions import ending_text, study_text, trial_text
 from mmsr.study.views.ending import show_end
 from mmsr.study.views.live_table import name_by_number
@@ -81,7 +81,7 @@ class StudyReporter:
         self._plan, self._tracker = plan, tracker
         before = plan.progress(study)
         self._done = before.over
-        best = next((row for row in ranked(before.rows) if row.state == "finished"), None)
+        best = next(iter(finished(before.rows, plan.definition.objectives)), None)
         self._best: dict[str, float] = {}
         if best is not None:
             self._set_best(best.metrics, best.settings)
@@ -200,7 +200,7 @@ class StudyReporter:
                 self._plan.folder.write(FRONT, front)
                 self._tracker.upload(STUDY, self._plan.folder.path, [FRONT])
             tags["mmsr.pareto_size"] = str(front.count("\n"))
-        best = next((row for row in ranked(after.rows) if row.state == "finished"), None)
+        best = next(iter(finished(after.rows, self._plan.definition.objectives)), None)
         if best is not None:
             tags["mmsr.best_trial"] = str(best.number)
             tags |= {f"mmsr.best.{key}": str(value) for key, value in best.settings.items()}

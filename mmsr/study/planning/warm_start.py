@@ -32,7 +32,7 @@ from mmsr.study.storage.attributes import IMPORTED, ORIGIN, TRIED
 from mmsr.study.storage.database import study_uid
 from mmsr.study.storage.folder import StudyFolder, study_names
 from mmsr.study.storage.known_study import KnownStudy, look_up
-from mmsr.study.storage.trials import TrialRow, ranked, rows
+from mmsr.study.storage.trials import TrialRow, finished, rows
 from mmsr.tracking.databases import sqlite_file
 from mmsr.urls import Url
 
@@ -124,12 +124,12 @@ def warm_start(
         )
     known = _look_up(name, site.storage)
     known.check_honest()
-    finished = [row for row in ranked(rows(known.study)) if row.state == "finished"]
-    if not finished:
+    best = finished(rows(known.study), known.definition.objectives)
+    if not best:
         raise UserError(f"--warm-start {name}: it has no finished trial yet to learn from")
     problem = _incomparable(known.definition, site.dataset, objectives, study.trainer)
     informing, trying, why = [], [], ""
-    for row in finished:
+    for row in best:
         try:
             told, differing = _as_in_this_space(row, site.dataset, objectives, space, base)
         except UserError as error:
@@ -142,7 +142,7 @@ def warm_start(
             why = why or f"trial {row.number} has {differing}"
     if not trying:
         raise UserError(
-            f"--warm-start {name}: none of its {len(finished)} finished trials fits this study's "
+            f"--warm-start {name}: none of its {len(best)} finished trials fits this study's "
             f"space: {why}"
         )
     return WarmStart(
@@ -150,7 +150,7 @@ def warm_start(
         uid=study_uid(known.study),
         informing=tuple(informing),
         trying=() if informing else tuple(_distinct(trying)[:_TOP]),
-        finished=len(finished),
+        finished=len(best),
         reason=problem or why,
     )
 

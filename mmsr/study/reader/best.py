@@ -8,7 +8,7 @@ from typing import Any
 
 from mmsr.config import Config
 from mmsr.study.storage.known_study import KnownStudy
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import TrialRow, finished
 from mmsr.study.views.tables import settings_text
 
 
@@ -64,6 +64,6 @@ def best_of(known: KnownStudy) -> BestTrial | None:
     ----------
     known : the study.
     """
-    if not any(one.state == "finished" for one in ranked(known.overview.standings)):
+    if not finished(known.overview.standings):
         return None
     return BestTrial.of(*known.best())

@@ -92,7 +92,7 @@ def leaderboard_frame(
     against : further objectives of the study.
     front : numbers of the trials on the Pareto front; a column if there are further objectives.
     """
-    best = ranked(rows)
+    best = ranked(rows, (objective, *against))
     measured = [(line.label, line.metrics) for line in lines if line.metrics is not None]
     part = objective.partition("/")[0]
     names = [f"{part}/{name}" for name in metric_names(best, objective)]

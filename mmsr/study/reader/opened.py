@@ -107,7 +107,7 @@ class OpenedStudy:
         with self._read() as known:
             objective, *against = known.definition.objectives
             standings = known.overview.standings
-            found = known.rows(one.number for one in ranked(standings)[:top])
+            found = known.rows(one.number for one in ranked(standings, self.objectives)[:top])
             config = found[0].config if found else None
             lines = cached_lines(known, config) if config is not None else []
             front = pareto_front(standings, self.objectives) if against else []

@@ -129,6 +129,14 @@ class FinalResult(_Frozen):
         """The config that was best on validation."""
         return self.configs[0]
 
+    @property
+    def refit(self) -> ConfigFigures | None:
+        """The best config if one of its refits finished, so that there is a model; else None."""
+        for best in self.configs[:1]:
+            if any(one.error is None and one.trial is not None for one in best.seeds):
+                return best
+        return None
+
     def of_trial(self, number: int) -> ConfigFigures | None:
         """The figures of the config of trial `number`; None if it was not finalized."""
         return next((config for config in self.configs if config.trial == number), None)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmsr.study.search.objectives import minimised
-from mmsr.study.storage.trials import R, TrialRow, ranked
+from mmsr.study.storage.trials import R, TrialRow, finished, minimised
 
 FRONT = "pareto_front.csv"
 """Name of the front's file in the study's folder, and with its run."""
@@ -23,8 +22,8 @@ def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
     found : the trials of the study.
     objectives : its objectives.
     """
-    finished = [row for row in ranked(found) if row.state == "finished"]
-    values = np.array([[row.metrics[name] for name in objectives] for row in finished])
+    best = finished(found, objectives)
+    values = np.array([[row.metrics[name] for name in objectives] for row in best])
     signs = [1.0 if minimised(name) else -1.0 for name in objectives]
     costs = values.reshape(-1, len(objectives)) * signs
     # In this order nothing dominates what comes before it, so the front so far is all to look at.
@@ -33,7 +32,7 @@ def pareto_front(found: Sequence[R], objectives: Sequence[str]) -> list[R]:
         others, own = costs[front], costs[place]
         if not ((others <= own).all(axis=1) & (others < own).any(axis=1)).any():
             front.append(place)
-    return [finished[place] for place in sorted(front)]
+    return [best[place] for place in sorted(front)]
 
 
 def front_table(found: Sequence[TrialRow], objectives: Sequence[str]) -> str | None:

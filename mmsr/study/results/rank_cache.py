@@ -56,13 +56,12 @@ class KeptRanks:
                 save_file({"ranks": ranks.astype(np.int32)}, draft)
             draft.replace(path)
         except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             if not must_keep:
                 return ranks
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write {path}: {reason}; name another --output") from None
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
         return ranks
 
 

@@ -15,6 +15,7 @@ from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
 from mmsr.errors import shown as shorten
 from mmsr.format import short
+from mmsr.study.storage.trials import minimised
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")
@@ -80,11 +81,6 @@ def settings_for(objectives: Sequence[str]) -> dict[str, Any]:
 def is_cost(objective: str) -> bool:
     """Whether `objective` is known before a trial is trained."""
     return objective in COSTS
-
-
-def minimised(objective: str) -> bool:
-    """Whether less of `objective` is better."""
-    return objective in (*COSTS, *TIMES)
 
 
 def directions(objectives: Sequence[str]) -> list[Literal["minimize", "maximize"]]:

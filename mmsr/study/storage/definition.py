@@ -19,8 +19,6 @@ MEANING = 2
 TEST_SELECTED = "test-selected"
 """Replaces `valid` in the objective of studies whose tables choose epochs on test, so that nothing
 else takes them (`mmsr reproduce`); the values of their trials are validation's."""
-
-
 TRAINER = "mmsr.training:train"
 """Import path of the training generator of trials, unless a study names another."""
 NOT_RECORDED = "not recorded"
@@ -53,6 +51,11 @@ class Definition(BaseModel):
     def objectives(self) -> tuple[str, ...]:
         """All objectives; the first one chooses the best epochs."""
         return (self.objective, *self.against)
+
+    @property
+    def has_own_trainer(self) -> bool:
+        """Whether the trials have another trainer than mmsr's; older studies have mmsr's."""
+        return self.trainer not in (None, TRAINER)
 
     @property
     def test_selected(self) -> bool:

@@ -101,11 +101,12 @@ class KnownStudy:
         def row_of(number: int) -> TrialRow:
             return self.rows([number])[0]
 
+        objectives = self.definition.objectives
         if model is None:
-            return best(self.overview.standings, row_of, self.name, trial)
+            return best(self.overview.standings, objectives, row_of, self.name, trial)
         self.check_model(model)
         own = [row for row in rows(self.study) if row.model == model]
-        return best(own, row_of, f"{self.name}, model {model}", trial)
+        return best(own, objectives, row_of, f"{self.name}, model {model}", trial)
 
     def check_model(self, model: str) -> None:
         """Raise UserError unless the study has several models, and this is one of them."""

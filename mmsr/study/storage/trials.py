@@ -122,15 +122,38 @@ def rows_of(study: optuna.Study, numbers: Iterable[int], ids: Mapping[int, int])
     return [_row(read(number), read) for number in numbers]
 
 
-def ranked(found: Sequence[R]) -> list[R]:
+def minimised(objective: str) -> bool:
+    """Whether less of `objective` is better."""
+    return objective.startswith(("cost/", "time/"))
+
+
+def ranked(found: Sequence[R], objectives: Sequence[str] = ()) -> list[R]:
     """Finished trials, best first, then those stopped early, best first.
 
     Parameters
     ----------
     found : the trials of a study.
+    objectives : its objectives. Those after the first one decide among equals in it, so that the
+        first trial is on the Pareto front.
     """
+
+    def key(row: R) -> tuple[Any, ...]:
+        further = [(minimised(name), row.metrics.get(name, 0.0)) for name in objectives[1:]]
+        ties = [value if less else -value for less, value in further]
+        return row.state != "finished", -(row.value or 0), *ties, row.number
+
     ended = [row for row in found if row.state in ("finished", "pruned") and row.value is not None]
-    return sorted(ended, key=lambda row: (row.state != "finished", -(row.value or 0), row.number))
+    return sorted(ended, key=key)
+
+
+def finished(found: Sequence[R], objectives: Sequence[str] = ()) -> list[R]:
+    """Finished trials, best first.
+
+    Parameters
+    ----------
+    found, objectives : as in `ranked`.
+    """
+    return [row for row in ranked(found, objectives) if row.state == "finished"]
 
 
 def best_value(found: Sequence[Ranked]) -> float | None:
@@ -145,13 +168,18 @@ def best_value(found: Sequence[Ranked]) -> float | None:
 
 
 def best(
-    found: Sequence[Ranked], row_of: Callable[[int], TrialRow], name: str, trial: int | None = None
+    found: Sequence[Ranked],
+    objectives: Sequence[str],
+    row_of: Callable[[int], TrialRow],
+    name: str,
+    trial: int | None = None,
 ) -> tuple[TrialRow, Config]:
     """The best finished trial by the first objective, or the one with a given number.
 
     Parameters
     ----------
     found : the trials of a study; what ranks them is enough.
+    objectives : its objectives.
     row_of : returns all facts about a trial, by its number.
     name : name of the study, for the error.
     trial : number of the trial; None takes the best.
@@ -164,17 +192,17 @@ def best(
     ------
     UserError : no trial has finished, or not the given one.
     """
-    finished = [one.number for one in ranked(found) if one.state == "finished"]
-    for number in finished:
+    numbers = [one.number for one in finished(found, objectives)]
+    for number in numbers:
         if trial in (None, number):
             row = row_of(number)
             if row.config is not None:
                 return row, row.config
-    if trial is not None and finished:
-        numbers = ", ".join(map(str, finished[:10]))
+    if trial is not None and numbers:
+        first = ", ".join(map(str, numbers[:10]))
         raise UserError(
             f"--trial {trial}: study {name!r} has no finished trial of this number; best first: "
-            f"{numbers}{', …' if len(finished) > 10 else ''}"
+            f"{first}{', …' if len(numbers) > 10 else ''}"
         )
     raise UserError(f"study {name!r} has no finished trial yet: see `mmsr study status {name}`")
 

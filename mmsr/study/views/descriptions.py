@@ -10,7 +10,7 @@ from mmsr.study.results.pareto import pareto_front
 from mmsr.study.search.objectives import in_words, shown
 from mmsr.study.storage.definition import Definition
 from mmsr.study.storage.progress import Progress
-from mmsr.study.storage.trials import TrialRow, ranked
+from mmsr.study.storage.trials import TrialRow, finished
 from mmsr.study.views.run_names import number, run_name
 from mmsr.study.views.tables import summary
 from mmsr.study.workers.messages import Ending, Proposal
@@ -68,15 +68,15 @@ def study_text(
             ],
         ),
     ]
-    finished = [row for row in ranked(progress.rows) if row.state == "finished"]
-    best = finished[0] if finished else None
+    leaders = finished(progress.rows, definition.objectives)
+    best = leaders[0] if leaders else None
     if best is not None:
         values = _values(best.metrics, definition.objectives)
         found = f"{values} at epoch {best.best_epoch} of {best.epochs}"
         lines += ["", f"**Best: trial {best.number}**, {found}", ""]
-        lines += _leaders(finished[:_TOP], definition)
-    if len(definition.objectives) > 1 and finished:
-        front = pareto_front(finished, definition.objectives)
+        lines += _leaders(leaders[:_TOP], definition)
+    if len(definition.objectives) > 1 and leaders:
+        front = pareto_front(leaders, definition.objectives)
         lines += ["", f"Pareto front: {plural(len(front), 'trial')}, in `pareto_front.csv`."]
     own = best.settings if best is not None else {}
     if best is not None and best.model and definition.models:

@@ -8,14 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mmsr.config import Config
-from mmsr.config.models import model_class
+from mmsr.config.models import DEFAULT, model_class
 from mmsr.console import Console
 from mmsr.errors import UserError
 from mmsr.format import listed
 from mmsr.study.planning.plan import Plan
-from mmsr.study.results.finalized import final_record
+from mmsr.study.results.finalized import FinalResult, final_record, read_final
 from mmsr.study.results.references import AT_THE_END, cached_lines, measured_lines
-from mmsr.study.storage.definition import TRAINER
 from mmsr.study.storage.known_study import KnownStudy, look_up
 from mmsr.study.storage.progress import is_over, progress_of
 from mmsr.study.storage.trials import TrialRow
@@ -90,7 +89,7 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         show_front(found, plan.definition.objectives, console, finished)
     else:
         if models := known.definition.models:
-            console.print(by_model(found, plan.objective, models))
+            console.print(by_model(found, plan.definition.objectives, models))
         title = f"leaderboard ({chosen_on(plan.objective)}, %)"
         lines = cached_lines(known, config)
         if is_over(known.study):
@@ -107,34 +106,46 @@ def show_end(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:
         "report": f"mmsr study report {plan.name}",
         "robustness": f"mmsr robustness {plan.name}",
         "best config": f"mmsr best-config export {plan.name} -o best.yaml",
-        **_recommending(known, config),
+        **_recommending(known, top, config),
         **_test(known),
     }.items():
         console.print(f"  {aim:<12} {command}", soft_wrap=True)
 
 
-def _recommending(known: KnownStudy, config: Config) -> dict[str, str]:
+def _recommending(known: KnownStudy, best: TrialRow, config: Config) -> dict[str, str]:
     """How to recommend with the study; empty where no command of mmsr's does."""
-    definition = known.definition
-    if definition.test_selected or definition.trainer != TRAINER:
+    if known.definition.test_selected or known.definition.has_own_trainer:
         return {}
-    return {"recommend": recommend_command(known.name, config)}
+    try:
+        result = read_final(known.folder.finalized).result
+    except UserError:  # the command says so itself
+        return {}
+    return {"recommend": recommend_command(known.name, best.number, config, result)}
 
 
-def recommend_command(name: str, config: Config) -> str:
+def recommend_command(name: str, trial: int, config: Config, result: FinalResult | None) -> str:
     """The command that recommends with a study: for one history, or for users that a model knows.
 
     Parameters
     ----------
     name : name of the study.
-    config : the config of its best trial.
+    trial, config : number of its best trial, and its config.
+    result : the newest test results, whose refit is taken if there is one.
     """
-    # What models read is known by their classes, which need torch.
+    refit = None if result is None else result.refit
+    model = config.model.name if refit is None else Config.from_stored(refit.config).model.name
+    own = f" --trial {trial}" if result is not None and refit is None else ""
+    if _knows_users(model):
+        return f"mmsr recommend {name}{own} --all-users -o top.parquet"
+    return f"mmsr recommend {name}{own} --history ITEM,ITEM"
+
+
+def _knows_users(model: str) -> bool:
+    if model == DEFAULT:  # the one model whose settings are read without torch
+        return False
     from mmsr.models.base import CollaborativeRecommender
 
-    if issubclass(model_class(config.model.name), CollaborativeRecommender):
-        return f"mmsr recommend {name} --all-users -o top.parquet"
-    return f"mmsr recommend {name} --history ITEM,ITEM"
+    return issubclass(model_class(model), CollaborativeRecommender)
 
 
 def show_failures(plan: Plan, found: Sequence[TrialRow], console: Console) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmsr.study.search.objectives import minimised
-from mmsr.study.storage.trials import TrialRow, best_value, ranked
+from mmsr.study.storage.trials import TrialRow, best_value, finished, minimised
 
 SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 MOST_OF_FRONT = 20
@@ -66,6 +65,8 @@ class ModelStanding:
     name: str
     trials: tuple[TrialRow, ...]
     """Its trials."""
+    objectives: Sequence[str]
+    """The study's."""
 
     @property
     def best(self) -> float | None:
@@ -75,7 +76,7 @@ class ModelStanding:
     @property
     def first(self) -> TrialRow | None:
         """Its best finished trial."""
-        return next((row for row in ranked(self.trials) if row.state == "finished"), None)
+        return next(iter(finished(self.trials, self.objectives)), None)
 
     @property
     def seconds(self) -> float:
@@ -83,13 +84,19 @@ class ModelStanding:
         return sum(row.seconds or 0.0 for row in self.trials)
 
 
-def model_standings(found: Sequence[TrialRow], models: Sequence[str]) -> list[ModelStanding]:
+def model_standings(
+    found: Sequence[TrialRow], objectives: Sequence[str], models: Sequence[str]
+) -> list[ModelStanding]:
     """A study's models, best first.
 
     Parameters
     ----------
     found : the trials of the study.
+    objectives : its objectives.
     models : names of the models.
     """
-    own = (ModelStanding(name, tuple(row for row in found if row.model == name)) for name in models)
+    own = (
+        ModelStanding(name, tuple(row for row in found if row.model == name), objectives)
+        for name in models
+    )
     return sorted(own, key=lambda one: (one.best is None, -(one.best or 0.0)))

@@ -22,6 +22,8 @@ from mmsr.study.views.standings import (
 )
 
 STYLES = {"finished": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+WORDS = {"pruned": "stopped early"}
+"""What tables call a state that has another name in records."""
 
 
 def leaderboard(
@@ -30,6 +32,8 @@ def leaderboard(
     title: str,
     top: int,
     lines: Sequence[ReferenceLine] = (),
+    *,
+    against: Sequence[str] = (),
 ) -> Table:
     """Table of the best trials; `cut` marks trials that were stopped early, metrics are in percent.
 
@@ -43,6 +47,7 @@ def leaderboard(
     title : title of the table.
     top : number of trials to show.
     lines : the reference lines; those without metrics are not shown here.
+    against : further objectives of the study.
     """
     part = objective.partition("/")[0]
     names = metric_names(found, objective)
@@ -59,7 +64,7 @@ def leaderboard(
     measured = any(row.energy.kwh is not None for row in found)
     if measured:
         table.add_column("kWh", justify="right", no_wrap=True)
-    for place, row in enumerate(ranked(found)[:top], start=1):
+    for place, row in enumerate(ranked(found, (objective, *against))[:top], start=1):
         pruned = row.state == "pruned"
         values = [row.metrics.get(f"{part}/{name}") for name in names]
         table.add_row(
@@ -93,22 +98,23 @@ def kwh_text(kwh: float | None) -> str:
     return "" if kwh is None else short(kwh)
 
 
-def by_model(found: Sequence[TrialRow], objective: str, models: Sequence[str]) -> Table:
+def by_model(found: Sequence[TrialRow], objectives: Sequence[str], models: Sequence[str]) -> Table:
     """Table of a study's models, best first: best value, trials and hours of each.
 
     Parameters
     ----------
     found : the trials of the study.
-    objective : metric that ranks them.
+    objectives : its objectives; the first one ranks them.
     models : names of the models.
     """
+    objective = objectives[0]
     title = f"models by {objective} ({chosen_on(objective)}, %)"
     table = Table(title=title, title_justify="left", title_style="bold", expand=False)
     table.add_column("model", no_wrap=True)
     for column in ("best", "trial", "trials", "time"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("how they ended")
-    for one in model_standings(found, models):
+    for one in model_standings(found, objectives, models):
         cells = (
             "" if one.best is None else f"{100 * one.best:.2f}",
             "" if one.first is None else str(one.first.number),
@@ -158,8 +164,7 @@ def summary(found: Sequence[Ranked], *, running: bool = True) -> str:
     counts = dict.fromkeys(states, 0)
     for row in found:
         counts[state_of(row, running=running)] += 1
-    words = {"pruned": "stopped early"}
-    told = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
+    told = [f"{n} {WORDS.get(state, state)}" for state, n in counts.items() if n]
     return ", ".join(told) or "no trials"
 
 

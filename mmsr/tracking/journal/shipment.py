@@ -172,8 +172,11 @@ class Shipment:
             if isinstance(event, RunOpened):
                 if event.resume:
                     ends[event.key] = event
-            elif isinstance(event, RunClosed) and not isinstance(ends.get(event.key), RunClosed):
-                ends[event.key] = event  # a later one only recorded something more
+            elif isinstance(event, RunClosed):
+                ended = ends.get(event.key)
+                # One that follows another only recorded something more: the run ended before.
+                at = ended.time if isinstance(ended, RunClosed) else event.time
+                ends[event.key] = event.model_copy(update={"time": at})
         for key, newest in tags.items():
             if newest:
                 self._accepts(Tags(key=key, time=0, tags=newest))

@@ -24,7 +24,7 @@ from mmsr.study.results.pareto import front_table, pareto_front
 from mmsr.study.search.objectives import directions, in_words, read_objectives, shown
 from mmsr.study.storage.lineage import curve_of
 from mmsr.study.storage.progress import counted
-from mmsr.study.storage.trials import best, rows
+from mmsr.study.storage.trials import best, ranked, rows
 from mmsr.study.views.tables import show_front
 from mmsr.study.workers.messages import Report
 from mmsr.training.epoch_cost import OPERATIONS, PARAMETERS, epoch_cost
@@ -138,6 +138,7 @@ def test_the_front_is_optunas(values):
     front = pareto_front(rows(study), objectives)
     assert {row.number for row in front} == {trial.number for trial in study.best_trials}
     assert [row.value for row in front] == sorted((row.value for row in front), reverse=True)
+    assert ranked(rows(study), objectives)[0] == front[0], "ties are broken by the others"
 
 
 def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
@@ -154,10 +155,10 @@ def test_the_front_as_it_is_shown_and_which_trial_is_taken(study, ledger_of):
     assert "10.000" not in text
     assert "take trial 0, the best in valid/mrr@20" in text
     by_number = {row.number: row for row in found}.__getitem__
-    assert best(found, by_number, "x")[0].number == 0
-    assert best(found, by_number, "x", trial=2)[0].number == 2
+    assert best(found, OBJECTIVES, by_number, "x")[0].number == 0
+    assert best(found, OBJECTIVES, by_number, "x", trial=2)[0].number == 2
     with pytest.raises(UserError, match=r"--trial 7: .*best first: 0, 1, 2"):
-        best(found, by_number, "x", trial=7)
+        best(found, OBJECTIVES, by_number, "x", trial=7)
     table = front_table(found, OBJECTIVES).splitlines()
     assert table[0].startswith(f"trial,{','.join(OBJECTIVES)},best_epoch,")
     assert [line.partition(",")[0] for line in table[1:]] == ["0", "1"]

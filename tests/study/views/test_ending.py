@@ -92,7 +92,9 @@ def test_test_that_is_open_is_not_named_again(ended):
     assert "finalize" not in ended()[1]
     record = FinalRecord(opened=(OPENING,), result=RESULT)
     known.folder.write("finalized.json", record.model_dump_json())
-    assert "test figures mmsr study finalize shop\n" in ended()[1]
+    shown = ended()[1]
+    assert "test figures mmsr study finalize shop\n" in shown
+    assert "mmsr recommend shop --trial 0 --history" in shown, "it has no refit to recommend with"
     known.folder.write("finalized.json", "damaged")
     assert "finalize" not in ended()[1]
 
