@@ -35,7 +35,7 @@ from mmsr.config.mmsr import (
 from mmsr.config.models import named
 from mmsr.config.older import as_meant
 from mmsr.config.plain_yaml import LONGEST, read_plain, write_plain
-from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, Seen, TrainingConfig
+from mmsr.config.training import METRICS, TOP_K, VALID_METRICS, Seen, TrainingConfig, minimised
 from mmsr.errors import UserError, reason_of
 from mmsr.numbers import has_unwritable
 
@@ -56,6 +56,7 @@ __all__ = [
     "Recorded",
     "Seen",
     "TrainingConfig",
+    "minimised",
     "parse_settings",
     "read_export",
     "read_yaml",

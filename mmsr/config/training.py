@@ -21,6 +21,11 @@ VALID_METRICS = tuple(f"valid/{name}" for name in METRICS)
 """Their names when measured on validation targets, e.g. `valid/mrr@20`."""
 
 
+def minimised(metric: str) -> bool:
+    """Whether less of `metric` is better, as of costs and times."""
+    return metric.startswith(("cost/", "time/"))
+
+
 class TrainingConfig(Frozen):
     """Optimisation, choice of the best epoch, and numerics."""
 

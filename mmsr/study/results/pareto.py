@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmsr.study.storage.trials import R, TrialRow, finished, minimised
+from mmsr.config import minimised
+from mmsr.study.storage.trials import R, TrialRow, finished
 
 FRONT = "pareto_front.csv"
 """Name of the front's file in the study's folder, and with its run."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mmsr.config import VALID_METRICS
+from mmsr.config import VALID_METRICS, minimised
 from mmsr.data.closed import RULE
 from mmsr.errors import UserError, unknown
 from mmsr.errors import shown as shorten
 from mmsr.format import short
-from mmsr.study.storage.trials import minimised
 
 ROBUST_AUC = "valid/robust_auc"
 COSTS = ("cost/parameters", "cost/epoch_operations")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsr.config import Config
+from mmsr.config import Config, minimised
 from mmsr.errors import UserError
 from mmsr.inner_names import storage_of
 from mmsr.study.storage.attributes import (
@@ -120,11 +120,6 @@ def rows_of(study: optuna.Study, numbers: Iterable[int], ids: Mapping[int, int])
         return storage.get_trial(ids[number])
 
     return [_row(read(number), read) for number in numbers]
-
-
-def minimised(objective: str) -> bool:
-    """Whether less of `objective` is better."""
-    return objective.startswith(("cost/", "time/"))
 
 
 def ranked(found: Sequence[R], objectives: Sequence[str] = ()) -> list[R]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmsr.study.storage.trials import TrialRow, best_value, finished, minimised
+from mmsr.config import minimised
+from mmsr.study.storage.trials import TrialRow, best_value, finished
 
 SHOWN = ("mrr@20", "hr@20", "mrr@5", "hr@5")
 MOST_OF_FRONT = 20
