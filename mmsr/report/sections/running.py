@@ -13,10 +13,9 @@ from mmsr.study.storage.definition import NOT_RECORDED
 from mmsr.study.storage.trials import TrialRow
 from mmsr.study.views.ending import grouped
 from mmsr.study.views.energy import energy_in_words, kwh_of, unmeasured
+from mmsr.study.views.tables import WORDS
 from mmsr.tracking.databases import recorded
 from mmsr.tracking.energy import ABOUT
-
-_ENDED = {"finished": "finished", "pruned": "stopped early", "failed": "failed"}
 
 
 def failures(facts: Facts) -> Section:
@@ -60,10 +59,10 @@ def _cost(facts: Facts) -> Iterator[Block]:
         rows.append(("wall clock, all runs of the study", _hours(spent["hours"])))
     if timed:
         rows.append(("training, all trials", _hours(_sum(timed) / 3600)))
-    for state, ended in _ENDED.items():
+    for state in ("finished", "pruned", "failed"):
         if own := [row for row in timed if row.state == state]:
             n = plural(len(own), "trial")
-            rows.append((f"of that, in {n} {ended}", _hours(_sum(own) / 3600)))
+            rows.append((f"of that, in {n} {WORDS.get(state, state)}", _hours(_sum(own) / 3600)))
     for model in facts.known.definition.models:
         own = [row for row in timed if row.model == model]
         rows.append((f"of that, {model}", _hours(_sum(own) / 3600)))
